@@ -1,0 +1,1 @@
+"""modelkeep: protection for machine-learning models on devices their owner does not control."""

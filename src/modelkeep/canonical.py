@@ -1,0 +1,111 @@
+"""Canonical JSON (RFC 8785) restricted to what the formats need, read strictly.
+
+Allowed values: objects, arrays, strings, booleans, null, and integers of at most 2^53 - 1 in
+magnitude. Floats do not exist here; a format that needs one writes `float.hex()` as a string.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from modelkeep.errors import MalformedError
+
+LARGEST_INTEGER = 2**53 - 1
+DEEPEST_NESTING = 32
+
+
+def encode(value: object) -> bytes:
+    """Returns the one canonical encoding of `value` as UTF-8 bytes.
+
+    Raises:
+        MalformedError: `value` holds something that the formats do not allow.
+    """
+    try:
+        return _encode(value, DEEPEST_NESTING).encode()
+    except UnicodeEncodeError:
+        raise MalformedError("JSON: a string holds a lone surrogate") from None
+
+
+def decode(data: bytes, what: str) -> Any:
+    """Parses `data` and refuses it unless it is already in its canonical form.
+
+    Args:
+        data: the bytes exactly as they were received.
+        what: name of the document, for messages.
+
+    Raises:
+        MalformedError: not JSON, or not canonical JSON.
+    """
+    value = decode_lenient(data, what)
+    if encode(value) != data:
+        raise MalformedError(f"{what}: JSON is not in canonical form (RFC 8785)")
+    return value
+
+
+def decode_lenient(data: bytes, what: str) -> Any:
+    """Parses JSON written by other tools: any layout, but no duplicate keys and no floats.
+
+    Raises:
+        MalformedError: not such JSON.
+    """
+    try:
+        return json.loads(
+            data.decode(),
+            object_pairs_hook=_object_without_duplicates,
+            parse_float=_refuse_float,
+            parse_constant=_refuse_float,
+            parse_int=_integer,
+        )
+    except MalformedError as error:
+        raise MalformedError(f"{what}: {error}") from None
+    except (ValueError, RecursionError):
+        raise MalformedError(f"{what}: not valid JSON in UTF-8") from None
+
+
+def _encode(value: object, depth: int) -> str:
+    if depth == 0:
+        raise MalformedError("JSON: nested too deep")
+    if value is None or isinstance(value, bool | str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, int):
+        return str(_in_range(value))
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(_encode(item, depth - 1) for item in value) + "]"
+    if isinstance(value, dict):
+        return _encode_object(value, depth)
+    raise MalformedError(f"JSON: {type(value).__name__} values are not allowed")
+
+
+def _encode_object(value: dict[Any, Any], depth: int) -> str:
+    if not all(isinstance(key, str) for key in value):
+        raise MalformedError("JSON: object keys must be strings")
+    # RFC 8785 section 3.2.3 sorts by UTF-16 code units, which differs from code points
+    # for characters outside the basic plane.
+    keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
+    pairs = (f"{json.dumps(key, ensure_ascii=False)}:{_encode(value[key], depth - 1)}" for key in keys)
+    return "{" + ",".join(pairs) + "}"
+
+
+def _in_range(value: int) -> int:
+    if abs(value) > LARGEST_INTEGER:
+        raise MalformedError("JSON: integer beyond 2^53 - 1")
+    return value
+
+
+def _integer(text: str) -> int:
+    # Checked before conversion: int() of a very long digit string is slow or refused.
+    if len(text) > 17:
+        raise MalformedError("JSON: integer beyond 2^53 - 1")
+    return _in_range(int(text))
+
+
+def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise MalformedError("JSON: duplicate key")
+    return result
+
+
+def _refuse_float(_text: str) -> NoReturn:
+    raise MalformedError("JSON: floating-point numbers are not allowed")

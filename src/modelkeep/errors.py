@@ -1,0 +1,133 @@
+"""Every error modelkeep raises, split by what the caller does next.
+
+    KeepError(.hint)
+    ├── RefusedError               do not retry: a check said no
+    │   ├── SignatureError         the signature is absent, broken or covers something else
+    │   ├── UntrustedSignerError   the signature is sound, the signer is not one of ours
+    │   ├── WrongModelError        signed by a trusted key, but not the model that was asked for
+    │   ├── TamperedError          bytes are not the bytes that were signed
+    │   ├── RollbackError          older than the verifier or the key store allows
+    │   ├── ExpiredError           not valid yet, or not any more
+    │   ├── PostureError           the grant asks for a device state that is not proved
+    │   └── InputError(.findings)  the model did not run: an input broke its contract
+    ├── NotForThisDeviceError      no grant fits this identity
+    ├── MalformedError             these bytes are not ours, or are damaged beyond reading
+    │   └── UnsupportedVersionError   written by a newer modelkeep
+    ├── UnavailableError           fix and retry
+    │   ├── StorageError           a file cannot be read or written
+    │   ├── KeyStoreError          a key cannot be reached, unlocked or used
+    │   ├── RuntimeMissingError    the runtime for this model is not installed
+    │   └── ChannelError           a server or a download failed
+    └── UsageError                 the call itself is wrong
+
+Messages are lower case, have no full stop and never hold a secret. What to do next is in
+`hint`, which the command line prints on a line of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class KeepError(Exception):
+    """Base of every error that modelkeep raises on purpose."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class RefusedError(KeepError):
+    """A check said no; trying again with the same things will say no again."""
+
+
+class SignatureError(RefusedError):
+    """The signature is missing, does not verify, or covers other things than these."""
+
+
+class UntrustedSignerError(RefusedError):
+    """The signature verifies, but no trusted key or root stands behind it."""
+
+
+class WrongModelError(RefusedError):
+    """The publisher is trusted, but this is another model than the one expected."""
+
+
+class TamperedError(RefusedError):
+    """Bytes differ from the bytes that were signed or sealed."""
+
+
+class RollbackError(RefusedError):
+    """The epoch is below the lowest one accepted here."""
+
+
+class ExpiredError(RefusedError):
+    """Outside its time: not valid yet, no longer valid, or older than allowed."""
+
+
+class PostureError(RefusedError):
+    """The device does not prove the state that the grant requires."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One way in which an input breaks its contract.
+
+    Attributes:
+        code: stable reason code, for example ``dtype`` or ``not-finite``.
+        input: name of the input, or ``*`` when it concerns the set of inputs.
+        expected: what the contract asks for, in words.
+        found: what was there, in words; never the input's values.
+    """
+
+    code: str
+    input: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.input}: {self.code}: expected {self.expected}, found {self.found}"
+
+
+class InputError(RefusedError):
+    """An input breaks the model's contract; the model did not run."""
+
+    def __init__(self, findings: tuple[Finding, ...], *, hint: str | None = None) -> None:
+        super().__init__("; ".join(str(finding) for finding in findings), hint=hint)
+        self.findings = findings
+
+
+class NotForThisDeviceError(KeepError):
+    """No grant fits this identity; the bundle itself may be in perfect order."""
+
+
+class MalformedError(KeepError):
+    """The bytes do not have the form that the specification asks for."""
+
+
+class UnsupportedVersionError(MalformedError):
+    """Written by a newer modelkeep; update this one."""
+
+
+class UnavailableError(KeepError):
+    """Something outside is missing or broken; fix it and try again."""
+
+
+class StorageError(UnavailableError):
+    """A file cannot be read, written or replaced."""
+
+
+class KeyStoreError(UnavailableError):
+    """A key cannot be found, unlocked or used."""
+
+
+class RuntimeMissingError(UnavailableError):
+    """The runtime for this model is not installed or too old."""
+
+
+class ChannelError(UnavailableError):
+    """A server or a transfer failed."""
+
+
+class UsageError(KeepError):
+    """The call itself is wrong: an argument, their combination, or the order of calls."""

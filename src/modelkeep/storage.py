@@ -1,0 +1,156 @@
+"""Files: errors with words, and replacing a file so that a crash leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from modelkeep.errors import StorageError, UsageError
+
+
+@contextlib.contextmanager
+def words_for(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns an OSError of the block into a StorageError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StorageError(f"{os.fspath(path)}: {reason}", hint=_hint(error)) from error
+
+
+def read_small(path: str | os.PathLike[str], largest: int, what: str) -> bytes:
+    """Returns the content of a small regular file.
+
+    Raises:
+        StorageError: cannot be read, or holds more than `largest` bytes.
+    """
+    with words_for(path), Path(path).open("rb") as file:
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise StorageError(f"{os.fspath(path)}: too large for {what} (more than {largest} bytes)")
+    return data
+
+
+class Replacement:
+    """A new file that takes the place of `target` only when it is complete.
+
+    Written under a temporary name in the same folder; `commit` syncs and renames it, leaving
+    the block without `commit` removes it. An existing target is left intact unless `force`.
+
+    Attributes:
+        descriptor: open file descriptor for reading and writing.
+    """
+
+    def __init__(self, target: str | os.PathLike[str], *, force: bool = False, mode: int = 0o644) -> None:
+        self.target = Path(target)
+        self._force = force
+        refuse_overwrite(self.target, force=force)
+        self._temporary = self.target.with_name(f".{self.target.name[:200]}.{secrets.token_hex(6)}.part")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        with words_for(self.target):
+            self.descriptor = os.open(self._temporary, flags, mode)
+        self._open = True
+
+    def __enter__(self) -> Replacement:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        if not self._open:
+            return
+        self._open = False
+        os.close(self.descriptor)
+        self._temporary.unlink(missing_ok=True)
+
+    def commit(self) -> None:
+        """Makes the new file durable under its final name.
+
+        Raises:
+            StorageError: the disk is full or refuses; the old file is intact.
+            UsageError: somebody else created the target meanwhile.
+        """
+        with words_for(self.target):
+            os.fsync(self.descriptor)
+            self._take_name()
+            self._open = False
+            os.close(self.descriptor)
+            sync_folder(self.target.parent)
+
+    def _take_name(self) -> None:
+        if self._force:
+            self._temporary.replace(self.target)
+            return
+        try:
+            # A link fails when the target exists, a rename would overwrite it.
+            self.target.hardlink_to(self._temporary)
+        except FileExistsError:
+            raise _exists(self.target) from None
+        except OSError:
+            # Some file systems have no hard links; check and rename is the best they offer.
+            refuse_overwrite(self.target, force=False)
+            self._temporary.replace(self.target)
+            return
+        self._temporary.unlink()
+
+
+def write_file(
+    target: str | os.PathLike[str],
+    data: bytes | bytearray | memoryview,
+    *,
+    force: bool = False,
+    mode: int = 0o644,
+) -> None:
+    """Writes a whole small file through `Replacement`.
+
+    Raises:
+        StorageError: cannot be written; nothing was changed.
+        UsageError: it exists and `force` is not set.
+    """
+    with Replacement(target, force=force, mode=mode) as new, words_for(target):
+        write_at(new.descriptor, memoryview(data), 0)
+        new.commit()
+
+
+def write_at(descriptor: int, data: memoryview, offset: int) -> None:
+    """Writes all of `data` at `offset`.
+
+    Raises:
+        OSError: the write failed.
+    """
+    while len(data):
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a rename within `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def refuse_overwrite(target: Path, *, force: bool) -> None:
+    """Raises UsageError when `target` exists and may not be replaced."""
+    if not force and os.path.lexists(target):
+        raise _exists(target)
+
+
+def _exists(target: Path) -> UsageError:
+    return UsageError(f"{target}: exists already", hint="choose another name or pass --force")
+
+
+def _hint(error: OSError) -> str | None:
+    hints = {
+        "ENOSPC": "free some space and try again; nothing was replaced",
+        "EROFS": "choose a place that can be written to",
+        "EACCES": "check the permissions of the file and its folder",
+        "ENOENT": "check the path",
+        "EDQUOT": "free some space and try again; nothing was replaced",
+    }
+    import errno
+
+    return hints.get(errno.errorcode.get(error.errno or 0, ""))
