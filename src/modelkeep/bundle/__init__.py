@@ -1,0 +1,1 @@
+"""The bundle: manifest, signature, leaves, payload and grants as one artefact."""

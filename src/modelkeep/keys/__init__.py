@@ -1,0 +1,1 @@
+"""Who may open: recipients, grants and identities."""

@@ -1,0 +1,1 @@
+"""Bytes to authenticated segments and back."""

@@ -1,0 +1,1 @@
+"""Who made it: signing and verifying bundles and plain files."""
