@@ -47,7 +47,9 @@ def hash_for(key: ec.EllipticCurvePublicKey) -> hashes.HashAlgorithm:
         UsageError: the curve is not P-256, P-384 or P-521.
     """
     if key.curve.name not in _HASHES:
-        raise UsageError(f"keys on curve {key.curve.name} are not supported", hint="use P-256, P-384 or P-521")
+        raise UsageError(
+            f"keys on curve {key.curve.name} are not supported", hint="use P-256, P-384 or P-521"
+        )
     return _HASHES[key.curve.name]()
 
 
