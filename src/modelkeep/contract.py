@@ -12,10 +12,9 @@ from dataclasses import dataclass
 # A dimension is a fixed length, or None where the model leaves it free.
 Dimension = int | None
 
-DTYPES = frozenset(
-    ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "bfloat16", "complex64", "complex128", "string"]
-)
 FLOAT_DTYPES = frozenset({"float16", "float32", "float64", "bfloat16", "complex64", "complex128"})
+INTEGER_DTYPES = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+DTYPES = FLOAT_DTYPES | INTEGER_DTYPES | {"bool", "string"}
 DEFAULT_MAXIMUM_BYTES = 256 * 2**20
 
 
