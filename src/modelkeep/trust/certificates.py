@@ -1,0 +1,223 @@
+"""Certificate chains of signers, checked against roots that the verifier brings along.
+
+Source: RFC 5280; path building and validation are those of cryptography.x509.verification.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterable, Sequence
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    Policy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+
+from modelkeep import dsse, storage
+from modelkeep.errors import ExpiredError, SignatureError, UntrustedSignerError, UsageError
+
+LARGEST_FILE = 2**22
+
+CertificateSource = bytes | str | os.PathLike[str] | Iterable[x509.Certificate]
+
+_ANY = Criticality.AGNOSTIC
+_END_OF_CALENDAR = int(datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC).timestamp())
+
+
+def load(source: CertificateSource) -> tuple[x509.Certificate, ...]:
+    """Returns certificates given as PEM bytes, as path of a PEM file, or ready made.
+
+    Raises:
+        StorageError: the file cannot be read.
+        UsageError: no certificate in it.
+    """
+    if isinstance(source, str | os.PathLike):
+        source = storage.read_small(source, LARGEST_FILE, "certificates")
+    if isinstance(source, bytes):
+        source = _parse(source)
+    certificates = tuple(source)
+    if not certificates or not all(isinstance(item, x509.Certificate) for item in certificates):
+        raise UsageError("expected at least one X.509 certificate")
+    return certificates
+
+
+class CertificateRoots:
+    """Certificate authorities whose certificates may sign models.
+
+    The signing certificate must be allowed to sign: where it states a key usage, that has
+    digitalSignature; where it states extended key usages, they have codeSigning; and it
+    states at least one of the two.
+    """
+
+    def __init__(
+        self,
+        roots: CertificateSource,
+        *,
+        subject: str | None = None,
+        time: datetime.datetime | None = None,
+        revoked_serials: frozenset[int] = frozenset(),
+    ) -> None:
+        """Takes the roots and what else a chain must fulfil.
+
+        Args:
+            roots: self-signed or intermediate authorities: PEM bytes, path of a PEM file, or certificates.
+            subject: common name or alternative name that the signing certificate must carry;
+                None accepts everyone to whom the authorities gave a signing certificate.
+            time: moment (with time zone) at which the chain must be valid; None means the
+                verifier's present time. It is never taken from the signature.
+            revoked_serials: serial numbers that no certificate of the chain may have.
+
+        Raises:
+            StorageError: the file cannot be read.
+            UsageError: no certificate, or a time without time zone.
+        """
+        if time is not None and time.tzinfo is None:
+            raise UsageError("the time to check certificates at needs a time zone")
+        self._store = Store(list(load(roots)))
+        self._subject = subject
+        self._time = time
+        self._revoked = frozenset(revoked_serials)
+
+    def check(self, certificates: Sequence[x509.Certificate], now: int) -> None:
+        """Accepts a chain (leaf first) or says why not.
+
+        Args:
+            certificates: the signing certificate and whatever else came with it.
+            now: seconds since 1970-01-01 UTC; used unless a time was fixed.
+
+        Raises:
+            ExpiredError: the signing certificate is outside its time.
+            UntrustedSignerError: no valid path to a root, revoked, or another subject.
+        """
+        leaf, *others = certificates
+        time = self._time or datetime.datetime.fromtimestamp(min(now, _END_OF_CALENDAR), datetime.UTC)
+        chain = self._path(leaf, others, time)
+        if any(certificate.serial_number in self._revoked for certificate in chain):
+            raise UntrustedSignerError(f"certificate of {name_of(leaf)} is revoked")
+        if self._subject is not None and self._subject not in _names(leaf):
+            raise UntrustedSignerError(f"signed by {name_of(leaf)}, not by {self._subject!r}")
+
+    def _path(
+        self, leaf: x509.Certificate, others: list[x509.Certificate], time: datetime.datetime
+    ) -> list[x509.Certificate]:
+        builder = PolicyBuilder().store(self._store).time(time)
+        policies = builder.extension_policies(ca_policy=_authority_policy(), ee_policy=_leaf_policy())
+        try:
+            # The client verifier is the one that does not ask for a host name.
+            return policies.build_client_verifier().verify(leaf, others).chain
+        except (VerificationError, ValueError, UnsupportedAlgorithm) as error:
+            if not leaf.not_valid_before_utc <= time <= leaf.not_valid_after_utc:
+                raise ExpiredError(
+                    f"certificate of {name_of(leaf)} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} "
+                    f"to {leaf.not_valid_after_utc:%Y-%m-%d}, not on {time:%Y-%m-%d}"
+                ) from None
+            raise UntrustedSignerError(
+                f"certificate of {name_of(leaf)} does not lead to a trusted root",
+                hint=f"the reason was: {error}"[:400],
+            ) from None
+
+
+def signing_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """Returns the P-256, P-384 or P-521 key that a certificate speaks for.
+
+    Raises:
+        SignatureError: the certificate is for another kind of key.
+    """
+    try:
+        key = certificate.public_key()
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            dsse.hash_for(key)
+            return key
+    except (ValueError, UnsupportedAlgorithm, UsageError):
+        pass
+    raise SignatureError("the signing certificate is not for a P-256, P-384 or P-521 key")
+
+
+def name_of(certificate: x509.Certificate) -> str:
+    """Returns the subject in printable form (RFC 4514)."""
+    try:
+        text = certificate.subject.rfc4514_string()
+    except ValueError:
+        return "an unreadable subject"
+    return repr(text[:200])
+
+
+def _parse(data: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(data)
+    except (ValueError, x509.InvalidVersion):
+        raise UsageError(
+            "no certificates in PEM form",
+            hint="expected the text that begins with -----BEGIN CERTIFICATE-----",
+        ) from None
+
+
+def _authority_policy() -> ExtensionPolicy:
+    # Private authorities often leave out the key identifiers and the key usage that public
+    # web authorities must have. basicConstraints and path lengths stay obligatory.
+    return (
+        ExtensionPolicy.webpki_defaults_ca()
+        .may_be_present(x509.SubjectKeyIdentifier, _ANY, None)
+        .may_be_present(x509.AuthorityKeyIdentifier, _ANY, None)
+        .may_be_present(x509.ExtendedKeyUsage, _ANY, None)
+        .may_be_present(x509.KeyUsage, _ANY, _check_authority_usage)
+        .require_present(x509.BasicConstraints, _ANY, None)
+    )
+
+
+def _leaf_policy() -> ExtensionPolicy:
+    return (
+        ExtensionPolicy.webpki_defaults_ee()
+        .may_be_present(x509.SubjectAlternativeName, _ANY, None)
+        .may_be_present(x509.AuthorityKeyIdentifier, _ANY, None)
+        .may_be_present(x509.KeyUsage, _ANY, _check_key_usage)
+        .may_be_present(x509.ExtendedKeyUsage, _ANY, _check_extended_usage)
+    )
+
+
+def _check_authority_usage(
+    _policy: Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None
+) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError("the issuer's certificate must not issue certificates")
+
+
+def _check_key_usage(_policy: Policy, _certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.digital_signature:
+        raise ValueError("the certificate's key usage lacks digitalSignature")
+
+
+def _check_extended_usage(
+    _policy: Policy, certificate: x509.Certificate, usages: x509.ExtendedKeyUsage | None
+) -> None:
+    if usages is None:
+        if not _has_key_usage(certificate):
+            raise ValueError("the certificate does not say that its key may sign")
+        return
+    if ExtendedKeyUsageOID.CODE_SIGNING not in usages:
+        raise ValueError("the certificate's extended key usage lacks codeSigning")
+
+
+def _has_key_usage(certificate: x509.Certificate) -> bool:
+    return any(isinstance(extension.value, x509.KeyUsage) for extension in certificate.extensions)
+
+
+def _names(certificate: x509.Certificate) -> set[str]:
+    try:
+        values = [item.value for item in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        for extension in certificate.extensions:
+            if isinstance(extension.value, x509.SubjectAlternativeName):
+                values += [general.value for general in extension.value]
+    except ValueError:
+        # Names that cannot be decoded are nobody's names.
+        return set()
+    return {value for value in values if isinstance(value, str)}

@@ -1,0 +1,183 @@
+"""The signature document of OpenSSF Model Signing: a Sigstore bundle around a DSSE envelope.
+
+Source: OpenSSF Model Signing specification 1.0; Sigstore bundle v0.3; DSSE v1.0.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from modelkeep import canonical, dsse
+from modelkeep.errors import MalformedError, SignatureError, UsageError
+from modelkeep.record import Record
+from modelkeep.trust import public_key
+from modelkeep.trust.signer import BundleSigner
+from modelkeep.trust.statement import Statement
+
+MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+LARGEST_DOCUMENT = 64 * 2**20
+MOST_CERTIFICATES = 16
+LARGEST_CERTIFICATE = 2**16
+LARGEST_SIGNATURE = 1024
+
+# Longest DER encoding of an ECDSA signature: two integers below the group order.
+_LONGEST_SIGNATURE = {"secp256r1": 72, "secp384r1": 104, "secp521r1": 139}
+
+
+@dataclass(frozen=True, slots=True)
+class OmsBundle:
+    """A parsed signature document; nothing in it is verified yet.
+
+    Attributes:
+        payload: the signed statement, exactly as received.
+        signature: DER-encoded ECDSA signature.
+        hint: claims which key signed; None when it does not say.
+        certificates: claimed certificates, leaf first; empty for a bare key.
+    """
+
+    payload: bytes
+    signature: bytes
+    hint: str | None
+    certificates: tuple[x509.Certificate, ...]
+
+
+def sign(statement: Statement, signer: BundleSigner) -> bytes:
+    """Returns the signature document for `statement` as canonical JSON.
+
+    Raises:
+        SignatureError: the signer returned something that its own key does not verify.
+        UsageError: the key's curve is not supported.
+    """
+    payload = statement.to_bytes()
+    signature = signer.sign(dsse.pae(PAYLOAD_TYPE, payload))
+    # A faulty device or adapter shows here, at the publisher, and not on ten thousand devices.
+    dsse.verify(signer.public_key, signature, PAYLOAD_TYPE, payload)
+    return _encode(payload, signature, signer)
+
+
+def signature_size(statement: Statement, signer: BundleSigner) -> int:
+    """Returns the most bytes that `sign` can need; digests in `statement` may still be placeholders."""
+    dsse.hash_for(signer.public_key)
+    longest = _LONGEST_SIGNATURE[signer.public_key.curve.name]
+    return len(_encode(statement.to_bytes(), bytes(longest), signer))
+
+
+def pad(document: bytes, size: int) -> bytes:
+    """Returns `document` with trailing spaces up to `size` bytes.
+
+    Raises:
+        UsageError: it is longer than `size` already.
+    """
+    if len(document) > size:
+        raise UsageError(f"the signature takes {len(document)} bytes, only {size} are reserved for it")
+    return document.ljust(size)
+
+
+def parse(document: bytes) -> OmsBundle:
+    """Takes a signature document apart without trusting any of it.
+
+    Raises:
+        MalformedError: not such a document, or beyond its limits.
+        SignatureError: signed in a way that this version does not verify.
+    """
+    if len(document) > LARGEST_DOCUMENT:
+        raise MalformedError("signature: larger than 64 MiB")
+    with Record(canonical.decode_lenient(document, "signature"), "signature") as record:
+        record.choice("mediaType", {MEDIA_TYPE: None})
+        with record.object("verificationMaterial") as material:
+            hint, certificates = _material(material)
+        with record.object("dsseEnvelope") as envelope:
+            payload, signature = _envelope(envelope)
+    return OmsBundle(payload, signature, hint, certificates)
+
+
+def _encode(payload: bytes, signature: bytes, signer: BundleSigner) -> bytes:
+    return canonical.encode(
+        {
+            "mediaType": MEDIA_TYPE,
+            "verificationMaterial": _material_for(signer) | {"tlogEntries": []},
+            "dsseEnvelope": {
+                "payload": _base64(payload),
+                "payloadType": PAYLOAD_TYPE,
+                "signatures": [{"sig": _base64(signature), "keyid": ""}],
+            },
+        }
+    )
+
+
+def _material_for(signer: BundleSigner) -> dict[str, Any]:
+    if not signer.certificates:
+        return {"publicKey": {"hint": public_key.fingerprint(signer.public_key)}}
+    chain = [
+        {"rawBytes": _base64(certificate.public_bytes(Encoding.DER))} for certificate in signer.certificates
+    ]
+    return {"x509CertificateChain": {"certificates": chain}}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def _material(material: Record) -> tuple[str | None, tuple[x509.Certificate, ...]]:
+    # Transparency log entries and timestamps prove nothing here: time comes from the verifier.
+    _skip(material, "tlogEntries", "timestampVerificationData")
+    if "certificate" in material:
+        raise SignatureError(
+            "signed with a Sigstore identity, which needs Sigstore's online trust root",
+            hint="sign with a private key or with a certificate chain",
+        )
+    if "x509CertificateChain" in material:
+        return None, _chain(material)
+    with material.object("publicKey") as key:
+        # Signatures from before model_signing 1.0.1 carry the key itself instead of a hint.
+        _skip(key, "rawBytes", "keyDetails")
+        return _hint(key), ()
+
+
+def _hint(key: Record) -> str | None:
+    if "hint" not in key:
+        return None
+    hint = key.anything("hint")
+    if hint is not None and (not isinstance(hint, str) or len(hint) > 128 or not hint.isprintable()):
+        raise key.fault("hint", "must be a short printable string or null")
+    return hint or None
+
+
+def _chain(material: Record) -> tuple[x509.Certificate, ...]:
+    with material.object("x509CertificateChain") as chain:
+        items = chain.items("certificates", longest=MOST_CERTIFICATES)
+        if not items:
+            raise chain.fault("certificates", "must not be empty")
+        return tuple(_certificate(item) for item in items)
+
+
+def _certificate(item: object) -> x509.Certificate:
+    with Record(item, "signature: certificate") as record:
+        data = record.base64("rawBytes", longest=LARGEST_CERTIFICATE)
+    try:
+        return x509.load_der_x509_certificate(data)
+    except (ValueError, x509.InvalidVersion):
+        raise MalformedError("signature: not an X.509 certificate in DER form") from None
+
+
+def _envelope(envelope: Record) -> tuple[bytes, bytes]:
+    envelope.choice("payloadType", {PAYLOAD_TYPE: None})
+    payload = envelope.base64("payload", longest=LARGEST_DOCUMENT)
+    signatures = envelope.items("signatures", longest=1)
+    if not signatures:
+        raise SignatureError("the signature document holds no signature")
+    with Record(signatures[0], "signature: envelope") as record:
+        _skip(record, "keyid")
+        return payload, record.base64("sig", longest=LARGEST_SIGNATURE)
+
+
+def _skip(record: Record, *names: str) -> None:
+    for name in names:
+        if name in record:
+            record.anything(name)

@@ -1,0 +1,136 @@
+"""Who signs bundles: an elliptic-curve key, with its certificates where there are any."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from modelkeep import dsse, storage
+from modelkeep.errors import UsageError
+from modelkeep.trust import certificates as certificate_files
+from modelkeep.trust import private_key, public_key
+from modelkeep.trust.private_key import Purpose
+
+_CURVES: dict[str, type[ec.EllipticCurve]] = {
+    "p256": ec.SECP256R1,
+    "p384": ec.SECP384R1,
+    "p521": ec.SECP521R1,
+}
+
+
+class BundleSigner(dsse.EcdsaSigner, Protocol):
+    """Whoever can sign a bundle; keys in hardware or in a service implement this."""
+
+    @property
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """Certificate of the key first, then those up to the root; empty for a bare key."""
+
+
+class Signer:
+    """A publisher's key held in memory."""
+
+    def __init__(
+        self, private_key: ec.EllipticCurvePrivateKey, certificates: tuple[x509.Certificate, ...] = ()
+    ) -> None:
+        """Takes a P-256, P-384 or P-521 key and its certificates, leaf first.
+
+        Raises:
+            UsageError: another kind of key, or the first certificate is for another key.
+        """
+        if not isinstance(private_key, ec.EllipticCurvePrivateKey):
+            raise UsageError(
+                "bundles are signed with elliptic-curve keys only",
+                hint="make one with `modelkeep keygen --signing FILE`",
+            )
+        self._private_key = private_key
+        self._public_key = private_key.public_key()
+        self._hash = dsse.hash_for(self._public_key)
+        if certificates and certificate_files.signing_key(certificates[0]) != self._public_key:
+            raise UsageError(
+                "the first certificate is not for this private key",
+                hint="put the signing certificate first, then the ones that issued it",
+            )
+        self._certificates = certificates
+
+    @staticmethod
+    def from_pem(
+        path: str | os.PathLike[str],
+        *,
+        passphrase: bytes | None = None,
+        certificates: str | os.PathLike[str] | None = None,
+    ) -> Signer:
+        """Returns the signer whose private key is in a PEM file (PKCS #8 or SEC 1).
+
+        Args:
+            path: the private key; only its owner may be able to read it.
+            passphrase: what unlocks an encrypted key.
+            certificates: PEM file with the signing certificate first, then its issuers.
+
+        Raises:
+            KeyStoreError: the key cannot be read, is open to other users, or does not unlock.
+            StorageError: the certificates cannot be read.
+            UsageError: another kind of key, marked for another purpose, or foreign certificates.
+        """
+        key = private_key.load(path, passphrase, Purpose.BUNDLE)
+        chain = certificate_files.load(certificates) if certificates is not None else ()
+        # The constructor refuses every other kind of key.
+        return Signer(key, chain)  # type: ignore[arg-type]
+
+    @property
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        """The key that verifies."""
+        return self._public_key
+
+    @property
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """Certificate of the key first, then its issuers; empty for a bare key."""
+        return self._certificates
+
+    def sign(self, message: bytes) -> bytes:
+        """Returns a DER-encoded ECDSA signature over `message`, hashed as the curve asks."""
+        return self._private_key.sign(message, ec.ECDSA(self._hash))
+
+
+def keygen_signing(
+    path: str | os.PathLike[str],
+    curve: str = "p256",
+    *,
+    purpose: Purpose = Purpose.BUNDLE,
+    passphrase: bytes | None = None,
+    force: bool = False,
+) -> bytes:
+    """Writes a new private key as PKCS #8 PEM, mode 0600, and returns its public key as PEM.
+
+    Args:
+        path: where the private key goes.
+        curve: ``p256``, ``p384`` or ``p521``.
+        purpose: what the key may sign.
+        passphrase: encrypts the file when given.
+        force: replace an existing file.
+
+    Raises:
+        UsageError: no such curve, an empty passphrase, or the file exists.
+        StorageError: the file cannot be written.
+    """
+    if curve not in _CURVES:
+        raise UsageError(f"no such curve: {curve!r}", hint=f"choose one of {', '.join(_CURVES)}")
+    key = ec.generate_private_key(_CURVES[curve]())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, _encryption(passphrase)
+    )
+    storage.write_file(path, purpose.mark + pem, force=force, mode=0o600)
+    return public_key.to_pem(key.public_key())
+
+
+def _encryption(passphrase: bytes | None) -> serialization.KeySerializationEncryption:
+    if passphrase is None:
+        return serialization.NoEncryption()
+    if not passphrase:
+        raise UsageError(
+            "an empty passphrase protects nothing", hint="leave the passphrase out or choose one"
+        )
+    return serialization.BestAvailableEncryption(passphrase)

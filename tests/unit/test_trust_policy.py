@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from modelkeep.errors import ExpiredError, RefusedError, RollbackError, UsageError, WrongModelError
+from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Member, Suite
+from modelkeep.trust.policy import AllOf, AnyOf, ExpectModel, MaximumAge, MinimumEpoch, UnsafeAnyModel
+
+SEALED_AT = 1_750_000_000
+DAY = 86_400
+MANIFEST = Manifest(
+    model="acme/detector",
+    bundle=bytes(16),
+    epoch=7,
+    sealed_at=SEALED_AT,
+    family="",
+    release="",
+    suite=Suite.AES256_GCM_HKDF_1MB,
+    commitment=bytes(32),
+    leaf_algorithm=LeafAlgorithm.BLAKE3,
+    coverage=Coverage.FILES,
+    members=(Member(1, bytes(32)), Member(1, bytes(32))),
+)
+
+
+def test_expected_model_passes_and_others_do_not() -> None:
+    ExpectModel("acme/detector")(MANIFEST, 0)
+    UnsafeAnyModel()(MANIFEST, 0)
+    with pytest.raises(WrongModelError, match=r"'acme/detector', not 'acme/detector2'"):
+        ExpectModel("acme/detector2")(MANIFEST, 0)
+
+
+def test_expected_model_must_be_a_model_id() -> None:
+    with pytest.raises(UsageError, match="not a model id"):
+        ExpectModel("acme//detector")
+
+
+def test_epoch_floor_is_inclusive() -> None:
+    MinimumEpoch(7)(MANIFEST, 0)
+    with pytest.raises(RollbackError, match="epoch 7 is below 8"):
+        MinimumEpoch(8)(MANIFEST, 0)
+
+
+def test_age_limit_is_inclusive() -> None:
+    week = MaximumAge(datetime.timedelta(days=7))
+    week(MANIFEST, SEALED_AT + 7 * DAY)
+    week(MANIFEST, SEALED_AT - DAY)
+    with pytest.raises(ExpiredError, match="sealed 604801 seconds ago"):
+        week(MANIFEST, SEALED_AT + 7 * DAY + 1)
+
+
+def test_age_limit_must_be_positive() -> None:
+    with pytest.raises(UsageError):
+        MaximumAge(datetime.timedelta(0))
+
+
+def test_all_of_gives_the_first_refusal() -> None:
+    AllOf(MinimumEpoch(7), ExpectModel("acme/detector"))(MANIFEST, 0)
+    with pytest.raises(RollbackError):
+        AllOf(MinimumEpoch(8), ExpectModel("other"))(MANIFEST, 0)
+
+
+def test_any_of_needs_one_and_tells_every_reason() -> None:
+    AnyOf(ExpectModel("other"), ExpectModel("acme/detector"))(MANIFEST, 0)
+    with pytest.raises(RefusedError, match="not 'other'; epoch 7 is below 9"):
+        AnyOf(ExpectModel("other"), MinimumEpoch(9))(MANIFEST, 0)
+
+
+@pytest.mark.parametrize("combination", [AllOf, AnyOf])
+def test_empty_combinations_are_refused(combination: type[AllOf] | type[AnyOf]) -> None:
+    with pytest.raises(UsageError, match="at least one"):
+        combination()
