@@ -1,1 +1,5 @@
 """Which inputs pass."""
+
+from modelkeep.guard.contract import check
+
+__all__ = ["check"]
