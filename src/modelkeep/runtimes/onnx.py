@@ -1,0 +1,253 @@
+"""ONNX Runtime. The decrypted model reaches it through memory alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
+from modelkeep.runtimes.onnx_graph import external_files, external_path
+from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_HINT = "pip install 'modelkeep[onnx]'"
+_OPTIONS = ("session_options", "providers", "provider_options")
+_IN_PLACE = "session.use_external_initializer_file_buffers_directly"
+_TAKEN = "modelkeep.taken"
+
+# Its fallback prints to stdout and changes the device; settings inside a model may name files.
+_PLAIN: Mapping[str, Any] = {"enable_fallback": 0, "read_config_from_model": 0}
+
+# Provider options with these words in their names keep compiled or partial models in files.
+_FILE_WORDS = ("cache", "dump", "ep_context")
+_OFF = frozenset({"", "0", "false", "none"})
+
+# What ONNX Runtime says when a model is sound but it is too old, or lacks an operator.
+_TOO_OLD = re.compile(
+    r"unsupported model IR version|is under development|No Op registered|not a registered function"
+    r"|No opset import|Could not find an implementation",
+    re.IGNORECASE,
+)
+_MODEL_FAULTS = frozenset({"InvalidProtobuf", "InvalidGraph", "InvalidArgument", "Fail", "NoModel"})
+_DEVICE_FAULTS = frozenset({"EPFail", "EngineError", "DeviceReset", "RuntimeException", "MemoryError"})
+# Its error codes, and the places in its source that it names: file, line and signature.
+_NOISE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+:\d+ .*?\)(?: const)?(?: \[[^\]]*\])?(?= [A-Z])"
+)
+_LONGEST_MESSAGE = 200
+
+
+class OnnxRuntime(Runtime):
+    """Loads ONNX models, of one file or with external data.
+
+    Options: `session_options` (an `onnxruntime.SessionOptions`), `providers` and
+    `provider_options`, as `onnxruntime.InferenceSession` takes them. Without any of them the model
+    runs on the CPU. Session options serve one model with external data and become part of it:
+    using them again for a session of one's own would read memory that is gone.
+    """
+
+    name: ClassVar[str] = "onnx"
+    formats: ClassVar[frozenset[str]] = frozenset({"onnx"})
+
+    @classmethod
+    def require(cls) -> None:
+        """Imports onnxruntime.
+
+        Raises:
+            RuntimeMissingError: it is not installed.
+        """
+        _onnxruntime()
+
+    @classmethod
+    def wants_bytes(cls, entry: str, path: str) -> bool:
+        """Returns whether `path` is the main file; external data is taken from any memory."""
+        return path == entry
+
+    @classmethod
+    def load(cls, model: LoadedModel, options: Mapping[str, object]) -> OnnxRunner:
+        """See `Runtime.load`."""
+        settings = _session_options(options)
+        providers = _providers(options)
+        try:
+            borrowed = _lend_external_files(model, settings)
+            session = _onnxruntime().InferenceSession(
+                model.as_bytes(model.entry), settings, providers, options.get("provider_options"), **_PLAIN
+            )
+        except KeepError:
+            raise
+        except Exception as error:
+            raise _load_error(error) from error
+        # ONNX Runtime has parsed the bytes, and would keep them until the session ends.
+        session._model_bytes = None
+        return OnnxRunner(session, borrowed)
+
+
+class OnnxRunner(Runner):
+    """A loaded ONNX model."""
+
+    def __init__(self, session: Any, borrowed: Mapping[str, memoryview]) -> None:
+        self._session = session
+        self._memory = dict(borrowed)
+        self._outputs = [output.name for output in session.get_outputs()]
+        self.borrowed = frozenset(borrowed)
+
+    @property
+    def native(self) -> Any:
+        """The `onnxruntime.InferenceSession`; it ends with this runner."""
+        if self._session is None:
+            raise UsageError("the model is closed")
+        return self._session
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """See `Runner.run`."""
+        session = self.native
+        try:
+            values = session.run(self._outputs, dict(inputs))
+        except Exception as error:
+            raise _run_error(error) from error
+        return dict(zip(self._outputs, values, strict=True))
+
+    def close(self) -> None:
+        """See `Runner.close`."""
+        if self._session is None:
+            return
+        # Somebody may still hold `native`. Emptied, it raises AttributeError; otherwise it would
+        # keep the weights, or read memory that has been given back.
+        vars(self._session).clear()
+        self._session = None
+        self._memory.clear()
+
+
+def _onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RuntimeMissingError("onnxruntime is not installed", hint=_HINT) from error
+    return onnxruntime
+
+
+def _session_options(options: Mapping[str, object]) -> Any:
+    unknown = sorted(str(name) for name in options if name not in _OPTIONS)
+    if unknown:
+        raise UsageError(
+            f"the onnx runtime has no option {unknown[0]!r}", hint=f"options: {', '.join(_OPTIONS)}"
+        )
+    kind = _onnxruntime().SessionOptions
+    settings = options.get("session_options")
+    if settings is None:
+        settings = kind()
+        settings.log_severity_level = 4  # what goes wrong is raised; its log names parts of the model
+    if not isinstance(settings, kind):
+        raise UsageError("session_options is not an onnxruntime.SessionOptions")
+    _refuse_model_files(settings)
+    return settings
+
+
+def _refuse_model_files(settings: Any) -> None:
+    """Refuses settings that make ONNX Runtime write the decrypted model to a file."""
+    if settings.optimized_model_filepath:
+        raise _writes_model("optimized_model_filepath")
+    if _entry(settings, "ep.context_enable") not in (None, "0"):
+        raise _writes_model("ep.context_enable")
+
+
+def _providers(options: Mapping[str, object]) -> list[Any] | None:
+    """Returns what to pass as `providers`: the CPU by default, nothing when the caller's options decide."""
+    given = options.get("providers")
+    if given is None:
+        return None if options.get("session_options") is not None else ["CPUExecutionProvider"]
+    if not isinstance(given, list | tuple):
+        raise UsageError("providers must be a list", hint="for example ['CPUExecutionProvider']")
+    available = _onnxruntime().get_available_providers()
+    for provider in given:
+        name = provider[0] if isinstance(provider, tuple) and provider else provider
+        if name not in available:
+            raise RuntimeMissingError(
+                f"onnxruntime has no provider {name!r} here", hint=f"available: {', '.join(available)}"
+            )
+    own = [part for provider in given if isinstance(provider, tuple) for part in provider[1:]]
+    _refuse_provider_files([*own, *_listed(options.get("provider_options"))])
+    return list(given)
+
+
+def _listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _refuse_provider_files(settings: Sequence[object]) -> None:
+    pairs = [pair for each in settings if isinstance(each, Mapping) for pair in each.items()]
+    for name, value in pairs:
+        if any(word in str(name).lower() for word in _FILE_WORDS) and str(value).lower() not in _OFF:
+            raise _writes_model(str(name))
+
+
+def _lend_external_files(model: LoadedModel, settings: Any) -> dict[str, memoryview]:
+    """Hands the files that the main file refers to over by memory; returns them by path."""
+    locations = external_files(memoryview(model.as_bytes(model.entry)))
+    if not locations:
+        return {}
+    paths = [external_path(model.entry, location) for location in locations]
+    for path in paths:
+        # What is not handed over, ONNX Runtime would look for in the working directory.
+        if path not in model.files:
+            raise MalformedError(f"the model refers to {path!r}, which is not among its files")
+    if _entry(settings, _TAKEN) is not None:
+        raise UsageError(
+            "these session options belong to another model already",
+            hint="make new onnxruntime.SessionOptions for each model with external data",
+        )
+    buffers = [model.files[path] for path in paths]
+    _add_buffers(settings, locations, buffers)
+    return dict(zip(paths, buffers, strict=True))
+
+
+def _add_buffers(settings: Any, locations: Sequence[str], buffers: Sequence[memoryview]) -> None:
+    if not hasattr(settings, "add_external_initializers_from_files_in_memory"):
+        raise RuntimeMissingError(
+            "this onnxruntime cannot load external data from memory", hint="pip install -U onnxruntime"
+        )
+    settings.add_session_config_entry(_TAKEN, "1")
+    if _entry(settings, _IN_PLACE) is None:
+        settings.add_session_config_entry(_IN_PLACE, "1")
+    lengths = [len(buffer) for buffer in buffers]
+    settings.add_external_initializers_from_files_in_memory(list(locations), list(buffers), lengths)
+
+
+def _entry(settings: Any, key: str) -> str | None:
+    try:
+        return str(settings.get_session_config_entry(key))
+    except RuntimeError:  # its way to say that there is none
+        return None
+
+
+def _load_error(error: Exception) -> KeepError:
+    message = f"onnxruntime cannot load the model: {_shorten(error)}"
+    kind = type(error).__name__
+    if kind == "NotImplemented" or _TOO_OLD.search(str(error)):
+        return RuntimeMissingError(message, hint="pip install -U onnxruntime, or the package of the operator")
+    if kind in _MODEL_FAULTS:
+        return MalformedError(message)
+    if isinstance(error, TypeError | ValueError):
+        return UsageError(message, hint="check providers and provider_options")
+    return UnavailableError(message)
+
+
+def _run_error(error: Exception) -> KeepError:
+    message = f"onnxruntime cannot run the model: {_shorten(error)}"
+    if type(error).__name__ in _DEVICE_FAULTS:
+        return UnavailableError(message)
+    return UsageError(message, hint="check the inputs against the model")
+
+
+def _shorten(error: Exception) -> str:
+    lines = _NOISE.sub("", str(error)).strip().splitlines() or [type(error).__name__]
+    return lines[0][:_LONGEST_MESSAGE]
+
+
+def _writes_model(option: str) -> UsageError:
+    return UsageError(
+        f"{option} would write the decrypted model to a file", hint="leave it out; the model stays in memory"
+    )

@@ -1,0 +1,163 @@
+"""What a runtime adapter is, and how to find the one for a model.
+
+Adapters register under the entry point group `modelkeep.runtimes`; ours do so too.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from modelkeep.errors import RuntimeMissingError, UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+GROUP = "modelkeep.runtimes"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A decrypted and verified model in memory.
+
+    Attributes:
+        format: what the files are, for example ``onnx``.
+        entry: path of the main file inside the model.
+        files: path -> plaintext, for every file. The memory belongs to whoever made this object.
+        whole: path -> the very `bytes` object behind a file, where a runtime `wants_bytes`.
+    """
+
+    format: str
+    entry: str
+    files: Mapping[str, memoryview] = field(repr=False)
+    whole: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    def as_bytes(self, path: str) -> bytes:
+        """Returns the `bytes` object that holds the file at `path`, without copying it.
+
+        Raises:
+            UsageError: the file was not decrypted into such an object.
+        """
+        if path not in self.whole:
+            raise UsageError(
+                f"{path}: not held as bytes", hint="the runtime's wants_bytes must name this file"
+            )
+        return self.whole[path]
+
+
+class Runner(ABC):
+    """A model that is ready to compute.
+
+    Attributes:
+        borrowed: paths of the files whose memory must stay as it is until `close`; the runner has
+            its own copy of what it needs from the others.
+    """
+
+    borrowed: frozenset[str] = frozenset()
+
+    @property
+    @abstractmethod
+    def native(self) -> Any:
+        """The runtime's own object.
+
+        Raises:
+            UsageError: closed.
+        """
+
+    @abstractmethod
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """Computes all outputs of the model.
+
+        Args:
+            inputs: name -> array; must have passed the contract.
+
+        Returns:
+            name -> `numpy.ndarray`, or whatever the runtime makes of outputs that are no tensors.
+
+        Raises:
+            UsageError: the runtime refuses these inputs, or the runner is closed.
+            UnavailableError: a device or its memory failed.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees what the runtime holds; again does nothing. No `run` may be under way."""
+
+
+class Runtime(ABC):
+    """An adapter to an inference runtime.
+
+    Attributes:
+        name: its name under the entry point group.
+        formats: model formats that it loads.
+    """
+
+    name: ClassVar[str]
+    formats: ClassVar[frozenset[str]]
+
+    @classmethod
+    @abstractmethod
+    def require(cls) -> None:
+        """Makes sure that the runtime is installed, before anything is decrypted for it.
+
+        Raises:
+            RuntimeMissingError: it is not.
+        """
+
+    @classmethod
+    def wants_bytes(cls, entry: str, path: str) -> bool:
+        """Returns whether the file `path` of a model with main file `entry` must be a `bytes` object."""
+        return False
+
+    @classmethod
+    @abstractmethod
+    def load(cls, model: LoadedModel, options: Mapping[str, object]) -> Runner:
+        """Makes a model ready to compute, without a trace on any disk.
+
+        Args:
+            model: its files; those that the runner borrows must outlive it.
+            options: settings of this runtime.
+
+        Raises:
+            MalformedError: the runtime cannot read the model.
+            RuntimeMissingError: the runtime is too old for the model, or lacks an operator.
+            UnavailableError: not enough memory, or a device failed.
+            UsageError: an option is unknown, wrong or unsafe.
+        """
+
+
+def open_runtime(format: str, name: str | None = None) -> type[Runtime]:
+    """Returns the runtime `name`, or one that loads `format`: its namesake first, then by name.
+
+    Raises:
+        UsageError: no runtime of that name or for that format is registered.
+        RuntimeMissingError: the runtime itself is not installed.
+    """
+    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
+    hint = f"registered runtimes: {', '.join(sorted(registered)) or 'none'}"
+    if name is not None and name not in registered:
+        raise UsageError(f"no runtime is named {name!r}", hint=hint)
+    by_preference = sorted(registered, key=lambda each: (each != format, each))
+    for candidate in by_preference if name is None else [name]:
+        runtime = _load(registered[candidate])
+        if format in runtime.formats:
+            runtime.require()
+            return runtime
+    raise UsageError(f"{name or 'no runtime'} cannot load models of format {format!r}", hint=hint)
+
+
+def _load(entry: EntryPoint) -> type[Runtime]:
+    try:
+        runtime = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise RuntimeMissingError(
+            f"runtime {entry.name}: cannot be imported", hint=f"install the package of {entry.value}"
+        ) from error
+    if not isinstance(runtime, type) or not issubclass(runtime, Runtime):
+        raise RuntimeMissingError(
+            f"runtime {entry.name}: not a runtime adapter", hint=f"update the package of {entry.value}"
+        )
+    return runtime
