@@ -1,1 +1,113 @@
-"""modelkeep: protection for machine-learning models on devices their owner does not control."""
+"""modelkeep: protection for machine-learning models on devices their owner does not control.
+
+Two verbs: `seal` a model once, `open` it on a device, in memory only.
+
+    draft = modelkeep.seal("model.onnx", model="acme/detector", to=["pi-17.pub"], signer=publisher)
+    draft.save("model.keep")
+
+    with modelkeep.open("model.keep", identity=modelkeep.Identity("file:pi-17.pem"),
+                        verifier=modelkeep.Verifier("publisher.pub", model="acme/detector")) as session:
+        scores = session.run({"image": x})
+
+Names are imported when they are first used: importing modelkeep loads neither NumPy nor
+cryptography.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from modelkeep._version import __version__
+
+if TYPE_CHECKING:
+    from modelkeep.bundle.bundle import Bundle
+    from modelkeep.contract import Contract, TensorContract
+    from modelkeep.errors import KeepError
+    from modelkeep.extraction import extract
+    from modelkeep.granting import grant
+    from modelkeep.keys.constraints import Constraints
+    from modelkeep.keys.identity import Identity
+    from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Suite
+    from modelkeep.sealing import Draft, seal
+    from modelkeep.session import Report, Session
+    from modelkeep.session import open_session as open
+    from modelkeep.trust.certificates import CertificateRoots
+    from modelkeep.trust.policy import AllOf, AnyOf, ExpectModel, MaximumAge, MinimumEpoch, UnsafeAnyModel
+    from modelkeep.trust.signer import Signer
+    from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
+
+_HOMES = {
+    "AllOf": "trust.policy",
+    "AnyOf": "trust.policy",
+    "Bundle": "bundle.bundle",
+    "CertificateRoots": "trust.certificates",
+    "Constraints": "keys.constraints",
+    "Contract": "contract",
+    "Coverage": "manifest",
+    "Draft": "sealing",
+    "ExpectModel": "trust.policy",
+    "Identity": "keys.identity",
+    "KeepError": "errors",
+    "LeafAlgorithm": "manifest",
+    "Manifest": "manifest",
+    "MaximumAge": "trust.policy",
+    "MinimumEpoch": "trust.policy",
+    "Report": "session",
+    "Session": "session",
+    "Signer": "trust.signer",
+    "Suite": "manifest",
+    "TensorContract": "contract",
+    "UnsafeAnyModel": "trust.policy",
+    "UnsafeUnsigned": "trust.verifier",
+    "Verifier": "trust.verifier",
+    "extract": "extraction",
+    "grant": "granting",
+    "open": "session",
+    "seal": "sealing",
+}
+_OTHER_NAMES = {"open": "open_session"}
+
+__all__ = [
+    "__version__",
+    "AllOf",
+    "AnyOf",
+    "Bundle",
+    "CertificateRoots",
+    "Constraints",
+    "Contract",
+    "Coverage",
+    "Draft",
+    "ExpectModel",
+    "Identity",
+    "KeepError",
+    "LeafAlgorithm",
+    "Manifest",
+    "MaximumAge",
+    "MinimumEpoch",
+    "Report",
+    "Session",
+    "Signer",
+    "Suite",
+    "TensorContract",
+    "UnsafeAnyModel",
+    "UnsafeUnsigned",
+    "Verifier",
+    "extract",
+    "grant",
+    "open",
+    "seal",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = importlib.import_module(f"modelkeep.{_HOMES[name]}")
+    value = getattr(home, _OTHER_NAMES.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -38,6 +38,11 @@ def to_pem(key: ec.EllipticCurvePublicKey) -> bytes:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
+def to_der(key: ec.EllipticCurvePublicKey) -> bytes:
+    """Returns the key as a DER SubjectPublicKeyInfo."""
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
 def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
     """Returns the hexadecimal SHA-256 of the PEM form.
 

@@ -1,0 +1,65 @@
+"""Array files: .npy and .npz, read without pickle and written so that a crash leaves nothing half."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelkeep.errors import MalformedError, UsageError
+from modelkeep.storage import words_for, write_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def read_arrays(path: str | os.PathLike[str], name: str | None) -> dict[str, NDArray[Any]]:
+    """Returns the array of a .npy file under `name`, or all arrays of a .npz file.
+
+    Raises:
+        StorageError: cannot be read.
+        MalformedError: not an array file, or one that holds Python objects.
+        UsageError: a .npy file without a name, or a .npz file with one.
+    """
+    import numpy as np
+
+    # Tells what file is missing, before NumPy says it in its own way.
+    with words_for(path), Path(path).open("rb") as file:
+        try:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {_required(name, path): loaded}
+            if name is not None:
+                raise UsageError(f"{path}: holds several arrays", hint=f"pass -i {path} without a name")
+            return {key: loaded[key] for key in loaded.files}
+        except (ValueError, EOFError, zipfile.BadZipFile, MemoryError):
+            raise MalformedError(
+                f"{path}: not an array file", hint="save inputs with numpy.save or numpy.savez"
+            ) from None
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], *, force: bool) -> None:
+    """Writes arrays into a .npz file.
+
+    Raises:
+        StorageError: cannot be written.
+        UsageError: it exists and `force` is not set.
+    """
+    import numpy as np
+
+    # Not numpy.savez, which takes the names as keyword arguments and so not every name.
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, value in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(value), allow_pickle=False)
+    write_file(path, buffer.getbuffer(), force=force)
+
+
+def _required(name: str | None, path: str | os.PathLike[str]) -> str:
+    if name is None:
+        raise UsageError(f"{os.fspath(path)}: whose input is this?", hint="write -i NAME=FILE.npy")
+    return name

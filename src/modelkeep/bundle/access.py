@@ -1,0 +1,52 @@
+"""From a path to an unlocked bundle: the steps that every command on the device side shares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+
+from modelkeep.bundle.bundle import Bundle, UnlockedBundle
+from modelkeep.keys import sidecar
+from modelkeep.keys.grant import Grant
+from modelkeep.keys.identity import Identity
+from modelkeep.trust.verifier import BundleVerifier
+
+
+def sidecar_path(bundle: Path) -> Path:
+    """Returns where grants that were issued after sealing are kept: next to the bundle."""
+    return bundle.with_name(f"{bundle.name}.grants")
+
+
+def grants_of(bundle: Bundle, grant_file: str | os.PathLike[str] | None = None) -> Iterator[Grant]:
+    """Gives the grants to choose from: those of `grant_file`, or else embedded ones and the sidecar's.
+
+    Raises:
+        MalformedError: one of them is not a grant.
+        StorageError: a file cannot be read.
+    """
+    if grant_file is not None:
+        return sidecar.read(grant_file, required=True)
+    return chain(bundle.embedded_grants(), sidecar.read(sidecar_path(bundle.path)))
+
+
+@contextmanager
+def unlocked(
+    path: str | os.PathLike[str],
+    *,
+    identity: Identity,
+    verifier: BundleVerifier,
+    grant_file: str | os.PathLike[str] | None = None,
+    proved: frozenset[str] = frozenset(),
+) -> Iterator[UnlockedBundle]:
+    """Opens, verifies and unlocks a bundle for the length of a `with` block.
+
+    Raises:
+        KeepError: the subclass says what to do; see `Bundle.verify` and `VerifiedBundle.unlock`.
+    """
+    with Bundle(path) as bundle:
+        verified = bundle.verify(verifier)
+        with verified.unlock(identity, grants_of(bundle, grant_file), proved=proved) as opened:
+            yield opened

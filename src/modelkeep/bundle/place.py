@@ -1,0 +1,35 @@
+"""A byte range of an open file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelkeep.errors import MalformedError
+from modelkeep.payload.source import read_fully
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A byte range of an open file.
+
+    Attributes:
+        descriptor: open file descriptor.
+        offset: first byte.
+        size: length in bytes.
+    """
+
+    descriptor: int
+    offset: int
+    size: int
+
+    def read(self) -> bytes:
+        """Returns the whole range; only for ranges whose size was checked before.
+
+        Raises:
+            MalformedError: the file ends before the range does.
+            OSError: the read failed.
+        """
+        data = bytearray(self.size)
+        if read_fully(self.descriptor, memoryview(data), self.offset) != self.size:
+            raise MalformedError("bundle: the file ends early")
+        return bytes(data)

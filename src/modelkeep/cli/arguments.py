@@ -1,0 +1,180 @@
+"""From parsed arguments to the objects that the library takes."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modelkeep.cli.output import say
+from modelkeep.errors import UsageError
+from modelkeep.keys.constraints import Constraints
+from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
+from modelkeep.storage import read_small
+from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.policy import UnsafeAnyModel
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned, Verifier
+
+_FROM_NOW = re.compile(r"\+(\d{1,6})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SUITES = {"aes": Suite.AES256_GCM_HKDF_1MB, "chacha": Suite.CHACHA20_POLY1305_HKDF_1MB}
+_LARGEST_CONTRACT = 2**20
+_LARGEST_PEM = 2**20
+
+
+def constraints(arguments: argparse.Namespace) -> Constraints:
+    """Returns what new grants demand."""
+    return Constraints(
+        not_before=_moment(arguments.not_before),
+        not_after=_moment(arguments.not_after),
+        posture=tuple(arguments.posture),
+    )
+
+
+def _moment(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if match := _FROM_NOW.fullmatch(text):
+        return int(time.time()) + int(match[1]) * _SECONDS[match[2]]
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"not a time: {text!r}", hint="write 2027-01-31, 2027-01-31T12:00+01:00, or +90d, +12h, +30m, +5s"
+        ) from None
+    # Times without a zone are UTC, so that a command means the same everywhere.
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
+
+
+def signer(arguments: argparse.Namespace) -> Signer | None:
+    """Returns the publisher's key, or None for an unsigned bundle.
+
+    Raises:
+        UsageError: neither a key nor --unsafe-unsigned, or both.
+    """
+    if arguments.signer is None and not arguments.unsafe_unsigned:
+        raise UsageError(
+            "nobody signs this bundle", hint="pass -s publisher.pem, or --unsafe-unsigned for a trial"
+        )
+    if arguments.signer is None:
+        return None
+    if arguments.unsafe_unsigned:
+        raise UsageError("-s and --unsafe-unsigned exclude each other")
+    return Signer.from_pem(
+        _plain_path(arguments.signer),
+        passphrase=passphrase(arguments),
+        certificates=arguments.certificates,
+    )
+
+
+def _plain_path(key: str) -> str:
+    return key.removeprefix("file:")
+
+
+def passphrase(arguments: argparse.Namespace) -> bytes | None:
+    """Returns the passphrase of the signer's key, from the environment.
+
+    Raises:
+        UsageError: the variable is not set.
+    """
+    if arguments.passphrase_env is None:
+        return None
+    value = os.environb.get(arguments.passphrase_env.encode())
+    if not value:
+        raise UsageError(f"environment variable {arguments.passphrase_env} is not set")
+    return value
+
+
+def verifier(arguments: argparse.Namespace) -> BundleVerifier:
+    """Returns whom and what to accept.
+
+    Raises:
+        UsageError: nobody is trusted and --unsafe-unsigned is not given.
+        StorageError: a key cannot be read.
+    """
+    if not arguments.trust:
+        if not arguments.unsafe_unsigned:
+            raise UsageError(
+                "nobody is trusted", hint="pass -t publisher.pub, or --unsafe-unsigned for a trial"
+            )
+        return UnsafeUnsigned(arguments.model_id)
+    if arguments.unsafe_unsigned:
+        raise UsageError("-t and --unsafe-unsigned exclude each other")
+    age = arguments.maximum_age
+    return Verifier(
+        *[_trusted(path) for path in arguments.trust],
+        model=arguments.model_id or UnsafeAnyModel(),
+        minimum_epoch=arguments.minimum_epoch,
+        maximum_age=None if age is None else datetime.timedelta(days=age),
+    )
+
+
+def _trusted(path: str) -> bytes | CertificateRoots:
+    pem = read_small(path, _LARGEST_PEM, "a public key or certificate")
+    return CertificateRoots(pem) if b"BEGIN CERTIFICATE-----" in pem else pem
+
+
+def say_which_model(arguments: argparse.Namespace, model: str) -> None:
+    """Tells which model was accepted when the caller did not ask for a certain one."""
+    if arguments.model_id is None:
+        say(f"accepted model {model} (pass --model-id {model} to accept no other)")
+
+
+def contract(path: str | None) -> Mapping[str, Mapping[str, object]] | None:
+    """Returns tightenings of the input contract from a JSON file `{"input": {"minimum": 0, ...}}`.
+
+    Raises:
+        StorageError: cannot be read.
+        UsageError: not of this form.
+    """
+    if path is None:
+        return None
+    try:
+        value = json.loads(read_small(path, _LARGEST_CONTRACT, "a contract"))
+    except ValueError:
+        raise UsageError(f"{path}: not JSON") from None
+    if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
+        raise UsageError(
+            f"{path}: not a contract", hint='for example {"image": {"minimum": 0, "maximum": 1}}'
+        )
+    return value
+
+
+def sealing_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the options that `seal` and `import` share."""
+    grant_signer = arguments.grant_signer
+    return {
+        "to": arguments.recipient,
+        "admins": arguments.admin,
+        "signer": signer(arguments),
+        "unsafe_unsigned": arguments.unsafe_unsigned,
+        "epoch": arguments.epoch,
+        "family": arguments.family,
+        "release": arguments.release,
+        "contract": contract(arguments.contract),
+        "constraints": constraints(arguments),
+        "suite": _SUITES[arguments.suite],
+        "leaf": LeafAlgorithm(arguments.leaf),
+        "digest": Coverage(arguments.digest),
+        "grant_signer": None if grant_signer is None else Signer.from_pem(_plain_path(grant_signer)),
+    }
+
+
+def size_of(bundle: str) -> int:
+    """Returns about how many bytes there are to open, for progress; 0 where nobody knows."""
+    path = Path(bundle)
+    return path.stat().st_size if path.is_file() else 0
+
+
+def model_id(arguments: argparse.Namespace, source: str) -> str:
+    """Returns the model id asked for, or one made of the file's name."""
+    if arguments.model_id is not None:
+        return str(arguments.model_id)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).resolve().stem).strip("-._") or "model"

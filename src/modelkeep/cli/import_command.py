@@ -1,0 +1,40 @@
+"""`modelkeep import`: seal a model out of the encrypted files of the usual tutorial."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from modelkeep.cli import arguments as options
+from modelkeep.cli.seal_command import save
+from modelkeep.errors import UsageError
+from modelkeep.memory import wipe
+from modelkeep.migration import derive_key, legacy_model, read_key
+from modelkeep.sealing import seal
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Decrypts the old file in memory and seals the model inside."""
+    key = _old_key(arguments)
+    try:
+        with legacy_model(arguments.file, key, arguments.name) as model:
+            draft = seal(
+                model,
+                model=options.model_id(arguments, arguments.name),
+                **options.sealing_options(arguments),
+            )
+            save(draft, Path(arguments.output), force=arguments.force)
+    finally:
+        wipe(key)
+
+
+def _old_key(arguments: argparse.Namespace) -> bytearray:
+    if arguments.old_key is not None:
+        return read_key(arguments.old_key)
+    if arguments.old_device_id is None:
+        raise UsageError("a derived key needs the device id", hint="pass --old-device-id ID")
+    master = read_key(arguments.old_master)
+    try:
+        return derive_key(master, arguments.old_device_id, arguments.old_info.encode())
+    finally:
+        wipe(master)

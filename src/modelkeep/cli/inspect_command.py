@@ -1,0 +1,82 @@
+"""`modelkeep inspect`: what a bundle says of itself, without any key."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from typing import Any
+
+from modelkeep.bundle import names
+from modelkeep.bundle.access import grants_of
+from modelkeep.bundle.bundle import Bundle
+from modelkeep.cli.output import human_size, print_json, say
+from modelkeep.keys.grant import Grant
+from modelkeep.trust import oms
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prints what is public."""
+    with Bundle(arguments.bundle) as bundle:
+        facts = _facts(bundle)
+    if arguments.json:
+        print_json(facts)
+        return
+    for name, value in facts.items():
+        if name != "grants":
+            print(f"{name:12} {value}")
+    for grant in facts["grants"]:
+        print(f"{'grant':12} {_words(grant)}")
+    say("nothing above was verified; `modelkeep verify` does that")
+
+
+def _facts(bundle: Bundle) -> dict[str, Any]:
+    manifest = bundle.unverified_manifest()
+    size = sum(member.size for member in manifest.members)
+    return {
+        "model": manifest.model,
+        "release": manifest.release,
+        "family": manifest.family,
+        "epoch": manifest.epoch,
+        "sealed": _time(manifest.sealed_at),
+        "bundle": manifest.bundle.hex(),
+        "suite": manifest.suite.name,
+        "leaf": manifest.leaf_algorithm.value,
+        "digest": manifest.coverage.value,
+        "members": len(manifest.members),
+        "size": human_size(size),
+        "signer": _signer(bundle),
+        "grants": [_grant(grant) for grant in grants_of(bundle)],
+    }
+
+
+def _signer(bundle: Bundle) -> str:
+    if names.SIGNATURE not in bundle.sizes:
+        return "nobody: not signed"
+    signature = oms.parse(bundle.read(names.SIGNATURE))
+    if signature.certificates:
+        return f"certificate {signature.certificates[0].subject.rfc4514_string()}"
+    return f"key sha256:{signature.hint}"
+
+
+def _grant(grant: Grant) -> dict[str, Any]:
+    header = grant.header
+    return {
+        "type": header.type,
+        "key_id": header.key_id.hex(),
+        "constraints": header.constraints.to_json(),
+    }
+
+
+def _words(grant: dict[str, Any]) -> str:
+    limits = [
+        f"{name} {_time(value) if name.startswith('not_') else value}"
+        for name, value in grant["constraints"].items()
+    ]
+    return "  ".join([grant["type"], grant["key_id"][:16], *limits])
+
+
+def _time(seconds: int) -> str:
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} s after 1970"

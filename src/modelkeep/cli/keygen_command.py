@@ -1,0 +1,56 @@
+"""`modelkeep keygen`: make a key; its public form goes to standard output."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from modelkeep.cli.output import say
+from modelkeep.errors import UsageError
+from modelkeep.keys import fleet
+from modelkeep.keys.hpke import HpkeRecipient
+from modelkeep.keys.recipients import format_recipient
+from modelkeep.keys.registry import create_key, split
+from modelkeep.trust.private_key import Purpose
+from modelkeep.trust.signer import keygen_signing
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Makes the key that the arguments ask for."""
+    if arguments.signing or arguments.plain:
+        _signing_key(arguments)
+    elif split(arguments.key)[0] == "fleet":
+        _fleet_key(arguments)
+    else:
+        _device_key(arguments)
+
+
+def _signing_key(arguments: argparse.Namespace) -> None:
+    purpose = Purpose.BUNDLE if arguments.signing else Purpose.PLAIN
+    path = arguments.key.removeprefix("file:")
+    pem = keygen_signing(path, arguments.curve, purpose=purpose, force=arguments.force)
+    sys.stdout.write(pem.decode())
+    say(f"private key in {path}: keep it off every device")
+
+
+def _fleet_key(arguments: argparse.Namespace) -> None:
+    path = split(arguments.key)[1]
+    if arguments.master is None:
+        fleet.create_master(path, force=arguments.force)
+        say(f"fleet master in {path}: keep it off every device")
+        return
+    if arguments.device_id is None:
+        raise UsageError("a fleet key is made for one device", hint="pass --device-id ID")
+    fleet.create_device(path, arguments.master, arguments.device_id, force=arguments.force)
+    say(f"key of device {arguments.device_id} in {path}: move it there, and nothing else of the fleet's")
+
+
+def _device_key(arguments: argparse.Namespace) -> None:
+    recipient = create_key(arguments.key, arguments.kem, force=arguments.force)
+    if not isinstance(recipient, HpkeRecipient):
+        say(f"key made: {arguments.key}")
+        return
+    if arguments.device_id is not None:
+        recipient = HpkeRecipient(recipient.type, recipient.public, arguments.device_id)
+    print(format_recipient(recipient))
+    say(f"private key made: {arguments.key}")

@@ -1,0 +1,71 @@
+"""`modelkeep seal`: seal a model into a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from modelkeep.cli import arguments as options
+from modelkeep.cli.output import human_size, print_json, progress, say
+from modelkeep.errors import UsageError
+from modelkeep.sealing import Draft, seal
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Seals, or says what would be sealed."""
+    target = Path(arguments.output or f"{_stem(arguments.model)}.keep")
+    draft = seal(
+        arguments.model,
+        model=options.model_id(arguments, arguments.model),
+        entry=arguments.entry,
+        **options.sealing_options(arguments),
+    )
+    if arguments.dry_run:
+        _describe(draft, target)
+    else:
+        save(draft, target, force=arguments.force)
+    if arguments.json:
+        print_json(_summary(draft, target))
+
+
+def save(draft: Draft, target: Path, *, force: bool) -> None:
+    """Seals `draft` into `target` and says how that went."""
+    start = time.monotonic()
+    with progress("sealing", draft.size) as advance:
+        draft.save(target, force=force, progress=advance)
+    seconds = time.monotonic() - start
+    rate = human_size(draft.size / max(seconds, 1e-6))
+    model = draft.recipe.manifest.model
+    say(f"sealed {model}, {human_size(draft.size)} in {seconds:.2f} s ({rate}/s), into {target}")
+
+
+def _stem(model: str) -> str:
+    stem = Path(model).resolve().stem
+    if not stem:
+        raise UsageError("no name for the bundle", hint="pass -o FILE")
+    return stem
+
+
+def _describe(draft: Draft, target: Path) -> None:
+    say(f"would seal {draft.recipe.manifest.model} into {target}:")
+    for path, source in draft.model.sources.items():
+        say(f"  {path}  {human_size(source.size)}")
+    for tensor in draft.model.contract.inputs if draft.model.contract else ():
+        say(f"  input {tensor.name}: {tensor.dtype} {tensor.shape}")
+    for grantee in draft.recipe.grantees:
+        role = "admin" if grantee.constraints.delegate else "may open"
+        say(f"  {grantee.recipient.type} {grantee.recipient.device_id or '(no device id)'}: {role}")
+
+
+def _summary(draft: Draft, target: Path) -> dict[str, object]:
+    manifest = draft.recipe.manifest
+    return {
+        "bundle": str(target),
+        "epoch": manifest.epoch,
+        "files": {path: source.size for path, source in draft.model.sources.items()},
+        "format": draft.model.format,
+        "grants": len(draft.recipe.grantees),
+        "model": manifest.model,
+        "size": draft.size,
+    }

@@ -1,0 +1,18 @@
+"""`modelkeep sign`: sign a plain file as `openssl dgst -sha256 -sign` does."""
+
+from __future__ import annotations
+
+import argparse
+
+from modelkeep.cli import arguments as options
+from modelkeep.cli.output import say
+from modelkeep.storage import write_file
+from modelkeep.trust import plain
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Writes a detached signature."""
+    signature = plain.sign(arguments.file, arguments.signer, options.passphrase(arguments))
+    target = arguments.output or f"{arguments.file}.sig"
+    write_file(target, signature, force=arguments.force)
+    say(f"signed {arguments.file}: {target}")

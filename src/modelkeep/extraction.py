@@ -1,0 +1,92 @@
+"""Extraction: write the plaintext of a sealed model to disk, for those who insist."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+from pathlib import Path
+
+from modelkeep.bundle.access import unlocked
+from modelkeep.bundle.bundle import UnlockedBundle
+from modelkeep.errors import UsageError
+from modelkeep.keys.identity import Identity
+from modelkeep.payload.stream import Progress, no_progress
+from modelkeep.storage import refuse_overwrite, sync_folder, words_for
+from modelkeep.trust.verifier import BundleVerifier
+
+
+def extract(
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    identity: Identity,
+    verifier: BundleVerifier,
+    unsafe_plaintext: bool,
+    grant_file: str | os.PathLike[str] | None = None,
+    proved: frozenset[str] = frozenset(),
+    progress: Progress = no_progress,
+) -> tuple[Path, ...]:
+    """Decrypts every file of a bundle into a new folder, which appears complete or not at all.
+
+    Args:
+        path: the bundle.
+        folder: does not exist yet.
+        identity: the key of this device.
+        verifier: whom to trust.
+        unsafe_plaintext: must be True; the files are as readable as any other afterwards.
+        grant_file: look for the grant there instead of in the bundle and its sidecar.
+        proved: device states proved beforehand.
+        progress: told the bytes that are decrypted; called from several threads.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        UsageError: without `unsafe_plaintext`, or the folder exists.
+        KeepError: as for opening a session.
+    """
+    if not unsafe_plaintext:
+        raise UsageError(
+            "extracting leaves the model readable for everybody",
+            hint="pass --unsafe-plaintext to do it anyway",
+        )
+    target = Path(folder)
+    refuse_overwrite(target, force=False)
+    with unlocked(path, identity=identity, verifier=verifier, grant_file=grant_file, proved=proved) as bundle:
+        paths = _write_files(bundle, target, progress)
+    return tuple(target / name for name in paths)
+
+
+def _write_files(bundle: UnlockedBundle, target: Path, progress: Progress) -> list[str]:
+    inner = bundle.inner_manifest()
+    partial = target.with_name(f".{target.name[:200]}.part")
+    with words_for(target):
+        partial.mkdir(mode=0o700)
+    try:
+        with words_for(target):
+            for index, file in enumerate(inner.files, start=1):
+                _write_file(bundle, index, partial / file.path, progress)
+            refuse_overwrite(target, force=False)
+            partial.rename(target)
+            sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return [file.path for file in inner.files]
+
+
+def _write_file(bundle: UnlockedBundle, index: int, path: Path, progress: Progress) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    size = bundle.verified.manifest.members[index].size
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        if size == 0:
+            return bundle.decrypt(index, memoryview(b""), progress)
+        # Reserved first: a disk that fills up under a mapping would kill the process.
+        os.posix_fallocate(descriptor, 0, size)
+        with mmap.mmap(descriptor, size) as mapping, memoryview(mapping) as view:
+            bundle.decrypt(index, view, progress)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

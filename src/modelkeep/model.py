@@ -1,0 +1,179 @@
+"""A model as its publisher has it: which files, in which format, taking which inputs."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from modelkeep.contract import Contract
+from modelkeep.errors import MalformedError, StorageError, UsageError
+from modelkeep.inner_manifest import MOST_FILES, InnerManifest, ModelFile, check_path
+from modelkeep.payload.source import FileSource, Source
+from modelkeep.runtimes import onnx_graph
+from modelkeep.storage import words_for
+
+FORMATS = {
+    ".gguf": "gguf",
+    ".onnx": "onnx",
+    ".ort": "ort",
+    ".pt": "torch",
+    ".pth": "torch",
+    ".safetensors": "safetensors",
+    ".tflite": "tflite",
+    ".xml": "openvino",
+}
+PLAIN_FILES = "files"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is to be sealed.
+
+    Attributes:
+        format: for example ``onnx``, or ``files`` when no runtime is meant to load it.
+        entry: path of the file that a runtime is handed, or None.
+        sources: content by path, sorted by path.
+        contract: what inputs must look like, or None where the format does not say.
+    """
+
+    format: str
+    entry: str | None
+    sources: Mapping[str, Source]
+    contract: Contract | None
+
+    @property
+    def size(self) -> int:
+        """Length of all files together, in bytes."""
+        return sum(source.size for source in self.sources.values())
+
+    def inner_manifest(self) -> InnerManifest:
+        """Returns the inner manifest with the digests still to be filled in."""
+        files = tuple(ModelFile(path, bytes(32)) for path in self.sources)
+        return InnerManifest(self.format, self.entry, files, self.contract)
+
+
+def read_model(path: str | os.PathLike[str], *, entry: str | None = None) -> Model:
+    """Looks at a model file or a folder with everything that belongs to a model.
+
+    Args:
+        path: file or folder; links to files are followed, links to folders are not.
+        entry: path within the folder of the file that a runtime is handed; needed only when
+            the folder holds several candidates.
+
+    Raises:
+        StorageError: something cannot be read.
+        UsageError: the folder is empty, the entry is unknown, or files are missing.
+        MalformedError: the model file is damaged.
+    """
+    path = Path(path)
+    sources = _folder_sources(path) if path.is_dir() else _file_source(path)
+    entry = _find_entry(sources, entry)
+    if entry is None:
+        return Model(PLAIN_FILES, None, sources, None)
+    model_format = FORMATS.get(PurePosixPath(entry).suffix.lower(), PLAIN_FILES)
+    contract = _read_contract(sources, entry) if model_format == "onnx" else None
+    return Model(model_format, entry, sources, contract)
+
+
+def from_memory(name: str, source: Source, view: memoryview) -> Model:
+    """Looks at a model of one file that is in memory.
+
+    Raises:
+        UsageError: `name` cannot name a file.
+        MalformedError: the model is damaged.
+    """
+    model_format = FORMATS.get(PurePosixPath(name).suffix.lower(), PLAIN_FILES)
+    contract = onnx_graph.read_contract(view) if model_format == "onnx" else None
+    return Model(model_format, _usable_path(name), {name: source}, contract)
+
+
+def _file_source(path: Path) -> dict[str, FileSource]:
+    if not path.exists():
+        raise StorageError(f"{path}: no such file or folder", hint="check the path")
+    return {_usable_path(path.name): FileSource(path)}
+
+
+def _folder_sources(folder: Path) -> dict[str, FileSource]:
+    sources = {}
+    with words_for(folder):
+        for root, folders, files in os.walk(folder, onerror=_raise):
+            _refuse_links([Path(root, name) for name in folders])
+            for name in files:
+                file = Path(root, name)
+                sources[_usable_path(file.relative_to(folder).as_posix())] = FileSource(file)
+                if len(sources) > MOST_FILES:
+                    raise UsageError(
+                        f"{folder}: more than {MOST_FILES} files", hint="pack small files together"
+                    )
+    if not sources:
+        raise UsageError(f"{folder}: holds no files", hint="pass the folder that holds the model")
+    return dict(sorted(sources.items()))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _refuse_links(folders: list[Path]) -> None:
+    for folder in folders:
+        if folder.is_symlink():
+            raise UsageError(f"{folder}: is a link to a folder", hint="copy the folder to where it belongs")
+
+
+def _usable_path(path: str) -> str:
+    try:
+        return check_path(path)
+    except MalformedError as error:
+        raise UsageError(str(error), hint="rename the file") from None
+
+
+def _find_entry(sources: Mapping[str, Source], wanted: str | None) -> str | None:
+    if wanted is not None:
+        if wanted not in sources:
+            raise UsageError(f"no file {wanted!r} in the model", hint="name one of its files as the entry")
+        return wanted
+    candidates = [path for path in sources if PurePosixPath(path).suffix.lower() in FORMATS]
+    if len(sources) == 1:
+        return next(iter(sources))
+    if len(candidates) > 1 and _in_one_runtime_format(candidates):
+        raise UsageError(
+            f"several files could be the model: {', '.join(candidates[:5])}", hint="say which with --entry"
+        )
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _in_one_runtime_format(candidates: list[str]) -> bool:
+    # Weights split over several safetensors files are one model without a single entry.
+    return any(not path.endswith(".safetensors") for path in candidates)
+
+
+def _read_contract(sources: Mapping[str, Source], entry: str) -> Contract:
+    source = sources[entry]
+    if not isinstance(source, FileSource):
+        raise UsageError("only files can be read as models")
+    with _mapped(source.path) as view:
+        missing = [path for path in _external_paths(view, entry) if path not in sources]
+        if missing:
+            raise UsageError(
+                f"{entry} keeps weights in files that are not there: {', '.join(missing[:5])}",
+                hint="seal the folder that holds the model together with its weight files",
+            )
+        return onnx_graph.read_contract(view)
+
+
+def _external_paths(view: memoryview, entry: str) -> list[str]:
+    folder = PurePosixPath(entry).parent
+    return [(folder / location).as_posix() for location in onnx_graph.external_files(view)]
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[memoryview]:
+    with words_for(path), path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            raise MalformedError(f"{path}: is empty")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping, memoryview(mapping) as view:
+            yield view

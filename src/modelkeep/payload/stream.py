@@ -1,0 +1,239 @@
+"""Whole streams: encrypt a source into a file, decrypt a file into memory, check digests.
+
+Every pass reads a segment once into a private buffer and does all its work there, so that
+what is digested is what is decrypted, whatever happens to the file meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from modelkeep.errors import TamperedError
+from modelkeep.manifest import LeafAlgorithm
+from modelkeep.memory import Pages
+from modelkeep.payload.cipher import StreamCipher, body, sealed_length
+from modelkeep.payload.layout import HEADER, SEGMENT, plain_range, sealed_range, segment_count
+from modelkeep.payload.source import OpenSource, Source, read_fully
+from modelkeep.payload.workers import SegmentWork, Workers, thread_count
+from modelkeep.storage import write_at
+
+LEAF = 32
+
+Progress = Callable[[int], None]
+
+
+def no_progress(_count: int) -> None:
+    """Ignores how many bytes are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A byte range of an open file that holds one stream.
+
+    Attributes:
+        descriptor: open file descriptor.
+        offset: where the stream begins in the file, in bytes.
+        size: length of the stream's plaintext, in bytes.
+    """
+
+    descriptor: int
+    offset: int
+    size: int
+
+    def read_segment(self, index: int, scratch: memoryview) -> memoryview:
+        """Reads segment `index` into `scratch` (1 MiB) and returns the part that was filled.
+
+        Raises:
+            TamperedError: the file ends before the segment does.
+            OSError: the read failed.
+        """
+        start, end = sealed_range(index, self.size)
+        view = scratch[: end - start]
+        if read_fully(self.descriptor, view, self.offset + start) != len(view):
+            raise TamperedError("payload: the file is shorter than its manifest says")
+        return view
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDigests:
+    """What sealing one stream leaves behind for the manifests.
+
+    Attributes:
+        leaves: concatenated 32-byte digests of the sealed segments.
+        plaintext: digest over the digests of the plaintext segments, 32 bytes.
+        sha256: SHA-256 of the whole sealed stream, or None when it was not asked for.
+    """
+
+    leaves: bytes
+    plaintext: bytes
+    sha256: bytes | None
+
+
+def encrypt(
+    source: Source,
+    extent: Extent,
+    cipher: StreamCipher,
+    algorithm: LeafAlgorithm,
+    *,
+    whole_sha256: bool,
+    progress: Progress = no_progress,
+) -> StreamDigests:
+    """Seals `source` into `extent` in one pass over both.
+
+    Raises:
+        StorageError: the source cannot be read or changed meanwhile.
+        OSError: the destination cannot be written.
+    """
+    with source.open() as opened:
+        encryption = _Encryption(opened, extent, cipher, algorithm, whole_sha256, progress)
+        return encryption.run()
+
+
+class _Encryption:
+    def __init__(
+        self,
+        source: OpenSource,
+        extent: Extent,
+        cipher: StreamCipher,
+        algorithm: LeafAlgorithm,
+        whole_sha256: bool,
+        progress: Progress,
+    ) -> None:
+        self._source, self._extent, self._cipher = source, extent, cipher
+        self._digest, self._progress = algorithm.digest, progress
+        self._count = segment_count(extent.size)
+        self._leaves = bytearray(LEAF * self._count)
+        self._plaintext = bytearray(LEAF * self._count)
+        self._whole = hashlib.sha256() if whole_sha256 else None
+        self._workers = Workers(self._count)
+
+    def run(self) -> StreamDigests:
+        self._workers.run(thread_count(self._extent.size), self._prepare)
+        sha256 = None if self._whole is None else self._whole.digest()
+        return StreamDigests(bytes(self._leaves), self._digest(bytes(self._plaintext)), sha256)
+
+    @contextmanager
+    def _prepare(self) -> Iterator[SegmentWork]:
+        sealed = memoryview(bytearray(SEGMENT))
+        with Pages.allocate(SEGMENT) as plain:
+            yield lambda index: self._encrypt(index, plain.view, sealed)
+
+    def _encrypt(self, index: int, plain: memoryview, sealed: memoryview) -> None:
+        start, end = plain_range(index, self._extent.size)
+        plain, sealed = plain[: end - start], sealed[: sealed_length(index, end - start)]
+        self._source.read_into(plain, start)
+        if index == 0:
+            sealed[:HEADER] = self._cipher.header
+        self._cipher.encrypt(index, index == self._count - 1, plain, body(index, sealed))
+        place = slice(LEAF * index, LEAF * (index + 1))
+        self._leaves[place] = self._digest(sealed)
+        self._plaintext[place] = self._digest(plain)
+        whole = self._whole
+        if whole is not None:
+            self._workers.in_turn(index, lambda: whole.update(sealed))
+        write_at(self._extent.descriptor, sealed, self._extent.offset + index * SEGMENT)
+        self._progress(end - start)
+
+
+def decrypt(
+    extent: Extent,
+    make_cipher: Callable[[bytes], StreamCipher],
+    leaves: bytes,
+    algorithm: LeafAlgorithm,
+    destination: memoryview,
+    *,
+    progress: Progress = no_progress,
+) -> None:
+    """Checks and decrypts a whole stream into `destination`, which has room for exactly its plaintext.
+
+    Args:
+        extent: where the stream is.
+        make_cipher: builds the cipher from the stream's 40 header bytes.
+        leaves: the signed leaf digests, 32 bytes per segment.
+        algorithm: hash of the leaves.
+        destination: writable memory of `extent.size` bytes.
+        progress: told the plaintext bytes of each finished segment; called from several threads.
+
+    Raises:
+        TamperedError: a segment is not the one that was signed or sealed.
+        OSError: the file cannot be read.
+    """
+    segments = _CheckedSegments(extent, leaves, algorithm)
+    cipher = make_cipher(segments.header())
+    count = segment_count(extent.size)
+
+    @contextmanager
+    def prepare() -> Iterator[SegmentWork]:
+        scratch = memoryview(bytearray(SEGMENT))
+
+        def work(index: int) -> None:
+            sealed = segments.read(index, scratch)
+            start, end = plain_range(index, extent.size)
+            cipher.decrypt(index, index == count - 1, body(index, sealed), destination[start:end])
+            progress(end - start)
+
+        yield work
+
+    Workers(count).run(thread_count(extent.size), prepare)
+
+
+class _CheckedSegments:
+    """Reads segments of a stream; only those whose digest is the signed one come out."""
+
+    def __init__(self, extent: Extent, leaves: bytes, algorithm: LeafAlgorithm) -> None:
+        self._extent, self._leaves, self._digest = extent, leaves, algorithm.digest
+
+    def read(self, index: int, scratch: memoryview) -> memoryview:
+        sealed = self._extent.read_segment(index, scratch)
+        if self._digest(sealed) != self._leaves[LEAF * index : LEAF * (index + 1)]:
+            raise TamperedError(f"payload: segment {index} is not the one that was signed")
+        return sealed
+
+    def header(self) -> bytes:
+        return bytes(self.read(0, memoryview(bytearray(SEGMENT)))[:HEADER])
+
+
+def check(
+    extent: Extent,
+    leaves: bytes,
+    algorithm: LeafAlgorithm,
+    *,
+    sha256: bytes | None = None,
+    progress: Progress = no_progress,
+) -> None:
+    """Checks the digests of a sealed stream without any key, in 1 MiB of memory per thread.
+
+    Args:
+        extent: where the stream is.
+        leaves: the signed leaf digests.
+        algorithm: hash of the leaves.
+        sha256: signed SHA-256 of the whole stream, where there is one.
+        progress: told the plaintext bytes of each finished segment; called from several threads.
+
+    Raises:
+        TamperedError: a digest differs.
+        OSError: the file cannot be read.
+    """
+    segments = _CheckedSegments(extent, leaves, algorithm)
+    workers = Workers(segment_count(extent.size))
+    whole = hashlib.sha256()
+
+    @contextmanager
+    def prepare() -> Iterator[SegmentWork]:
+        scratch = memoryview(bytearray(SEGMENT))
+
+        def work(index: int) -> None:
+            sealed = segments.read(index, scratch)
+            if sha256 is not None:
+                workers.in_turn(index, lambda: whole.update(sealed))
+            start, end = plain_range(index, extent.size)
+            progress(end - start)
+
+        yield work
+
+    workers.run(thread_count(extent.size), prepare)
+    if sha256 is not None and whole.digest() != sha256:
+        raise TamperedError("payload: a file is not the one that was signed")

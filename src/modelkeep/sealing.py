@@ -1,0 +1,187 @@
+"""Sealing: model files -> contract -> segments -> signature -> grants."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from modelkeep.bundle.writer import Grantee, Recipe, write_bundle
+from modelkeep.canonical import LARGEST_INTEGER
+from modelkeep.dsse import EcdsaSigner
+from modelkeep.errors import UsageError
+from modelkeep.keys.constraints import Constraints
+from modelkeep.keys.recipients import RecipientLike, resolve
+from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Suite, check_model_id
+from modelkeep.model import Model, read_model
+from modelkeep.payload.stream import Progress, no_progress
+from modelkeep.trust import public_key
+from modelkeep.trust.public_key import TrustedKey
+from modelkeep.trust.signer import BundleSigner
+
+MOST_EMBEDDED_GRANTS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A model that is ready to be sealed; `save` does the work.
+
+    Attributes:
+        model: the files, their format and their input contract.
+        recipe: everything else that decides the bundle.
+    """
+
+    model: Model
+    recipe: Recipe
+
+    @property
+    def size(self) -> int:
+        """Length of the plaintext in bytes, for progress."""
+        return self.model.size
+
+    def save(
+        self, path: str | os.PathLike[str], *, force: bool = False, progress: Progress = no_progress
+    ) -> Path:
+        """Seals the model into a new file; every call takes a new data key.
+
+        Args:
+            path: the bundle to write, for example ``model.keep``.
+            force: replace an existing file.
+            progress: told the plaintext bytes of each finished segment; called from several threads.
+
+        Raises:
+            StorageError: something cannot be read or written; an existing file is intact.
+            UsageError: the file exists and `force` is not set.
+        """
+        target = Path(path)
+        write_bundle(self.recipe, target, force=force, progress=progress)
+        return target
+
+
+def seal(
+    source: str | os.PathLike[str] | Model,
+    *,
+    model: str,
+    to: Iterable[RecipientLike] = (),
+    admins: Iterable[RecipientLike] = (),
+    signer: BundleSigner | None = None,
+    unsafe_unsigned: bool = False,
+    epoch: int = 1,
+    family: str = "",
+    release: str = "",
+    entry: str | None = None,
+    contract: Mapping[str, Mapping[str, object]] | None = None,
+    constraints: Constraints | None = None,
+    suite: Suite = Suite.AES256_GCM_HKDF_1MB,
+    leaf: LeafAlgorithm = LeafAlgorithm.BLAKE3,
+    digest: Coverage = Coverage.FILES,
+    grant_signer: EcdsaSigner | None = None,
+    grant_issuers: Iterable[TrustedKey] = (),
+) -> Draft:
+    """Prepares a model for sealing: reads its structure, not yet its weights.
+
+    Args:
+        source: model file, or folder with everything that belongs to the model.
+        model: stable id of the model, for example ``acme/detector``.
+        to: who may open it: recipients, lines or files with public keys, or key URIs.
+        admins: like `to`, and may grant it to others.
+        signer: who vouches for it.
+        unsafe_unsigned: allow `signer` to be missing.
+        epoch: release counter; devices never go back to a lower one.
+        family: group of models, for rules on which key may sign what.
+        release: version for people.
+        entry: file within a folder that the runtime is handed, where that is not obvious.
+        contract: tightenings of the input contract by input name; see `Contract.tighten`.
+        constraints: what the embedded grants demand.
+        suite: AES-256-GCM, or ChaCha20-Poly1305 for processors without AES instructions.
+        leaf: digest of segments; SHA-256 where BLAKE3 is not allowed or not available.
+        digest: what the signed statement lists; `Coverage.LEAVES` saves a SHA-256 pass.
+        grant_signer: signs the embedded grants; the bundle then accepts signed grants only.
+        grant_issuers: public keys of others whose signed grants the bundle accepts as well.
+
+    Raises:
+        UsageError: an argument is wrong or missing.
+        StorageError: something cannot be read.
+        MalformedError: the model is damaged.
+    """
+    if signer is None and not unsafe_unsigned:
+        raise UsageError("a bundle needs a signer", hint="pass signer=, or unsafe_unsigned=True for a trial")
+    found = source if isinstance(source, Model) else read_model(source, entry=entry)
+    found = _tightened(found, contract)
+    manifest = Manifest(
+        model=check_model_id(model),
+        bundle=bytes(16),
+        epoch=_epoch(epoch),
+        sealed_at=int(time.time()),
+        family=_label(family, 1024),
+        release=_label(release, 256),
+        suite=suite,
+        commitment=bytes(32),
+        leaf_algorithm=leaf,
+        coverage=digest,
+        members=(),
+        grant_issuers=_issuers(grant_signer, grant_issuers),
+    )
+    return Draft(
+        found,
+        Recipe(
+            manifest,
+            found.inner_manifest(),
+            tuple(found.sources.values()),
+            _grantees(to, admins, constraints or Constraints()),
+            signer,
+            grant_signer,
+        ),
+    )
+
+
+def _tightened(model: Model, contract: Mapping[str, Mapping[str, object]] | None) -> Model:
+    if not contract:
+        return model
+    if model.contract is None:
+        raise UsageError(f"models of format {model.format!r} have no input contract that could be tightened")
+    return replace(model, contract=model.contract.tighten(contract))
+
+
+def _epoch(epoch: int) -> int:
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or not 0 <= epoch <= LARGEST_INTEGER:
+        raise UsageError("an epoch is an integer from 0 to 2^53 - 1")
+    return epoch
+
+
+def _label(text: str, longest: int) -> str:
+    if len(text) > longest:
+        raise UsageError(f"family and release take at most {longest} characters")
+    return text
+
+
+def _issuers(signer: EcdsaSigner | None, others: Iterable[TrustedKey]) -> tuple[bytes, ...]:
+    keys = [public_key.load(key) for key in others]
+    if keys and signer is None:
+        raise UsageError(
+            "a bundle that accepts signed grants only needs somebody to sign the embedded ones",
+            hint="pass grant_signer= as well",
+        )
+    if signer is not None:
+        keys.insert(0, signer.public_key)
+    # In the order given, each once.
+    return tuple(dict.fromkeys(public_key.to_der(key) for key in keys))
+
+
+def _grantees(
+    to: Iterable[RecipientLike], admins: Iterable[RecipientLike], constraints: Constraints
+) -> tuple[Grantee, ...]:
+    plain = replace(constraints, delegate=False)
+    delegating = replace(constraints, delegate=True)
+    grantees = [Grantee(recipient, plain) for recipient in resolve(to)]
+    grantees += [Grantee(recipient, delegating) for recipient in resolve(admins)]
+    if not grantees:
+        raise UsageError("nobody could open this bundle", hint="name at least one recipient")
+    if len(grantees) > MOST_EMBEDDED_GRANTS:
+        raise UsageError(
+            f"at most {MOST_EMBEDDED_GRANTS} grants fit into a bundle",
+            hint="seal for an administrator and issue the others with `modelkeep grant`",
+        )
+    return tuple(grantees)
