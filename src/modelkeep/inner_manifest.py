@@ -89,7 +89,9 @@ def check_path(path: str) -> str:
         MalformedError: absolute, empty, climbing out of the model, or with odd characters.
     """
     parts = path.split("/")
-    odd = "\\" in path or any(ord(character) < 32 or ord(character) == 127 for character in path)
+    odd = any(
+        character in "\\\x7f" or character < " " or "\ud800" <= character <= "\udfff" for character in path
+    )
     if odd or any(part in ("", ".", "..") for part in parts) or len(path.encode()) > LONGEST_PATH:
         raise MalformedError(f"not a file name for a model: {path!r}")
     return path

@@ -51,9 +51,18 @@ class Model:
         return sum(source.size for source in self.sources.values())
 
     def inner_manifest(self) -> InnerManifest:
-        """Returns the inner manifest with the digests still to be filled in."""
+        """Returns the inner manifest with the digests still to be filled in.
+
+        Raises:
+            UsageError: the model has more inputs, dimensions or longer names than can be described.
+        """
         files = tuple(ModelFile(path, bytes(32)) for path in self.sources)
-        return InnerManifest(self.format, self.entry, files, self.contract)
+        inner = InnerManifest(self.format, self.entry, files, self.contract)
+        try:
+            # What could be written but not read would be lost.
+            return InnerManifest.from_bytes(inner.to_bytes())
+        except MalformedError as error:
+            raise UsageError(f"this model cannot be described: {error}") from None
 
 
 def read_model(path: str | os.PathLike[str], *, entry: str | None = None) -> Model:
@@ -156,18 +165,15 @@ def _read_contract(sources: Mapping[str, Source], entry: str) -> Contract:
     if not isinstance(source, FileSource):
         raise UsageError("only files can be read as models")
     with _mapped(source.path) as view:
-        missing = [path for path in _external_paths(view, entry) if path not in sources]
+        locations = onnx_graph.external_files(view)
+        paths = [onnx_graph.external_path(entry, location) for location in locations]
+        missing = [path for path in paths if path not in sources]
         if missing:
             raise UsageError(
                 f"{entry} keeps weights in files that are not there: {', '.join(missing[:5])}",
                 hint="seal the folder that holds the model together with its weight files",
             )
         return onnx_graph.read_contract(view)
-
-
-def _external_paths(view: memoryview, entry: str) -> list[str]:
-    folder = PurePosixPath(entry).parent
-    return [(folder / location).as_posix() for location in onnx_graph.external_files(view)]
 
 
 @contextmanager

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from modelkeep import guard
 from modelkeep.bundle.access import unlocked
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
-from modelkeep.guard import contract as guard
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import BytesPages, MemoryReport, Pages
@@ -102,10 +102,12 @@ class Session:
             UsageError: the session is closed, or belongs to another process.
         """
         runner = self._opened()
+        # Taken once: a mapping that is asked twice may give two different arrays.
+        inputs = dict(inputs)
         if self.contract is not None:
             findings = guard.check(self.contract, inputs)
             if findings:
-                raise InputError(findings, hint="see `modelkeep inspect` for what the model takes")
+                raise InputError(findings, hint="`session.contract` says what the model takes")
         return runner.run(inputs)
 
     def close(self) -> None:

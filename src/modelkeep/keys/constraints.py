@@ -1,0 +1,177 @@
+"""Constraints of a grant: when, in which device state, and whether it may be passed on.
+
+As JSON an object whose members are present only when they are set: ``not_before`` and
+``not_after`` (seconds since 1970-01-01 UTC, both inclusive, at most 9999-12-31T23:59:59Z),
+``posture`` (1 to 16 names, ascending, no name twice) and ``delegate`` (only ever true).
+Constraints bind honest software only: who holds a device's key can ignore them.
+Source: spec/bundle-v1.md, "Constraints".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from modelkeep.errors import (
+    ExpiredError,
+    PostureError,
+    RefusedError,
+    UnsupportedVersionError,
+    UsageError,
+)
+from modelkeep.record import Record
+
+LATEST_TIME = 253_402_300_799
+MOST_POSTURES = 16
+
+_KNOWN = frozenset({"not_before", "not_after", "posture", "delegate", "ext"})
+_POSTURE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """What a grant demands of whoever opens it.
+
+    Attributes:
+        not_before: first second at which it counts, or None.
+        not_after: last second at which it counts, or None.
+        posture: names of device states that must be proved; kept sorted, each once.
+        delegate: may the holder grant the model to others?
+
+    Raises:
+        UsageError: a time or a posture name out of its range.
+    """
+
+    not_before: int | None = None
+    not_after: int | None = None
+    posture: tuple[str, ...] = ()
+    delegate: bool = False
+
+    def __post_init__(self) -> None:
+        for moment in (self.not_before, self.not_after):
+            if moment is not None and not 0 <= moment <= LATEST_TIME:
+                raise UsageError("constraint: time must lie between 1970 and 9999")
+        object.__setattr__(self, "posture", tuple(sorted(set(self.posture))))
+        if len(self.posture) > MOST_POSTURES or not all(map(_POSTURE.fullmatch, self.posture)):
+            raise UsageError(f"constraint: at most {MOST_POSTURES} postures, named like 'verified-boot'")
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the JSON object, holding only what is set."""
+        members: dict[str, Any] = {
+            "not_before": self.not_before,
+            "not_after": self.not_after,
+            "posture": list(self.posture) or None,
+            "delegate": self.delegate or None,
+        }
+        return {name: value for name, value in members.items() if value is not None}
+
+    @staticmethod
+    def from_json(value: object) -> Constraints:
+        """Reads the JSON object.
+
+        Raises:
+            MalformedError: not a well-formed object of constraints.
+            UnsupportedVersionError: it holds a constraint that this version cannot check.
+        """
+        with Record(value, "grant: constraints") as record:
+            if isinstance(value, dict):
+                _refuse_unknown(value)
+            return Constraints(
+                not_before=_moment(record, "not_before"),
+                not_after=_moment(record, "not_after"),
+                posture=_postures(record),
+                delegate=_delegate(record),
+            )
+
+    def check(self, now: int, proved: frozenset[str] = frozenset()) -> None:
+        """Checks that the grant counts now and here.
+
+        Args:
+            now: seconds since 1970-01-01 UTC.
+            proved: names of the device states that this device proves.
+
+        Raises:
+            ExpiredError: not valid yet, or not any more.
+            PostureError: a required device state is not proved.
+        """
+        if self.not_before is not None and now < self.not_before:
+            raise ExpiredError(
+                f"the grant is not valid before {_date(self.not_before)}; it is {_date(now)}",
+                hint="check the clock of this device",
+            )
+        if self.not_after is not None and now > self.not_after:
+            raise ExpiredError(
+                f"the grant expired on {_date(self.not_after)}; it is {_date(now)}",
+                hint="ask the publisher for a new grant",
+            )
+        missing = [name for name in self.posture if name not in proved]
+        if missing:
+            raise PostureError(f"the device does not prove what the grant requires: {', '.join(missing)}")
+
+    def narrow(self, other: Constraints) -> Constraints:
+        """Returns the constraints that demand what both demand and allow what both allow.
+
+        Raises:
+            UsageError: together they name too many postures.
+        """
+        return Constraints(
+            not_before=max(_set(self.not_before, other.not_before), default=None),
+            not_after=min(_set(self.not_after, other.not_after), default=None),
+            posture=self.posture + other.posture,
+            delegate=self.delegate and other.delegate,
+        )
+
+    def delegated(self, wanted: Constraints) -> Constraints:
+        """Returns the constraints of a grant that the holder of this one makes for somebody else.
+
+        Raises:
+            RefusedError: this grant may not be passed on.
+        """
+        if not self.delegate:
+            raise RefusedError(
+                "this grant may not be passed on", hint="use an identity that holds an admin grant"
+            )
+        return self.narrow(wanted)
+
+
+def _refuse_unknown(members: dict[str, Any]) -> None:
+    unknown = sorted(set(members) - _KNOWN)
+    if unknown:
+        raise UnsupportedVersionError(
+            f"grant: constraint {unknown[0][:64]!r} is not known to this version", hint="update modelkeep"
+        )
+
+
+def _moment(record: Record, name: str) -> int | None:
+    return record.integer(name, highest=LATEST_TIME) if name in record else None
+
+
+def _postures(record: Record) -> tuple[str, ...]:
+    if "posture" not in record:
+        return ()
+    names = record.items("posture", longest=MOST_POSTURES)
+    if not names or not all(isinstance(name, str) and _POSTURE.fullmatch(name) for name in names):
+        raise record.fault("posture", "must list names of device states")
+    if names != sorted(set(names)):
+        raise record.fault("posture", "must be in ascending order without repetition")
+    return tuple(names)
+
+
+def _delegate(record: Record) -> bool:
+    if "delegate" not in record:
+        return False
+    if not record.boolean("delegate"):
+        raise record.fault("delegate", "must be true when present")
+    return True
+
+
+def _set(*moments: int | None) -> list[int]:
+    return [moment for moment in moments if moment is not None]
+
+
+def _date(moment: int) -> str:
+    if not 0 <= moment <= LATEST_TIME:
+        return f"second {moment}"
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,165 @@
+"""A grant: the data key wrapped for one recipient. Source: spec/bundle-v1.md, "Grant".
+
+Canonical JSON of at most 8192 bytes with ``header`` (base64 of the exact header bytes) and
+``wrapped`` (base64), and either both or neither of ``issuer`` (hex SHA-256 of the issuer's
+SubjectPublicKeyInfo in DER) and ``signature`` (base64 of ECDSA in DER over the DSSE encoding
+of the canonical JSON of ``header`` and ``wrapped`` alone).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from modelkeep import canonical, dsse
+from modelkeep.errors import MalformedError, SignatureError, UntrustedSignerError
+from modelkeep.keys.header import PASSPHRASE, Header, binding
+from modelkeep.record import Record
+
+LARGEST_GRANT = 8192
+PAYLOAD_TYPE = "application/vnd.modelkeep.grant.v1+json"
+ISSUER_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A wrapped data key with its header.
+
+    Attributes:
+        header: the parsed header.
+        header_bytes: the header exactly as it is bound into `wrapped`.
+        wrapped: the encrypted grant secret; its form depends on `header.type`.
+        issuer: SHA-256 of the issuer's public key, or None when unsigned.
+        signature: the issuer's signature, or None when unsigned.
+    """
+
+    header: Header
+    header_bytes: bytes = field(repr=False)
+    wrapped: bytes = field(repr=False)
+    issuer: bytes | None = field(default=None, repr=False)
+    signature: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Parses a grant. Nothing in it is authentic before its wrapped key has been opened.
+
+        Raises:
+            MalformedError: not a grant.
+            UnsupportedVersionError: written by a newer modelkeep.
+        """
+        if len(data) > LARGEST_GRANT:
+            raise MalformedError(f"grant: larger than {LARGEST_GRANT} bytes")
+        with Record(canonical.decode(data, "grant"), "grant") as record:
+            header_bytes = record.base64("header", longest=LARGEST_GRANT)
+            wrapped = record.base64("wrapped", longest=LARGEST_GRANT)
+            issuer, signature = _signature(record)
+        return cls(Header.from_bytes(header_bytes), header_bytes, wrapped, issuer, signature)
+
+    def to_bytes(self) -> bytes:
+        """Returns the encoding; for a parsed grant the very bytes it was parsed from.
+
+        Raises:
+            MalformedError: the grant would exceed 8192 bytes.
+        """
+        members = self._signed_members()
+        if self.issuer is not None and self.signature is not None:
+            members["issuer"] = self.issuer.hex()
+            members["signature"] = base64.b64encode(self.signature).decode()
+        data = canonical.encode(members)
+        if len(data) > LARGEST_GRANT:
+            raise MalformedError(f"grant: larger than {LARGEST_GRANT} bytes")
+        return data
+
+    @property
+    def binding(self) -> bytes:
+        """The 32 bytes that tie `wrapped` to the exact header bytes."""
+        return binding(self.header_bytes)
+
+    def signed_by(self, signer: dsse.EcdsaSigner) -> Grant:
+        """Returns the same grant with the signature of `signer` as its issuer."""
+        signature = signer.sign(dsse.pae(PAYLOAD_TYPE, self._signed_bytes()))
+        return replace(self, issuer=_fingerprint(_public_der(signer.public_key)), signature=signature)
+
+    def check_issuer(self, issuers: tuple[bytes, ...]) -> None:
+        """Checks the issuer's signature; for bundles whose manifest lists grant issuers.
+
+        Args:
+            issuers: SubjectPublicKeyInfo (DER) of those who may sign grants.
+
+        Raises:
+            SignatureError: the grant is not signed, or its signature does not verify.
+            UntrustedSignerError: signed by somebody who is not listed.
+            MalformedError: the issuer's listed key is not an elliptic-curve public key.
+        """
+        if self.issuer is None or self.signature is None:
+            raise SignatureError(
+                "the grant is not signed, and this bundle accepts grants of listed issuers only",
+                hint="ask the publisher for a signed grant",
+            )
+        listed = {_fingerprint(issuer): issuer for issuer in issuers}
+        if self.issuer not in listed:
+            raise UntrustedSignerError(
+                f"the grant's issuer {self.issuer.hex()[:16]} is not one that this bundle lists",
+                hint="ask the publisher which issuers may grant this model",
+            )
+        dsse.verify(_load(listed[self.issuer]), self.signature, PAYLOAD_TYPE, self._signed_bytes())
+
+    def _signed_members(self) -> dict[str, str]:
+        return {
+            "header": base64.b64encode(self.header_bytes).decode(),
+            "wrapped": base64.b64encode(self.wrapped).decode(),
+        }
+
+    def _signed_bytes(self) -> bytes:
+        return canonical.encode(self._signed_members())
+
+
+def standing_alone(grants: Iterable[Grant]) -> Iterator[Grant]:
+    """Yields the grants of one set, refusing a passphrase grant that is not the only one.
+
+    Who opens a bundle with a passphrase may take it that it came from somebody who knows the
+    passphrase; beside other grants that would be false. It also bounds the work of scrypt to one run.
+
+    Raises:
+        MalformedError: a passphrase grant has company.
+    """
+    iterator = iter(grants)
+    for index, grant in enumerate(iterator):
+        # Looking one ahead happens for a passphrase grant only; other sets stay fully streamed.
+        if grant.header.type == PASSPHRASE and (index > 0 or next(iterator, None) is not None):
+            raise MalformedError(
+                "a passphrase grant must be the only grant of its bundle",
+                hint="seal for a passphrase or for devices, not for both",
+            )
+        yield grant
+
+
+def _signature(record: Record) -> tuple[bytes | None, bytes | None]:
+    if "issuer" not in record and "signature" not in record:
+        return None, None
+    return record.hexadecimal("issuer", ISSUER_BYTES), record.base64("signature", longest=256)
+
+
+def _fingerprint(public_der: bytes) -> bytes:
+    return hashlib.sha256(public_der).digest()
+
+
+def _public_der(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def _load(public_der: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        key = serialization.load_der_public_key(public_der)
+    except (ValueError, UnsupportedAlgorithm):
+        raise MalformedError("a listed grant issuer is not a public key") from None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise MalformedError("a listed grant issuer is not an elliptic-curve key")
+    return key

@@ -1,0 +1,114 @@
+"""Key stores by the scheme of a key's URI, found through entry points when they are needed.
+
+Other packages add a scheme with an entry point in group ``modelkeep.keys`` whose value is a
+class with the methods of `KeyStore`; the schemes of this package are registered the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
+from typing import Protocol, cast
+
+from modelkeep.errors import KeepError, KeyStoreError, UsageError
+from modelkeep.keys.recipient import KeyHandle, Recipient
+
+GROUP = "modelkeep.keys"
+DEFAULT_SCHEME = "file"
+
+_URI = re.compile(r"([a-z][a-z0-9+.-]*):(.*)", re.DOTALL)
+
+
+class KeyStore(Protocol):
+    """A place that keys live in. Made without arguments."""
+
+    def open(self, address: str) -> KeyHandle:
+        """Returns the key at `address`, the part of the URI after the scheme."""
+
+    def create(self, address: str, kind: str | None = None, *, force: bool = False) -> Recipient | None:
+        """Makes a key of `kind` (None: the store's usual one) at `address`.
+
+        Returns its recipient, or None for a key that is nobody's recipient. Leaves an existing
+        key alone, with a UsageError, unless `force`.
+        """
+
+
+def open_key(uri: str | os.PathLike[str]) -> KeyHandle:
+    """Returns the key that `uri` names; a path without a scheme is a file.
+
+    Raises:
+        UsageError: an unknown scheme, or an address that its store does not understand.
+        KeyStoreError: the key cannot be found, unlocked or used.
+        StorageError: a file cannot be read.
+    """
+    scheme, address = split(uri)
+    with _own_errors(scheme):
+        return _store(scheme).open(address)
+
+
+def create_key(
+    uri: str | os.PathLike[str], kind: str | None = None, *, force: bool = False
+) -> Recipient | None:
+    """Makes a key at `uri` and returns its recipient, or None when it is nobody's recipient.
+
+    Raises:
+        UsageError: an unknown scheme or kind, or the key exists and `force` is not set.
+        KeyStoreError: the store refuses.
+        StorageError: a file cannot be written.
+    """
+    scheme, address = split(uri)
+    with _own_errors(scheme):
+        return _store(scheme).create(address, kind, force=force)
+
+
+def schemes() -> tuple[str, ...]:
+    """Returns the schemes that are installed, sorted."""
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def is_uri(text: str) -> bool:
+    """Returns whether `text` begins with a scheme; a path that does is written with ``./`` before it."""
+    return _URI.fullmatch(text) is not None
+
+
+def split(uri: str | os.PathLike[str]) -> tuple[str, str]:
+    """Returns scheme and address of `uri`; the scheme is ``file`` when it has none."""
+    text = os.fspath(uri)
+    match = _URI.fullmatch(text) if isinstance(uri, str) else None
+    return (match[1], match[2]) if match else (DEFAULT_SCHEME, text)
+
+
+def _store(scheme: str) -> KeyStore:
+    points = {point.value: point for point in entry_points(group=GROUP, name=scheme)}
+    if not points:
+        raise UsageError(
+            f"unknown key scheme {scheme[:64]!r}",
+            hint=f"known schemes: {', '.join(schemes())}; write ./{scheme[:64]}:... for a file of that name",
+        )
+    if len(points) > 1:
+        raise KeyStoreError(f"several packages offer key scheme {scheme!r}", hint="uninstall all but one")
+    (point,) = points.values()
+    return _load(point)
+
+
+def _load(point: EntryPoint) -> KeyStore:
+    try:
+        return cast(KeyStore, point.load()())
+    except (ImportError, AttributeError) as error:
+        raise KeyStoreError(
+            f"key scheme {point.name!r} cannot be loaded", hint="reinstall the package that offers it"
+        ) from error
+
+
+@contextmanager
+def _own_errors(scheme: str) -> Iterator[None]:
+    """Keeps exceptions of foreign adapters, and whatever secrets their texts hold, inside."""
+    try:
+        yield
+    except KeepError:
+        raise
+    except Exception as error:
+        raise KeyStoreError(f"key scheme {scheme!r} failed: {type(error).__name__}") from error

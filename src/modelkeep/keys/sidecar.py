@@ -1,0 +1,107 @@
+"""The sidecar ``name.keep.grants``: grants added after sealing, one canonical JSON per line.
+
+Appended to and synced under a lock. A last line without a line end is what a crash leaves of an
+append: readers ignore it and the next append cuts it off. Source: spec/bundle-v1.md, "Sidecar".
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modelkeep.errors import MalformedError
+from modelkeep.keys.grant import LARGEST_GRANT, Grant
+from modelkeep.storage import sync_folder, words_for, write_at
+
+LONGEST_LINE = LARGEST_GRANT + 1
+_BATCH_BYTES = 2**20
+
+
+def read(path: str | os.PathLike[str], *, required: bool = False) -> Iterator[Grant]:
+    """Yields the grants in file order, one line in memory at a time.
+
+    A missing file has none, unless it is `required`.
+
+    Raises:
+        StorageError: cannot be read.
+        MalformedError: a complete line is not a grant; the message says which line.
+        UnsupportedVersionError: a line was written by a newer modelkeep.
+    """
+    for number, line in enumerate(_lines(path, required), start=1):
+        try:
+            yield Grant.from_bytes(line)
+        except MalformedError as error:
+            raise type(error)(f"{os.fspath(path)}: line {number}: {error}", hint=error.hint) from None
+
+
+def append(path: str | os.PathLike[str], grants: Iterable[Grant]) -> None:
+    """Adds all of `grants`, or none of them, and makes them durable.
+
+    Several processes may append at once; each waits for its turn.
+
+    Raises:
+        StorageError: cannot be written; the file is as it was.
+        MalformedError: the file is not a sidecar.
+    """
+    with words_for(path), _locked(path) as descriptor:
+        start = _cut_torn_tail(descriptor, os.fspath(path))
+        try:
+            end = _write(descriptor, start, grants)
+            os.fsync(descriptor)
+        except BaseException:
+            os.ftruncate(descriptor, start)
+            raise
+        if start == 0 and end:
+            sync_folder(Path(path).parent)
+
+
+def _lines(path: str | os.PathLike[str], required: bool) -> Iterator[bytes]:
+    with words_for(path):
+        if not required and not Path(path).exists():
+            return
+        with Path(path).open("rb") as file:
+            number = 0
+            while line := file.readline(LONGEST_LINE):
+                number += 1
+                if line.endswith(b"\n"):
+                    yield line[:-1]
+                elif len(line) == LONGEST_LINE:
+                    raise MalformedError(f"{os.fspath(path)}: line {number}: too long for a grant")
+
+
+@contextmanager
+def _locked(path: str | os.PathLike[str]) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _cut_torn_tail(descriptor: int, path: str) -> int:
+    """Returns the file's length after cutting off an unterminated last line."""
+    size = os.fstat(descriptor).st_size
+    tail_start = max(0, size - LONGEST_LINE)
+    tail = os.pread(descriptor, LONGEST_LINE, tail_start)
+    end = tail_start + tail.rfind(b"\n") + 1
+    if end == tail_start > 0:
+        raise MalformedError(f"{path}: not a file of grants: its last line is too long")
+    if end < size:
+        os.ftruncate(descriptor, end)
+    return end
+
+
+def _write(descriptor: int, offset: int, grants: Iterable[Grant]) -> int:
+    batch = bytearray()
+    for grant in grants:
+        batch += grant.to_bytes() + b"\n"
+        if len(batch) >= _BATCH_BYTES:
+            write_at(descriptor, memoryview(bytes(batch)), offset)
+            offset += len(batch)
+            batch.clear()
+    write_at(descriptor, memoryview(bytes(batch)), offset)
+    return offset + len(batch)

@@ -1,0 +1,95 @@
+"""A publisher with a key, devices with keys, small models, and bundles sealed from them."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from modelkeep.bundle.access import unlocked
+from modelkeep.keys.file import FileStore
+from modelkeep.keys.identity import Identity
+from modelkeep.keys.recipients import format_recipient
+from modelkeep.sealing import seal
+from modelkeep.session import Session, open_session
+from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.verifier import Verifier
+
+MODEL_ID = "acme/detector"
+
+
+class Workshop:
+    """Makes keys, models and bundles in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.publisher_pem = folder / "publisher.pem"
+        self.publisher_public = keygen_signing(self.publisher_pem)
+        self.signer = Signer.from_pem(self.publisher_pem)
+        self.device = self.new_device("pi-17")
+        self._numbers = itertools.count()
+
+    def new_device(self, name: str, kind: str = "p256") -> Path:
+        """Makes a device key and a .pub file next to it; returns the path of the private key."""
+        path = self.folder / f"{name}.pem"
+        recipient = FileStore().create(str(path), kind)
+        path.with_suffix(".pub").write_text(format_recipient(recipient) + "\n")
+        return path
+
+    def model(self, weight: float = 2.0, size: int = 4) -> Path:
+        """Writes an ONNX model that multiplies `x` (float32, [batch, size]) with `weight`."""
+        path = self.folder / f"model-{next(self._numbers)}.onnx"
+        path.write_bytes(scale_model(weight, size))
+        return path
+
+    def seal(self, source: Path | None = None, *, name: str | None = None, **options: Any) -> Path:
+        """Seals `source` (or a small model) for the device, signed by the publisher."""
+        target = self.folder / (name or f"bundle-{next(self._numbers)}.keep")
+        settings: dict[str, Any] = {
+            "model": MODEL_ID,
+            "to": [self.device.with_suffix(".pub")],
+            "signer": self.signer,
+        }
+        return seal(source or self.model(), **(settings | options)).save(target)
+
+    def verifier(self, **options: Any) -> Verifier:
+        """Returns a verifier that trusts the publisher for the usual model."""
+        return Verifier(self.publisher_public, **({"model": MODEL_ID} | options))
+
+    def identity(self, device: Path | None = None) -> Identity:
+        """Returns the identity of a device, by default of the usual one."""
+        return Identity(f"file:{device or self.device}")
+
+    def open(self, bundle: Path, **options: Any) -> Session:
+        """Opens a session as the usual device, trusting the publisher."""
+        settings: dict[str, Any] = {"identity": self.identity(), "verifier": self.verifier()}
+        return open_session(bundle, **(settings | options))
+
+    def read(self, bundle: Path, **options: Any) -> dict[str, bytes]:
+        """Returns the plaintext of every file of a bundle, opened as the usual device."""
+        settings: dict[str, Any] = {"identity": self.identity(), "verifier": self.verifier()}
+        with unlocked(bundle, **(settings | options)) as opened:
+            files = {}
+            for index, file in enumerate(opened.inner_manifest().files, start=1):
+                content = bytearray(opened.verified.manifest.members[index].size)
+                opened.decrypt(index, memoryview(content))
+                files[file.path] = bytes(content)
+            return files
+
+
+def scale_model(weight: float, size: int) -> bytes:
+    """Returns an ONNX model: y = x * weight, x and y float32 [batch, size]."""
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["x", "w"], ["y"])],
+        "scale",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", size])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", size])],
+        [numpy_helper.from_array(np.full(size, weight, np.float32), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
