@@ -23,6 +23,8 @@ MOST_INPUTS = 1024
 MOST_DIMENSIONS = 64
 LONGEST_PATH = 1024
 
+# Control characters, backslashes and halves of characters have no place in a portable name.
+_ODD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _FORMAT_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,31}")
 
 
@@ -89,10 +91,8 @@ def check_path(path: str) -> str:
         MalformedError: absolute, empty, climbing out of the model, or with odd characters.
     """
     parts = path.split("/")
-    odd = any(
-        character in "\\\x7f" or character < " " or "\ud800" <= character <= "\udfff" for character in path
-    )
-    if odd or any(part in ("", ".", "..") for part in parts) or len(path.encode()) > LONGEST_PATH:
+    bad_part = any(part in ("", ".", "..") for part in parts)
+    if bad_part or _ODD.search(path) or len(path.encode()) > LONGEST_PATH:
         raise MalformedError(f"not a file name for a model: {path!r}")
     return path
 

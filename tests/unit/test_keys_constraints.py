@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+
 from modelkeep import canonical
 from modelkeep.errors import (
     ExpiredError,
@@ -92,7 +93,7 @@ def test_clocks_beyond_every_calendar_give_an_expiry_and_no_other_error(now: int
 
 
 def test_missing_posture_is_named_and_present_posture_is_not() -> None:
-    with pytest.raises(PostureError, match="requires: tpm$"):
+    with pytest.raises(PostureError, match=r"requires: tpm$"):
         FULL.check(150, frozenset({"boot", "other"}))
     FULL.check(150, frozenset({"boot", "tpm"}))
 

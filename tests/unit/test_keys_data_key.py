@@ -3,6 +3,7 @@ import hmac
 import pickle
 
 import pytest
+
 from modelkeep.errors import MalformedError, TamperedError, UsageError
 from modelkeep.keys.data_key import DataKey
 from modelkeep.keys.randomness import fill_random

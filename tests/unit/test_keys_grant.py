@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
 from modelkeep import canonical, dsse
 from modelkeep.errors import MalformedError, SignatureError, UnsupportedVersionError, UntrustedSignerError
 from modelkeep.keys.constraints import Constraints

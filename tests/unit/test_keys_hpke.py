@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
 from modelkeep.errors import KeyStoreError, MalformedError, TamperedError, UnavailableError, UsageError
 from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.data_key import DataKey
@@ -218,7 +219,7 @@ def test_hardware_keys_do_nothing_else() -> None:
     token: Any = Token()
     for attempt in (
         lambda: token.sign(b"", ec.ECDSA(SECP256R1)),
-        lambda: token.private_numbers(),
+        token.private_numbers,
         lambda: token.private_bytes(None, None, None),
     ):
         with pytest.raises(Exception, match="only agrees"):

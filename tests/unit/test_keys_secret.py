@@ -1,4 +1,5 @@
 import pytest
+
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.keys.data_key import DataKey
 from modelkeep.keys.secret import SECRET_BYTES, is_device_id, pack, unpack

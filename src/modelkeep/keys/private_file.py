@@ -25,13 +25,14 @@ def read_private(path: str) -> Iterator[memoryview]:
     with words_for(path):
         # Without O_NONBLOCK, a pipe put in the file's place would hold the opener for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        size = _check(path, os.fstat(descriptor))
-        with wiped(size) as buffer:
+    try:
+        with wiped(_check(path, os.fstat(descriptor))) as buffer:
             with words_for(path):
-                filled = file.readinto(buffer)
+                filled = os.readv(descriptor, [buffer])
             with memoryview(buffer)[:filled] as view:
                 yield view
+    finally:
+        os.close(descriptor)
 
 
 def _check(path: str, status: os.stat_result) -> int:

@@ -1,6 +1,7 @@
-"""Recipients as text: one line, ``hpke-p256 BASE64URL-OF-RAW-PUBLIC-KEY pi-17``.
+"""Recipients as people name them: public keys as text, key URIs, and files.
 
-Base64url without padding (RFC 4648 section 5); the device id may be left out. In a file, empty
+The text of a public key is one line, ``hpke-p256 BASE64URL-OF-RAW-PUBLIC-KEY pi-17``:
+base64url without padding (RFC 4648 section 5); the device id may be left out. In a file, empty
 lines and lines that begin with ``#`` mean nothing.
 """
 
@@ -10,12 +11,12 @@ import base64
 import os
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 from modelkeep.errors import MalformedError, UsageError
+from modelkeep.keys.header import PASSPHRASE
 from modelkeep.keys.hpke import PUBLIC_BYTES, HpkeRecipient
 from modelkeep.keys.recipient import Recipient
-from modelkeep.keys.registry import open_key, schemes, split
+from modelkeep.keys.registry import is_uri, open_key
 from modelkeep.keys.secret import is_device_id
 from modelkeep.storage import read_small
 
@@ -31,6 +32,7 @@ def resolve(recipients: Iterable[RecipientLike]) -> list[Recipient]:
     """Returns the recipients behind objects, lines of text, files of lines and key URIs.
 
     Raises:
+        UsageError: a passphrase is not the only one; see `check_company`.
         KeepError: the subclass says why one of them cannot be used; see `load_recipients`.
     """
     resolved: list[Recipient] = []
@@ -39,7 +41,22 @@ def resolve(recipients: Iterable[RecipientLike]) -> list[Recipient]:
             resolved += load_recipients(os.fspath(item))
         else:
             resolved.append(item)
+    check_company(resolved)
     return resolved
+
+
+def check_company(recipients: Iterable[Recipient]) -> None:
+    """Refuses a passphrase beside other recipients of one bundle, which no reader would accept.
+
+    Raises:
+        UsageError: a passphrase is not the only recipient.
+    """
+    types = [recipient.type for recipient in recipients]
+    if PASSPHRASE in types and len(types) > 1:
+        raise UsageError(
+            "a passphrase must be the only recipient of its bundle",
+            hint="seal once for the passphrase and once for the devices",
+        )
 
 
 def format_recipient(recipient: HpkeRecipient) -> str:
@@ -77,9 +94,9 @@ def load_recipients(spec: str) -> list[Recipient]:
         StorageError: the file cannot be read.
         KeyStoreError: the key behind the URI cannot be used.
     """
-    if spec.split(maxsplit=1)[:1] and spec.split(maxsplit=1)[0] in PUBLIC_BYTES:
+    if spec.startswith(tuple(f"{kind} " for kind in PUBLIC_BYTES)):
         return [parse_recipient(spec)]
-    if ":" in spec and split(spec)[0] in schemes() and not Path(spec).exists():
+    if is_uri(spec):
         return [open_key(spec).recipient()]
     return _read(spec)
 
