@@ -10,10 +10,11 @@ from pathlib import Path
 from modelkeep.bundle.access import sidecar_path, unlocked
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.dsse import EcdsaSigner
-from modelkeep.errors import RefusedError, UsageError
+from modelkeep.errors import UsageError
 from modelkeep.keys import sidecar
 from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.grant import Grant
+from modelkeep.keys.header import PASSPHRASE
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.recipient import Recipient, issue
 from modelkeep.keys.recipients import RecipientLike, resolve
@@ -58,6 +59,10 @@ def grant(
     recipients, delegates = resolve(to), resolve(admins)
     if not recipients and not delegates:
         raise UsageError("nobody to grant to", hint="name at least one recipient")
+    if PASSPHRASE in [identity.type, *(recipient.type for recipient in recipients + delegates)]:
+        raise UsageError(
+            "a passphrase grant must be the only one of its bundle", hint="seal again for other recipients"
+        )
     verifier = verifier or UnsafeUnsigned()
     with unlocked(path, identity=identity, verifier=verifier, grant_file=grant_file) as opened:
         issuing = _Issuing(opened, constraints or Constraints(), grant_signer)
@@ -72,11 +77,6 @@ class _Issuing:
 
     def __init__(self, opened: UnlockedBundle, constraints: Constraints, signer: EcdsaSigner | None) -> None:
         self._own = opened.grant
-        if not self._own.constraints.delegate:
-            raise RefusedError(
-                "this grant does not allow granting to others",
-                hint="ask the publisher to seal or grant with you as --admin",
-            )
         manifest = opened.verified.manifest
         if manifest.grant_issuers and signer is None:
             raise UsageError("this bundle accepts signed grants only", hint="pass the grant signer's key")
@@ -86,6 +86,6 @@ class _Issuing:
 
     def grant(self, recipient: Recipient, *, delegate: bool) -> Grant:
         wanted = replace(self._constraints, delegate=delegate)
-        narrowed = self._own.constraints.narrow(wanted)
+        narrowed = self._own.constraints.delegated(wanted)
         made = issue(recipient, self._bundle, self._own.data_key, narrowed)
         return made if self._signer is None else made.signed_by(self._signer)

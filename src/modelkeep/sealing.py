@@ -13,7 +13,7 @@ from modelkeep.canonical import LARGEST_INTEGER
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import UsageError
 from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.recipients import RecipientLike, resolve
+from modelkeep.keys.recipients import RecipientLike, check_company, resolve
 from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Suite, check_model_id
 from modelkeep.model import Model, read_model
 from modelkeep.payload.stream import Progress, no_progress
@@ -175,8 +175,10 @@ def _grantees(
 ) -> tuple[Grantee, ...]:
     plain = replace(constraints, delegate=False)
     delegating = replace(constraints, delegate=True)
-    grantees = [Grantee(recipient, plain) for recipient in resolve(to)]
-    grantees += [Grantee(recipient, delegating) for recipient in resolve(admins)]
+    openers, administrators = resolve(to), resolve(admins)
+    check_company([*openers, *administrators])
+    grantees = [Grantee(recipient, plain) for recipient in openers]
+    grantees += [Grantee(recipient, delegating) for recipient in administrators]
     if not grantees:
         raise UsageError("nobody could open this bundle", hint="name at least one recipient")
     if len(grantees) > MOST_EMBEDDED_GRANTS:

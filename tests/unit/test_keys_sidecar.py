@@ -69,7 +69,7 @@ def test_any_other_bad_line_is_numbered(path: Path, line: bytes) -> None:
     path.write_bytes(data + line + b"\n" + data)
     grants = sidecar.read(path)
     next(grants)
-    with pytest.raises(MalformedError, match=r"model\.keep\.grants: line 2"):
+    with pytest.raises(MalformedError, match=r"model\.keep\.grants: grant 2"):
         next(grants)
 
 
@@ -77,9 +77,20 @@ def test_line_of_a_newer_version_keeps_its_kind_of_error(path: Path) -> None:
     newer = grant_of(1)
     header = newer.header_bytes.replace(b'"version":1', b'"version":2')
     path.write_bytes(Grant(newer.header, header, newer.wrapped).to_bytes() + b"\n")
-    with pytest.raises(UnsupportedVersionError, match="line 1") as caught:
+    with pytest.raises(UnsupportedVersionError, match="grant 1") as caught:
         list(sidecar.read(path))
     assert caught.value.hint == "update modelkeep"
+
+
+def test_line_of_a_newer_version_does_not_hide_the_others(path: Path) -> None:
+    newer = grant_of(1)
+    header = newer.header_bytes.replace(b'"version":1', b'"version":2')
+    lines = [Grant(newer.header, header, newer.wrapped), grant_of(2), grant_of(3)]
+    path.write_bytes(b"".join(grant.to_bytes() + b"\n" for grant in lines))
+    grants = sidecar.read(path)
+    assert [next(grants).header.key_id[-1] for _ in range(2)] == [2, 3]
+    with pytest.raises(UnsupportedVersionError):
+        next(grants)
 
 
 def test_endless_line_is_not_read_to_its_end(path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 
 from modelkeep.bundle.bundle import Bundle, UnlockedBundle
+from modelkeep.errors import UnsupportedVersionError
 from modelkeep.keys import sidecar
 from modelkeep.keys.grant import Grant
 from modelkeep.keys.identity import Identity
@@ -29,7 +29,19 @@ def grants_of(bundle: Bundle, grant_file: str | os.PathLike[str] | None = None) 
     """
     if grant_file is not None:
         return sidecar.read(grant_file, required=True)
-    return chain(bundle.embedded_grants(), sidecar.read(sidecar_path(bundle.path)))
+    return _one_after_the_other(bundle.embedded_grants(), sidecar.read(sidecar_path(bundle.path)))
+
+
+def _one_after_the_other(*sources: Iterator[Grant]) -> Iterator[Grant]:
+    """Gives all grants; complains of those that are too new only when none of the others served."""
+    too_new: UnsupportedVersionError | None = None
+    for source in sources:
+        try:
+            yield from source
+        except UnsupportedVersionError as error:
+            too_new = too_new or error
+    if too_new is not None:
+        raise too_new
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from modelkeep.bundle import names, tar
 from modelkeep.bundle.order import Order
 from modelkeep.bundle.place import Place
-from modelkeep.errors import MalformedError
+from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import words_for
 
 # O_NONBLOCK: opening a pipe by mistake must fail, not wait for a writer.
@@ -40,6 +40,9 @@ class Archive:
     @contextmanager
     def open(self, name: str) -> Iterator[Place]:
         """See `Container.open`."""
+        if self._descriptor is None:
+            # Its number may stand for somebody else's file by now.
+            raise UsageError("this bundle is closed", hint="open it again")
         with words_for(self.path):
             yield self._places[name]
 

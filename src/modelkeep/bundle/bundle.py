@@ -15,9 +15,9 @@ from typing import Self
 
 from modelkeep.bundle import names
 from modelkeep.bundle.container import open_container
-from modelkeep.errors import MalformedError, SignatureError, TamperedError
+from modelkeep.errors import MalformedError, SignatureError, TamperedError, UsageError
 from modelkeep.inner_manifest import LARGEST_INNER_MANIFEST, InnerManifest
-from modelkeep.keys.grant import Grant
+from modelkeep.keys.grant import Grant, parse_all
 from modelkeep.keys.identity import Identity, UnwrappedGrant
 from modelkeep.manifest import Coverage, Manifest
 from modelkeep.memory import Pages
@@ -53,7 +53,14 @@ class Bundle:
         self._container.close()
 
     def read(self, name: str) -> bytes:
-        """Returns a small file of the bundle as it is, unverified."""
+        """Returns a small file of the bundle as it is, unverified.
+
+        Raises:
+            UsageError: the bundle has no such file, or is closed.
+            StorageError: cannot be read.
+        """
+        if name not in self.sizes:
+            raise UsageError(f"the bundle has no file {name!r}")
         with self._container.open(name) as place:
             return place.read()
 
@@ -71,10 +78,10 @@ class Bundle:
 
         Raises:
             MalformedError: one of them is not a grant.
+            UnsupportedVersionError: at the end, if one was made by a newer modelkeep.
         """
-        for name in self.sizes:
-            if name.startswith(f"{names.GRANTS}/"):
-                yield Grant.from_bytes(self.read(name))
+        embedded = [name for name in self.sizes if name.startswith(f"{names.GRANTS}/")]
+        return parse_all(self.read(name) for name in embedded)
 
     def verify(self, verifier: BundleVerifier) -> VerifiedBundle:
         """Checks signature, manifest and policy; reads no payload.
@@ -177,13 +184,8 @@ class VerifiedBundle:
             ExpiredError, PostureError: the grant's constraints are not met.
             UntrustedSignerError, SignatureError: the bundle wants signed grants and this is none.
         """
-        grant = identity.select(
-            grants,
-            self.manifest.bundle,
-            accept=lambda grant: grant.header.constraints.check(self.now, proved),
-        )
-        if self.manifest.grant_issuers:
-            grant.check_issuer(self.manifest.grant_issuers)
+        # The header that is checked here is authentic as soon as the grant opens under it.
+        grant = identity.select(grants, self.manifest.bundle, accept=partial(self._accept, proved))
         unwrapped = identity.unwrap(grant, self.manifest.bundle)
         try:
             unwrapped.data_key.check_commitment(self.manifest.commitment)
@@ -191,6 +193,11 @@ class VerifiedBundle:
         except BaseException:
             unwrapped.data_key.close()
             raise
+
+    def _accept(self, proved: frozenset[str], grant: Grant) -> None:
+        if self.manifest.grant_issuers:
+            grant.check_issuer(self.manifest.grant_issuers)
+        grant.header.constraints.check(self.now, proved)
 
     def _leaves(self, index: int) -> bytes:
         data = self.bundle.read(names.leaves(index))

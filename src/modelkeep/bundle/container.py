@@ -14,6 +14,7 @@ from typing import Protocol
 from modelkeep.bundle.archive import Archive
 from modelkeep.bundle.folder import Folder
 from modelkeep.bundle.place import Place
+from modelkeep.storage import words_for
 
 
 class Container(Protocol):
@@ -40,4 +41,6 @@ def open_container(path: str | os.PathLike[str]) -> Container:
         MalformedError: not a bundle.
     """
     path = Path(path)
-    return Folder(path) if path.is_dir() else Archive(path)
+    with words_for(path):
+        is_folder = path.is_dir()
+    return Folder(path) if is_folder else Archive(path)

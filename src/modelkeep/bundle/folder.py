@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelkeep.bundle.order import Order, archive_order
 from modelkeep.bundle.place import Place
-from modelkeep.errors import MalformedError
+from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import words_for
 
 # Links are never followed, and opening a pipe must fail instead of waiting for a writer.
@@ -53,6 +53,9 @@ class Folder:
             self._descriptor = None
 
     def _open_folder(self, name: str) -> int:
+        if self._descriptor is None:
+            # Without it the names would be looked up in the working directory.
+            raise UsageError("this bundle is closed", hint="open it again")
         folder = name.rpartition("/")[0] or "."
         return os.open(folder, _READ_FOLDER, dir_fd=self._descriptor)
 
@@ -69,10 +72,13 @@ class Folder:
         descriptor = self._open_folder(f"{folder}x")
         try:
             with os.scandir(descriptor) as entries:
+                entry = None
                 for entry in entries:
                     yield from self._entry(folder, entry)
         finally:
             os.close(descriptor)
+        if entry is None:
+            raise MalformedError(f"bundle: the folder {folder!r} is empty")
 
     def _entry(self, folder: str, entry: os.DirEntry[str]) -> Iterator[tuple[str, int]]:
         name = folder + entry.name
@@ -81,4 +87,4 @@ class Folder:
         elif entry.is_dir(follow_symlinks=False) and not folder:
             yield from self._files_in(f"{name}/")
         else:
-            raise MalformedError(f"bundle: {name} is neither a file nor a folder of a bundle")
+            raise MalformedError(f"bundle: {name!r} is neither a file nor a folder of a bundle")

@@ -4,7 +4,7 @@ As JSON an object whose members are present only when they are set: ``not_before
 ``not_after`` (seconds since 1970-01-01 UTC, both inclusive, at most 9999-12-31T23:59:59Z),
 ``posture`` (1 to 16 names, ascending, no name twice) and ``delegate`` (only ever true).
 Constraints bind honest software only: who holds a device's key can ignore them.
-Source: spec/bundle-v1.md, "Constraints".
+Source: spec/grant-v1.md, "Constraints".
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ The device id is in the info, with its length: as salt, HMAC's padding would giv
 of `keywrap`; the public value is HKDF-SHA256(K_dev, no salt, info = ``modelkeep/v1/fleet-id``, 32).
 
 Key files hold one line, ``modelkeep-fleet-master BASE64`` or ``modelkeep-fleet-device BASE64 ID``.
-Source: spec/bundle-v1.md, "Fleet"; RFC 5869.
+Source: spec/grant-v1.md, "Fleet"; RFC 5869.
 """
 
 from __future__ import annotations

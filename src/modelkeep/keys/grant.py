@@ -1,4 +1,4 @@
-"""A grant: the data key wrapped for one recipient. Source: spec/bundle-v1.md, "Grant".
+"""A grant: the data key wrapped for one recipient. Source: spec/grant-v1.md, "Form".
 
 Canonical JSON of at most 8192 bytes with ``header`` (base64 of the exact header bytes) and
 ``wrapped`` (base64), and either both or neither of ``issuer`` (hex SHA-256 of the issuer's
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import canonical, dsse
-from modelkeep.errors import MalformedError, SignatureError, UntrustedSignerError
+from modelkeep.errors import MalformedError, SignatureError, UnsupportedVersionError, UntrustedSignerError
 from modelkeep.keys.header import PASSPHRASE, Header, binding
 from modelkeep.record import Record
 
@@ -119,6 +119,25 @@ class Grant:
 
     def _signed_bytes(self) -> bytes:
         return canonical.encode(self._signed_members())
+
+
+def parse_all(encoded: Iterable[bytes]) -> Iterator[Grant]:
+    """Yields the grants of one set; one that is too new must not lock out the holders of others.
+
+    Raises:
+        MalformedError: one of them is not a grant; the message says which, counting from 1.
+        UnsupportedVersionError: after all others, if one was made by a newer modelkeep.
+    """
+    too_new: UnsupportedVersionError | None = None
+    for number, data in enumerate(encoded, start=1):
+        try:
+            yield Grant.from_bytes(data)
+        except UnsupportedVersionError as error:
+            too_new = too_new or UnsupportedVersionError(f"grant {number}: {error}", hint=error.hint)
+        except MalformedError as error:
+            raise MalformedError(f"grant {number}: {error}", hint=error.hint) from None
+    if too_new is not None:
+        raise too_new
 
 
 def standing_alone(grants: Iterable[Grant]) -> Iterator[Grant]:

@@ -3,7 +3,7 @@
 Canonical JSON of ``version`` (1), ``bundle`` (32 hex digits), ``type``, ``key_id`` (32 hex
 digits), ``constraints`` and, for type ``passphrase`` alone, ``scrypt``. Members under ``ext``
 are carried and bound but mean nothing here; parameters of types that come later live there,
-so that a reader of today can pass over their grants. Source: spec/bundle-v1.md, "Grant header".
+so that a reader of today can pass over their grants. Source: spec/grant-v1.md, "Form".
 """
 
 from __future__ import annotations

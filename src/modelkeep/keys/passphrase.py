@@ -1,4 +1,4 @@
-"""Passphrase recipients, for people. Source: spec/bundle-v1.md, "Passphrase"; RFC 7914 (scrypt).
+"""Passphrase recipients, for people. Source: spec/grant-v1.md, "Passphrase"; RFC 7914 (scrypt).
 
 Shared secret = scrypt(passphrase, salt [16], N = 2^log_n, r = 8, p = 1, 32 bytes), wrapped as in
 `keywrap`. The salt is the public value that the key id is computed from, so a handle finds a

@@ -1,4 +1,4 @@
-"""The encrypted part of a grant. Source: spec/bundle-v1.md, "Grant secret".
+"""The encrypted part of a grant. Source: spec/grant-v1.md, "Grant secret".
 
     data key [32] | length of the device id [1] | device id, ASCII | zero bytes up to 104
 

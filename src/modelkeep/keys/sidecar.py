@@ -1,7 +1,7 @@
 """The sidecar ``name.keep.grants``: grants added after sealing, one canonical JSON per line.
 
 Appended to and synced under a lock. A last line without a line end is what a crash leaves of an
-append: readers ignore it and the next append cuts it off. Source: spec/bundle-v1.md, "Sidecar".
+append: readers ignore it and the next append cuts it off. Source: spec/grant-v1.md, "Where grants are".
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelkeep.errors import MalformedError
-from modelkeep.keys.grant import LARGEST_GRANT, Grant
+from modelkeep.keys.grant import LARGEST_GRANT, Grant, parse_all
 from modelkeep.storage import sync_folder, words_for, write_at
 
 LONGEST_LINE = LARGEST_GRANT + 1
@@ -27,14 +27,13 @@ def read(path: str | os.PathLike[str], *, required: bool = False) -> Iterator[Gr
 
     Raises:
         StorageError: cannot be read.
-        MalformedError: a complete line is not a grant; the message says which line.
-        UnsupportedVersionError: a line was written by a newer modelkeep.
+        MalformedError: a complete line is not a grant; the message says which.
+        UnsupportedVersionError: after all others, if a line was written by a newer modelkeep.
     """
-    for number, line in enumerate(_lines(path, required), start=1):
-        try:
-            yield Grant.from_bytes(line)
-        except MalformedError as error:
-            raise type(error)(f"{os.fspath(path)}: line {number}: {error}", hint=error.hint) from None
+    try:
+        yield from parse_all(_lines(path, required))
+    except MalformedError as error:
+        raise type(error)(f"{os.fspath(path)}: {error}", hint=error.hint) from None
 
 
 def append(path: str | os.PathLike[str], grants: Iterable[Grant]) -> None:
