@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import shutil
@@ -12,7 +13,7 @@ from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.storage import refuse_overwrite, sync_folder, words_for
+from modelkeep.storage import refuse_overwrite, sync_folder, temporary_beside, words_for
 from modelkeep.trust.verifier import BundleVerifier
 
 
@@ -60,7 +61,7 @@ def extract(
 
 def _write_files(bundle: UnlockedBundle, target: Path, progress: Progress) -> list[str]:
     inner = bundle.inner_manifest()
-    partial = target.with_name(f".{target.name[:200]}.part")
+    partial = temporary_beside(target)
     with words_for(target):
         partial.mkdir(mode=0o700)
     try:
@@ -85,8 +86,13 @@ def _write_file(bundle: UnlockedBundle, index: int, path: Path, progress: Progre
             return bundle.decrypt(index, memoryview(b""), progress)
         # Reserved first: a disk that fills up under a mapping would kill the process.
         os.posix_fallocate(descriptor, 0, size)
-        with mmap.mmap(descriptor, size) as mapping, memoryview(mapping) as view:
-            bundle.decrypt(index, view, progress)
+        mapping = mmap.mmap(descriptor, size)
+        try:
+            bundle.decrypt(index, memoryview(mapping), progress)
+        finally:
+            # The traceback of a failure may still hold views; the mapping ends with the last of them.
+            with contextlib.suppress(BufferError):
+                mapping.close()
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

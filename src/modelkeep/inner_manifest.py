@@ -79,6 +79,8 @@ class InnerManifest:
             MalformedError: not an inner manifest, or not in canonical form.
             UnsupportedVersionError: written by a newer modelkeep.
         """
+        if len(data) > LARGEST_INNER_MANIFEST:
+            raise MalformedError("inner manifest: larger than 16 MiB")
         with Record(canonical.decode(data, "inner manifest"), "inner manifest") as record:
             _check_version(record)
             return _from_record(record)
@@ -125,10 +127,11 @@ def _file(item: object) -> ModelFile:
 
 
 def _check_paths(record: Record, paths: list[str]) -> None:
-    if len(set(paths)) != len(paths):
+    files = set(paths)
+    if len(files) != len(paths):
         raise record.fault("files", "names a file twice")
-    folders = {path[:end] for path in paths for end in range(len(path)) if path[end] == "/"}
-    if folders & set(paths):
+    # Asked one by one: the names of all folders together could take gigabytes.
+    if any(path[:end] in files for path in paths for end in range(len(path)) if path[end] == "/"):
         raise record.fault("files", "uses one name for a file and a folder")
 
 

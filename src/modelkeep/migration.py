@@ -39,7 +39,7 @@ def read_key(path: str | os.PathLike[str]) -> bytearray:
         MalformedError: holds something else.
     """
     data = read_small(path, 4096, "a key")
-    for decode in (bytes, lambda text: binascii.unhexlify(text.strip()), binascii.a2b_base64):
+    for decode in (bytes, _from_hexadecimal, _from_base64):
         try:
             key = bytearray(decode(data))
         except binascii.Error:
@@ -49,13 +49,28 @@ def read_key(path: str | os.PathLike[str]) -> bytearray:
     raise MalformedError(f"{os.fspath(path)}: not a key of {_KEY} bytes, raw, hexadecimal or base64")
 
 
+def _from_hexadecimal(text: bytes) -> bytes:
+    return binascii.unhexlify(text.strip())
+
+
+def _from_base64(text: bytes) -> bytes:
+    return binascii.a2b_base64(text.strip(), strict_mode=True)
+
+
 def derive_key(master: bytearray, device_id: str, info: bytes = DEFAULT_INFO) -> bytearray:
     """Returns the device key of the common recipe: the device id is the salt.
 
     Kept for reading old files only: as a salt, `dev-1` and `dev-1\\0` are the same device.
+
+    Raises:
+        UsageError: the device id is not text.
     """
+    try:
+        salt = device_id.encode()
+    except UnicodeEncodeError:
+        raise UsageError("the device id holds bytes that are not UTF-8") from None
     key = bytearray(_KEY)
-    HKDF(hashes.SHA256(), _KEY, salt=device_id.encode(), info=info).derive_into(master, key)
+    HKDF(hashes.SHA256(), _KEY, salt=salt, info=info).derive_into(master, key)
     return key
 
 

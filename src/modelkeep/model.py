@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -79,7 +79,8 @@ def read_model(path: str | os.PathLike[str], *, entry: str | None = None) -> Mod
         MalformedError: the model file is damaged.
     """
     path = Path(path)
-    sources = _folder_sources(path) if path.is_dir() else _file_source(path)
+    with words_for(path):
+        sources = _folder_sources(path) if path.is_dir() else _file_source(path)
     entry = _find_entry(sources, entry)
     if entry is None:
         return Model(PLAIN_FILES, None, sources, None)
@@ -92,12 +93,13 @@ def from_memory(name: str, source: Source, view: memoryview) -> Model:
     """Looks at a model of one file that is in memory.
 
     Raises:
-        UsageError: `name` cannot name a file.
+        UsageError: `name` cannot name a file, or the model has more files than this.
         MalformedError: the model is damaged.
     """
-    model_format = FORMATS.get(PurePosixPath(name).suffix.lower(), PLAIN_FILES)
-    contract = onnx_graph.read_contract(view) if model_format == "onnx" else None
-    return Model(model_format, _usable_path(name), {name: source}, contract)
+    entry = _usable_path(name)
+    model_format = FORMATS.get(PurePosixPath(entry).suffix.lower(), PLAIN_FILES)
+    contract = _contract_in(view, entry, {entry}) if model_format == "onnx" else None
+    return Model(model_format, entry, {entry: source}, contract)
 
 
 def _file_source(path: Path) -> dict[str, FileSource]:
@@ -108,16 +110,13 @@ def _file_source(path: Path) -> dict[str, FileSource]:
 
 def _folder_sources(folder: Path) -> dict[str, FileSource]:
     sources = {}
-    with words_for(folder):
-        for root, folders, files in os.walk(folder, onerror=_raise):
-            _refuse_links([Path(root, name) for name in folders])
-            for name in files:
-                file = Path(root, name)
-                sources[_usable_path(file.relative_to(folder).as_posix())] = FileSource(file)
-                if len(sources) > MOST_FILES:
-                    raise UsageError(
-                        f"{folder}: more than {MOST_FILES} files", hint="pack small files together"
-                    )
+    for root, folders, files in os.walk(folder, onerror=_raise):
+        _refuse_links([Path(root, name) for name in folders])
+        for name in files:
+            file = Path(root, name)
+            sources[_usable_path(file.relative_to(folder).as_posix())] = FileSource(file)
+            if len(sources) > MOST_FILES:
+                raise UsageError(f"{folder}: more than {MOST_FILES} files", hint="pack small files together")
     if not sources:
         raise UsageError(f"{folder}: holds no files", hint="pass the folder that holds the model")
     return dict(sorted(sources.items()))
@@ -165,15 +164,18 @@ def _read_contract(sources: Mapping[str, Source], entry: str) -> Contract:
     if not isinstance(source, FileSource):
         raise UsageError("only files can be read as models")
     with _mapped(source.path) as view:
-        locations = onnx_graph.external_files(view)
-        paths = [onnx_graph.external_path(entry, location) for location in locations]
-        missing = [path for path in paths if path not in sources]
-        if missing:
-            raise UsageError(
-                f"{entry} keeps weights in files that are not there: {', '.join(missing[:5])}",
-                hint="seal the folder that holds the model together with its weight files",
-            )
-        return onnx_graph.read_contract(view)
+        return _contract_in(view, entry, sources.keys())
+
+
+def _contract_in(view: memoryview, entry: str, files: Set[str]) -> Contract:
+    paths = [onnx_graph.external_path(entry, location) for location in onnx_graph.external_files(view)]
+    missing = [path for path in paths if path not in files]
+    if missing:
+        raise UsageError(
+            f"{entry} keeps weights in files that are not there: {', '.join(missing[:5])}",
+            hint="seal the folder that holds the model together with its weight files",
+        )
+    return onnx_graph.read_contract(view)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ class Replacement:
         self.target = Path(target)
         self._force = force
         refuse_overwrite(self.target, force=force)
-        self._temporary = self.target.with_name(f".{self.target.name[:200]}.{secrets.token_hex(6)}.part")
+        self._temporary = temporary_beside(self.target)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         with words_for(self.target):
             self.descriptor = os.open(self._temporary, flags, mode)
@@ -133,10 +133,19 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def temporary_beside(target: Path) -> Path:
+    """Returns a new name in the folder of `target`, for what is to take its place."""
+    # Fifty characters are at most 200 of the 255 bytes that a name may have.
+    return target.with_name(f".{target.name[:50]}.{secrets.token_hex(6)}.part")
+
+
 def refuse_overwrite(target: Path, *, force: bool) -> None:
     """Raises UsageError when `target` exists and may not be replaced."""
     if not force and os.path.lexists(target):
         raise _exists(target)
+    # Renaming over /dev/null would replace the device by a file.
+    if os.path.exists(target) and not os.path.isfile(target):  # noqa: PTH110, PTH113 (these never raise)
+        raise UsageError(f"{target}: not a regular file", hint="choose another name")
 
 
 def _exists(target: Path) -> UsageError:

@@ -68,23 +68,21 @@ class Folder:
         order.finish()
         return sizes
 
-    def _files_in(self, folder: str) -> Iterator[tuple[str, int]]:
+    def _files_in(self, folder: str) -> list[tuple[str, int]]:
         descriptor = self._open_folder(f"{folder}x")
         try:
             with os.scandir(descriptor) as entries:
-                entry = None
-                for entry in entries:
-                    yield from self._entry(folder, entry)
+                found = [file for entry in entries for file in self._entry(folder, entry)]
         finally:
             os.close(descriptor)
-        if entry is None:
-            raise MalformedError(f"bundle: the folder {folder!r} is empty")
+        if not found:
+            raise MalformedError("bundle: a folder is empty")
+        return found
 
-    def _entry(self, folder: str, entry: os.DirEntry[str]) -> Iterator[tuple[str, int]]:
+    def _entry(self, folder: str, entry: os.DirEntry[str]) -> list[tuple[str, int]]:
         name = folder + entry.name
         if entry.is_file(follow_symlinks=False):
-            yield name, entry.stat(follow_symlinks=False).st_size
-        elif entry.is_dir(follow_symlinks=False) and not folder:
-            yield from self._files_in(f"{name}/")
-        else:
-            raise MalformedError(f"bundle: {name!r} is neither a file nor a folder of a bundle")
+            return [(name, entry.stat(follow_symlinks=False).st_size)]
+        if entry.is_dir(follow_symlinks=False) and not folder:
+            return self._files_in(f"{name}/")
+        raise MalformedError(f"bundle: {name!r} is neither a file nor a folder of a bundle")

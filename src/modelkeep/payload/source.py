@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -40,13 +41,15 @@ class FileSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         with words_for(path):
-            if not path.is_file():
-                raise StorageError(f"{path}: not a regular file")
-            self.size = path.stat().st_size
+            status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise StorageError(f"{path}: not a regular file")
+        self.size = status.st_size
+        self._modified = status.st_mtime_ns
 
     @contextmanager
     def open(self) -> Iterator[OpenSource]:
-        """Opens the file; leaving the block refuses a file that changed its size or time.
+        """Opens the file; leaving the block refuses one that changed since this source was made.
 
         Raises:
             StorageError: the file cannot be read, or it changed.
@@ -54,15 +57,11 @@ class FileSource:
         with words_for(self.path):
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            before = os.fstat(descriptor)
             yield _OpenFile(self.path, descriptor)
-            after = os.fstat(descriptor)
+            status = os.fstat(descriptor)
         finally:
             os.close(descriptor)
-        if before.st_size != self.size or (after.st_size, after.st_mtime_ns) != (
-            self.size,
-            before.st_mtime_ns,
-        ):
+        if (status.st_size, status.st_mtime_ns) != (self.size, self._modified):
             raise _changed(self.path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -45,10 +46,11 @@ class Workers:
             BaseException: whatever the work of some thread raised first.
         """
         others = [threading.Thread(target=self._work, args=(prepare,)) for _ in range(threads - 1)]
-        for thread in others:
-            thread.start()
         try:
+            self._start(others)
             self._work(prepare)
+        except BaseException as error:
+            self._fail(error)
         finally:
             self._join(others)
         if self._failure is not None:
@@ -64,6 +66,12 @@ class Workers:
         with self._turn:
             self._next_turn = index + 1
             self._turn.notify_all()
+
+    def _start(self, threads: list[threading.Thread]) -> None:
+        # Where no more threads are allowed, fewer do the work.
+        with contextlib.suppress(RuntimeError):
+            for thread in threads:
+                thread.start()
 
     def _join(self, threads: list[threading.Thread]) -> None:
         # Nobody may leave while a thread still writes into memory that is about to be wiped.
