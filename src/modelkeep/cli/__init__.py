@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from modelkeep.cli.output import flush_output, prepare_output, say
 from modelkeep.cli.parser import build_parser
 from modelkeep.errors import (
     KeepError,
     MalformedError,
     NotForThisDeviceError,
     RefusedError,
+    StorageError,
     UnavailableError,
     UsageError,
 )
@@ -29,24 +29,46 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
+    prepare_output()
+    code = _attempt(lambda: _perform(arguments))
+    # A result counts only when it has arrived.
+    arrived = _attempt(flush_output)
+    return code or arrived
+
+
+def _perform(arguments: Sequence[str] | None) -> None:
     parsed = build_parser().parse_args(arguments)
+    # Commands are imported when they run: `--help` must not load NumPy or cryptography.
+    parsed.command(parsed)
+
+
+def _attempt(work: Callable[[], None]) -> int:
     try:
-        # Commands are imported when they run: `--help` must not load NumPy or cryptography.
-        parsed.command(parsed)
-        sys.stdout.flush()
+        work()
     except KeepError as error:
         return _complain(error)
+    except SystemExit as exit_of_parser:
+        return int(exit_of_parser.code or 0)
     except KeyboardInterrupt:
-        print("modelkeep: interrupted; nothing was left half done", file=sys.stderr)
+        say("modelkeep: interrupted; nothing was left half done")
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone; that is their right.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has had enough; that is their right.
+        return 0
+    except (OSError, MemoryError) as error:
+        return _complain(_in_words(error))
     return 0
 
 
+def _in_words(error: OSError | MemoryError) -> UnavailableError:
+    if isinstance(error, MemoryError):
+        return UnavailableError("not enough memory")
+    where = "" if error.filename is None else f"{error.filename}: "
+    return StorageError(f"{where}{(error.strerror or str(error)).lower()}")
+
+
 def _complain(error: KeepError) -> int:
-    print(f"modelkeep: {error}", file=sys.stderr)
+    say(f"modelkeep: {error}")
     if error.hint:
-        print(f"  hint: {error.hint}", file=sys.stderr)
+        say(f"  hint: {error.hint}")
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))

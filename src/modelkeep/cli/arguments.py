@@ -15,6 +15,7 @@ from typing import Any
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.keys.constraints import Constraints
+from modelkeep.keys.registry import DEFAULT_SCHEME, split
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.storage import read_small
 from modelkeep.trust.certificates import CertificateRoots
@@ -68,14 +69,29 @@ def signer(arguments: argparse.Namespace) -> Signer | None:
     if arguments.unsafe_unsigned:
         raise UsageError("-s and --unsafe-unsigned exclude each other")
     return Signer.from_pem(
-        _plain_path(arguments.signer),
+        key_file(arguments.signer),
         passphrase=passphrase(arguments),
         certificates=arguments.certificates,
     )
 
 
-def _plain_path(key: str) -> str:
-    return key.removeprefix("file:")
+def key_file(key: str) -> str:
+    """Returns the path of a signing key, written as ``PATH`` or ``file:PATH``.
+
+    Raises:
+        UsageError: the key lives somewhere else.
+    """
+    scheme, path = split(key)
+    if scheme != DEFAULT_SCHEME:
+        raise UsageError(
+            f"signing keys are files, not {scheme[:64]!r}", hint="write ./NAME for a file with a colon"
+        )
+    return path
+
+
+def grant_signer(arguments: argparse.Namespace) -> Signer | None:
+    """Returns the key that signs new grants, or None."""
+    return None if arguments.grant_signer is None else Signer.from_pem(key_file(arguments.grant_signer))
 
 
 def passphrase(arguments: argparse.Namespace) -> bytes | None:
@@ -86,7 +102,7 @@ def passphrase(arguments: argparse.Namespace) -> bytes | None:
     """
     if arguments.passphrase_env is None:
         return None
-    value = os.environb.get(arguments.passphrase_env.encode())
+    value = os.environb.get(os.fsencode(arguments.passphrase_env))
     if not value:
         raise UsageError(f"environment variable {arguments.passphrase_env} is not set")
     return value
@@ -104,16 +120,24 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
             raise UsageError(
                 "nobody is trusted", hint="pass -t publisher.pub, or --unsafe-unsigned for a trial"
             )
+        if arguments.minimum_epoch or arguments.maximum_age is not None:
+            raise UsageError("nobody vouches for the epoch and age of a bundle that nobody signed")
         return UnsafeUnsigned(arguments.model_id)
     if arguments.unsafe_unsigned:
         raise UsageError("-t and --unsafe-unsigned exclude each other")
-    age = arguments.maximum_age
     return Verifier(
         *[_trusted(path) for path in arguments.trust],
         model=arguments.model_id or UnsafeAnyModel(),
         minimum_epoch=arguments.minimum_epoch,
-        maximum_age=None if age is None else datetime.timedelta(days=age),
+        maximum_age=_age(arguments.maximum_age),
     )
+
+
+def _age(days: float | None) -> datetime.timedelta | None:
+    try:
+        return None if days is None else datetime.timedelta(days=days)
+    except (ValueError, OverflowError):
+        raise UsageError(f"not a number of days: {days}") from None
 
 
 def _trusted(path: str) -> bytes | CertificateRoots:
@@ -138,7 +162,7 @@ def contract(path: str | None) -> Mapping[str, Mapping[str, object]] | None:
         return None
     try:
         value = json.loads(read_small(path, _LARGEST_CONTRACT, "a contract"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UsageError(f"{path}: not JSON") from None
     if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
         raise UsageError(
@@ -149,7 +173,6 @@ def contract(path: str | None) -> Mapping[str, Mapping[str, object]] | None:
 
 def sealing_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns the options that `seal` and `import` share."""
-    grant_signer = arguments.grant_signer
     return {
         "to": arguments.recipient,
         "admins": arguments.admin,
@@ -163,7 +186,7 @@ def sealing_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "suite": _SUITES[arguments.suite],
         "leaf": LeafAlgorithm(arguments.leaf),
         "digest": Coverage(arguments.digest),
-        "grant_signer": None if grant_signer is None else Signer.from_pem(_plain_path(grant_signer)),
+        "grant_signer": grant_signer(arguments),
     }
 
 

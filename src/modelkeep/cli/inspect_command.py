@@ -9,7 +9,7 @@ from typing import Any
 from modelkeep.bundle import names
 from modelkeep.bundle.access import grants_of
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.cli.output import human_size, print_json, say
+from modelkeep.cli.output import human_size, print_json, say, show
 from modelkeep.keys.grant import Grant
 from modelkeep.trust import oms
 
@@ -23,9 +23,9 @@ def run(arguments: argparse.Namespace) -> None:
         return
     for name, value in facts.items():
         if name != "grants":
-            print(f"{name:12} {value}")
+            show(f"{name:12} {_text(name, value)}")
     for grant in facts["grants"]:
-        print(f"{'grant':12} {_words(grant)}")
+        show(f"{'grant':12} {_words(grant)}")
     say("nothing above was verified; `modelkeep verify` does that")
 
 
@@ -43,7 +43,7 @@ def _facts(bundle: Bundle) -> dict[str, Any]:
         "leaf": manifest.leaf_algorithm.value,
         "digest": manifest.coverage.value,
         "members": len(manifest.members),
-        "size": human_size(size),
+        "size": size,
         "signer": _signer(bundle),
         "grants": [_grant(grant) for grant in grants_of(bundle)],
     }
@@ -65,6 +65,10 @@ def _grant(grant: Grant) -> dict[str, Any]:
         "key_id": header.key_id.hex(),
         "constraints": header.constraints.to_json(),
     }
+
+
+def _text(name: str, value: Any) -> str:
+    return human_size(value) if name == "size" else str(value)
 
 
 def _words(grant: dict[str, Any]) -> str:

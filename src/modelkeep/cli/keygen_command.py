@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from modelkeep.cli import arguments as options
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.keys import fleet
@@ -17,6 +18,8 @@ from modelkeep.trust.signer import keygen_signing
 
 def run(arguments: argparse.Namespace) -> None:
     """Makes the key that the arguments ask for."""
+    if arguments.master is not None and split(arguments.key)[0] != "fleet":
+        raise UsageError("--master goes with a fleet: key")
     if arguments.signing or arguments.plain:
         _signing_key(arguments)
     elif split(arguments.key)[0] == "fleet":
@@ -27,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _signing_key(arguments: argparse.Namespace) -> None:
     purpose = Purpose.BUNDLE if arguments.signing else Purpose.PLAIN
-    path = arguments.key.removeprefix("file:")
+    path = options.key_file(arguments.key)
     pem = keygen_signing(path, arguments.curve, purpose=purpose, force=arguments.force)
     sys.stdout.write(pem.decode())
     say(f"private key in {path}: keep it off every device")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 # Shorter work is over before anybody could read how far it is.
@@ -20,14 +18,66 @@ _SHOW_AFTER = 0.5
 _BETWEEN = 0.1
 
 
+def prepare_output() -> None:
+    """Makes the standard streams safe to write to, whatever they are."""
+    _hold_standard_descriptors()
+    # Python gives None for a stream that was closed when it started.
+    sys.stdout = sys.stdout or io.StringIO()
+    sys.stderr = sys.stderr or io.StringIO()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal cannot show is shown escaped; it is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _hold_standard_descriptors() -> None:
+    # After `2>&-` the next file opened, perhaps a bundle, would be where libraries write their logs.
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def flush_output() -> None:
+    """Writes out what stdout holds back.
+
+    Raises:
+        OSError: it cannot be written, for example because a disk is full.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
+        raise
+
+
+def _discard_output() -> None:
+    # Otherwise Python tries again when it exits, and says so in its own words.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
 def say(text: str) -> None:
-    """Prints prose for people."""
-    print(text, file=sys.stderr)
+    """Prints prose for people on stderr; a terminal that has gone changes nothing about the work."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(f"{printable(text)}\n")
+
+
+def show(text: str) -> None:
+    """Prints a line of the result on stdout."""
+    print(printable(text))
+
+
+def printable(text: str) -> str:
+    """Returns `text` with control characters escaped: names in files must not steer a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Prints the machine-readable result."""
-    print(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False))
+    """Prints the machine-readable result; in ASCII, which every reader and encoding agrees on."""
+    print(json.dumps(value, indent=2, sort_keys=True))
 
 
 def human_size(count: float) -> str:

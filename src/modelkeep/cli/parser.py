@@ -16,6 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; `parsed.command(parsed)` runs what was asked for."""
     parser = argparse.ArgumentParser(
         prog="modelkeep",
+        allow_abbrev=False,
         description="Seal machine-learning models, grant them to devices, open them only in memory.",
         epilog="Exit codes: 0 done, 2 usage, 3 refused, 4 not for this device, 5 malformed or too new, "
         "6 unavailable.",
@@ -178,7 +179,7 @@ def _import(commands: _Subparsers) -> None:
 
 def _command(commands: _Subparsers, name: str, summary: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary[0].upper() + summary[1:] + "."
+        name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False
     )
     parser.set_defaults(command=_lazily(name))
     return parser

@@ -12,7 +12,7 @@ from modelkeep.trust import plain
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes a detached signature."""
-    signature = plain.sign(arguments.file, arguments.signer, options.passphrase(arguments))
+    signature = plain.sign(arguments.file, options.key_file(arguments.signer), options.passphrase(arguments))
     target = arguments.output or f"{arguments.file}.sig"
     write_file(target, signature, force=arguments.force)
     say(f"signed {arguments.file}: {target}")
