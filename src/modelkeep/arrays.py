@@ -7,7 +7,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import words_for, write_file
@@ -24,21 +24,37 @@ def read_arrays(path: str | os.PathLike[str], name: str | None) -> dict[str, NDA
         MalformedError: not an array file, or one that holds Python objects.
         UsageError: a .npy file without a name, or a .npz file with one.
     """
-    import numpy as np
-
     # Tells what file is missing, before NumPy says it in its own way.
     with words_for(path), Path(path).open("rb") as file:
-        try:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {_required(name, path): loaded}
-            if name is not None:
-                raise UsageError(f"{path}: holds several arrays", hint=f"pass -i {path} without a name")
-            return {key: loaded[key] for key in loaded.files}
-        except (ValueError, EOFError, zipfile.BadZipFile, MemoryError):
-            raise MalformedError(
-                f"{path}: not an array file", hint="save inputs with numpy.save or numpy.savez"
-            ) from None
+        loaded = _load(file, path)
+    if not isinstance(loaded, dict):
+        return {_required(name, path): loaded}
+    if name is not None:
+        raise UsageError(f"{path}: holds several arrays", hint=f"pass -i {path} without a name")
+    return loaded
+
+
+def _load(file: BinaryIO, path: str | os.PathLike[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    import numpy as np
+
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        arrays = {name: loaded[name] for name in loaded.files}
+    except OSError:
+        raise
+    except Exception:  # NumPy, zipfile, zlib and tokenize share no base, and none documents its own
+        raise _not_arrays(path) from None
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise _not_arrays(path)
+    return arrays
+
+
+def _not_arrays(path: str | os.PathLike[str]) -> MalformedError:
+    return MalformedError(
+        f"{os.fspath(path)}: not an array file", hint="save inputs with numpy.save or numpy.savez"
+    )
 
 
 def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], *, force: bool) -> None:
@@ -46,7 +62,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]
 
     Raises:
         StorageError: cannot be written.
-        UsageError: it exists and `force` is not set.
+        UsageError: it exists and `force` is not set, or a value is no array of numbers or text.
     """
     import numpy as np
 
@@ -55,8 +71,23 @@ def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, value in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(value), allow_pickle=False)
+                np.lib.format.write_array(member, _plain(name, value), allow_pickle=False)
     write_file(path, buffer.getbuffer(), force=force)
+
+
+def _plain(name: str, value: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    try:
+        array = np.asanyarray(value)
+        # Runtimes give text as Python objects, which a file cannot hold without pickle.
+        if array.dtype != np.object_:
+            return array
+        if all(isinstance(item, str) for item in array.flat):
+            return array.astype(np.str_)
+    except ValueError:  # lists of unequal length
+        pass
+    raise UsageError(f"output {name!r} is no array of numbers or text", hint="call the model from Python")
 
 
 def _required(name: str | None, path: str | os.PathLike[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +15,14 @@ from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import UsageError
 from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.recipients import RecipientLike, check_company, resolve
-from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Suite, check_model_id
+from modelkeep.manifest import (
+    MOST_GRANT_ISSUERS,
+    Coverage,
+    LeafAlgorithm,
+    Manifest,
+    Suite,
+    check_model_id,
+)
 from modelkeep.model import Model, read_model
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.trust import public_key
@@ -152,8 +160,8 @@ def _epoch(epoch: int) -> int:
 
 
 def _label(text: str, longest: int) -> str:
-    if len(text) > longest:
-        raise UsageError(f"family and release take at most {longest} characters")
+    if len(text) > longest or re.search(r"[\ud800-\udfff]", text):
+        raise UsageError(f"family and release take at most {longest} characters of Unicode")
     return text
 
 
@@ -167,7 +175,10 @@ def _issuers(signer: EcdsaSigner | None, others: Iterable[TrustedKey]) -> tuple[
     if signer is not None:
         keys.insert(0, signer.public_key)
     # In the order given, each once.
-    return tuple(dict.fromkeys(public_key.to_der(key) for key in keys))
+    issuers = tuple(dict.fromkeys(public_key.to_der(key) for key in keys))
+    if len(issuers) > MOST_GRANT_ISSUERS:
+        raise UsageError(f"at most {MOST_GRANT_ISSUERS} grant issuers fit into a bundle")
+    return issuers
 
 
 def _grantees(
