@@ -17,6 +17,7 @@ from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.signer import Signer, keygen_signing
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.verifier import Verifier
+from support.needs import require
 
 # Chosen so that the order part by part differs from the order of the strings.
 FILES = {
@@ -39,6 +40,7 @@ def model_signing(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def openssl(*arguments: str | Path) -> None:
+    require("openssl")
     result = run("openssl", *arguments)
     assert result.returncode == 0, result.stderr
 

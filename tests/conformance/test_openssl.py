@@ -11,6 +11,7 @@ from modelkeep.errors import SignatureError
 from modelkeep.trust import plain
 from modelkeep.trust.private_key import Purpose
 from modelkeep.trust.signer import keygen_signing
+from support.needs import require
 
 KINDS = {
     "rsa-2048": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"),
@@ -21,6 +22,7 @@ KINDS = {
 
 
 def openssl(*arguments: str | Path) -> subprocess.CompletedProcess[bytes]:
+    require("openssl")
     return subprocess.run(["openssl", *map(str, arguments)], capture_output=True, timeout=60, check=False)
 
 

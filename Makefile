@@ -1,0 +1,69 @@
+# make demo       the main job, from sealing to a refused input; MODEL=any.onnx takes a model of yours
+# make check      style, types, imports, unit tests and vectors
+# make test       check and all other tests but the slow ones; what continuous integration runs
+# make test-slow  big files, long fuzzing, many kills
+# make bench      figures of this machine
+#
+# Every environment is made when it is first needed, and again when pyproject.toml changes.
+# PYTHON=python3.12 chooses the interpreter.
+
+PYTHON ?= python3
+MODEL ?=
+# Branches and lines together; measured, minus one.
+COVERAGE_FLOOR := 80
+
+export PYTHON
+unexport PYTHONPATH PYTHONHOME
+
+test_python := .venv/bin/python
+coverage := $(test_python) -m coverage
+pytest := $(coverage) run -m pytest -m 'not slow'
+fast := $(wildcard tests/unit tests/vectors)
+checked := src tests tools examples $(wildcard benches vectors)
+
+.DELETE_ON_ERROR:
+.PHONY: demo check test test-slow bench clean lint fast-tests other-tests
+
+demo: .venv-demo/ready
+	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
+
+check: lint fast-tests
+
+test: check
+	@$(MAKE) --no-print-directory other-tests
+
+lint: .venv/ready
+	.venv/bin/ruff check --quiet $(checked)
+	.venv/bin/ruff format --quiet --check $(checked)
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-cache
+
+fast-tests: .venv/ready
+	@$(coverage) erase
+	$(pytest) $(fast)
+
+other-tests: .venv/ready
+	@command -v openssl >/dev/null || tools/debian-packages openssl || true
+	$(pytest) tests $(fast:%=--ignore=%)
+	@$(coverage) combine --quiet
+	$(coverage) report --fail-under=$(COVERAGE_FLOOR)
+
+test-slow: .venv/ready
+	@command -v openssl >/dev/null || tools/debian-packages openssl || true
+	$(test_python) -m pytest -m slow tests
+
+bench: .venv-bench/ready
+	@command -v age >/dev/null || tools/debian-packages age || true
+	.venv-bench/bin/python -m benches
+
+.venv/ready: pyproject.toml tools/environment
+	@tools/environment .venv --editable . --group test --group lint
+
+.venv-demo/ready: pyproject.toml tools/environment
+	@tools/environment .venv-demo --editable '.[onnx]'
+
+.venv-bench/ready: pyproject.toml tools/environment
+	@tools/environment .venv-bench --editable . --group bench
+
+clean:
+	rm -rf .venv .venv-demo .venv-bench build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

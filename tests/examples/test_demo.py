@@ -1,0 +1,28 @@
+"""The demonstration runs with any ONNX model, and shows what it promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from support.workshop import Workshop
+
+DEMO = Path(__file__).parents[2] / "examples" / "demo.py"
+REFUSALS = (
+    "NotForThisDeviceError",
+    "TamperedError",
+    "UntrustedSignerError",
+    "WrongModelError",
+    "ExpiredError",
+    "InputError",
+)
+
+
+def test_the_demo_does_what_it_says_with_a_model_of_ones_own(workshop: Workshop) -> None:
+    command = [sys.executable, str(DEMO), str(workshop.model(size=8))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("equal bit for bit") == 2
+    assert [name for name in REFUSALS if name not in done.stdout] == []
+    assert "plain runtime: accepts it; 1 of 8 output numbers are NaN" in done.stdout
