@@ -89,6 +89,8 @@ class Record:
         # One text per value, so that a changed text is a changed value.
         if base64.b64encode(data).decode() != text:
             raise self.fault(name, "is not canonical base64")
+        if len(data) > longest:
+            raise self.fault(name, f"holds more than {longest} bytes")
         return data
 
     def choice(self, name: str, choices: Mapping[str, Any]) -> Any:
