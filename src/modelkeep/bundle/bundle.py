@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Self
 
 from modelkeep.bundle import names
 from modelkeep.bundle.container import open_container
+from modelkeep.bundle.place import Place
 from modelkeep.errors import MalformedError, SignatureError, TamperedError, UsageError
 from modelkeep.inner_manifest import LARGEST_INNER_MANIFEST, InnerManifest
 from modelkeep.keys.grant import Grant, parse_all
@@ -61,8 +62,12 @@ class Bundle:
         """
         if name not in self.sizes:
             raise UsageError(f"the bundle has no file {name!r}")
-        with self._container.open(name) as place:
+        with self.open_file(name) as place:
             return place.read()
+
+    def open_file(self, name: str) -> AbstractContextManager[Place]:
+        """Opens a file of the bundle for the length of a `with` block."""
+        return self._container.open(name)
 
     def unverified_manifest(self) -> Manifest:
         """Returns what the bundle says of itself, for display only.

@@ -1,0 +1,94 @@
+"""The committed vectors: every bundle gives the files or the error that its entry names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelkeep import errors
+from modelkeep.bundle.access import unlocked
+from modelkeep.bundle.bundle import UnlockedBundle
+from modelkeep.keys.identity import Identity
+from modelkeep.manifest import Suite
+from modelkeep.payload.cipher import StreamCipher
+from modelkeep.payload.layout import HEADER, SEGMENT, TAG
+from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.verifier import Verifier
+
+FOLDER = Path(__file__).parents[2] / "vectors" / "v1"
+INDEX = json.loads((FOLDER / "index.json").read_text())
+
+
+def identity_of(vector: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Identity:
+    kind, secret = next(iter(vector["identity"].items()))
+    if kind == "passphrase":
+        monkeypatch.setenv("VECTOR_PASSPHRASE", secret)
+        return Identity("passphrase:?env=VECTOR_PASSPHRASE")
+    key = folder / "key"
+    key.touch(mode=0o600)
+    key.write_text(secret)
+    return Identity(f"fleet:{key}" if kind == "fleet" else f"file:{key}")
+
+
+def verifier_of(vector: dict[str, Any]) -> Verifier:
+    pem = vector["trusted"].encode()
+    trusted = CertificateRoots(pem) if b"CERTIFICATE" in pem else pem
+    return Verifier(
+        trusted,
+        model=vector["model"],
+        minimum_epoch=vector["minimum_epoch"],
+        clock=lambda: float(vector["now"]),
+    )
+
+
+def check_content(opened: UnlockedBundle, vector: dict[str, Any]) -> None:
+    inner = opened.inner_manifest()
+    assert json.loads(inner.to_bytes()).get("inputs") == vector["inputs"]
+    assert opened.grant.device_id == vector["device_id"]
+    assert {file.path for file in inner.files} == set(vector["files"])
+    for index, file in enumerate(inner.files, start=1):
+        expected = vector["files"][file.path]
+        content = bytearray(expected["size"])
+        opened.decrypt(index, memoryview(content))
+        assert hashlib.sha256(content).hexdigest() == expected["sha256"]
+
+
+@pytest.mark.parametrize("vector", INDEX["bundles"], ids=lambda vector: str(vector["name"]))
+def test_bundle(vector: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def attempt() -> None:
+        with unlocked(
+            FOLDER / vector["bundle"],
+            identity=identity_of(vector, tmp_path, monkeypatch),
+            verifier=verifier_of(vector),
+            grant_file=FOLDER / vector["grants"] if "grants" in vector else None,
+        ) as opened:
+            opened.verified.check_digests()
+            check_content(opened, vector)
+
+    if vector["error"] is None:
+        attempt()
+        return
+    # The class is exact: a vector names what the reader must say, not a family of it.
+    with pytest.raises(errors.KeepError) as caught:
+        attempt()
+    assert type(caught.value).__name__ == vector["error"]
+
+
+@pytest.mark.parametrize("vector", INDEX["streams"], ids=lambda vector: str(vector["file"]))
+def test_stream(vector: dict[str, Any]) -> None:
+    data = (FOLDER / vector["file"]).read_bytes()[vector["offset"] :][: vector["length"]]
+    key = memoryview(bytes.fromhex(vector["key"]))
+    associated = bytes.fromhex(vector["associated_data"])
+    cipher = StreamCipher(Suite[vector["suite"]], key, associated, data[:HEADER])
+    segments = [data[start : start + SEGMENT] for start in range(0, len(data), SEGMENT)]
+    plain = bytearray()
+    for index, segment in enumerate(segments):
+        sealed = memoryview(segment)[HEADER if index == 0 else 0 :]
+        piece = bytearray(len(sealed) - TAG)
+        cipher.decrypt(index, index == len(segments) - 1, sealed, memoryview(piece))
+        plain += piece
+    assert hashlib.sha256(plain).hexdigest() == vector["plaintext"]
