@@ -32,9 +32,7 @@ def certificates_for(signer: Signer) -> tuple[tuple[x509.Certificate, ...], x509
             .not_valid_after(start + datetime.timedelta(days=36_500))
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
             .add_extension(_usage(authority), critical=True)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False
-            )
+            .add_extension(issuer, critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
         )
 

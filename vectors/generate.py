@@ -70,12 +70,8 @@ class Generator:
         self._constraints()
         self._signatures()
         self._damage()
-        return {
-            "format": "modelkeep/vectors",
-            "version": 1,
-            "bundles": self._bundles,
-            "streams": self._streams(),
-        }
+        streams = [self._stream(name) for name in ("hpke-p256", "folder", "folder-sha256")]
+        return {"format": "modelkeep/vectors", "version": 1, "bundles": self._bundles, "streams": streams}
 
     def _recipients(self) -> None:
         for kind in ("p256", "x25519", "mlkem768-x25519"):
@@ -232,7 +228,9 @@ class Generator:
         source: Path | None = None,
         **options: Any,
     ) -> Vector:
-        secret = {kind: options.pop(kind) for kind in ("fleet", "passphrase") if kind in options}
+        secret: dict[str, str] = {
+            kind: options.pop(kind) for kind in ("fleet", "passphrase") if kind in options
+        }
         to = [_public(key)] if isinstance(key, Path) else [key]
         settings: dict[str, Any] = {"model": MODEL, "to": to, "signer": self._signer}
         source = source or self._model
