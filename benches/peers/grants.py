@@ -1,0 +1,85 @@
+"""Granting one sealed model to many devices."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from benches.peer import Peer
+from modelkeep.granting import grant
+from modelkeep.keys import sidecar
+from modelkeep.keys.file import FileStore
+from modelkeep.keys.hpke import HpkeHandle
+from modelkeep.keys.identity import Identity
+from modelkeep.keys.recipients import format_recipient
+from modelkeep.manifest import Coverage
+from modelkeep.sealing import seal
+from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.verifier import Verifier
+
+_MODEL_ID = "bench/model"
+
+
+class Issue(Peer):
+    """`modelkeep.grant` to a file of public keys: parsed, wrapped, appended and synced."""
+
+    @property
+    def bundle(self) -> Path:
+        """The sealed model."""
+        return self.folder / "model.keep"
+
+    @property
+    def devices(self) -> Path:
+        """One public key per line."""
+        return self.folder / "devices.pub"
+
+    def prepare(self) -> list[Path]:
+        (self.folder / "publisher.pub").write_bytes(keygen_signing(self.folder / "publisher.pem"))
+        admin = FileStore().create(str(self.folder / "admin.pem"))
+        signer = Signer.from_pem(self.folder / "publisher.pem")
+        (self.folder / "model.bin").write_bytes(os.urandom(1000))
+        draft = seal(
+            self.folder / "model.bin", model=_MODEL_ID, admins=[admin], signer=signer, digest=Coverage.LEAVES
+        )
+        draft.save(self.bundle)
+        handles = (HpkeHandle(ec.generate_private_key(ec.SECP256R1()), f"pi-{n}") for n in range(self.size))
+        self.devices.write_text("".join(f"{format_recipient(handle.recipient())}\n" for handle in handles))
+        return [self.devices]
+
+    def run(self) -> None:
+        grant(
+            self.bundle,
+            identity=Identity(f"file:{self.folder / 'admin.pem'}"),
+            to=[self.devices],
+            verifier=Verifier(self.folder / "publisher.pub", model=_MODEL_ID),
+            output=self.output,
+        )
+
+    def check(self) -> None:
+        count = sum(1 for _ in sidecar.read(self.output))
+        if count != self.size:
+            raise ValueError(f"{count} grants instead of {self.size}")
+        self.detail = f"{self.output.stat().st_size / count:.0f} bytes each"
+
+
+class WrapAlone(Peer):
+    """pyca/cryptography's HPKE of 32 bytes, keys loaded beforehand: what no grant can beat."""
+
+    def prepare(self) -> list[Path]:
+        return []
+
+    def ready(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.suite = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+
+    def run(self) -> None:
+        public, secret = self.key.public_key(), os.urandom(32)
+        self.wrapped = [self.suite.encrypt(secret, public, info=b"") for _ in range(self.size)]
+
+    def check(self) -> None:
+        if len({self.suite.decrypt(wrapped, self.key, info=b"") for wrapped in self.wrapped}) != 1:
+            raise ValueError("a wrapped key does not open")
+        self.detail = f"{len(self.wrapped[0])} bytes each"

@@ -1,0 +1,139 @@
+"""Takes the samples of a table: fresh processes, shuffled order, the same start for everybody."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benches.peer import PIECE, SOURCE
+from benches.sample import Sample
+from benches.tables import Contestant, Table, Unit
+
+# The hungriest peer holds three copies of the model at once.
+PRIMED_COPIES = 3
+TIMEOUT = 1800
+_ROOT = Path(__file__).parent.parent
+
+
+@dataclass
+class Row:
+    """What one contestant reached.
+
+    Attributes:
+        samples: one per round, in order.
+        failure: why there are none, or why they do not count.
+    """
+
+    contestant: Contestant
+    folder: Path
+    inputs: list[str] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to measure.
+
+    Attributes:
+        rounds: samples per contestant.
+        seed: of the shuffled orders.
+        cold: start with the input files out of the page cache.
+        scratch: folder for everything that is written.
+        say: told what is going on.
+    """
+
+    rounds: int
+    seed: int
+    cold: bool
+    scratch: Path
+    say: Callable[[str], None]
+
+
+def run_table(table: Table, work: int, settings: Settings) -> list[Row]:
+    """Returns a row for every contestant of `table`, each doing `work` bytes or items."""
+    folder = settings.scratch / f"{table.key}-{work}"
+    folder.mkdir()
+    try:
+        if table.work is None:
+            write_random(folder / SOURCE, work)
+        rows = [Row(contestant, folder / f"peer-{n}") for n, contestant in enumerate(table.contestants)]
+        for row in rows:
+            _prepare(row, work, settings)
+        os.sync()
+        _take_samples(table, rows, work, settings)
+    finally:
+        shutil.rmtree(folder)
+    return rows
+
+
+def write_random(path: Path, size: int) -> None:
+    """Writes `size` bytes that no file system can compress."""
+    with path.open("wb", buffering=0) as file:
+        while size:
+            size -= file.write(os.urandom(min(size, PIECE)))
+
+
+def _prepare(row: Row, work: int, settings: Settings) -> None:
+    answer = _sample_process("prepare", row, work, settings)
+    row.failure = answer.get("error")
+    row.inputs = answer.get("inputs", [])
+    if row.failure:
+        settings.say(f"  {row.contestant.name}: {row.failure}")
+
+
+def _take_samples(table: Table, rows: list[Row], work: int, settings: Settings) -> None:
+    order = random.Random(f"{settings.seed}/{table.key}/{work}")
+    for number in range(settings.rounds):
+        settings.say(f"  round {number + 1} of {settings.rounds}")
+        for row in order.sample(rows, len(rows)):
+            if row.failure is None:
+                _take_sample(table, row, work, settings)
+
+
+def _take_sample(table: Table, row: Row, work: int, settings: Settings) -> None:
+    _prime(work if table.unit is Unit.BYTES else 0, row.inputs, settings)
+    answer = _sample_process("measure", row, work, settings)
+    if "error" in answer:
+        row.failure = answer["error"]
+        settings.say(f"  {row.contestant.name}: {row.failure}")
+        return
+    row.samples.append(Sample(**answer))
+
+
+def _prime(size: int, inputs: list[str], settings: Settings) -> None:
+    copies = min(PRIMED_COPIES * size, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    temperature = "cold" if settings.cold else "warm"
+    words = [sys.executable, "-m", "benches.primer", temperature, str(copies), *inputs]
+    subprocess.run(words, check=True, cwd=_ROOT, timeout=TIMEOUT)
+
+
+def _sample_process(action: str, row: Row, work: int, settings: Settings) -> dict[str, Any]:
+    words = [sys.executable, "-m", "benches.sample", action, row.contestant.target, row.folder, work]
+    try:
+        result = subprocess.run(
+            [*map(str, words)], check=False, cwd=_ROOT, timeout=TIMEOUT, capture_output=True, text=True
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"took more than {TIMEOUT} s"}
+    answer = _parse(result)
+    if "error" in answer:
+        answer["error"] = answer["error"].replace(str(settings.scratch), "")
+    return answer
+
+
+def _parse(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    lines = (result.stdout.splitlines() or [""])[-1], (result.stderr.splitlines() or [""])[-1]
+    try:
+        answer: dict[str, Any] = json.loads(lines[0])
+    except ValueError:
+        return {"error": f"ended with code {result.returncode}: {lines[1]}"}
+    return answer
