@@ -33,6 +33,8 @@ class Workers:
         self._lock = threading.Lock()
         self._turn = threading.Condition()
         self._next_turn = 0
+        self._others = 0
+        self._closed = False
         self._failure: BaseException | None = None
 
     def run(self, threads: int, prepare: Preparation) -> None:
@@ -45,14 +47,13 @@ class Workers:
         Raises:
             BaseException: whatever the work of some thread raised first.
         """
-        others = [threading.Thread(target=self._work, args=(prepare,)) for _ in range(threads - 1)]
         try:
-            self._start(others)
+            self._start(threads - 1, prepare)
             self._work(prepare)
         except BaseException as error:
             self._fail(error)
         finally:
-            self._join(others)
+            self._wait_for_others()
         if self._failure is not None:
             raise self._failure
 
@@ -67,20 +68,35 @@ class Workers:
             self._next_turn = index + 1
             self._turn.notify_all()
 
-    def _start(self, threads: list[threading.Thread]) -> None:
+    def _start(self, count: int, prepare: Preparation) -> None:
         # Where no more threads are allowed, fewer do the work.
         with contextlib.suppress(RuntimeError):
-            for thread in threads:
-                thread.start()
+            for _ in range(count):
+                threading.Thread(target=self._work_beside, args=(prepare,)).start()
 
-    def _join(self, threads: list[threading.Thread]) -> None:
+    def _wait_for_others(self) -> None:
         # Nobody may leave while a thread still writes into memory that is about to be wiped.
-        for thread in threads:
-            while thread.is_alive():
-                try:
-                    thread.join()
-                except KeyboardInterrupt as interrupt:
-                    self._fail(interrupt)
+        # Not Thread.join: up to Python 3.12, an interrupted join takes the thread for ended.
+        while True:
+            try:
+                with self._turn:
+                    self._closed = True
+                    self._turn.wait_for(lambda: self._others == 0)
+                return
+            except KeyboardInterrupt as interrupt:
+                self._fail(interrupt)
+
+    def _work_beside(self, prepare: Preparation) -> None:
+        with self._turn:
+            if self._closed:
+                return
+            self._others += 1
+        try:
+            self._work(prepare)
+        finally:
+            with self._turn:
+                self._others -= 1
+                self._turn.notify_all()
 
     def _work(self, prepare: Preparation) -> None:
         try:

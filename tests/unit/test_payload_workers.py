@@ -1,0 +1,113 @@
+"""Workers: every segment once, in-turn work in order, and the first failure stops everybody."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from modelkeep.payload.workers import ONE_THREAD_BELOW, Preparation, SegmentWork, Workers, thread_count
+
+
+def preparation(work: SegmentWork, log: list[str] | None = None) -> Preparation:
+    @contextmanager
+    def prepare() -> Iterator[SegmentWork]:
+        calls = [] if log is None else log
+        calls.append("begin")
+        try:
+            yield work
+        finally:
+            calls.append("end")
+
+    return prepare
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_every_segment_is_worked_on_once_and_in_turn(threads: int) -> None:
+    workers, done, turns = Workers(40), list[int](), list[int]()
+
+    def work(index: int) -> None:
+        time.sleep(0.002 if index % 3 == 0 else 0)
+        workers.in_turn(index, lambda: turns.append(index))
+        done.append(index)
+
+    workers.run(threads, preparation(work))
+    assert sorted(done) == turns == list(range(40))
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_the_first_failure_is_raised_after_every_thread_has_ended(threads: int) -> None:
+    workers, log = Workers(1000), list[str]()
+
+    def work(index: int) -> None:
+        if index == 7:
+            raise ValueError("segment 7")
+        workers.in_turn(index, lambda: None)
+
+    with pytest.raises(ValueError, match="segment 7"):
+        workers.run(threads, preparation(work, log))
+    assert log.count("begin") == log.count("end") > 0
+
+
+def test_a_preparation_that_fails_is_reported() -> None:
+    @contextmanager
+    def prepare() -> Iterator[SegmentWork]:
+        raise MemoryError
+        yield lambda _index: None
+
+    with pytest.raises(MemoryError):
+        Workers(3).run(2, prepare)
+
+
+def test_an_interrupt_while_waiting_for_others_waits_for_their_end() -> None:
+    main, log = threading.get_ident(), list[str]()
+    other_works, main_is_done = threading.Event(), threading.Event()
+
+    def work(_index: int) -> None:
+        if threading.get_ident() == main:
+            other_works.wait()
+            main_is_done.set()
+            return
+        other_works.set()
+        main_is_done.wait()
+        time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.02)
+
+    with pytest.raises(KeyboardInterrupt):
+        Workers(2).run(2, preparation(work, log))
+    assert sorted(log) == ["begin", "begin", "end", "end"]
+
+
+def test_a_thread_that_begins_too_late_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    late: list[threading.Thread] = []
+    start = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: late.append(thread))
+    done: list[int] = []
+    log: list[str] = []
+    Workers(3).run(2, preparation(done.append, log))
+    start(late[0])
+    late[0].join()
+    assert (done, log) == ([0, 1, 2], ["begin", "end"])
+
+
+def test_fewer_threads_do_the_work_where_no_more_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    done: list[int] = []
+    Workers(5).run(4, preparation(done.append))
+    assert done == [0, 1, 2, 3, 4]
+
+
+def test_small_streams_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert thread_count(ONE_THREAD_BELOW - 1) == 1
+    assert thread_count(ONE_THREAD_BELOW) == len(os.sched_getaffinity(0))
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert thread_count(ONE_THREAD_BELOW) == os.cpu_count()
