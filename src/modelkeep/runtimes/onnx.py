@@ -17,6 +17,7 @@ _HINT = "pip install 'modelkeep[onnx]'"
 _OPTIONS = ("session_options", "providers", "provider_options")
 _IN_PLACE = "session.use_external_initializer_file_buffers_directly"
 _TAKEN = "modelkeep.taken"
+_FORMAT = "session.load_model_format"
 
 # Its fallback prints to stdout and changes the device; settings inside a model may name files.
 _PLAIN: Mapping[str, Any] = {"enable_fallback": 0, "read_config_from_model": 0}
@@ -143,6 +144,8 @@ def _session_options(options: Mapping[str, object]) -> Any:
     if not isinstance(settings, kind):
         raise UsageError("session_options is not an onnxruntime.SessionOptions")
     _refuse_model_files(settings)
+    # Without this it guesses from the bytes, and might see another model than the one that was checked.
+    settings.add_session_config_entry(_FORMAT, "ONNX")
     return settings
 
 

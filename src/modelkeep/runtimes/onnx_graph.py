@@ -21,7 +21,7 @@ _MODEL_GRAPH = 7
 _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_SPARSE_INITIALIZER = 5, 11, 15
 _SPARSE_VALUES = 1
 _TENSOR_NAME, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 8, 13, 14
-_EXTERNAL = 1
+_INTERNAL, _EXTERNAL = 0, 1
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _TYPE_TENSOR = 1
@@ -224,7 +224,7 @@ def _tensors(view: memoryview, span: Span, kind: str, depth: int) -> Iterator[Sp
 def _external_location(view: memoryview, tensor: Span) -> str | None:
     parts = collect(view, tensor, (_TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION))
     place = only(parts[_TENSOR_DATA_LOCATION], "tensor data location")
-    if place is None or integer(place, "tensor data location") != _EXTERNAL:
+    if place is None or not _is_external(place):
         return None
     entries = [message(entry, "external data") for entry in parts[_TENSOR_EXTERNAL_DATA]]
     locations = [
@@ -237,8 +237,19 @@ def _external_location(view: memoryview, tensor: Span) -> str | None:
     return _contained(locations[0])
 
 
+def _is_external(place: Field) -> bool:
+    number = integer(place, "tensor data location")
+    # Parsers keep 32 bits of an enumeration: what is more than that to us may be 1 to them.
+    if number not in (_INTERNAL, _EXTERNAL):
+        raise MalformedError(f"ONNX model: {number} is not a place where tensors lie")
+    return number == _EXTERNAL
+
+
 def _contained(location: str) -> str:
     parts = location.split("/")
     if not location or location.startswith("/") or ".." in parts or "\0" in location or "\\" in location:
         raise MalformedError(f"ONNX model: external data leaves the model's folder: {location!r}")
+    # ONNX Runtime names memory that way, with the address as offset.
+    if parts[0] == "*":
+        raise MalformedError(f"ONNX model: external data that is not a file: {location!r}")
     return location
