@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelkeep.errors import MalformedError
+from modelkeep.errors import MalformedError, UnavailableError
 from modelkeep.payload.source import read_fully
 
 
@@ -27,8 +27,15 @@ class Place:
 
         Raises:
             MalformedError: the file ends before the range does.
+            UnavailableError: there is not enough memory.
             OSError: the read failed.
         """
+        try:
+            return self._read()
+        except MemoryError:
+            raise UnavailableError(f"not enough memory for {self.size} bytes") from None
+
+    def _read(self) -> bytes:
         data = bytearray(self.size)
         if read_fully(self.descriptor, memoryview(data), self.offset) != self.size:
             raise MalformedError("bundle: the file ends early")
