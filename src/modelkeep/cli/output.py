@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TextIO
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 # Shorter work is over before anybody could read how far it is.
@@ -48,21 +48,24 @@ def flush_output() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        _discard_output()
+        _discard(sys.stdout)
         raise
-
-
-def _discard_output() -> None:
-    # Otherwise Python tries again when it exits, and says so in its own words.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 def say(text: str) -> None:
     """Prints prose for people on stderr; a terminal that has gone changes nothing about the work."""
-    with suppress(OSError, ValueError):
+    try:
         sys.stderr.write(f"{printable(text)}\n")
+    except (OSError, ValueError):
+        _discard(sys.stderr)
+
+
+def _discard(stream: TextIO) -> None:
+    # Otherwise Python tries again when it exits, and fails in its own words.
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def show(text: str) -> None:

@@ -1,0 +1,270 @@
+"""Exit codes are a contract with shell scripts, and no argument ever yields a traceback."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from modelkeep.cli import EXIT_CODES, INTERRUPTED
+from support.command_line import CommandLine, Result, files
+
+DOCUMENTED = {0, INTERRUPTED, *(code for _, code in EXIT_CODES)}
+RUN = "modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy"
+VERIFY = "modelkeep verify model.keep -t publisher.pub"
+SEAL = "modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o new.keep"
+
+
+def assert_refused(result: Result, code: int) -> None:
+    assert result.code == code, result.err
+    assert result.out == ""
+    assert any(line.startswith(("modelkeep: ", "usage: ")) for line in result.err.splitlines())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "modelkeep",
+        "modelkeep frobnicate",
+        "modelkeep seal model.onnx -r pi-17.pub",
+        "modelkeep seal model.onnx -s publisher.pem",
+        "modelkeep seal model.onnx -r pi-17.pub -s publisher.pem --unsafe-unsigned",
+        "modelkeep seal model.onnx -r pi-17.pub --unsafe",
+        "modelkeep run model.keep -k file:pi-17.pem -i x=x.npy",
+        f"{RUN} --unsafe-unsigned",
+        f"{RUN} -i x=x.npy",
+        f"{RUN} -i x.npy",
+        f"{RUN} --runtime abacus",
+        "modelkeep run model.keep -k enigma:rotor -t publisher.pub",
+        "modelkeep run model.keep -k 'file:pi-17.pem?pin=1' -t publisher.pub",
+        "modelkeep run model.keep -k file:pi-17.pem --unsafe-unsigned --minimum-epoch 2",
+        "modelkeep verify model.keep",
+        f"{VERIFY} --model-id 'two words'",
+        f"{VERIFY} --maximum-age nan",
+        f"{VERIFY} --maximum-age 1e300",
+        f"{VERIFY} --minimum-epoch many",
+        "modelkeep verify x.npy --signature x.npy",
+        "modelkeep verify x.npy --signature x.npy -t publisher.pub -t stranger.pub",
+        "modelkeep verify x.npy --signature x.npy -t publisher.pub --unsafe-unsigned",
+        "modelkeep grant model.keep -k file:admin.pem",
+        f"{SEAL} --not-after tomorrow",
+        f"{SEAL} --not-after 0001-01-01T00:00+23:59",
+        f"{SEAL} --epoch -1",
+        f"{SEAL} --epoch 99999999999999999999",
+        f"{SEAL} --contract bad.json",
+        f"{SEAL} --contract deep.json",
+        f"{SEAL} --contract list.json",
+        f"{SEAL} --passphrase-env NOT_SET_ANYWHERE",
+    ],
+)
+def test_2_for_a_command_that_makes_no_sense(shop: CommandLine, line: str) -> None:
+    (shop.folder / "bad.json").write_text("{")
+    (shop.folder / "deep.json").write_text("[" * 100_000)
+    (shop.folder / "list.json").write_text("[1]")
+    before = files(shop.folder)
+    assert_refused(shop.shell(line), 2)
+    assert files(shop.folder) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "modelkeep verify model.keep -t stranger.pub",
+        f"{VERIFY} --model-id another",
+        f"{VERIFY} --minimum-epoch 2",
+        "modelkeep verify unsigned.keep -t publisher.pub",
+        "modelkeep verify flipped.keep -t publisher.pub",
+        "modelkeep run flipped.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy",
+        "modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=nan.npy",
+        "modelkeep run model.keep -k file:pi-17.pem -t publisher.pub",
+        "modelkeep run expired.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy",
+        "modelkeep run guarded.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy",
+        "modelkeep grant model.keep -k file:pi-17.pem -r pi-18.pub",
+    ],
+)
+def test_3_when_a_check_says_no(shop: CommandLine, line: str) -> None:
+    np.save("nan.npy", np.full((1, 4), np.nan, np.float32))
+    seal = "modelkeep seal model.onnx -r pi-17.pub"
+    shop.ok(f"{seal} --unsafe-unsigned -o unsigned.keep")
+    shop.ok(f"{seal} -s publisher.pem -o expired.keep --not-after 2001-01-01")
+    shop.ok(f"{seal} -s publisher.pem -o guarded.keep --posture sealed-case")
+    content = bytearray((shop.folder / "model.keep").read_bytes())
+    content[content.index(b"payload/1") + 512 + 60] ^= 1
+    (shop.folder / "flipped.keep").write_bytes(content)
+    before = files(shop.folder)
+    assert_refused(shop.shell(line), 3)
+    assert files(shop.folder) == before
+
+
+def test_4_when_no_grant_is_for_this_key(shop: CommandLine) -> None:
+    refused = shop.shell(RUN.replace("pi-17", "pi-18"))
+    assert_refused(refused, 4)
+    assert "hint: " in refused.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "modelkeep inspect x.npy",
+        "modelkeep inspect .",
+        "modelkeep verify empty -t publisher.pub",
+        "modelkeep run model.onnx -k file:pi-17.pem -t publisher.pub",
+        "modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=model.onnx",
+        "modelkeep seal empty -r pi-17.pub -s publisher.pem --model-id a -o new.keep --entry empty -r x.npy",
+        "modelkeep seal bad.onnx -r pi-17.pub -s publisher.pem -o new.keep",
+        "modelkeep seal model.onnx -r x.npy -s publisher.pem -o new.keep",
+        "modelkeep import x.npy --old-key x.npy --name m.onnx -r pi-17.pub -s publisher.pem -o new.keep",
+    ],
+)
+def test_5_for_bytes_that_are_not_of_the_form(shop: CommandLine, line: str) -> None:
+    (shop.folder / "empty").touch()
+    (shop.folder / "bad.onnx").write_bytes(b"\xff" * 100)
+    assert_refused(shop.shell(line), 5)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "modelkeep inspect missing.keep",
+        "modelkeep verify model.keep -t missing.pub",
+        "modelkeep verify missing.keep -t publisher.pub",
+        "modelkeep run model.keep -k file:missing.pem -t publisher.pub",
+        "modelkeep run model.keep -k file:pi-17.pub -t publisher.pub",
+        "modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=missing.npy",
+        f"{RUN} --grant missing.grants",
+        f"{RUN} -o missing/scores.npz",
+        "modelkeep seal missing.onnx -r pi-17.pub -s publisher.pem -o new.keep",
+        "modelkeep seal model.onnx -r missing.pub -s publisher.pem -o new.keep",
+        "modelkeep seal model.onnx -r pi-17.pub -s missing.pem -o new.keep",
+        "modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o missing/new.keep",
+        "modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o model.onnx/new.keep",
+        f"{SEAL} --contract missing.json",
+        "modelkeep sign missing -s plain.pem",
+        "modelkeep keygen missing/key.pem",
+    ],
+)
+def test_6_when_something_is_not_there(shop: CommandLine, line: str) -> None:
+    shop.ok("modelkeep keygen --plain plain.pem")
+    assert_refused(shop.shell(line), 6)
+
+
+def test_6_for_a_key_that_others_can_read(shop: CommandLine) -> None:
+    (shop.folder / "pi-17.pem").chmod(0o644)
+    refused = shop.shell(RUN)
+    assert_refused(refused, 6)
+    assert "chmod 600" in refused.err
+
+
+def test_6_for_a_folder_that_cannot_be_written(shop: CommandLine) -> None:
+    # Even root cannot write into this one.
+    line = "modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o /proc/self/fdinfo/new.keep"
+    assert_refused(shop.shell(line), 6)
+
+
+@pytest.mark.parametrize(
+    ("line", "target"),
+    [
+        ("modelkeep keygen pi-17.pem", "pi-17.pem"),
+        ("modelkeep keygen --signing publisher.pem", "publisher.pem"),
+        ("modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o model.keep", "model.keep"),
+        (f"{RUN} -o scores.npz", "scores.npz"),
+        ("modelkeep sign x.npy -s plain.pem", "x.npy.sig"),
+    ],
+)
+def test_files_are_replaced_only_by_force(shop: CommandLine, line: str, target: str) -> None:
+    shop.ok("modelkeep keygen --plain plain.pem")
+    for name in ("scores.npz", "x.npy.sig"):
+        (shop.folder / name).write_text("precious")
+    before = (shop.folder / target).read_bytes()
+    refused = shop.shell(line)
+    assert_refused(refused, 2)
+    assert "--force" in refused.err
+    assert (shop.folder / target).read_bytes() == before
+    shop.ok(f"{line} --force")
+    assert (shop.folder / target).read_bytes() != before
+
+
+def test_130_and_no_trace_after_an_interruption(shop: CommandLine) -> None:
+    os.truncate(os.open("big.bin", os.O_CREAT | os.O_RDWR, 0o600), 2**29)
+    before = files(shop.folder)
+    arguments = shlex.split("seal big.bin -r pi-17.pub -s publisher.pem -o big.keep")
+    with subprocess.Popen(
+        [sys.executable, "-m", "modelkeep", *arguments], stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for_part(shop.folder)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED
+    assert err == "modelkeep: interrupted; nothing was left half done\n"
+    assert files(shop.folder) == before
+
+
+def wait_for_part(folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not any(name.endswith(".part") for name in files(folder)):
+        assert time.monotonic() < deadline, "sealing never began"
+        time.sleep(0.001)
+
+
+COMMANDS = ("keygen", "seal", "inspect", "verify", "grant", "sign", "run", "extract", "import")
+ODD = (
+    "",
+    "x.npy",
+    "./-x",
+    "missing",
+    ".",
+    "/dev/null",
+    "/dev/full",
+    "a b\u00e9\u2603",
+    "\udcff\x1b[31m",
+    "n" * 5000,
+    "file:",
+    "fleet:x.npy?device=\udcff",
+    "passphrase:?env=\udcff",
+    "passphrase:",
+    "hpke-p256 AAAA",
+)
+TEMPLATES = (
+    "{c}",
+    "{c} {o}",
+    "{c} {o} -k {o} -t {o}",
+    "{c} {o} -k pi-17.pem -t {o}",
+    "{c} model.keep -k {o} -t publisher.pub",
+    "{c} model.keep -k {o} --unsafe-unsigned --grant {o}",
+    "{c} model.keep -k pi-17.pem -t publisher.pub -i {o}",
+    "{c} model.keep -k pi-17.pem -t publisher.pub -i x={o} -o {o}",
+    "{c} model.keep -k pi-17.pem -t publisher.pub --unsafe-plaintext -o {o}",
+    "{c} model.keep -k admin.pem -r {o}",
+    "{c} model.keep -k admin.pem -r pi-18.pub -o {o}",
+    "{c} model.keep -k admin.pem -r pi-18.pub --posture {o} --not-after {o}",
+    "{c} model.keep --signature {o} -t {o}",
+    "{c} {o} -r {o} -s {o} -o {o}",
+    "{c} model.onnx -r {o} -s publisher.pem -o new",
+    "{c} model.onnx -r pi-17.pub -s {o} --passphrase-env {o} -o new -f",
+    "{c} model.onnx -r pi-17.pub -s publisher.pem -o {o}",
+    "{c} model.onnx -r pi-17.pub -s publisher.pem -o new -f --model-id {o} --family {o} --release {o}",
+    "{c} model.onnx -r pi-17.pub -s publisher.pem -o new -f --contract {o} --entry {o}",
+    "{c} model.onnx -r pi-17.pub -s publisher.pem -o new -f --certificates {o} --grant-signer {o}",
+    "{c} {o} --old-key {o} --name {o} -r pi-17.pub -s publisher.pem -o new -f",
+    "{c} x.npy --old-master {o} --old-device-id {o} --old-info {o} --name m"
+    " -r pi-17.pub -s publisher.pem -o new -f",
+    "{c} fleet:{o} --master {o} --device-id {o}",
+    "{c} --signing {o}",
+)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_odd_arguments_never_give_a_traceback(shop: CommandLine, name: str) -> None:
+    for template in TEMPLATES:
+        for odd in ODD:
+            arguments = [name if word == "{c}" else word.replace("{o}", odd) for word in template.split()]
+            result = shop(*arguments)
+            assert result.code in DOCUMENTED, arguments
+            assert "Traceback" not in result.err

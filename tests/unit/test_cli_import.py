@@ -1,0 +1,62 @@
+"""Files that were encrypted the way tutorials show become bundles, and never touch a disk in the clear."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from support.command_line import CommandLine, files
+
+KEY = bytes(range(32))
+IMPORT = "modelkeep import old.enc --name model.onnx -r pi-17.pub -s publisher.pem -o imported.keep"
+RUN = "modelkeep run imported.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy"
+
+
+def encrypt(shop: CommandLine, key: bytes) -> None:
+    nonce = os.urandom(12)
+    sealed = AESGCM(key).encrypt(nonce, (shop.folder / "model.onnx").read_bytes(), None)
+    (shop.folder / "old.enc").write_bytes(nonce + sealed)
+
+
+@pytest.mark.parametrize("write", [bytes, lambda key: key.hex().encode(), base64.b64encode])
+def test_a_file_and_its_key_become_a_bundle(shop: CommandLine, write: Callable[[bytes], bytes]) -> None:
+    encrypt(shop, KEY)
+    (shop.folder / "old.key").write_bytes(write(KEY))
+    shop.ok(f"{IMPORT} --old-key old.key")
+    shop.ok(RUN)
+    extract = "modelkeep extract imported.keep -k pi-17.pem -t publisher.pub -o out --unsafe-plaintext"
+    shop.ok(extract)
+    assert (shop.folder / "out/model.onnx").read_bytes() == (shop.folder / "model.onnx").read_bytes()
+
+
+def test_a_key_derived_from_a_master_and_the_device_id(shop: CommandLine) -> None:
+    encrypt(shop, HKDF(hashes.SHA256(), 32, b"pi-17", b"model-encryption").derive(KEY))
+    (shop.folder / "master.key").write_bytes(KEY)
+    shop.ok(f"{IMPORT} --old-master master.key --old-device-id pi-17")
+    shop.ok(RUN)
+    assert shop.shell(f"{IMPORT} --force --old-master master.key --old-device-id pi-18").code == 3
+    assert shop.shell(f"{IMPORT} --force --old-master master.key").code == 2
+
+
+@pytest.mark.parametrize("size", [0, 27])
+def test_a_file_that_is_too_short_is_malformed(shop: CommandLine, size: int) -> None:
+    (shop.folder / "old.enc").write_bytes(bytes(size))
+    (shop.folder / "old.key").write_bytes(KEY)
+    assert shop.shell(f"{IMPORT} --old-key old.key").code == 5
+
+
+def test_a_changed_file_leaves_nothing_behind(shop: CommandLine) -> None:
+    encrypt(shop, KEY)
+    (shop.folder / "old.key").write_bytes(KEY)
+    content = bytearray((shop.folder / "old.enc").read_bytes())
+    content[40] ^= 1
+    (shop.folder / "old.enc").write_bytes(content)
+    before = files(shop.folder)
+    assert shop.shell(f"{IMPORT} --old-key old.key").code == 3
+    assert files(shop.folder) == before

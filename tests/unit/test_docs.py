@@ -1,0 +1,86 @@
+"""The documentation holds: its commands parse, its Python compiles, the names it uses exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import modelkeep
+from modelkeep.cli.parser import build_parser
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "spec").rglob("*.md"))]
+FENCE = re.compile(
+    r"^(?P<mark>```+)[ ]*(?P<language>\w*)[^\n]*\n(?P<body>.*?)^(?P=mark)[ ]*$", re.DOTALL | re.MULTILINE
+)
+SHELL = {"", "sh", "shell", "bash", "console"}
+REDIRECTIONS = {">", ">>", "<", "|", "&&", "||", ";", "2>", "&"}
+
+
+def blocks(page: Path, languages: set[str]) -> list[str]:
+    found = FENCE.finditer(page.read_text())
+    return [match["body"] for match in found if match["language"].lower() in languages]
+
+
+def commands(page: Path) -> list[str]:
+    """Returns the lines of shell blocks that run modelkeep; lines that end with a backslash go on."""
+    text = "\n".join(blocks(page, SHELL)).replace("\\\n", " ")
+    lines = [line.strip().removeprefix("$ ") for line in text.splitlines()]
+    return [line for line in lines if line.startswith("modelkeep ")]
+
+
+def arguments_of(line: str) -> list[str]:
+    words = shlex.split(line, comments=True)[1:]
+    end = next((place for place, word in enumerate(words) if word in REDIRECTIONS), len(words))
+    return words[:end]
+
+
+def parse(line: str) -> None:
+    try:
+        build_parser().parse_args(arguments_of(line))
+    except SystemExit as error:
+        assert error.code == 0, line
+
+
+def pages_with(language: str) -> list[Path]:
+    return [page for page in PAGES if blocks(page, {language})]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_parses(page: Path) -> None:
+    for line in commands(page):
+        parse(line)
+
+
+@pytest.mark.parametrize("page", pages_with("python"), ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_python_block_compiles_and_uses_names_that_exist(page: Path) -> None:
+    for source in blocks(page, {"python"}):
+        assert unknown_names(ast.parse(source)) == set()
+
+
+def unknown_names(tree: ast.Module) -> set[str]:
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in {"mk", "modelkeep"}
+    }
+    return {name for name in used if not hasattr(modelkeep, name)}
+
+
+def test_a_command_that_does_not_parse_would_be_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```sh\n$ modelkeep seal m.onnx \\\n    -r a.pub --frob > out  # now\n```\n")
+    (line,) = commands(page)
+    with pytest.raises(AssertionError):
+        parse(line)
+    parse(line.replace("--frob", "-s key.pem"))
+
+
+def test_a_name_that_does_not_exist_would_be_noticed() -> None:
+    assert unknown_names(ast.parse("import modelkeep as mk\nmk.seal(mk.Unicorn)")) == {"Unicorn"}
