@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import machine, report
-from benches.runner import PRIMED_COPIES, Settings, run_table
+from benches import chart, machine, report
+from benches.runner import Result, Settings, run_table
 from benches.tables import TABLES, Table
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -23,36 +23,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="modelkeep-benches-") as scratch:
         settings = Settings(arguments.rounds, arguments.seed, arguments.cold, Path(scratch), _say)
         facts, busyness = machine.facts(settings.scratch), machine.Busyness()
-        sections = [
-            text for table in tables for text in _measure(table, table.work, arguments.sizes, settings)
-        ]
-    words = {
-        "rounds": arguments.rounds,
-        "seed": arguments.seed,
-        "copies": PRIMED_COPIES,
-        "temperature": "pushes its input files out of the page cache"
-        if arguments.cold
-        else "reads its input files into the page cache",
-    }
-    _write(arguments, report.document(sections, facts, busyness.others(), words))
+        results = [result for table in tables for result in _measure(table, arguments.sizes, settings)]
+    page = report.document(results, facts, busyness.others(), settings)
+    _write(arguments, page, chart.draw(results))
 
 
-def _measure(table: Table, work: int | None, sizes: list[int], settings: Settings) -> list[str]:
-    sections = []
-    for size in sizes if work is None else [work]:
-        _say(f"{table.key} {report.size_label(size) if work is None else ''}".strip())
-        sections.append(report.section(table, size, run_table(table, size, settings)))
-        print(sections[-1], flush=True)
-    return sections
+def _measure(table: Table, sizes: list[int], settings: Settings) -> list[Result]:
+    results = []
+    for work in sizes if table.work is None else [table.work]:
+        _say(f"{table.key} {report.size_label(work) if table.work is None else ''}".strip())
+        results.append(run_table(table, work, settings))
+        print(report.section(results[-1]), flush=True)
+    return results
 
 
-def _write(arguments: argparse.Namespace, text: str) -> None:
-    if arguments.output is not None:
-        arguments.output.write_text(text)
-    elif arguments.only is None:
-        DOCUMENT.write_text(text)
-    else:
+def _write(arguments: argparse.Namespace, page: str, picture: str | None) -> None:
+    if arguments.output is None and arguments.only is not None:
         _say("docs/benchmarks.md is written only when all tables are measured; --output FILE writes these")
+        return
+    target = arguments.output or DOCUMENT
+    target.write_text(page)
+    if picture is not None:
+        target.with_suffix(".svg").write_text(picture)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from benches.runner import Row
+from benches.runner import PRIMED_COPIES, Result, Row, Settings
 from benches.sample import Sample
 from benches.tables import Table, Unit
 
 _HOW_TO_READ = """\
 # Benchmarks
 
-Written by `python -m benches`; do not edit. The measurements below are of one machine: compare the
+Written by `python -m benches`; do not edit. The figures are of one machine: compare the
 rows of a table with each other, not with figures from elsewhere.
+
+![Median rates of the largest size](benchmarks.svg)
 
 ## How to read the tables
 
@@ -22,7 +24,7 @@ rows of a table with each other, not with figures from elsewhere.
   model's size of memory, so that nobody inherits warm memory from the one before, and {temperature}.
 - **Rates and times** are wall time of the work itself, as median (best); imports and interpreter
   start-up are outside, except where a row is a command. 1 GB is 10^9 bytes.
-- **modelkeep is** compares medians: 2.0x means that the first row is twice as fast as this one, 0.5x
+- **modelkeep is** compares the medians of the first column: 2.0x means that the first row is twice as fast as this one, 0.5x
   that it takes twice as long.
 - **cpu-s/GB** is the processor time of the whole process, children, imports and start-up included, up
   to the end of the work; *timed part* is that of the work alone. Both are the lowest of all rounds.
@@ -34,15 +36,28 @@ rows of a table with each other, not with figures from elsewhere.
 - Model files are random bytes. Wiping at the end is outside the timed part.
 """
 
+_WARM = "reads its input files into the page cache"
+_COLD = "empties the page cache, programs included"
 
-def document(
-    sections: Iterable[str], machine: Mapping[str, str], others: float, settings: Mapping[str, object]
-) -> str:
-    """Returns the whole page."""
+
+def document(results: Sequence[Result], machine: Mapping[str, str], others: float, settings: Settings) -> str:
+    """Returns the whole page.
+
+    Args:
+        results: what was measured, in the order of the page.
+        machine: facts about the machine, by name.
+        others: share of the processors that other programs used meanwhile, 0 to 1.
+        settings: how it was measured.
+    """
     facts = [f"| {name} | {value} |" for name, value in machine.items()]
     return "\n".join(
         [
-            _HOW_TO_READ.format(**settings),
+            _HOW_TO_READ.format(
+                seed=settings.seed,
+                rounds=settings.rounds,
+                copies=PRIMED_COPIES,
+                temperature=_COLD if settings.cold else _WARM,
+            ),
             "## The machine",
             "",
             "| | |",
@@ -51,7 +66,7 @@ def document(
             "",
             _company(others),
             "",
-            *sections,
+            *map(section, results),
         ]
     )
 
@@ -63,8 +78,9 @@ def _company(others: float) -> str:
     return f"{words} **The machine was loaded: take these figures as indicative.**"
 
 
-def section(table: Table, work: int, rows: Sequence[Row]) -> str:
+def section(result: Result) -> str:
     """Returns one table with its heading."""
+    table, work, rows = result.table, result.work, result.rows
     title = f"{table.title}, {size_label(work)}" if table.work is None else table.title
     lines = _bytes_table(table, work, rows) if table.unit is Unit.BYTES else _plain_table(table, work, rows)
     return "\n".join([f"## {title}", "", table.about, "", *lines, ""])

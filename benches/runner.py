@@ -40,6 +40,19 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """One table, measured.
+
+    Attributes:
+        work: bytes or items that every run handled.
+    """
+
+    table: Table
+    work: int
+    rows: list[Row]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """How to measure.
 
@@ -58,7 +71,7 @@ class Settings:
     say: Callable[[str], None]
 
 
-def run_table(table: Table, work: int, settings: Settings) -> list[Row]:
+def run_table(table: Table, work: int, settings: Settings) -> Result:
     """Returns a row for every contestant of `table`, each doing `work` bytes or items."""
     folder = settings.scratch / f"{table.key}-{work}"
     folder.mkdir()
@@ -72,7 +85,7 @@ def run_table(table: Table, work: int, settings: Settings) -> list[Row]:
         _take_samples(table, rows, work, settings)
     finally:
         shutil.rmtree(folder)
-    return rows
+    return Result(table, work, rows)
 
 
 def write_random(path: Path, size: int) -> None:
