@@ -58,7 +58,8 @@ def test_gnu_tar_makes_the_same_headers(workshop: Workshop) -> None:
     made = workshop.folder / "made.tar"
     options = ["--format=ustar", "--owner=0", "--group=0", "--numeric-owner", "--mtime=@0", "--mode=0644"]
     names = [member.name for member in members]
-    command = ["tar", *options, "-C", workshop.folder / "unpacked", "-cf", made, *names]
+    folder = str(workshop.folder / "unpacked")
+    command = ["tar", *options, "-C", folder, "-cf", str(made), *names]
     subprocess.run(command, check=True, capture_output=True)
     data = bundle.read_bytes()
     with tarfile.open(made) as archive:

@@ -15,7 +15,7 @@ from modelkeep.errors import TamperedError
 from modelkeep.manifest import LeafAlgorithm
 from modelkeep.memory import Pages
 from modelkeep.payload.cipher import StreamCipher, body, sealed_length
-from modelkeep.payload.layout import HEADER, SEGMENT, plain_range, sealed_range, segment_count
+from modelkeep.payload.layout import HEADER, SEGMENT, plain_range, sealed_range, sealed_size, segment_count
 from modelkeep.payload.source import OpenSource, Source, read_fully
 from modelkeep.payload.workers import SegmentWork, Workers, thread_count
 from modelkeep.storage import write_at
@@ -43,8 +43,12 @@ class Extent:
     offset: int
     size: int
 
+    def scratch(self) -> memoryview:
+        """Returns new memory for any one sealed segment of this stream: at most 1 MiB."""
+        return memoryview(bytearray(min(SEGMENT, sealed_size(self.size))))
+
     def read_segment(self, index: int, scratch: memoryview) -> memoryview:
-        """Reads segment `index` into `scratch` (1 MiB) and returns the part that was filled.
+        """Reads segment `index` into `scratch` and returns the part that was filled.
 
         Raises:
             TamperedError: the file ends before the segment does.
@@ -117,8 +121,8 @@ class _Encryption:
 
     @contextmanager
     def _prepare(self) -> Iterator[SegmentWork]:
-        sealed = memoryview(bytearray(SEGMENT))
-        with Pages.allocate(SEGMENT) as plain:
+        sealed = self._extent.scratch()
+        with Pages.allocate(min(SEGMENT, self._extent.size)) as plain:
             yield lambda index: self._encrypt(index, plain.view, sealed)
 
     def _encrypt(self, index: int, plain: memoryview, sealed: memoryview) -> None:
@@ -167,7 +171,7 @@ def decrypt(
 
     @contextmanager
     def prepare() -> Iterator[SegmentWork]:
-        scratch = memoryview(bytearray(SEGMENT))
+        scratch = extent.scratch()
 
         def work(index: int) -> None:
             sealed = segments.read(index, scratch)
@@ -193,7 +197,7 @@ class _CheckedSegments:
         return sealed
 
     def header(self) -> bytes:
-        return bytes(self.read(0, memoryview(bytearray(SEGMENT)))[:HEADER])
+        return bytes(self.read(0, self._extent.scratch())[:HEADER])
 
 
 def check(
@@ -223,7 +227,7 @@ def check(
 
     @contextmanager
     def prepare() -> Iterator[SegmentWork]:
-        scratch = memoryview(bytearray(SEGMENT))
+        scratch = extent.scratch()
 
         def work(index: int) -> None:
             sealed = segments.read(index, scratch)
