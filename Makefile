@@ -21,6 +21,11 @@ pytest := $(coverage) run -m pytest -m 'not slow'
 fast := $(wildcard tests/unit tests/vectors)
 checked := src tests tools examples $(wildcard benches vectors)
 
+# Commands that some tests and benches need; what cannot be installed is skipped there, with a word.
+define installed
+@command -v $(1) >/dev/null || tools/debian-packages $(or $(2),$(1)) || true
+endef
+
 .DELETE_ON_ERROR:
 .PHONY: demo check test test-slow bench clean lint fast-tests other-tests
 
@@ -43,17 +48,19 @@ fast-tests: .venv/ready
 	$(pytest) $(fast)
 
 other-tests: .venv/ready
-	@command -v openssl >/dev/null || tools/debian-packages openssl || true
+	$(call installed,openssl)
+	$(call installed,bsdtar,libarchive-tools)
+	$(call installed,busybox)
 	$(pytest) tests $(fast:%=--ignore=%)
 	@$(coverage) combine --quiet
 	$(coverage) report --fail-under=$(COVERAGE_FLOOR)
 
 test-slow: .venv/ready
-	@command -v openssl >/dev/null || tools/debian-packages openssl || true
+	$(call installed,openssl)
 	$(test_python) -m pytest -m slow tests
 
 bench: .venv-bench/ready
-	@command -v age >/dev/null || tools/debian-packages age || true
+	$(call installed,age)
 	.venv-bench/bin/python -m benches
 
 .venv/ready: pyproject.toml tools/environment
