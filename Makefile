@@ -44,6 +44,7 @@ lint: .venv/ready
 	.venv/bin/lint-imports --no-cache
 
 fast-tests: .venv/ready
+	$(call installed,openssl)
 	@$(coverage) erase
 	$(pytest) $(fast)
 
