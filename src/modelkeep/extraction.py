@@ -83,7 +83,7 @@ def _write_file(bundle: UnlockedBundle, index: int, path: Path, progress: Progre
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if size == 0:
-            return bundle.decrypt(index, memoryview(b""), progress)
+            return bundle.decrypt(index, memoryview(bytearray()), progress)
         # Reserved first: a disk that fills up under a mapping would kill the process.
         os.posix_fallocate(descriptor, 0, size)
         mapping = mmap.mmap(descriptor, size)

@@ -159,11 +159,8 @@ def _in_one_runtime_format(candidates: list[str]) -> bool:
     return any(not path.endswith(".safetensors") for path in candidates)
 
 
-def _read_contract(sources: Mapping[str, Source], entry: str) -> Contract:
-    source = sources[entry]
-    if not isinstance(source, FileSource):
-        raise UsageError("only files can be read as models")
-    with _mapped(source.path) as view:
+def _read_contract(sources: Mapping[str, FileSource], entry: str) -> Contract:
+    with _mapped(sources[entry].path) as view:
         return _contract_in(view, entry, sources.keys())
 
 

@@ -1,0 +1,69 @@
+"""Files beyond 2, 4 and 8 GiB: sealing takes little memory, opening takes the model's size."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+
+import pytest
+
+from support.workshop import Workshop
+
+pytestmark = pytest.mark.slow
+
+GIB = 2**30
+
+SEAL = """
+import resource, sys
+from modelkeep.sealing import seal
+from modelkeep.trust.signer import Signer
+source, device, publisher, target = sys.argv[1:]
+seal(source, model="acme/detector", to=[device], signer=Signer.from_pem(publisher)).save(target)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+OPEN = """
+import resource, sys
+from modelkeep.bundle.access import unlocked
+from modelkeep.keys.identity import Identity
+from modelkeep.memory import Pages
+from modelkeep.trust.verifier import Verifier
+bundle, device, publisher = sys.argv[1:]
+verifier = Verifier(open(publisher, "rb").read(), model="acme/detector")
+with unlocked(bundle, identity=Identity("file:" + device), verifier=verifier) as opened:
+    opened.verified.check_digests()
+    size = opened.verified.manifest.members[1].size
+    with Pages.allocate(size) as pages:
+        opened.decrypt(1, pages.view)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        for position in (0, 2**30 + 5, size - 8):
+            print(bytes(pages.view[position : position + 8]).hex())
+"""
+
+
+def run(script: str, *arguments: object) -> list[str]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=1800)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("size", [3 * GIB + 12_345, 9 * GIB + 1])
+def test_a_big_file_is_sealed_in_little_memory_and_opens(workshop: Workshop, size: int) -> None:
+    source, public = workshop.folder / "weights.bin", workshop.folder / "publisher.pub"
+    public.write_bytes(workshop.publisher_public)
+    marks = {position: os.urandom(8) for position in (0, GIB + 5, size - 8)}
+    with source.open("wb") as file:
+        for position, mark in marks.items():
+            os.pwrite(file.fileno(), mark, position)
+    target = workshop.folder / "big.keep"
+    (sealing,) = run(SEAL, source, workshop.device.with_suffix(".pub"), workshop.publisher_pem, target)
+    assert int(sealing) < 200 * 1024
+    with tarfile.open(target) as archive:
+        assert archive.getmember("payload/1").size > size
+    opening, *found = run(OPEN, target, workshop.device, public)
+    assert found == [mark.hex() for mark in marks.values()]
+    assert int(opening) < size / 1024 + 200 * 1024
+    target.unlink()
+    source.unlink()
