@@ -30,6 +30,14 @@ LARGEST_FILE = 2**22
 CertificateSource = bytes | str | os.PathLike[str] | Iterable[x509.Certificate]
 
 _ANY = Criticality.AGNOSTIC
+# What cryptography.x509 raises while it looks at a certificate that somebody may have made to annoy.
+_UNFIT = (
+    VerificationError,
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _END_OF_CALENDAR = int(datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC).timestamp())
 
 
@@ -114,7 +122,7 @@ class CertificateRoots:
         try:
             # The client verifier is the one that does not ask for a host name.
             return policies.build_client_verifier().verify(leaf, others).chain
-        except (VerificationError, ValueError, UnsupportedAlgorithm) as error:
+        except _UNFIT as error:
             if not leaf.not_valid_before_utc <= time <= leaf.not_valid_after_utc:
                 raise ExpiredError(
                     f"certificate of {name_of(leaf)} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} "
@@ -217,7 +225,7 @@ def _names(certificate: x509.Certificate) -> set[str]:
         for extension in certificate.extensions:
             if isinstance(extension.value, x509.SubjectAlternativeName):
                 values += [general.value for general in extension.value]
-    except ValueError:
+    except _UNFIT:
         # Names that cannot be decoded are nobody's names.
         return set()
     return {value for value in values if isinstance(value, str)}
