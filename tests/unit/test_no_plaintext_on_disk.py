@@ -61,6 +61,8 @@ def watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
         monkeypatch.setenv(name, str(folders[0]))
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(folders[1]))
+    # Otherwise ONNX Runtime keeps a database of usage events in the home folder.
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.chdir(folders[2])
     watch = Watch(tmp_path, *folders)
