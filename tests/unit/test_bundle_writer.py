@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +17,7 @@ from modelkeep.payload.source import MemorySource
 from modelkeep.sealing import Draft, seal
 from modelkeep.trust.signer import Signer, keygen_signing
 from modelkeep.trust.verifier import Verifier
+from support.disk import largest_file
 from support.workshop import MODEL_ID, Workshop
 
 SIZE = 5 * 2**20
@@ -131,16 +129,6 @@ def test_a_source_that_vanishes_is_refused(workshop: Workshop, source: Path, tar
     with pytest.raises(StorageError, match="no such file"):
         sealing.save(target, force=True)
     assert_untouched(target)
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize("room", [100, 20_000, SIZE])

@@ -175,3 +175,12 @@ def test_bundles_that_want_signed_grants(workshop: Workshop, admin: Path, device
         workshop.open(bundle, identity=late, grant_file=elsewhere)
     grant(bundle, identity=identity, to=[public(device)], grant_signer=Signer.from_pem(issuer))
     workshop.open(bundle, identity=late).close()
+
+
+def test_a_passphrase_is_not_granted_to(workshop: Workshop, admin: Path) -> None:
+    (workshop.folder / "secret.txt").write_text("correct horse battery staple")
+    secret = f"passphrase:?file={workshop.folder / 'secret.txt'}"
+    bundle = workshop.seal(admins=[public(admin)])
+    with pytest.raises(UsageError, match="only one of its bundle"):
+        grant(bundle, identity=workshop.identity(admin), to=[secret])
+    assert not sidecar_path(bundle).exists()

@@ -157,8 +157,8 @@ def test_names_that_merely_begin_alike_are_fine() -> None:
 
 
 def test_many_deep_paths_are_checked_without_keeping_every_folder() -> None:
-    paths = [f"{'/'.join('x' * 500)}/{number}" for number in range(2000)]
-    assert len(InnerManifest.from_bytes(with_paths(*paths)).files) == 2000
+    paths = [f"{'/'.join('x' * 500)}/{number}" for number in range(300)]
+    assert len(InnerManifest.from_bytes(with_paths(*paths)).files) == 300
 
 
 def test_reads_at_most_sixteen_mebibytes() -> None:
@@ -184,13 +184,13 @@ def test_paths_that_may_name_a_file(path: str) -> None:
         "a/../b",
         "./a",
         "a\\b",
-        "a\0",
+        "a\x00",
         "a\n",
         "\x1b[1m",
         "\x7f",
-        "\udcff",
-    ]
-    + ["é" * 512 + "a"],
+        "�",
+        "é" * 512 + "a",
+    ],
 )
 def test_paths_that_may_not(path: str) -> None:
     with pytest.raises(MalformedError, match="not a file name"):

@@ -46,6 +46,7 @@ def test_the_first_failure_is_raised_after_every_thread_has_ended(threads: int) 
 
     def work(index: int) -> None:
         if index == 7:
+            time.sleep(0.02)  # the others wait for their turn by now
             raise ValueError("segment 7")
         workers.in_turn(index, lambda: None)
 
@@ -99,6 +100,17 @@ def test_a_thread_that_begins_too_late_does_nothing(monkeypatch: pytest.MonkeyPa
     start(late[0])
     late[0].join()
     assert (done, log) == ([0, 1, 2], ["begin", "end"])
+
+
+def test_an_interrupt_while_threads_start_stops_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_thread: threading.Thread) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupt)
+    done: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        Workers(5).run(4, preparation(done.append))
+    assert done == []
 
 
 def test_fewer_threads_do_the_work_where_no_more_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
