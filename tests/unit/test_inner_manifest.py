@@ -188,7 +188,7 @@ def test_paths_that_may_name_a_file(path: str) -> None:
         "a\n",
         "\x1b[1m",
         "\x7f",
-        "�",
+        "\udcff",
         "é" * 512 + "a",
     ],
 )
