@@ -47,7 +47,9 @@ class FileStore:
         parsed = parse_address(address, _OPTIONS)
         passphrase = choose(parsed.options, env="passphrase-env", file="passphrase-file")
         with passphrase or nullcontext():
-            return HpkeHandle(_read(parsed.path, passphrase), _device_id(parsed.path))
+            return HpkeHandle(
+                _read(parsed.path, passphrase), _device_id(parsed.path), _state_path(parsed.path)
+            )
 
     def create(self, address: str, kind: str | None = None, *, force: bool = False) -> HpkeRecipient:
         """Writes a new key of `kind` (``p256`` unless given) and returns its recipient.
@@ -117,6 +119,10 @@ def _combined(path: str, keys: list[object]) -> PrivateKey:
     raise KeyStoreError(
         f"{path}: not a key that opens models", hint="make one with modelkeep keygen file:PATH"
     )
+
+
+def _state_path(path: str) -> Path:
+    return Path(f"{path}.state")
 
 
 def _device_id(path: str) -> str:

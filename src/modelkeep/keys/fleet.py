@@ -11,6 +11,7 @@ Source: spec/grant-v1.md, "Fleet"; RFC 5869.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Self
 
 from cryptography.hazmat.primitives import hashes
@@ -23,6 +24,7 @@ from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.fleet_file import FLEET_KEY_BYTES
 from modelkeep.keys.grant import Grant
 from modelkeep.keys.header import Header, key_id
+from modelkeep.keys.local import SecretLocalKey, default_state_path, from_secret
 from modelkeep.keys.randomness import fill_random
 from modelkeep.keys.recipient import grant_context
 from modelkeep.keys.secret import check_device_id
@@ -100,6 +102,15 @@ class FleetDevice:
             TamperedError: the grant does not open under this key.
         """
         return keywrap.unwrap(self.view, grant.wrapped, grant_context(grant.binding))
+
+    def local_key(self) -> SecretLocalKey:
+        """Returns the local key that follows from K_dev; whoever has the fleet master has it, too."""
+        return from_secret(self.view)
+
+    @property
+    def state_path(self) -> Path:
+        """Where the device keeps its state."""
+        return default_state_path(self.public)
 
     def close(self) -> None:
         """Wipes the key."""

@@ -11,6 +11,7 @@ info ``modelkeep/v1/grant`` | SHA-256(header bytes); the wrapped key is enc | ci
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -30,6 +31,7 @@ from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.grant import Grant
 from modelkeep.keys.hardware import Relay
 from modelkeep.keys.header import Header, key_id
+from modelkeep.keys.local import SecretLocalKey, default_state_path, from_secret
 from modelkeep.keys.recipient import damaged, grant_context
 from modelkeep.keys.secret import check_device_id
 
@@ -89,14 +91,16 @@ class HpkeHandle:
         key: the private key; for the hybrid type the pair (ML-KEM-768, X25519). A key in
             hardware is a subclass of `modelkeep.keys.hardware.AgreementKey`.
         device_id: name that `recipient` gives the device when asked without one.
+        state_path: where the device keeps its state; under the user's state folder by default.
 
     Raises:
         KeyStoreError: no recipient type goes with this key.
     """
 
-    def __init__(self, key: PrivateKey, device_id: str = "") -> None:
+    def __init__(self, key: PrivateKey, device_id: str = "", state_path: Path | None = None) -> None:
         self.type = _type_of(key)
         self.public = _public_bytes(key)
+        self.state_path = state_path or default_state_path(self.public)
         self._key: PrivateKey | None = key
         self._device_id = device_id
 
@@ -115,22 +119,34 @@ class HpkeHandle:
             TamperedError: the grant does not open under this key.
             KeyStoreError: the key was closed, or its hardware failed.
         """
-        if self._key is None:
-            raise KeyStoreError("the key is closed")
-        relay = Relay(self._key) if isinstance(self._key, ec.EllipticCurvePrivateKey) else None
+        key = self._opened()
+        relay = Relay(key) if isinstance(key, ec.EllipticCurvePrivateKey) else None
         info = grant_context(grant.binding)
         try:
-            return bytearray(
-                _suite(self.type).decrypt(grant.wrapped, relay or _private(self._key), info=info)
-            )
+            return bytearray(_suite(self.type).decrypt(grant.wrapped, relay or _private(key), info=info))
         except (InvalidTag, ValueError):
             if relay is not None:
                 relay.raise_failure()
             raise damaged() from None
 
+    def local_key(self) -> SecretLocalKey:
+        """Returns the local key that follows from the private key's agreement with its own public key.
+
+        The hybrid type uses its X25519 key: nothing of this ever travels.
+
+        Raises:
+            KeyStoreError: the key was closed, or its hardware failed.
+        """
+        return from_secret(memoryview(_agree_with_itself(self._opened())))
+
     def close(self) -> None:
         """Drops the key; pyca/cryptography frees, and OpenSSL wipes, what it holds."""
         self._key = None
+
+    def _opened(self) -> PrivateKey:
+        if self._key is None:
+            raise KeyStoreError("the key is closed")
+        return self._key
 
     def __repr__(self) -> str:
         return f"HpkeHandle({self.type})"
@@ -162,6 +178,19 @@ def _public_bytes(key: PrivateKey) -> bytes:
 
 def _private(key: PrivateKey) -> Any:
     return MLKEM768X25519PrivateKey(*key) if isinstance(key, tuple) else key
+
+
+def _agree_with_itself(key: PrivateKey) -> bytes:
+    if isinstance(key, tuple):
+        return _agree_with_itself(key[1])
+    if isinstance(key, x25519.X25519PrivateKey):
+        return key.exchange(key.public_key())
+    relay = Relay(key)
+    try:
+        return relay.exchange(ec.ECDH(), key.public_key())
+    except Exception:
+        relay.raise_failure()
+        raise
 
 
 def _load_public(kind: str, public: bytes) -> PublicKey:

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from modelkeep.errors import NotForThisDeviceError, RefusedError, TamperedError
@@ -13,6 +14,7 @@ from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.data_key import DataKey
 from modelkeep.keys.grant import Grant, standing_alone
 from modelkeep.keys.header import key_id
+from modelkeep.keys.local import LocalKey
 from modelkeep.keys.recipient import KeyHandle, Recipient
 from modelkeep.keys.registry import open_key
 from modelkeep.keys.secret import unpack
@@ -126,6 +128,20 @@ class Identity:
         finally:
             wipe(secret)
         return UnwrappedGrant(data_key, device_id, grant.header.constraints)
+
+    def local_key(self) -> LocalKey:
+        """Returns what protects models that are installed on this device; the caller closes it.
+
+        Raises:
+            UsageError: this identity belongs to no device.
+            KeyStoreError: the key cannot be used.
+        """
+        return self._handle.local_key()
+
+    @property
+    def state_path(self) -> Path:
+        """Where this device keeps what it must not forget."""
+        return self._handle.state_path
 
     def close(self) -> None:
         """Forgets the key."""

@@ -109,6 +109,23 @@ class PassphraseHandle:
             except TamperedError:
                 raise TamperedError("the passphrase is wrong, or the grant is damaged") from None
 
+    def local_key(self) -> NoReturn:
+        """Refuses: a passphrase belongs to a person, not to a device.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("a passphrase cannot install a model", hint="install with a key of the device")
+
+    @property
+    def state_path(self) -> NoReturn:
+        """Refuses, as `local_key` does.
+
+        Raises:
+            UsageError: always.
+        """
+        self.local_key()
+
     def close(self) -> None:
         """Wipes the passphrase."""
         self._passphrase.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from modelkeep.errors import TamperedError
@@ -9,6 +10,7 @@ from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.data_key import DataKey
 from modelkeep.keys.grant import Grant
 from modelkeep.keys.header import Header, binding
+from modelkeep.keys.local import LocalKey
 from modelkeep.keys.secret import SECRET_BYTES, pack
 from modelkeep.memory import wiped
 
@@ -56,6 +58,18 @@ class KeyHandle(Protocol):
             TamperedError: the grant does not open under this key.
             KeyStoreError: the key cannot be used.
         """
+
+    def local_key(self) -> LocalKey:
+        """Returns what protects models that are installed on this device.
+
+        Raises:
+            UsageError: this kind of key belongs to no device.
+            KeyStoreError: the key cannot be used.
+        """
+
+    @property
+    def state_path(self) -> Path:
+        """Where this device keeps what it must not forget, such as the lowest epoch of a model."""
 
     def close(self) -> None:
         """Forgets the key."""
