@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelkeep.bundle import names, tar
-from modelkeep.bundle.order import Order
+from modelkeep.bundle.order import BUNDLE, Form, Order
 from modelkeep.bundle.place import Place
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import words_for
@@ -21,13 +21,13 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 class Archive:
     """A bundle as one file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, form: Form = BUNDLE) -> None:
         self.path = path
         with words_for(path):
             self._descriptor: int | None = os.open(path, _READ)
         try:
             with words_for(path):
-                self._places = _walk(self._descriptor)
+                self._places = _walk(self._descriptor, form)
         except BaseException:
             self.close()
             raise
@@ -53,11 +53,27 @@ class Archive:
             self._descriptor = None
 
 
-def _walk(descriptor: int) -> dict[str, Place]:
+def first_name(path: Path) -> str | None:
+    """Returns the name of the first file in an archive, None where there is none; checks nothing.
+
+    Raises:
+        StorageError: cannot be read.
+    """
+    with words_for(path):
+        descriptor = os.open(path, _READ)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            return tar.parse_name(os.pread(descriptor, tar.BLOCK, 0))
+        finally:
+            os.close(descriptor)
+
+
+def _walk(descriptor: int, form: Form) -> dict[str, Place]:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise MalformedError("bundle: neither a regular file nor a folder")
-    walk = _Walk(descriptor, status.st_size)
+    walk = _Walk(descriptor, status.st_size, form)
     walk.run()
     return walk.places
 
@@ -65,11 +81,11 @@ def _walk(descriptor: int) -> dict[str, Place]:
 class _Walk:
     """Goes through an archive from front to back and checks every byte that is not content."""
 
-    def __init__(self, descriptor: int, length: int) -> None:
+    def __init__(self, descriptor: int, length: int, form: Form) -> None:
         self._descriptor = descriptor
         self._length = length
         self._position = 0
-        self._order = Order()
+        self._order = Order(form)
         self.places: dict[str, Place] = {}
 
     def run(self) -> None:

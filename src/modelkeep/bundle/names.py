@@ -1,4 +1,7 @@
-"""Names and sizes of the files that make up a bundle. Source: spec/bundle-v1.md, "Container"."""
+"""Names and sizes of the files that make up a bundle or an installation.
+
+Source: spec/bundle-v1.md and spec/install-v1.md, "Container".
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ LEAVES = "leaves"
 PAYLOAD = "payload"
 SIGNATURES = "signatures"
 GRANTS = "grants"
+INSTALL = "install.json"
 
 LARGEST_SIGNATURE = 8 * 2**20
 MOST_SIGNATURES = 64
 MOST_GRANTS = 1024
 LARGEST_GRANT = 8192
+LARGEST_INSTALL = 65_536
 
 
 def leaves(index: int) -> str:

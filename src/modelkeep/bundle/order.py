@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from modelkeep.bundle import names
 from modelkeep.errors import MalformedError
 from modelkeep.manifest import LARGEST_MANIFEST, MOST_MEMBERS
 
-_SECTIONS = (names.MANIFEST, names.SIGNATURE, names.LEAVES, names.PAYLOAD, names.SIGNATURES, names.GRANTS)
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What kind of archive this is.
+
+    Attributes:
+        sections: names of files and folders, in their order.
+        required: those that must not be missing.
+    """
+
+    sections: tuple[str, ...]
+    required: tuple[str, ...]
+
+
+BUNDLE = Form(
+    (names.MANIFEST, names.SIGNATURE, names.LEAVES, names.PAYLOAD, names.SIGNATURES, names.GRANTS),
+    (names.MANIFEST,),
+)
+INSTALLATION = Form(
+    (names.INSTALL, names.MANIFEST, names.SIGNATURE, names.PAYLOAD),
+    (names.INSTALL, names.MANIFEST, names.SIGNATURE),
+)
+
+_SINGLE = frozenset({names.MANIFEST, names.SIGNATURE, names.INSTALL})
 _INDEXED = re.compile(r"(leaves|payload|signatures|grants)/(0|[1-9][0-9]{0,4})")
 _MOST = {
     names.LEAVES: MOST_MEMBERS,
@@ -21,15 +45,17 @@ _LARGEST = {
     names.SIGNATURE: names.LARGEST_SIGNATURE,
     names.SIGNATURES: names.LARGEST_SIGNATURE,
     names.GRANTS: names.LARGEST_GRANT,
+    names.INSTALL: names.LARGEST_INSTALL,
 }
 
 
 class Order:
     """Which file may follow which, and how large each may be."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: Form = BUNDLE) -> None:
+        self._form = form
         self._section = -1
-        self._counts = dict.fromkeys(_SECTIONS, 0)
+        self._counts = dict.fromkeys(form.sections, 0)
 
     def check(self, name: str, size: int) -> None:
         """Accepts the next file.
@@ -37,8 +63,8 @@ class Order:
         Raises:
             MalformedError: unknown, out of order, twice, or larger than allowed.
         """
-        section, index = _split(name)
-        place = _SECTIONS.index(section)
+        place, index = archive_order(name, self._form)
+        section = self._form.sections[place]
         if place < self._section or index != self._counts[section]:
             raise MalformedError(f"bundle: {name} is out of order")
         if index >= _MOST.get(section, 1):
@@ -52,17 +78,18 @@ class Order:
         """Checks that nothing is missing.
 
         Raises:
-            MalformedError: no manifest, or leaves and payload do not match.
+            MalformedError: something is missing, or leaves and payload do not match.
         """
         counts = self._counts
-        if not counts[names.MANIFEST]:
-            raise MalformedError("bundle: has no manifest.json")
-        if counts[names.LEAVES] != counts[names.PAYLOAD]:
+        for name in self._form.required:
+            if not counts[name]:
+                raise MalformedError(f"bundle: has no {name}")
+        if counts.get(names.LEAVES, counts[names.PAYLOAD]) != counts[names.PAYLOAD]:
             raise MalformedError("bundle: leaves and payload do not match")
 
 
 def _split(name: str) -> tuple[str, int]:
-    if name in (names.MANIFEST, names.SIGNATURE):
+    if name in _SINGLE:
         return name, 0
     match = _INDEXED.fullmatch(name)
     if match is None:
@@ -70,11 +97,13 @@ def _split(name: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def archive_order(name: str) -> tuple[int, int]:
-    """Returns a key that sorts names as the archive has them.
+def archive_order(name: str, form: Form = BUNDLE) -> tuple[int, int]:
+    """Returns section and number of a file: a key that sorts names as the archive has them.
 
     Raises:
-        MalformedError: the name does not belong into a bundle.
+        MalformedError: the name does not belong into an archive of this form.
     """
     section, index = _split(name)
-    return _SECTIONS.index(section), index
+    if section not in form.sections:
+        raise MalformedError(f"bundle: {name!r} does not belong into a bundle")
+    return form.sections.index(section), index

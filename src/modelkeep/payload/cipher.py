@@ -19,6 +19,7 @@ from modelkeep.memory import wipe, wiped
 from modelkeep.payload.layout import HEADER, TAG
 
 _LABEL = b"modelkeep/v1/stream"
+_INSTALLED_LABEL = b"modelkeep/v1/installed"
 _SALT = 32
 _NONCE = struct.Struct(">7sIB")
 _AEADS: dict[Suite, type[AESGCM] | type[ChaCha20Poly1305]] = {
@@ -32,8 +33,20 @@ def associated_data(suite: Suite, bundle: bytes, index: int) -> bytes:
 
     The role byte keeps the inner manifest and model files apart.
     """
+    return _LABEL + _place(suite, bundle, index)
+
+
+def installed_associated_data(suite: Suite, installation: bytes, index: int) -> bytes:
+    """Returns the associated data of an installed stream: which suite, installation and member.
+
+    Source: spec/install-v1.md, "Payload".
+    """
+    return _INSTALLED_LABEL + _place(suite, installation, index)
+
+
+def _place(suite: Suite, owner: bytes, index: int) -> bytes:
     role = 0 if index == 0 else 1
-    return _LABEL + struct.pack(">B16sBI", suite.value, bundle, role, index)
+    return struct.pack(">B16sBI", suite.value, owner, role, index)
 
 
 def new_header() -> bytes:

@@ -23,6 +23,7 @@ from modelkeep.storage import write_at
 LEAF = 32
 
 Progress = Callable[[int], None]
+ReadSegment = Callable[[int, memoryview], memoryview]
 
 
 def no_progress(_count: int) -> None:
@@ -166,7 +167,35 @@ def decrypt(
         OSError: the file cannot be read.
     """
     segments = _CheckedSegments(extent, leaves, algorithm)
-    cipher = make_cipher(segments.header())
+    _decrypt(extent, segments.read, make_cipher(segments.header()), destination, progress)
+
+
+def decrypt_installed(
+    extent: Extent,
+    make_cipher: Callable[[bytes], StreamCipher],
+    destination: memoryview,
+    *,
+    progress: Progress = no_progress,
+) -> None:
+    """Decrypts a stream that nobody but this device could have made, so that no digest is needed.
+
+    Args:
+        extent: where the stream is.
+        make_cipher: builds the cipher from the stream's 40 header bytes.
+        destination: writable memory of `extent.size` bytes.
+        progress: told the plaintext bytes of each finished segment; called from several threads.
+
+    Raises:
+        TamperedError: a segment does not decrypt.
+        OSError: the file cannot be read.
+    """
+    header = bytes(extent.read_segment(0, memoryview(bytearray(SEGMENT)))[:HEADER])
+    _decrypt(extent, extent.read_segment, make_cipher(header), destination, progress)
+
+
+def _decrypt(
+    extent: Extent, read: ReadSegment, cipher: StreamCipher, destination: memoryview, progress: Progress
+) -> None:
     count = segment_count(extent.size)
 
     @contextmanager
@@ -174,7 +203,7 @@ def decrypt(
         scratch = extent.scratch()
 
         def work(index: int) -> None:
-            sealed = segments.read(index, scratch)
+            sealed = read(index, scratch)
             start, end = plain_range(index, extent.size)
             cipher.decrypt(index, index == count - 1, body(index, sealed), destination[start:end])
             progress(end - start)
@@ -182,6 +211,77 @@ def decrypt(
         yield work
 
     Workers(count).run(thread_count(extent.size), prepare)
+
+
+def reseal(
+    extent: Extent,
+    make_cipher: Callable[[bytes], StreamCipher],
+    leaves: bytes,
+    algorithm: LeafAlgorithm,
+    target: Extent,
+    target_cipher: StreamCipher,
+    *,
+    sha256: bytes | None = None,
+    progress: Progress = no_progress,
+) -> None:
+    """Checks a signed stream and encrypts it anew under another key, segment by segment.
+
+    Args:
+        extent: where the signed stream is.
+        make_cipher: builds its cipher from its 40 header bytes.
+        leaves: the signed leaf digests.
+        algorithm: hash of the leaves.
+        target: where the new stream goes; of the same plaintext size.
+        target_cipher: its cipher.
+        sha256: signed SHA-256 of the whole stream, where there is one.
+        progress: told the plaintext bytes of each finished segment; called from several threads.
+
+    Raises:
+        TamperedError: something is not what was signed; the new stream must be thrown away.
+        OSError: a file cannot be read or written.
+    """
+    segments = _CheckedSegments(extent, leaves, algorithm)
+    cipher = make_cipher(segments.header())
+    workers = Workers(segment_count(extent.size))
+    whole = _InOrderSha256(workers, sha256)
+    last = segment_count(extent.size) - 1
+
+    @contextmanager
+    def prepare() -> Iterator[SegmentWork]:
+        scratch, sealed = memoryview(bytearray(SEGMENT)), memoryview(bytearray(SEGMENT))
+        with Pages.allocate(SEGMENT) as pages:
+
+            def work(index: int) -> None:
+                start, end = plain_range(index, extent.size)
+                plain, new = pages.view[: end - start], sealed[: sealed_length(index, end - start)]
+                old = segments.read(index, scratch)
+                whole.update(index, old)
+                cipher.decrypt(index, index == last, body(index, old), plain)
+                if index == 0:
+                    new[:HEADER] = target_cipher.header
+                target_cipher.encrypt(index, index == last, plain, body(index, new))
+                write_at(target.descriptor, new, target.offset + index * SEGMENT)
+                progress(end - start)
+
+            yield work
+
+    workers.run(thread_count(extent.size), prepare)
+    whole.check()
+
+
+class _InOrderSha256:
+    """SHA-256 over a whole stream whose segments come from several threads; idle when not asked for."""
+
+    def __init__(self, workers: Workers, expected: bytes | None) -> None:
+        self._workers, self._expected, self._whole = workers, expected, hashlib.sha256()
+
+    def update(self, index: int, sealed: memoryview) -> None:
+        if self._expected is not None:
+            self._workers.in_turn(index, lambda: self._whole.update(sealed))
+
+    def check(self) -> None:
+        if self._expected is not None and self._whole.digest() != self._expected:
+            raise TamperedError("payload: a file is not the one that was signed")
 
 
 class _CheckedSegments:
@@ -223,21 +323,18 @@ def check(
     """
     segments = _CheckedSegments(extent, leaves, algorithm)
     workers = Workers(segment_count(extent.size))
-    whole = hashlib.sha256()
+    whole = _InOrderSha256(workers, sha256)
 
     @contextmanager
     def prepare() -> Iterator[SegmentWork]:
         scratch = extent.scratch()
 
         def work(index: int) -> None:
-            sealed = segments.read(index, scratch)
-            if sha256 is not None:
-                workers.in_turn(index, lambda: whole.update(sealed))
+            whole.update(index, segments.read(index, scratch))
             start, end = plain_range(index, extent.size)
             progress(end - start)
 
         yield work
 
     workers.run(thread_count(extent.size), prepare)
-    if sha256 is not None and whole.digest() != sha256:
-        raise TamperedError("payload: a file is not the one that was signed")
+    whole.check()
