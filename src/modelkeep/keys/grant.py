@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import canonical, dsse
-from modelkeep.errors import MalformedError, SignatureError, UnsupportedVersionError, UntrustedSignerError
+from modelkeep.errors import MalformedError, SignatureError, TamperedError, UnsupportedVersionError, UntrustedSignerError
 from modelkeep.keys.header import PASSPHRASE, Header, binding
 from modelkeep.record import Record
 
@@ -158,6 +158,11 @@ def standing_alone(grants: Iterable[Grant]) -> Iterator[Grant]:
                 hint="seal for a passphrase or for devices, not for both",
             )
         yield grant
+
+
+def damaged() -> TamperedError:
+    """Returns the error for a grant that was made for a key but does not open under it."""
+    return TamperedError("the grant is damaged", hint="fetch the grant again, or ask for a new one")
 
 
 def _signature(record: Record) -> tuple[bytes | None, bytes | None]:

@@ -32,7 +32,8 @@ from modelkeep.keys.grant import Grant
 from modelkeep.keys.hardware import Relay
 from modelkeep.keys.header import Header, key_id
 from modelkeep.keys.local import SecretLocalKey, default_state_path, from_secret
-from modelkeep.keys.recipient import damaged, grant_context
+from modelkeep.keys.grant import damaged
+from modelkeep.keys.recipient import grant_context
 from modelkeep.keys.secret import check_device_id
 
 P256, X25519, MLKEM768_X25519 = "hpke-p256", "hpke-x25519", "hpke-mlkem768-x25519"

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from modelkeep.keys.recipient import damaged
+from modelkeep.keys.grant import damaged
 from modelkeep.memory import wiped
 
 

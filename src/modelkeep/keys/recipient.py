@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from modelkeep.errors import TamperedError
 from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.data_key import DataKey
 from modelkeep.keys.grant import Grant
@@ -100,8 +99,3 @@ def issue(
 def grant_context(bound: bytes) -> bytes:
     """Returns what separates this use of a key from every other: label | binding."""
     return GRANT_LABEL + bound
-
-
-def damaged() -> TamperedError:
-    """Returns the error for a grant that was made for a key but does not open under it."""
-    return TamperedError("the grant is damaged", hint="fetch the grant again, or ask for a new one")
