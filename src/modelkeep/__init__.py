@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from modelkeep.errors import KeepError
     from modelkeep.extraction import extract
     from modelkeep.granting import grant
+    from modelkeep.installing import install
     from modelkeep.keys.constraints import Constraints
     from modelkeep.keys.identity import Identity
     from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Suite
@@ -63,6 +64,7 @@ _HOMES = {
     "Verifier": "trust.verifier",
     "extract": "extraction",
     "grant": "granting",
+    "install": "installing",
     "open": "session",
     "seal": "sealing",
 }
@@ -95,6 +97,7 @@ __all__ = [
     "Verifier",
     "extract",
     "grant",
+    "install",
     "open",
     "seal",
 ]

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from modelkeep.bundle.access import unlocked
-from modelkeep.bundle.bundle import UnlockedBundle
+from modelkeep.bundle.opened import Opened
 from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity
 from modelkeep.payload.stream import Progress, no_progress
@@ -59,7 +59,7 @@ def extract(
     return tuple(target / name for name in paths)
 
 
-def _write_files(bundle: UnlockedBundle, target: Path, progress: Progress) -> list[str]:
+def _write_files(bundle: Opened, target: Path, progress: Progress) -> list[str]:
     inner = bundle.inner_manifest()
     partial = temporary_beside(target)
     with words_for(target):
@@ -77,9 +77,9 @@ def _write_files(bundle: UnlockedBundle, target: Path, progress: Progress) -> li
     return [file.path for file in inner.files]
 
 
-def _write_file(bundle: UnlockedBundle, index: int, path: Path, progress: Progress) -> None:
+def _write_file(bundle: Opened, index: int, path: Path, progress: Progress) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    size = bundle.verified.manifest.members[index].size
+    size = bundle.manifest.members[index].size
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         if size == 0:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from modelkeep.bundle.access import sidecar_path, unlocked
+from modelkeep.bundle.access import sidecar_path, unlocked_bundle
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import UsageError
@@ -64,7 +64,7 @@ def grant(
             "a passphrase grant must be the only one of its bundle", hint="seal again for other recipients"
         )
     verifier = verifier or UnsafeUnsigned()
-    with unlocked(path, identity=identity, verifier=verifier, grant_file=grant_file) as opened:
+    with unlocked_bundle(path, identity=identity, verifier=verifier, grant_file=grant_file) as opened:
         issuing = _Issuing(opened, constraints or Constraints(), grant_signer)
         grants = [issuing.grant(recipient, delegate=False) for recipient in recipients]
         grants += [issuing.grant(recipient, delegate=True) for recipient in delegates]

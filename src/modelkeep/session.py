@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from modelkeep import guard
 from modelkeep.bundle.access import unlocked
-from modelkeep.bundle.bundle import UnlockedBundle
+from modelkeep.bundle.opened import Opened
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
 from modelkeep.inner_manifest import InnerManifest
@@ -37,6 +37,7 @@ class Report:
         signer: who signed, or None when an unsigned bundle was let in.
         device_id: the name under which the grant was issued, may be empty.
         not_after: last second at which the grant counts, or None.
+        installed: whether this is an installation of this device.
         memory: how the weights are held.
         notes: what a careful reader should know, in words.
     """
@@ -48,6 +49,7 @@ class Report:
     signer: str | None
     device_id: str
     not_after: int | None
+    installed: bool
     memory: MemoryReport
     notes: tuple[str, ...]
 
@@ -167,7 +169,7 @@ def open_session(
         adapter = open_runtime(inner.format, runtime)
         memory: dict[str, Pages | BytesPages] = {}
         for index, file in enumerate(inner.files, start=1):
-            size = bundle.verified.manifest.members[index].size
+            size = bundle.manifest.members[index].size
             pages = _allocate(size, as_bytes=adapter.wants_bytes(inner.entry, file.path))
             memory_on_error.enter_context(pages)
             memory[file.path] = pages
@@ -196,29 +198,30 @@ def _wipe_what_is_not_borrowed(
     return {path: pages for path, pages in memory.items() if path in borrowed}
 
 
-def _report(bundle: UnlockedBundle, inner: InnerManifest, memory: Mapping[str, Pages | BytesPages]) -> Report:
-    manifest, grant = bundle.verified.manifest, bundle.grant
+def _report(bundle: Opened, inner: InnerManifest, memory: Mapping[str, Pages | BytesPages]) -> Report:
+    manifest, provenance = bundle.manifest, bundle.provenance
     held = memory_report(*memory.values())
     return Report(
         model=manifest.model,
         release=manifest.release,
         epoch=manifest.epoch,
         bundle=manifest.bundle.hex(),
-        signer=bundle.verified.signer,
-        device_id=grant.device_id,
-        not_after=grant.constraints.not_after,
+        signer=provenance.signer,
+        device_id=provenance.device_id,
+        not_after=provenance.constraints.not_after,
+        installed=provenance.installed,
         memory=held,
         notes=tuple(_notes(bundle, inner, held)),
     )
 
 
-def _notes(bundle: UnlockedBundle, inner: InnerManifest, held: MemoryReport) -> list[str]:
+def _notes(bundle: Opened, inner: InnerManifest, held: MemoryReport) -> list[str]:
     notes = []
-    if bundle.verified.signer is None:
+    if bundle.provenance.signer is None:
         notes.append("the publisher was not checked: anybody could have made this bundle")
     if held.unlocked_bytes:
         notes.append(f"{held.unlocked_bytes} bytes of the model may be swapped out (raise RLIMIT_MEMLOCK)")
-    if bundle.grant.constraints.not_after is not None:
+    if bundle.provenance.constraints.not_after is not None:
         notes.append("expiry is advisory: the clock of this device is not protected")
     if inner.contract is None:
         notes.append(f"inputs are not checked: models of format {inner.format!r} have no contract")

@@ -75,7 +75,7 @@ class Workshop:
         with unlocked(bundle, **(settings | options)) as opened:
             files = {}
             for index, file in enumerate(opened.inner_manifest().files, start=1):
-                content = bytearray(opened.verified.manifest.members[index].size)
+                content = bytearray(opened.manifest.members[index].size)
                 opened.decrypt(index, memoryview(content))
                 files[file.path] = bytes(content)
             return files

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelkeep.bundle.bundle import Bundle, UnlockedBundle
-from modelkeep.errors import UnsupportedVersionError
+from modelkeep.bundle.installation import Installation, is_installation
+from modelkeep.bundle.opened import Opened
+from modelkeep.errors import UnsupportedVersionError, UsageError
 from modelkeep.keys import sidecar
 from modelkeep.keys.grant import Grant
 from modelkeep.keys.identity import Identity
@@ -45,7 +47,7 @@ def _one_after_the_other(*sources: Iterator[Grant]) -> Iterator[Grant]:
 
 
 @contextmanager
-def unlocked(
+def unlocked_bundle(
     path: str | os.PathLike[str],
     *,
     identity: Identity,
@@ -62,3 +64,34 @@ def unlocked(
         verified = bundle.verify(verifier)
         with verified.unlock(identity, grants_of(bundle, grant_file), proved=proved) as opened:
             yield opened
+
+
+@contextmanager
+def unlocked(
+    path: str | os.PathLike[str],
+    *,
+    identity: Identity,
+    verifier: BundleVerifier,
+    grant_file: str | os.PathLike[str] | None = None,
+    proved: frozenset[str] = frozenset(),
+) -> Iterator[Opened]:
+    """Opens, verifies and unlocks a bundle or an installation for the length of a `with` block.
+
+    Raises:
+        UsageError: a grant file for an installation, which needs none.
+        KeepError: the subclass says what to do; see `Bundle.verify`, `VerifiedBundle.unlock` and
+            `Installation.unlock`.
+    """
+    if not is_installation(path):
+        with unlocked_bundle(
+            path, identity=identity, verifier=verifier, grant_file=grant_file, proved=proved
+        ) as bundle:
+            yield bundle
+        return
+    if grant_file is not None:
+        raise UsageError("an installation carries its grant", hint="leave the grant file out")
+    with (
+        Installation(path) as installation,
+        installation.unlock(identity, verifier, proved=proved) as opened,
+    ):
+        yield opened

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Self
 
 from modelkeep.bundle import names
 from modelkeep.bundle.container import open_container
-from modelkeep.bundle.place import Place
-from modelkeep.errors import MalformedError, SignatureError, TamperedError, UsageError
-from modelkeep.inner_manifest import LARGEST_INNER_MANIFEST, InnerManifest
+from modelkeep.bundle.files import Files
+from modelkeep.bundle.opened import Opened, Provenance
+from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
+from modelkeep.errors import TamperedError
 from modelkeep.keys.grant import Grant, parse_all
 from modelkeep.keys.identity import Identity, UnwrappedGrant
-from modelkeep.manifest import Coverage, Manifest
-from modelkeep.memory import Pages
+from modelkeep.manifest import Manifest
 from modelkeep.payload import stream
 from modelkeep.payload.cipher import StreamCipher, associated_data
 from modelkeep.payload.layout import sealed_size, segment_count
@@ -29,7 +27,7 @@ from modelkeep.payload.stream import Extent, Progress, no_progress
 from modelkeep.trust.verifier import BundleVerifier
 
 
-class Bundle:
+class Bundle(Files):
     """A bundle that was opened and nothing more: everything it says is hearsay."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -39,35 +37,7 @@ class Bundle:
             StorageError: cannot be read.
             MalformedError: not a bundle.
         """
-        self._container = open_container(path)
-        self.path = self._container.path
-        self.sizes: Mapping[str, int] = self._container.sizes
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_details: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Closes the files; harmless when repeated."""
-        self._container.close()
-
-    def read(self, name: str) -> bytes:
-        """Returns a small file of the bundle as it is, unverified.
-
-        Raises:
-            UsageError: the bundle has no such file, or is closed.
-            StorageError: cannot be read.
-        """
-        if name not in self.sizes:
-            raise UsageError(f"the bundle has no file {name!r}")
-        with self.open_file(name) as place:
-            return place.read()
-
-    def open_file(self, name: str) -> AbstractContextManager[Place]:
-        """Opens a file of the bundle for the length of a `with` block."""
-        return self._container.open(name)
+        super().__init__(open_container(path))
 
     def unverified_manifest(self) -> Manifest:
         """Returns what the bundle says of itself, for display only.
@@ -97,33 +67,10 @@ class Bundle:
             RefusedError: the verifier's policy says no.
             MalformedError: the manifest is damaged.
         """
-        data = self.read(names.MANIFEST)
-        resources, signer = self._signed_resources(verifier, data)
-        manifest = Manifest.from_bytes(data)
-        if signer is not None:
-            _check_coverage(manifest, resources)
-        verifier.check(manifest)
-        self._check_sizes(manifest)
-        return VerifiedBundle(self, manifest, resources, signer, verifier.now(manifest.sealed_at))
-
-    @contextmanager
-    def open_stream(self, index: int, size: int) -> Iterator[Extent]:
-        """Opens the stream of member `index`, whose plaintext has `size` bytes."""
-        with self._container.open(names.payload(index)) as place:
-            yield Extent(place.descriptor, place.offset, size)
-
-    def _signed_resources(
-        self, verifier: BundleVerifier, manifest: bytes
-    ) -> tuple[Mapping[str, bytes], str | None]:
-        if not verifier.requires_signature:
-            return {}, None
-        if names.SIGNATURE not in self.sizes:
-            raise SignatureError("the bundle is not signed", hint="seal it with a signer")
-        verified = verifier.verify_statement(self.read(names.SIGNATURE))
-        resources = verified.statement.resources
-        if resources.get(names.MANIFEST) != hashlib.sha256(manifest).digest():
-            raise TamperedError("manifest.json is not the one that was signed")
-        return resources, verified.signer_id
+        signature = self.read(names.SIGNATURE) if names.SIGNATURE in self.sizes else None
+        signed = verify_manifest(self.read(names.MANIFEST), signature, verifier)
+        self._check_sizes(signed.manifest)
+        return VerifiedBundle(self, signed)
 
     def _check_sizes(self, manifest: Manifest) -> None:
         expected = {
@@ -146,14 +93,12 @@ class Bundle:
 class VerifiedBundle:
     """A bundle whose manifest was signed by somebody trusted; made by `Bundle.verify` alone."""
 
-    def __init__(
-        self, bundle: Bundle, manifest: Manifest, resources: Mapping[str, bytes], signer: str | None, now: int
-    ) -> None:
+    def __init__(self, bundle: Bundle, signed: SignedManifest) -> None:
         self.bundle = bundle
-        self.manifest = manifest
-        self.signer = signer
-        self.now = now
-        self._resources = resources
+        self.manifest = signed.manifest
+        self.signer = signed.signer
+        self.now = signed.now
+        self._resources = signed.resources
 
     def check_digests(self, progress: Progress = no_progress) -> None:
         """Checks every byte of the payload against the signed digests, of both kinds where both are there.
@@ -164,8 +109,8 @@ class VerifiedBundle:
         """
         algorithm = self.manifest.leaf_algorithm
         for index, member in enumerate(self.manifest.members):
-            leaves = self._leaves(index)
-            whole = self._resources.get(names.payload(index))
+            leaves = self.leaves(index)
+            whole = self.signed_sha256(names.payload(index))
             with self.bundle.open_stream(index, member.size) as extent:
                 stream.check(extent, leaves, algorithm, sha256=whole, progress=progress)
 
@@ -204,51 +149,47 @@ class VerifiedBundle:
             grant.check_issuer(self.manifest.grant_issuers)
         grant.header.constraints.check(self.now, proved)
 
-    def _leaves(self, index: int) -> bytes:
+    def signed_sha256(self, name: str) -> bytes | None:
+        """Returns the SHA-256 that the statement lists for a file, or None."""
+        return self._resources.get(name)
+
+    def leaves(self, index: int) -> bytes:
+        """Returns the leaf list of member `index`, checked against its signed digests.
+
+        Raises:
+            TamperedError: it is not the one that was signed.
+            StorageError: it cannot be read.
+        """
         data = self.bundle.read(names.leaves(index))
         if self.manifest.leaf_algorithm.digest(data) != self.manifest.members[index].leaves:
             raise TamperedError(f"{names.leaves(index)} is not the one that was signed")
-        signed = self._resources.get(names.leaves(index))
+        signed = self.signed_sha256(names.leaves(index))
         if signed is not None and hashlib.sha256(data).digest() != signed:
             raise TamperedError(f"{names.leaves(index)} is not the one that was signed")
         return data
 
 
-class UnlockedBundle:
+class UnlockedBundle(Opened):
     """A verified bundle together with its data key; made by `VerifiedBundle.unlock` alone."""
 
     def __init__(self, verified: VerifiedBundle, unwrapped: UnwrappedGrant) -> None:
+        super().__init__(
+            Provenance(
+                manifest=verified.manifest,
+                signer=verified.signer,
+                device_id=unwrapped.device_id,
+                constraints=unwrapped.constraints,
+                installed=False,
+            )
+        )
         self.verified = verified
         self.grant = unwrapped
         self._payload_key = unwrapped.data_key.payload_key()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_details: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Wipes the keys; harmless when repeated."""
         self._payload_key.close()
         self.grant.data_key.close()
-
-    def inner_manifest(self) -> InnerManifest:
-        """Returns the description of the model inside.
-
-        Raises:
-            TamperedError: it is not the one that was signed, or does not fit the manifest.
-            MalformedError: it is damaged although signed.
-        """
-        members = self.verified.manifest.members
-        if members[0].size > LARGEST_INNER_MANIFEST:
-            raise MalformedError("inner manifest: larger than 16 MiB")
-        with Pages.allocate(members[0].size) as pages:
-            self.decrypt(0, pages.view)
-            inner = InnerManifest.from_bytes(bytes(pages.view))
-        if len(inner.files) != len(members) - 1:
-            raise MalformedError("inner manifest: does not name every file of the bundle")
-        return inner
 
     def decrypt(self, index: int, destination: memoryview, progress: Progress = no_progress) -> None:
         """Decrypts member `index` into `destination`; on an error nothing of it may be used.
@@ -257,21 +198,38 @@ class UnlockedBundle:
             TamperedError: it is not what was signed.
             StorageError: it cannot be read.
         """
-        manifest = self.verified.manifest
-        associated = associated_data(manifest.suite, manifest.bundle, index)
-        make_cipher = partial(StreamCipher, manifest.suite, self._payload_key.view, associated)
-        leaves = self.verified._leaves(index)
-        with self.verified.bundle.open_stream(index, manifest.members[index].size) as extent:
+        with self.verified.bundle.open_stream(index, self.manifest.members[index].size) as extent:
             stream.decrypt(
-                extent, make_cipher, leaves, manifest.leaf_algorithm, destination, progress=progress
+                extent,
+                self._cipher_maker(index),
+                self.verified.leaves(index),
+                self.manifest.leaf_algorithm,
+                destination,
+                progress=progress,
             )
 
+    def reseal(
+        self, index: int, target: Extent, cipher: StreamCipher, progress: Progress = no_progress
+    ) -> None:
+        """Checks member `index` against all its signed digests and encrypts it anew into `target`.
 
-def _check_coverage(manifest: Manifest, resources: Mapping[str, bytes]) -> None:
-    # The statement's own ignore_paths have no say here: what is listed must be exactly what
-    # the manifest announces.
-    expected = [names.MANIFEST]
-    if manifest.coverage is Coverage.FILES:
-        expected = names.signed_files(len(manifest.members))
-    if set(resources) != set(expected):
-        raise SignatureError("the signature covers other files than the bundle has")
+        Raises:
+            TamperedError: it is not what was signed; `target` must be thrown away.
+            StorageError: it cannot be read.
+        """
+        with self.verified.bundle.open_stream(index, self.manifest.members[index].size) as extent:
+            stream.reseal(
+                extent,
+                self._cipher_maker(index),
+                self.verified.leaves(index),
+                self.manifest.leaf_algorithm,
+                target,
+                cipher,
+                sha256=self.verified.signed_sha256(names.payload(index)),
+                progress=progress,
+            )
+
+    def _cipher_maker(self, index: int) -> Callable[[bytes], StreamCipher]:
+        suite = self.manifest.suite
+        associated = associated_data(suite, self.manifest.bundle, index)
+        return partial(StreamCipher, suite, self._payload_key.view, associated)

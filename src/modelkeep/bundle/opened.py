@@ -1,46 +1,56 @@
-"""What a session needs of something that was verified and unlocked, whichever form it has."""
+"""Something that was verified and unlocked, whichever form it has."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Self
 
-from modelkeep.inner_manifest import InnerManifest
+from modelkeep.errors import MalformedError
+from modelkeep.inner_manifest import LARGEST_INNER_MANIFEST, InnerManifest
 from modelkeep.keys.constraints import Constraints
 from modelkeep.manifest import Manifest
+from modelkeep.memory import Pages
 from modelkeep.payload.stream import Progress, no_progress
 
 
-class Opened(Protocol):
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What was checked on the way here.
+
+    Attributes:
+        manifest: the publisher's manifest.
+        signer: who signed it, or None when an unsigned bundle was let in.
+        device_id: the name under which it was granted, may be empty.
+        constraints: what the grant demands; met now.
+        installed: whether this is an installation.
+    """
+
+    manifest: Manifest
+    signer: str | None
+    device_id: str
+    constraints: Constraints
+    installed: bool
+
+
+class Opened(ABC):
     """A bundle or an installation whose signature, policy, grant and key were all checked."""
 
-    @property
-    def manifest(self) -> Manifest:
-        """The publisher's manifest."""
+    def __init__(self, provenance: Provenance) -> None:
+        self.provenance = provenance
+        self.manifest = provenance.manifest
 
-    @property
-    def signer(self) -> str | None:
-        """Who signed it, or None when an unsigned bundle was let in."""
+    def __enter__(self) -> Self:
+        return self
 
-    @property
-    def device_id(self) -> str:
-        """The name under which it was granted, may be empty."""
+    def __exit__(self, *_details: object) -> None:
+        self.close()
 
-    @property
-    def constraints(self) -> Constraints:
-        """What the grant demands; met now."""
+    @abstractmethod
+    def close(self) -> None:
+        """Wipes the keys; harmless when repeated."""
 
-    @property
-    def installed(self) -> bool:
-        """Whether this is an installation."""
-
-    def inner_manifest(self) -> InnerManifest:
-        """Returns the description of the model inside.
-
-        Raises:
-            TamperedError: it is not the one that was signed or installed.
-            MalformedError: it is damaged although authentic.
-        """
-
+    @abstractmethod
     def decrypt(self, index: int, destination: memoryview, progress: Progress = no_progress) -> None:
         """Decrypts member `index` into `destination`; on an error nothing of it may be used.
 
@@ -49,5 +59,19 @@ class Opened(Protocol):
             StorageError: it cannot be read.
         """
 
+    def inner_manifest(self) -> InnerManifest:
+        """Returns the description of the model inside.
 
-def read_inner_manifest(opened: Opened) -> InnerManifest: ...
+        Raises:
+            TamperedError: it is not the one that was signed or installed.
+            MalformedError: it is damaged although authentic, or does not fit the manifest.
+        """
+        members = self.manifest.members
+        if members[0].size > LARGEST_INNER_MANIFEST:
+            raise MalformedError("inner manifest: larger than 16 MiB")
+        with Pages.allocate(members[0].size) as pages:
+            self.decrypt(0, pages.view)
+            inner = InnerManifest.from_bytes(bytes(pages.view))
+        if len(inner.files) != len(members) - 1:
+            raise MalformedError("inner manifest: does not name every file of the bundle")
+        return inner

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelkeep.bundle import names, tar
+from modelkeep.storage import write_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,19 @@ class Slot:
     def end(self) -> int:
         """Where the next slot begins."""
         return self.data_offset + tar.round_up(self.size)
+
+
+def write_frame(descriptor: int, slots: Mapping[str, Slot]) -> None:
+    """Writes everything of a new archive that is not content.
+
+    Raises:
+        OSError: the write failed.
+    """
+    for slot in slots.values():
+        write_at(descriptor, memoryview(slot.front), slot.data_offset - len(slot.front))
+    end = max(slot.end for slot in slots.values())
+    # Everything between contents is zeros, which is what a new file has where nobody wrote.
+    os.ftruncate(descriptor, end + len(tar.END))
 
 
 def lay_out(sizes: Mapping[str, int]) -> dict[str, Slot]:

@@ -14,8 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelkeep.bundle import names
-from modelkeep.bundle.slots import Slot, lay_out
-from modelkeep.bundle.tar import END
+from modelkeep.bundle.slots import Slot, lay_out, write_frame
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.inner_manifest import InnerManifest, ModelFile
 from modelkeep.keys.constraints import Constraints
@@ -97,7 +96,7 @@ class _Writing:
         self._slots = lay_out(self._sizes())
 
     def run(self) -> None:
-        self._write_frame()
+        write_frame(self._descriptor, self._slots)
         digests = self._encrypt_all()
         leaves = [digest.leaves for digest in digests]
         manifest = self._finished_manifest(leaves).to_bytes()
@@ -123,13 +122,6 @@ class _Writing:
         sizes |= {names.payload(i): sealed_size(m.size) for i, m in enumerate(members)}
         sizes |= {names.grant(i): len(grant) for i, grant in enumerate(self._grants)}
         return sizes
-
-    def _write_frame(self) -> None:
-        for slot in self._slots.values():
-            write_at(self._descriptor, memoryview(slot.front), slot.data_offset - len(slot.front))
-        end = max(slot.end for slot in self._slots.values())
-        # Everything between contents is zeros, which is what a new file has where nobody wrote.
-        os.ftruncate(self._descriptor, end + len(END))
 
     def _encrypt_all(self) -> list[StreamDigests]:
         sources = enumerate(self._recipe.sources, start=1)

@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"modelkeep {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_keygen, _seal, _inspect, _verify, _grant, _sign, _run, _extract, _import):
+    for add in (_keygen, _seal, _inspect, _verify, _grant, _sign, _install, _run, _extract, _import):
         add(commands)
     return parser
 
@@ -127,6 +127,15 @@ def _sign(commands: _Subparsers) -> None:
     parser.add_argument("file", metavar="FILE")
     _signer(parser, unsigned=False)
     parser.add_argument("-o", "--output", metavar="FILE", help="signature to write (default: FILE.sig)")
+    _force(parser)
+
+
+def _install(commands: _Subparsers) -> None:
+    parser = _command(commands, "install", "verify a bundle once and keep it for this device alone")
+    parser.add_argument("bundle", metavar="BUNDLE")
+    _key(parser, "key of this device")
+    _trust(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="installation to write")
     _force(parser)
 
 

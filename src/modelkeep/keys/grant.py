@@ -19,7 +19,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import canonical, dsse
-from modelkeep.errors import MalformedError, SignatureError, TamperedError, UnsupportedVersionError, UntrustedSignerError
+from modelkeep.errors import (
+    MalformedError,
+    SignatureError,
+    TamperedError,
+    UnsupportedVersionError,
+    UntrustedSignerError,
+)
 from modelkeep.keys.header import PASSPHRASE, Header, binding
 from modelkeep.record import Record
 

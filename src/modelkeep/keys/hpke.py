@@ -28,11 +28,10 @@ from cryptography.hazmat.primitives.hpke import (
 
 from modelkeep.errors import KeyStoreError, MalformedError, UsageError
 from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.grant import Grant
+from modelkeep.keys.grant import Grant, damaged
 from modelkeep.keys.hardware import Relay
 from modelkeep.keys.header import Header, key_id
 from modelkeep.keys.local import SecretLocalKey, default_state_path, from_secret
-from modelkeep.keys.grant import damaged
 from modelkeep.keys.recipient import grant_context
 from modelkeep.keys.secret import check_device_id
 

@@ -1,0 +1,149 @@
+"""A model that was installed on this device: encrypted under a key that no other device has.
+
+The publisher's signature and the digests were checked when it was installed. What can change since is
+checked at every open: signature and trust of the manifest, the verifier's policy, the grant's
+constraints, and whether this installation still counts. Source: spec/install-v1.md, "Opening".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import partial
+from pathlib import Path
+
+from modelkeep.bundle import names
+from modelkeep.bundle.archive import Archive, first_name
+from modelkeep.bundle.files import Files
+from modelkeep.bundle.install_key import payload_key
+from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
+from modelkeep.bundle.opened import Opened, Provenance
+from modelkeep.bundle.order import INSTALLATION
+from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
+from modelkeep.errors import RollbackError, TamperedError
+from modelkeep.keys.device_state import DeviceState
+from modelkeep.keys.identity import Identity
+from modelkeep.manifest import Manifest
+from modelkeep.memory import Pages, wipe
+from modelkeep.payload import stream
+from modelkeep.payload.cipher import StreamCipher, installed_associated_data
+from modelkeep.payload.layout import sealed_size
+from modelkeep.payload.stream import Progress, no_progress
+from modelkeep.trust.verifier import BundleVerifier
+
+
+def is_installation(path: str | os.PathLike[str]) -> bool:
+    """Returns whether the file at `path` begins like an installation; says nothing of its worth.
+
+    Raises:
+        StorageError: cannot be read.
+    """
+    path = Path(path)
+    return not path.is_dir() and first_name(path) == names.INSTALL
+
+
+class Installation(Files):
+    """An installation that was opened and nothing more."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Opens the file at `path` and checks its outer form.
+
+        Raises:
+            StorageError: cannot be read.
+            MalformedError: not an installation.
+        """
+        super().__init__(Archive(Path(path), INSTALLATION))
+
+    def unlock(
+        self, identity: Identity, verifier: BundleVerifier, *, proved: frozenset[str] = frozenset()
+    ) -> UnlockedInstallation:
+        """Checks everything that can have changed since the model was installed.
+
+        Args:
+            identity: the key of this device.
+            verifier: whom to trust, and which model and release to accept.
+            proved: the device states that were proved, for grants that require some.
+
+        Raises:
+            SignatureError, UntrustedSignerError: nobody trusted signed this.
+            TamperedError: it was not installed by this device, or was changed since.
+            RollbackError: a newer epoch has been installed.
+            ExpiredError, PostureError: the grant's constraints are not met.
+            RefusedError: the verifier's policy says no.
+        """
+        data = self.read(names.MANIFEST)
+        signed = verify_manifest(data, self.read(names.SIGNATURE), verifier)
+        record = InstallRecord.from_bytes(self.read(names.INSTALL))
+        _check_header(record.header, signed.manifest, data)
+        self._check_sizes(signed.manifest)
+        local = identity.local_key()
+        try:
+            state = DeviceState(identity.state_path, local)
+            install_key = local.unwrap(record.wrapped, wrapping_context(record.header_bytes))
+            try:
+                # From here on the header is authentic.
+                _check_present(record.header, state, signed, proved)
+                secret = state.secret(record.header.model, record.header.installation)
+                key = payload_key(install_key, secret)
+            finally:
+                wipe(install_key)
+        finally:
+            local.close()
+        return UnlockedInstallation(self, signed, record.header, key)
+
+    def _check_sizes(self, manifest: Manifest) -> None:
+        sizes = [sealed_size(member.size) for member in manifest.members]
+        expected = {names.payload(index): size for index, size in enumerate(sizes)}
+        found = {name: size for name, size in self.sizes.items() if name.startswith(f"{names.PAYLOAD}/")}
+        if found != expected:
+            raise TamperedError("the files of the installation are not those that its manifest lists")
+
+
+class UnlockedInstallation(Opened):
+    """An installation together with its key; made by `Installation.unlock` alone."""
+
+    def __init__(
+        self, installation: Installation, signed: SignedManifest, header: InstallHeader, key: Pages
+    ) -> None:
+        super().__init__(
+            Provenance(
+                manifest=signed.manifest,
+                signer=signed.signer,
+                device_id=header.device_id,
+                constraints=header.constraints,
+                installed=True,
+            )
+        )
+        self._installation = installation
+        self._header = header
+        self._key = key
+
+    def close(self) -> None:
+        """Wipes the key; harmless when repeated."""
+        self._key.close()
+
+    def decrypt(self, index: int, destination: memoryview, progress: Progress = no_progress) -> None:
+        """See `Opened.decrypt`."""
+        suite = self._header.suite
+        associated = installed_associated_data(suite, self._header.installation, index)
+        make_cipher = partial(StreamCipher, suite, self._key.view, associated)
+        with self._installation.open_stream(index, self.manifest.members[index].size) as extent:
+            stream.decrypt_installed(extent, make_cipher, destination, progress=progress)
+
+
+def _check_header(header: InstallHeader, manifest: Manifest, data: bytes) -> None:
+    described = (header.manifest, header.model, header.epoch)
+    if described != (hashlib.sha256(data).digest(), manifest.model, manifest.epoch):
+        raise TamperedError("the installation was made for another release")
+
+
+def _check_present(
+    header: InstallHeader, state: DeviceState, signed: SignedManifest, proved: frozenset[str]
+) -> None:
+    floor = state.floor(header.model)
+    if header.epoch < floor:
+        raise RollbackError(
+            f"epoch {header.epoch} is below {floor}, which was installed since",
+            hint="open the newest installation",
+        )
+    header.constraints.check(max(signed.now, state.time_floor()), proved)

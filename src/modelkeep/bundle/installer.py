@@ -1,0 +1,141 @@
+"""Installing: check a bundle once, completely, and keep it under a key of this device alone.
+
+Source: spec/install-v1.md, "Installing".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from modelkeep.bundle import names
+from modelkeep.bundle.bundle import UnlockedBundle
+from modelkeep.bundle.install_key import INSTALL_KEY_BYTES, payload_key
+from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
+from modelkeep.bundle.slots import Slot, lay_out, write_frame
+from modelkeep.errors import RollbackError, UsageError
+from modelkeep.keys.device_state import INSTALLATION_BYTES, DeviceState
+from modelkeep.keys.identity import Identity
+from modelkeep.keys.local import LocalKey
+from modelkeep.keys.randomness import fill_random
+from modelkeep.memory import Pages
+from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
+from modelkeep.payload.layout import sealed_size
+from modelkeep.payload.stream import Extent, Progress, no_progress
+from modelkeep.storage import Replacement, words_for, write_at
+
+
+def install(
+    opened: UnlockedBundle,
+    identity: Identity,
+    target: Path,
+    *,
+    force: bool = False,
+    progress: Progress = no_progress,
+) -> None:
+    """Writes an installation of an unlocked bundle; afterwards older epochs of the model do not count.
+
+    Args:
+        opened: the bundle; every byte of it is checked on the way.
+        identity: the key of this device.
+        target: file to write.
+        force: replace an existing file.
+        progress: told the plaintext bytes of each finished segment; called from several threads.
+
+    Raises:
+        TamperedError: something is not what was signed; nothing was installed.
+        RollbackError: a higher epoch of this model was installed before.
+        StorageError: something cannot be read or written; nothing was installed.
+        KeyStoreError: the device's key cannot be used.
+        UsageError: `target` exists and `force` is not set, or the identity belongs to no device.
+    """
+    if opened.provenance.signer is None:
+        raise UsageError("only a bundle whose publisher was verified can be installed")
+    local = identity.local_key()
+    try:
+        state = DeviceState(identity.state_path, local)
+        _refuse_rollback(opened, state)
+        with Replacement(target, force=force, mode=0o600) as file, words_for(target):
+            _Installing(opened, local, state, file.descriptor, progress).run()
+            file.commit()
+        # Only now: a crash before this line leaves the old installation in force.
+        state.commit(opened.manifest.model, opened.manifest.epoch, opened.verified.now)
+    finally:
+        local.close()
+
+
+def _refuse_rollback(opened: UnlockedBundle, state: DeviceState) -> None:
+    floor = state.floor(opened.manifest.model)
+    if opened.manifest.epoch < floor:
+        raise RollbackError(
+            f"epoch {opened.manifest.epoch} is below {floor}, which was installed before",
+            hint="get a newer release of the model",
+        )
+
+
+class _Installing:
+    def __init__(
+        self,
+        opened: UnlockedBundle,
+        local: LocalKey,
+        state: DeviceState,
+        descriptor: int,
+        progress: Progress,
+    ) -> None:
+        self._opened, self._state = opened, state
+        self._descriptor, self._progress = descriptor, progress
+        bundle = opened.verified.bundle
+        self._manifest_bytes = bundle.read(names.MANIFEST)
+        self._signature = bundle.read(names.SIGNATURE)
+        self._header = self._make_header()
+        self._install_key = Pages.allocate(INSTALL_KEY_BYTES)
+        fill_random(self._install_key.view)
+        header_bytes = self._header.to_bytes()
+        wrapped = local.wrap(self._install_key.view, wrapping_context(header_bytes))
+        self._record = InstallRecord(self._header, header_bytes, wrapped).to_bytes()
+
+    def run(self) -> None:
+        slots = lay_out(self._sizes())
+        write_frame(self._descriptor, slots)
+        manifest = self._opened.manifest
+        secret = self._state.prepare(manifest.model, manifest.epoch, self._header.installation)
+        with self._install_key, payload_key(self._install_key.view, secret) as key:
+            for index in range(len(manifest.members)):
+                self._reseal(index, slots[names.payload(index)], key)
+        for name, content in self._small_files().items():
+            write_at(self._descriptor, memoryview(content), slots[name].data_offset)
+
+    def _make_header(self) -> InstallHeader:
+        manifest = self._opened.manifest
+        return InstallHeader(
+            installation=os.urandom(INSTALLATION_BYTES),
+            manifest=hashlib.sha256(self._manifest_bytes).digest(),
+            model=manifest.model,
+            epoch=manifest.epoch,
+            suite=manifest.suite,
+            # An installation cannot grant: it does not hold the data key.
+            constraints=replace(self._opened.provenance.constraints, delegate=False),
+            device_id=self._opened.provenance.device_id,
+        )
+
+    def _small_files(self) -> Mapping[str, bytes]:
+        return {
+            names.INSTALL: self._record,
+            names.MANIFEST: self._manifest_bytes,
+            names.SIGNATURE: self._signature,
+        }
+
+    def _sizes(self) -> dict[str, int]:
+        sizes = {name: len(content) for name, content in self._small_files().items()}
+        members = self._opened.manifest.members
+        return sizes | {names.payload(i): sealed_size(member.size) for i, member in enumerate(members)}
+
+    def _reseal(self, index: int, slot: Slot, key: Pages) -> None:
+        suite = self._header.suite
+        associated = installed_associated_data(suite, self._header.installation, index)
+        cipher = StreamCipher(suite, key.view, associated, new_header())
+        target = Extent(self._descriptor, slot.data_offset, self._opened.manifest.members[index].size)
+        self._opened.reseal(index, target, cipher, self._progress)

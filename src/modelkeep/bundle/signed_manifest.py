@@ -1,0 +1,73 @@
+"""From signature document to manifest: the first checks of everything that is opened.
+
+Source: spec/bundle-v1.md, "Opening", steps 2 to 4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelkeep.bundle import names
+from modelkeep.errors import SignatureError, TamperedError
+from modelkeep.manifest import Coverage, Manifest
+from modelkeep.trust.verifier import BundleVerifier
+
+
+@dataclass(frozen=True, slots=True)
+class SignedManifest:
+    """A manifest that somebody trusted signed, and that the verifier's policy accepts.
+
+    Attributes:
+        manifest: what was signed.
+        resources: name to SHA-256 of every file that the statement lists; empty if unsigned.
+        signer: who signed, or None where the verifier accepts unsigned bundles.
+        now: the time that counts, in seconds since 1970-01-01 UTC.
+    """
+
+    manifest: Manifest
+    resources: Mapping[str, bytes]
+    signer: str | None
+    now: int
+
+
+def verify_manifest(data: bytes, signature: bytes | None, verifier: BundleVerifier) -> SignedManifest:
+    """Verifies a manifest as it was received; it is parsed only when its signature holds.
+
+    Raises:
+        SignatureError, UntrustedSignerError: nobody trusted signed this.
+        TamperedError: the manifest is not the one that was signed.
+        RefusedError: the verifier's policy says no.
+        MalformedError: the manifest is damaged although signed.
+    """
+    resources, signer = _signed_resources(data, signature, verifier)
+    manifest = Manifest.from_bytes(data)
+    if signer is not None:
+        _check_coverage(manifest, resources)
+    verifier.check(manifest)
+    return SignedManifest(manifest, resources, signer, verifier.now(manifest.sealed_at))
+
+
+def _signed_resources(
+    data: bytes, signature: bytes | None, verifier: BundleVerifier
+) -> tuple[Mapping[str, bytes], str | None]:
+    if not verifier.requires_signature:
+        return {}, None
+    if signature is None:
+        raise SignatureError("the bundle is not signed", hint="seal it with a signer")
+    verified = verifier.verify_statement(signature)
+    resources = verified.statement.resources
+    if resources.get(names.MANIFEST) != hashlib.sha256(data).digest():
+        raise TamperedError("manifest.json is not the one that was signed")
+    return resources, verified.signer_id
+
+
+def _check_coverage(manifest: Manifest, resources: Mapping[str, bytes]) -> None:
+    # The statement's own ignore_paths have no say here: what is listed must be exactly what
+    # the manifest announces.
+    expected = [names.MANIFEST]
+    if manifest.coverage is Coverage.FILES:
+        expected = names.signed_files(len(manifest.members))
+    if set(resources) != set(expected):
+        raise SignatureError("the signature covers other files than the bundle has")

@@ -1,0 +1,29 @@
+"""`modelkeep install`: keep a bundle under a key of this device alone."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from modelkeep.cli import arguments as options
+from modelkeep.cli.output import human_size, progress, say
+from modelkeep.installing import install
+from modelkeep.keys.identity import Identity
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Verifies everything once and writes the installation."""
+    size = options.size_of(arguments.bundle)
+    start = time.monotonic()
+    with Identity(arguments.key) as identity, progress("installing", size) as advance:
+        target = install(
+            arguments.bundle,
+            arguments.output,
+            identity=identity,
+            verifier=options.verifier(arguments),
+            grant_file=arguments.grant,
+            force=arguments.force,
+            progress=advance,
+        )
+    seconds = time.monotonic() - start
+    say(f"installed {human_size(size)} in {seconds:.2f} s, into {target}")

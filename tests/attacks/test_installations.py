@@ -1,0 +1,234 @@
+"""Attacks on what a device keeps: planting, forging, restoring and outliving installations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from modelkeep.bundle import names
+from modelkeep.bundle.install_record import InstallRecord
+from modelkeep.bundle.installation import Installation
+from modelkeep.errors import (
+    ExpiredError,
+    KeepError,
+    MalformedError,
+    RollbackError,
+    SignatureError,
+    TamperedError,
+    UntrustedSignerError,
+    UsageError,
+    WrongModelError,
+)
+from modelkeep.installing import install
+from modelkeep.keys.constraints import Constraints
+from modelkeep.keys.device_state import DeviceState
+from modelkeep.keys.hpke import HpkeHandle
+from modelkeep.keys.identity import Identity
+from modelkeep.keys.local import from_secret
+from modelkeep.trust.signer import keygen_signing
+from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
+from support.planting import Planter, edit_header, files_of, write_archive
+from support.workshop import Workshop
+
+NOT_HERE = "not installed by this device"
+
+
+def install_one(workshop: Workshop, bundle: Path, name: str = "installed.keep", **options: Any) -> Path:
+    settings: dict[str, Any] = {"identity": workshop.identity(), "verifier": workshop.verifier()}
+    return install(bundle, workshop.folder / name, **(settings | options))
+
+
+def test_planting_a_model_by_wrapping_a_key_to_the_public_key(workshop: Workshop) -> None:
+    planter = Planter(workshop, workshop.seal())
+    planted = planter.plant(planter.public.wrap)
+    with pytest.raises(TamperedError, match=NOT_HERE):
+        workshop.open(planted)
+
+
+def test_planting_a_model_by_agreeing_with_the_public_key(workshop: Workshop) -> None:
+    planter = Planter(workshop, workshop.seal())
+    public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), planter.public.public)
+    own = ec.generate_private_key(ec.SECP256R1())
+    agreed = from_secret(memoryview(own.exchange(ec.ECDH(), public)))
+    planted = planter.plant(lambda key, context: agreed.wrap(memoryview(key), context))
+    with pytest.raises(TamperedError, match=NOT_HERE):
+        workshop.open(planted)
+
+
+def test_an_installation_made_elsewhere_with_the_devices_own_key(workshop: Workshop) -> None:
+    # Who could use the key once cannot make installations at home: they have no place in the state.
+    planter = Planter(workshop, workshop.seal())
+    local = workshop.identity().local_key()
+    planted = planter.plant(lambda key, context: local.wrap(memoryview(key), context))
+    with pytest.raises(RollbackError, match="not made with this key"):
+        workshop.open(planted)
+
+
+def test_a_sibling_that_holds_the_data_key_cannot_forge_the_disk(workshop: Workshop) -> None:
+    sibling = workshop.new_device("sibling")
+    bundle = workshop.seal(to=[workshop.device.with_suffix(".pub"), sibling.with_suffix(".pub")])
+    mine = install_one(workshop, bundle)
+    theirs = install_one(workshop, bundle, "theirs.keep", identity=workshop.identity(sibling))
+    with pytest.raises(TamperedError, match=NOT_HERE):
+        workshop.open(theirs)
+    files = files_of(mine)
+    files[names.payload(1)] = files_of(theirs)[names.payload(1)]
+    write_archive(mine, files)
+    with pytest.raises(TamperedError, match="does not decrypt"):
+        workshop.open(mine)
+
+
+def test_restoring_last_months_installation(workshop: Workshop) -> None:
+    installed = install_one(workshop, workshop.seal(epoch=1))
+    last_month = installed.read_bytes()
+    install_one(workshop, workshop.seal(epoch=2), force=True)
+    installed.write_bytes(last_month)
+    with pytest.raises(RollbackError, match="epoch 1 is below 2"):
+        workshop.open(installed)
+
+
+def test_the_key_of_an_older_installation_is_destroyed(workshop: Workshop) -> None:
+    old = install_one(workshop, workshop.seal(epoch=1), "old.keep")
+    install_one(workshop, workshop.seal(epoch=2), "new.keep")
+    header = InstallRecord.from_bytes(files_of(old)[names.INSTALL]).header
+    state = DeviceState(workshop.identity().state_path, workshop.identity().local_key())
+    with pytest.raises(RollbackError, match="does not count any more"):
+        state.secret(header.model, header.installation)
+
+
+def test_lowering_the_epoch_in_the_state(workshop: Workshop) -> None:
+    install_one(workshop, workshop.seal(epoch=2))
+    older, path = workshop.seal(epoch=1), workshop.identity().state_path
+    content = path.read_bytes()
+    for position in range(20, len(content), 97):
+        changed = bytearray(content)
+        changed[position] ^= 1
+        path.write_bytes(changed)
+        with pytest.raises((TamperedError, MalformedError)):
+            install_one(workshop, older, "older.keep")
+
+
+def test_a_state_made_by_somebody_else(workshop: Workshop) -> None:
+    install_one(workshop, workshop.seal(epoch=2))
+    path = workshop.identity().state_path
+    path.unlink()
+    DeviceState(path, HpkeHandle(ec.generate_private_key(ec.SECP256R1())).local_key()).commit("a", 0, 0)
+    with pytest.raises(TamperedError):
+        install_one(workshop, workshop.seal(epoch=1), "older.keep")
+
+
+def test_an_installation_that_outlives_its_grant(workshop: Workshop) -> None:
+    now = [1_900_000_000.0]
+    verifier = workshop.verifier(clock=lambda: now[0])
+    bundle = workshop.seal(constraints=Constraints(not_after=1_900_000_100))
+    installed = install_one(workshop, bundle, verifier=verifier)
+    workshop.open(installed, verifier=verifier).close()
+    now[0] += 101
+    with pytest.raises(ExpiredError):
+        workshop.open(installed, verifier=verifier)
+
+
+def test_setting_the_clock_back(workshop: Workshop) -> None:
+    now = [1_900_000_000.0]
+    verifier = workshop.verifier(clock=lambda: now[0])
+    first = workshop.seal(constraints=Constraints(not_after=1_900_000_100))
+    installed = install_one(workshop, first, verifier=verifier)
+    now[0] += 200
+    # Installing anything else tells the device how late it is.
+    other = workshop.seal(model="acme/classifier")
+    late = workshop.verifier(model="acme/classifier", clock=lambda: now[0])
+    install_one(workshop, other, "other.keep", verifier=late)
+    now[0] -= 200
+    with pytest.raises(ExpiredError):
+        workshop.open(installed, verifier=verifier)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"constraints": Constraints()},
+        {"constraints": Constraints(delegate=True)},
+        {"device_id": "pi-18"},
+        {"installation": bytes(16)},
+    ],
+)
+def test_editing_the_header(workshop: Workshop, changes: dict[str, Any]) -> None:
+    installed = install_one(workshop, workshop.seal(constraints=Constraints(not_after=4_000_000_000)))
+    edit_header(installed, **changes)
+    with pytest.raises(TamperedError, match=NOT_HERE):
+        workshop.open(installed)
+
+
+@pytest.mark.parametrize("changes", [{"epoch": 99}, {"model": "acme/other"}, {"manifest": bytes(32)}])
+def test_a_header_that_names_another_release(workshop: Workshop, changes: dict[str, Any]) -> None:
+    installed = install_one(workshop, workshop.seal())
+    edit_header(installed, **changes)
+    with pytest.raises(TamperedError, match="another release"):
+        workshop.open(installed)
+
+
+def test_putting_in_the_manifest_of_another_release(workshop: Workshop) -> None:
+    first = install_one(workshop, workshop.seal(), "first.keep")
+    second = install_one(workshop, workshop.seal(), "second.keep")
+    files, others = files_of(first), files_of(second)
+    for name in (names.MANIFEST, names.SIGNATURE):
+        files[name] = others[name]
+    write_archive(first, files)
+    with pytest.raises(TamperedError, match="another release"):
+        workshop.open(first)
+
+
+def test_the_publisher_and_the_policy_are_checked_at_every_open(workshop: Workshop) -> None:
+    installed = install_one(workshop, workshop.seal())
+    stranger = keygen_signing(workshop.folder / "stranger.pem")
+    with pytest.raises(UntrustedSignerError):
+        workshop.open(installed, verifier=Verifier(stranger, model="acme/detector"))
+    with pytest.raises(WrongModelError):
+        workshop.open(installed, verifier=workshop.verifier(model="acme/classifier"))
+    with pytest.raises(RollbackError):
+        workshop.open(installed, verifier=workshop.verifier(minimum_epoch=2))
+
+
+def test_an_unsigned_bundle_is_not_installed(workshop: Workshop) -> None:
+    bundle = workshop.seal(signer=None, unsafe_unsigned=True)
+    with pytest.raises(SignatureError):
+        install_one(workshop, bundle)
+    with pytest.raises(UsageError, match="publisher was verified"):
+        install_one(workshop, bundle, verifier=UnsafeUnsigned())
+
+
+def test_installing_checks_every_digest(workshop: Workshop) -> None:
+    bundle = workshop.seal()
+    data = bytearray(bundle.read_bytes())
+    data[data.rindex(b"payload/1") + 512 + 60] ^= 1
+    bundle.write_bytes(data)
+    with pytest.raises(TamperedError):
+        install_one(workshop, bundle)
+    assert not (workshop.folder / "installed.keep").exists()
+
+
+def test_every_byte_of_an_installation_counts(workshop: Workshop) -> None:
+    installed = install_one(workshop, workshop.seal())
+    original, plain = installed.read_bytes(), workshop.read(installed)
+    with Installation(installed) as opened, opened.open_file(names.SIGNATURE) as place:
+        signature = range(place.offset, place.offset + place.size)
+    for position in range(0, len(original), 61):
+        changed = bytearray(original)
+        changed[position] ^= 0x20
+        installed.write_bytes(changed)
+        try:
+            assert workshop.read(installed) == plain
+        except KeepError:
+            continue
+        assert position in signature, "only the encoding of the signature document may vary"
+
+
+def test_a_passphrase_cannot_install(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSPHRASE", "correct horse")
+    with Identity("passphrase:?env=PASSPHRASE") as identity:
+        bundle = workshop.seal(to=["passphrase:?env=PASSPHRASE"])
+        with pytest.raises(UsageError, match="passphrase cannot install"):
+            install_one(workshop, bundle, identity=identity)
