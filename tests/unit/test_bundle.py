@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelkeep.bundle import names
-from modelkeep.bundle.access import unlocked
+from modelkeep.bundle.access import unlocked_bundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.errors import (
     MalformedError,
@@ -242,7 +242,9 @@ def test_a_file_that_the_inner_manifest_does_not_name_is_refused(workshop: Works
 
 
 def test_closing_wipes_the_keys(workshop: Workshop) -> None:
-    with unlocked(workshop.seal(), identity=workshop.identity(), verifier=workshop.verifier()) as opened:
+    with unlocked_bundle(
+        workshop.seal(), identity=workshop.identity(), verifier=workshop.verifier()
+    ) as opened:
         key = opened.grant.data_key.view
         assert any(key)
         opened.close()

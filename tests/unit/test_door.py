@@ -40,6 +40,7 @@ NAMES = {
     "__version__",
     "extract",
     "grant",
+    "install",
     "open",
     "seal",
 }

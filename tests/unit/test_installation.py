@@ -15,9 +15,11 @@ from modelkeep.keys.constraints import Constraints
 from support.workshop import Workshop
 
 
-def install_one(workshop: Workshop, bundle: Path, name: str = "installed.keep", **options: bool) -> Path:
-    target = workshop.folder / name
-    return install(bundle, target, identity=workshop.identity(), verifier=workshop.verifier(), **options)
+def install_one(
+    workshop: Workshop, bundle: Path, name: str = "installed.keep", *, force: bool = False
+) -> Path:
+    target, identity = workshop.folder / name, workshop.identity()
+    return install(bundle, target, identity=identity, verifier=workshop.verifier(), force=force)
 
 
 def test_an_installation_runs_the_model(workshop: Workshop) -> None:
