@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,9 +40,6 @@ class Replacement:
 
     Written under a temporary name in the same folder; `commit` syncs and renames it, leaving
     the block without `commit` removes it. An existing target is left intact unless `force`.
-
-    Attributes:
-        descriptor: open file descriptor for reading and writing.
     """
 
     def __init__(self, target: str | os.PathLike[str], *, force: bool = False, mode: int = 0o644) -> None:
@@ -49,20 +47,24 @@ class Replacement:
         self._force = force
         refuse_overwrite(self.target, force=force)
         self._temporary = temporary_beside(self.target)
+        self._descriptors: list[int] = []
+        # Not only `__exit__`: an interrupt can come before a `with` block has begun.
+        self._discard = weakref.finalize(self, _discard, self._descriptors, self._temporary)
+        self._discard.atexit = False  # a forked child must leave its parent's file alone
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         with words_for(self.target):
-            self.descriptor = os.open(self._temporary, flags, mode)
-        self._open = True
+            self._descriptors.append(os.open(self._temporary, flags, mode))
+
+    @property
+    def descriptor(self) -> int:
+        """The open file."""
+        return self._descriptors[0]
 
     def __enter__(self) -> Replacement:
         return self
 
     def __exit__(self, *_details: object) -> None:
-        if not self._open:
-            return
-        self._open = False
-        os.close(self.descriptor)
-        self._temporary.unlink(missing_ok=True)
+        self._discard()
 
     def commit(self) -> None:
         """Makes the new file durable under its final name.
@@ -74,8 +76,6 @@ class Replacement:
         with words_for(self.target):
             os.fsync(self.descriptor)
             self._take_name()
-            self._open = False
-            os.close(self.descriptor)
             sync_folder(self.target.parent)
 
     def _take_name(self) -> None:
@@ -91,8 +91,13 @@ class Replacement:
             # Some file systems have no hard links; check and rename is the best they offer.
             refuse_overwrite(self.target, force=False)
             self._temporary.replace(self.target)
-            return
-        self._temporary.unlink()
+
+
+def _discard(descriptors: list[int], temporary: Path) -> None:
+    while descriptors:
+        os.close(descriptors.pop())
+    # After a commit there is nothing left under this name, or a second name of the target.
+    temporary.unlink(missing_ok=True)
 
 
 def write_file(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -345,3 +347,11 @@ def test_a_broken_adapter_says_so_and_does_not_hide_ours(
         open_runtime("onnx", "broken")
     assert value in str(caught.value.hint)
     assert open_runtime("onnx") is OnnxRuntime
+
+
+def test_importing_the_runtime_leaves_no_telemetry_on_disk(tmp_path: Path) -> None:
+    code = "from modelkeep.runtimes.onnx import OnnxRuntime; OnnxRuntime.require()"
+    folders = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
+    environment = {"PATH": os.environ["PATH"], **folders}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)
+    assert list(tmp_path.rglob("*")) == []

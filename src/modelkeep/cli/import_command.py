@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from modelkeep.cli import arguments as options
@@ -35,6 +36,6 @@ def _old_key(arguments: argparse.Namespace) -> bytearray:
         raise UsageError("a derived key needs the device id", hint="pass --old-device-id ID")
     master = read_key(arguments.old_master)
     try:
-        return derive_key(master, arguments.old_device_id, arguments.old_info.encode())
+        return derive_key(master, arguments.old_device_id, os.fsencode(arguments.old_info))
     finally:
         wipe(master)

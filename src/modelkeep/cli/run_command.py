@@ -49,15 +49,24 @@ def _deliver(arguments: argparse.Namespace, session: Session, outputs: dict[str,
     if arguments.output is not None:
         write_arrays(arguments.output, outputs, force=arguments.force)
     for name, value in outputs.items():
-        say(f"{name}: {value.dtype} {tuple(value.shape)}")
+        say(f"{name}: {_kind(value)}")
     if arguments.json:
         print_json(
             {
                 "model": session.report.model,
                 "notes": list(session.report.notes),
-                "outputs": {
-                    name: {"dtype": str(value.dtype), "shape": list(value.shape)}
-                    for name, value in outputs.items()
-                },
+                "outputs": {name: _facts(value) for name, value in outputs.items()},
             }
         )
+
+
+def _kind(value: Any) -> str:
+    facts = _facts(value)
+    return f"{facts['dtype']} {tuple(facts['shape'])}" if "dtype" in facts else str(facts["type"])
+
+
+def _facts(value: Any) -> dict[str, Any]:
+    # Some models put out sequences and maps instead of tensors.
+    if not hasattr(value, "dtype"):
+        return {"type": type(value).__name__}
+    return {"dtype": str(value.dtype), "shape": list(value.shape)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -123,6 +124,9 @@ class OnnxRunner(Runner):
 
 
 def _onnxruntime() -> Any:
+    # Its wheels from Microsoft keep a device id and a database of events on disk otherwise. Only the
+    # first import looks, so a caller who imports onnxruntime earlier decides alone.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ImportError as error:
