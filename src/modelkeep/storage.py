@@ -97,7 +97,8 @@ def _discard(descriptors: list[int], temporary: Path) -> None:
     while descriptors:
         os.close(descriptors.pop())
     # After a commit there is nothing left under this name, or a second name of the target.
-    temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        temporary.unlink()
 
 
 def write_file(
