@@ -1,6 +1,10 @@
 """Puts memory and page cache into the same state before every sample; a process of its own.
 
-python -m benches.primer warm|cold BYTES [FILE...]
+    python -m benches.primer warm|cold ORDINARY HUGE [FILE...]
+
+ORDINARY and HUGE are the bytes of memory to touch in pages of either kind.
+
+It prints a line when it is done, and holds its memory until its standard input is closed.
 """
 
 from __future__ import annotations
@@ -14,15 +18,19 @@ from pathlib import Path
 from benches.peer import PIECE
 
 
-def touch(size: int) -> None:
-    """Writes to every page of `size` bytes of memory and gives it back.
+def touched(size: int, *, huge: bool) -> mmap.mmap:
+    """Returns `size` bytes of memory of which every page was written to.
 
-    Memory that a virtual machine's host has reclaimed is slow to touch; without this, whoever
-    runs after a memory-hungry peer would find it warm.
+    The host of a virtual machine takes back memory that is free for a second or two, in blocks of
+    a huge page, and touching it again costs up to 2 processor seconds per GB. Whoever runs after
+    a hungry peer would be spared that.
     """
-    with mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        for position in range(0, size, mmap.PAGESIZE):
-            memory[position] = 1
+    memory = mmap.mmap(-1, max(size, 1), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if huge:
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    for position in range(0, size, mmap.PAGESIZE):
+        memory[position] = 1
+    return memory
 
 
 def warm(path: Path) -> None:
@@ -48,9 +56,11 @@ def drop_caches() -> None:
 
 
 if __name__ == "__main__":
-    temperature, size, *files = sys.argv[1:]
-    touch(int(size))
+    temperature, ordinary, large, *files = sys.argv[1:]
     for name in files:
         (warm if temperature == "warm" else cool)(Path(name))
     if temperature == "cold":
         drop_caches()
+    with touched(int(large), huge=True), touched(int(ordinary), huge=False):
+        print("primed", flush=True)
+        sys.stdin.read()

@@ -5,27 +5,30 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 
-from benches.runner import PRIMED_COPIES, Result, Row, Settings
+from benches.runner import PRIMED_COPIES, PRIMED_HUGE_COPIES, Result, Row, Settings
 from benches.sample import Sample
 from benches.tables import Table, Unit
 
 _HOW_TO_READ = """\
 # Benchmarks
 
-Written by `python -m benches`; do not edit. The figures are of one machine: compare the
-rows of a table with each other, not with figures from elsewhere.
+Written by `python -m benches`; do not edit. The figures are of one machine: compare the rows of a
+table with each other, not with figures from elsewhere.
 
 ![Median rates of the largest size](benchmarks.svg)
 
 ## How to read the tables
 
 - **Every sample is a fresh process.** The order of the rows is shuffled anew in every round (seed
-  {seed}, {rounds} rounds). Before each sample another process touches and frees {copies} times the
-  model's size of memory, so that nobody inherits warm memory from the one before, and {temperature}.
+  {seed}, {rounds} rounds). Before each sample another process {temperature}
+  and touches memory: {copies} times the model's size in ordinary pages and {huge} times in huge ones. It
+  is freed right before the timed part, so nobody gains or loses by what the one before did. On a
+  virtual machine whose host takes free memory back, a program that starts without this pays up to
+  2 cpu-s/GB more to touch its memory.
 - **Rates and times** are wall time of the work itself, as median (best); imports and interpreter
   start-up are outside, except where a row is a command. 1 GB is 10^9 bytes.
-- **modelkeep is** compares the medians of the first column: 2.0x means that the first row is twice as fast as this one, 0.5x
-  that it takes twice as long.
+- **modelkeep is** compares the medians of the first column: 2x means that the first row is twice as
+  fast as this one, 0.5x that it takes twice as long.
 - **cpu-s/GB** is the processor time of the whole process, children, imports and start-up included, up
   to the end of the work; *timed part* is that of the work alone. Both are the lowest of all rounds.
 - **Peak memory** is the highest resident size of the largest process (`ru_maxrss`), Python and its
@@ -56,6 +59,7 @@ def document(results: Sequence[Result], machine: Mapping[str, str], others: floa
                 seed=settings.seed,
                 rounds=settings.rounds,
                 copies=PRIMED_COPIES,
+                huge=PRIMED_HUGE_COPIES,
                 temperature=_COLD if settings.cold else _WARM,
             ),
             "## The machine",

@@ -8,7 +8,8 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from benches.peer import PIECE, SOURCE
 from benches.sample import Sample
 from benches.tables import Contestant, Table, Unit
 
-# The hungriest peer holds three copies of the model at once.
-PRIMED_COPIES = 3
+# Copies of the model in ordinary pages, as the hungriest peer holds them, and in huge pages.
+PRIMED_COPIES, PRIMED_HUGE_COPIES = 3, 2
 TIMEOUT = 1800
 _ROOT = Path(__file__).parent.parent
 
@@ -113,8 +114,8 @@ def _take_samples(table: Table, rows: list[Row], work: int, settings: Settings) 
 
 
 def _take_sample(table: Table, row: Row, work: int, settings: Settings) -> None:
-    _prime(work if table.unit is Unit.BYTES else 0, row.inputs, settings)
-    answer = _sample_process("measure", row, work, settings)
+    with _primed(work if table.unit is Unit.BYTES else 0, row.inputs, settings) as free_memory:
+        answer = _sample_process("measure", row, work, settings, free_memory)
     if "error" in answer:
         row.failure = answer["error"]
         settings.say(f"  {row.contestant.name}: {row.failure}")
@@ -122,31 +123,59 @@ def _take_sample(table: Table, row: Row, work: int, settings: Settings) -> None:
     row.samples.append(Sample(**answer))
 
 
-def _prime(size: int, inputs: list[str], settings: Settings) -> None:
-    copies = min(PRIMED_COPIES * size, os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    temperature = "cold" if settings.cold else "warm"
-    words = [sys.executable, "-m", "benches.primer", temperature, str(copies), *inputs]
-    subprocess.run(words, check=True, cwd=_ROOT, timeout=TIMEOUT)
+@contextmanager
+def _primed(size: int, inputs: list[str], settings: Settings) -> Iterator[Callable[[], object]]:
+    """Runs the primer; gives a call that frees its memory and waits until it is free."""
+    spare = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    amounts = [str(min(copies * size, spare)) for copies in (PRIMED_COPIES, PRIMED_HUGE_COPIES)]
+    with _python("benches.primer", "cold" if settings.cold else "warm", *amounts, *inputs) as primer:
+        _first_line(primer)
+        yield lambda: _finish(primer)
 
 
-def _sample_process(action: str, row: Row, work: int, settings: Settings) -> dict[str, Any]:
-    words = [sys.executable, "-m", "benches.sample", action, row.contestant.target, row.folder, work]
-    try:
-        result = subprocess.run(
-            [*map(str, words)], check=False, cwd=_ROOT, timeout=TIMEOUT, capture_output=True, text=True
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"took more than {TIMEOUT} s"}
-    answer = _parse(result)
+def _sample_process(
+    action: str, row: Row, work: int, settings: Settings, when_ready: Callable[[], object] | None = None
+) -> dict[str, Any]:
+    with _python("benches.sample", action, row.contestant.target, str(row.folder), str(work)) as process:
+        first = ""
+        if when_ready is not None:
+            first = _first_line(process)
+            when_ready()
+        try:
+            output, errors = _finish(process)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return {"error": f"took more than {TIMEOUT} s"}
+    answer = _parse(first + output, errors, process.returncode)
     if "error" in answer:
         answer["error"] = answer["error"].replace(str(settings.scratch), "")
     return answer
 
 
-def _parse(result: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    lines = (result.stdout.splitlines() or [""])[-1], (result.stderr.splitlines() or [""])[-1]
+def _python(module: str, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *words],
+        cwd=_ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def _first_line(process: subprocess.Popen[str]) -> str:
+    return process.stdout.readline() if process.stdout is not None else ""
+
+
+def _finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Closes the process's standard input and waits for its end."""
+    return process.communicate(timeout=TIMEOUT)
+
+
+def _parse(output: str, errors: str, code: int) -> dict[str, Any]:
     try:
-        answer: dict[str, Any] = json.loads(lines[0])
-    except ValueError:
-        return {"error": f"ended with code {result.returncode}: {lines[1]}"}
+        answer: dict[str, Any] = json.loads(output.splitlines()[-1])
+    except (ValueError, IndexError):
+        said = errors.strip().splitlines() or ["no reason given"]
+        return {"error": f"ended with code {code}: {said[-1]}"}
     return answer

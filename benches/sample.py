@@ -1,4 +1,4 @@
-"""One fresh process: prepares a peer, or takes one sample of it; prints one line of JSON.
+"""One fresh process: prepares a peer, or takes one sample of it; its last line is JSON.
 
 python -m benches.sample prepare|measure MODULE:CLASS FOLDER SIZE
 """
@@ -69,6 +69,8 @@ def measure(peer: Peer) -> Sample:
     """Runs the peer once and checks what it did."""
     clock = SyncClock()
     peer.ready()
+    print("ready", flush=True)
+    sys.stdin.read()
     clock.seconds = 0.0
     cpu_before, start = _cpu(), time.perf_counter()
     peer.run()
