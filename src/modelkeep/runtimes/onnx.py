@@ -40,6 +40,7 @@ _NOISE = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+:\d+ .*?\)(?: const)?(?: \[[^\]]*\])?(?= [A-Z])"
 )
 _LONGEST_MESSAGE = 200
+_LONGEST_SEARCHED = 2000
 
 
 class OnnxRuntime(Runtime):
@@ -250,7 +251,8 @@ def _run_error(error: Exception) -> KeepError:
 
 
 def _shorten(error: Exception) -> str:
-    lines = _NOISE.sub("", str(error)).strip().splitlines() or [type(error).__name__]
+    # Cut first: names in the model are part of the text, and the pattern is slow on some of them.
+    lines = _NOISE.sub("", str(error)[:_LONGEST_SEARCHED]).strip().splitlines() or [type(error).__name__]
     return lines[0][:_LONGEST_MESSAGE]
 
 
