@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from modelkeep import canonical
-from modelkeep.errors import MalformedError, TamperedError, UsageError
+from modelkeep.errors import MalformedError, RuntimeMissingError, TamperedError, UsageError
 from modelkeep.extraction import extract
 from modelkeep.inner_manifest import InnerManifest, ModelFile
 from modelkeep.runtimes import onnx_graph
@@ -28,6 +28,10 @@ def _weight(location: str, *, offset: int = 0) -> TensorProto:
         tensor.external_data.add(key=key, value=value)
     tensor.data_location = TensorProto.EXTERNAL
     return tensor
+
+
+def _weight_inside() -> TensorProto:
+    return helper.make_tensor("w", TensorProto.FLOAT, [4], [1.0] * 4)
 
 
 def _model(*weights: TensorProto) -> bytes:
@@ -127,14 +131,21 @@ def test_weights_of_a_node_in_another_file_are_refused() -> None:
         _load(model.SerializeToString())
 
 
+def test_names_that_make_error_messages_slow_to_read_are_cut() -> None:
+    model = onnx.load_from_string(_model(_weight_inside()))
+    model.graph.node[0].op_type = "/onnxruntime_src/a:1 " * 50_000
+    with pytest.raises(RuntimeMissingError) as caught:
+        _load(model.SerializeToString())
+    assert len(str(caught.value)) < 300
+
+
 def test_a_model_in_the_runtimes_own_format_does_not_pass_for_onnx(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.optimized_model_filepath = str(tmp_path / "net.ort")
     options.add_session_config_entry("session.save_model_format", "ORT")
-    weight = helper.make_tensor("w", TensorProto.FLOAT, [4], [1.0] * 4)
-    onnxruntime.InferenceSession(_model(weight), options, ["CPUExecutionProvider"])
+    onnxruntime.InferenceSession(_model(_weight_inside()), options, ["CPUExecutionProvider"])
     with pytest.raises(MalformedError):
         _load((tmp_path / "net.ort").read_bytes())
 
