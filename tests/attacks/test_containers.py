@@ -220,7 +220,7 @@ def test_what_is_not_a_bundle_is_refused_without_waiting(workshop: Workshop, kin
     else:
         path.touch()
     with pytest.raises(MalformedError):
-        Bundle(path)
+        workshop.open(path)
 
 
 def test_further_signatures_do_not_replace_the_first(workshop: Workshop) -> None:
