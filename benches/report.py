@@ -32,7 +32,8 @@ table with each other, not with figures from elsewhere.
 - **cpu-s/GB** is the processor time of the whole process, children, imports and start-up included, up
   to the end of the work; *timed part* is that of the work alone. Both are the lowest of all rounds.
 - **Peak memory** is the highest resident size of the largest process (`ru_maxrss`), Python and its
-  libraries included; N is the size of the model.
+  libraries included; N is the size of the model. A command's shows as no less than that of the
+  Python which starts it, 20 to 30 MB.
 - **Every sample is checked** outside the timed part: plaintexts are compared with the original, sealed
   files are opened again, verifiers must refuse the file with one bit changed. A row whose check fails
   even once says so and shows no figures.
