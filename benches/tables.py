@@ -57,13 +57,15 @@ TABLES = (
         "open",
         "Open: sealed file to plaintext in memory",
         "modelkeep's rows are end to end: open the bundle, check the signature and the policy, read the key "
-        "file, unwrap the grant, check every segment's digest and decrypt it into locked huge pages. The "
-        "other ciphers know no publisher: they only decrypt. `file.read()` and the memory copy do no "
+        "file, unwrap the grant, check every segment's digest and decrypt it into locked huge pages; "
+        "an installed model had its digests checked before, and is under a key of the device alone. The other "
+        "ciphers know no publisher: they only decrypt. `file.read()` and the memory copy do no "
         "cryptography at all; the copy has its source in memory already.",
         Unit.BYTES,
         (
             Contestant("**modelkeep**, BLAKE3 leaves (default)", "modelkeep:Open"),
             Contestant("modelkeep, SHA-256 leaves", "modelkeep:OpenSha256"),
+            Contestant("modelkeep, installed", "modelkeep:OpenInstalled"),
             Contestant("read all, then `AESGCM.decrypt`", "tutorial:Open"),
             Contestant("pyca/cryptography GCM in 1 MiB pieces", "chunked:Open"),
             Contestant("Tink for Python, streaming", "tink_python:Open"),

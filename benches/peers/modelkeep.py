@@ -7,8 +7,9 @@ from typing import ClassVar
 
 from benches.cipher import FileCipher, Opening, Sealing
 from benches.peer import command, program_of_this_python, refuses_a_changed, same_content
-from modelkeep.bundle.access import unlocked
+from modelkeep.bundle.access import unlocked, unlocked_bundle
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.bundle.installer import install
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.recipients import format_recipient
@@ -52,7 +53,7 @@ class Keeper(FileCipher):
         identity = Identity(f"file:{self.folder / 'device.pem'}")
         with unlocked(sealed, identity=identity, verifier=self.verifier()) as opened:
             opened.inner_manifest()
-            pages = Pages.allocate(opened.verified.manifest.members[1].size)
+            pages = Pages.allocate(opened.manifest.members[1].size)
             opened.decrypt(1, pages.view)
         return pages
 
@@ -72,6 +73,18 @@ class OpenSha256(Open):
     """The same with SHA-256 leaves."""
 
     leaf = LeafAlgorithm.SHA256
+
+
+class OpenInstalled(Open):
+    """Installation -> memory: signature, key and tags, but no digests; those were checked on installing."""
+
+    def prepare(self) -> list[Path]:
+        super().prepare()
+        bundle = self.sealed.rename(self.folder / "model.keep")
+        identity = Identity(f"file:{self.folder / 'device.pem'}")
+        with unlocked_bundle(bundle, identity=identity, verifier=self.verifier()) as opened:
+            install(opened, identity, self.sealed)
+        return [self.sealed]
 
 
 class Seal(Sealing, Keeper):
