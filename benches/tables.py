@@ -58,7 +58,7 @@ TABLES = (
         "Open: sealed file to plaintext in memory",
         "modelkeep's rows are end to end: open the bundle, check the signature and the policy, read the key "
         "file, unwrap the grant, check every segment's digest and decrypt it into locked huge pages; "
-        "an installed model had its digests checked before, and is under a key of the device alone. The other "
+        "an installed model had its digests checked before, and is under a device-only key. The other "
         "ciphers know no publisher: they only decrypt. `file.read()` and the memory copy do no "
         "cryptography at all; the copy has its source in memory already.",
         Unit.BYTES,
