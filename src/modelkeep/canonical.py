@@ -22,7 +22,9 @@ def encode(value: object) -> bytes:
         MalformedError: `value` holds something that the formats do not allow.
     """
     try:
-        return _encode(value, DEEPEST_NESTING).encode()
+        ordered = _ordered(value, DEEPEST_NESTING)
+        # Python escapes strings exactly as RFC 8785 section 3.2.2.2 asks.
+        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
         raise MalformedError("JSON: a string holds a lone surrogate") from None
 
@@ -63,28 +65,29 @@ def decode_lenient(data: bytes, what: str) -> Any:
         raise MalformedError(f"{what}: not valid JSON in UTF-8") from None
 
 
-def _encode(value: object, depth: int) -> str:
+def _ordered(value: object, depth: int) -> object:
+    """Returns a copy of `value` whose objects have their members in canonical order."""
     if depth == 0:
         raise MalformedError("JSON: nested too deep")
     if value is None or isinstance(value, bool | str):
-        return json.dumps(value, ensure_ascii=False)
+        return value
     if isinstance(value, int):
-        return str(_in_range(value))
+        return _in_range(value)
     if isinstance(value, list | tuple):
-        return "[" + ",".join(_encode(item, depth - 1) for item in value) + "]"
+        return [_ordered(item, depth - 1) for item in value]
     if isinstance(value, dict):
-        return _encode_object(value, depth)
+        return {key: _ordered(value[key], depth - 1) for key in _sorted_keys(value)}
     raise MalformedError(f"JSON: {type(value).__name__} values are not allowed")
 
 
-def _encode_object(value: dict[Any, Any], depth: int) -> str:
+def _sorted_keys(value: dict[Any, Any]) -> list[str]:
     if not all(isinstance(key, str) for key in value):
         raise MalformedError("JSON: object keys must be strings")
+    if all(map(str.isascii, value)):
+        return sorted(value)
     # RFC 8785 section 3.2.3 sorts by UTF-16 code units, which differs from code points
     # for characters outside the basic plane.
-    keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
-    pairs = (f"{json.dumps(key, ensure_ascii=False)}:{_encode(value[key], depth - 1)}" for key in keys)
-    return "{" + ",".join(pairs) + "}"
+    return sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
 
 
 def _in_range(value: int) -> int:

@@ -21,6 +21,7 @@ from modelkeep.errors import (
     PostureError,
     RefusedError,
     SignatureError,
+    StorageError,
     TamperedError,
     UntrustedSignerError,
     UsageError,
@@ -198,6 +199,30 @@ def test_a_dear_model_dressed_up_as_a_cheap_one_is_not_granted_to_a_stranger(wor
             to=[_stranger(workshop)],
             verifier=workshop.verifier(model="acme/toy"),
         )
+    # Even an administrator who checks no signature is safe: the commitment names the model.
+    with pytest.raises(TamperedError, match="another data key"):
+        grant(path, identity=workshop.identity(), to=[_stranger(workshop)])
+
+
+def test_a_grants_file_that_is_a_link_to_somebody_elses_file(workshop: Workshop) -> None:
+    bundle = workshop.seal(to=[], admins=[workshop.device.with_suffix(".pub")])
+    precious = workshop.folder / "authorized_keys"
+    precious.write_text("a line without an end")
+    bundle.with_name(f"{bundle.name}.grants").symlink_to(precious)
+    with pytest.raises(MalformedError):
+        grant(bundle, identity=workshop.identity(), to=[_stranger(workshop)])
+    other = workshop.folder / "output"
+    other.symlink_to(precious)
+    with pytest.raises(StorageError):
+        grant(bundle, identity=workshop.identity(), to=[_stranger(workshop)], output=other)
+    assert precious.read_text() == "a line without an end"
+
+
+def test_a_grants_file_that_is_a_pipe_nobody_writes_to(workshop: Workshop) -> None:
+    bundle = workshop.seal()
+    os.mkfifo(bundle.with_name(f"{bundle.name}.grants"))
+    with pytest.raises(StorageError, match="not a regular file"):
+        workshop.open(bundle, identity=workshop.identity(workshop.new_device("other")))
 
 
 def test_the_manifest_of_one_bundle_with_the_grant_of_another_cannot_grant(workshop: Workshop) -> None:

@@ -28,7 +28,7 @@ from support.attacker import (
     stream_associated_data,
 )
 from support.ghash import BLOCK, bend_to_both, to_blocks, to_bytes
-from support.workshop import Workshop
+from support.workshop import MODEL_ID, Workshop
 
 GOOD = b"a model for the auditor. " * 32
 EVIL = b"a model with a back door." * 32
@@ -128,7 +128,9 @@ def test_the_commitment_cannot_be_exchanged_without_the_publisher(
     forgery, _first, second = two_faced
     other_device = _grant_for_other_device(workshop, forgery, second)
     with DataKey.from_buffer(bytearray(second)) as key:
-        forgery.edit_manifest(commitment=key.commitment().hex())
+        forgery.edit_manifest(
+            commitment=key.commitment(bytes.fromhex(forgery.manifest["bundle"]), MODEL_ID).hex()
+        )
     bundle = forgery.write(workshop.folder / "two-faced.keep")
     with pytest.raises(TamperedError, match="manifest.json is not the one that was signed"):
         workshop.read(bundle, identity=workshop.identity(other_device))

@@ -8,6 +8,8 @@ from modelkeep.errors import MalformedError, TamperedError, UsageError
 from modelkeep.keys.data_key import DataKey
 from modelkeep.keys.randomness import fill_random
 
+HERE = (bytes(range(16)), "acme/detector")
+
 
 def hkdf(key: bytes, info: bytes) -> bytes:
     """RFC 5869 for one block of output and no salt, from HMAC alone."""
@@ -21,23 +23,29 @@ def raw() -> bytearray:
 
 def test_commitment_and_payload_key_are_hkdf_with_their_labels(raw: bytearray) -> None:
     with DataKey.from_buffer(raw) as key, key.payload_key() as payload:
-        assert key.commitment() == hkdf(bytes(raw), b"modelkeep/v1/commit")
+        assert key.commitment(*HERE) == hkdf(bytes(raw), b"modelkeep/v1/commit" + HERE[0] + b"acme/detector")
         assert bytes(payload.view) == hkdf(bytes(raw), b"modelkeep/v1/payload")
 
 
 def test_own_commitment_passes_and_any_other_is_refused(raw: bytearray) -> None:
     with DataKey.from_buffer(raw) as key, DataKey.generate() as other:
-        key.check_commitment(key.commitment())
-        for wrong in (other.commitment(), key.commitment()[:-1], b""):
+        key.check_commitment(key.commitment(*HERE), *HERE)
+        for wrong in (other.commitment(*HERE), key.commitment(*HERE)[:-1], b""):
             with pytest.raises(TamperedError, match="another data key"):
-                key.check_commitment(wrong)
+                key.check_commitment(wrong, *HERE)
+
+
+@pytest.mark.parametrize("elsewhere", [(bytes(16), HERE[1]), (HERE[0], "acme/toy")])
+def test_a_commitment_holds_for_one_bundle_of_one_model(raw: bytearray, elsewhere: tuple[bytes, str]) -> None:
+    with DataKey.from_buffer(raw) as key, pytest.raises(TamperedError, match="another data key"):
+        key.check_commitment(key.commitment(*HERE), *elsewhere)
 
 
 def test_from_buffer_copies(raw: bytearray) -> None:
     with DataKey.from_buffer(raw) as key:
-        before = key.commitment()
+        before = key.commitment(*HERE)
         raw[:] = bytes(32)
-        assert key.commitment() == before
+        assert key.commitment(*HERE) == before
 
 
 @pytest.mark.parametrize("size", [0, 31, 33])
@@ -52,7 +60,7 @@ def test_close_wipes(raw: bytearray) -> None:
     key.close()
     assert bytes(view) == bytes(32)
     with pytest.raises(UsageError):
-        key.commitment()
+        key.commitment(*HERE)
 
 
 def test_generated_keys_differ_and_are_full() -> None:

@@ -12,6 +12,7 @@ from modelkeep.bundle.installation import Installation, is_installation
 from modelkeep.bundle.opened import Opened
 from modelkeep.errors import UnsupportedVersionError, UsageError
 from modelkeep.keys import sidecar
+from modelkeep.keys.glance import Glance
 from modelkeep.keys.grant import Grant
 from modelkeep.keys.identity import Identity
 from modelkeep.trust.verifier import BundleVerifier
@@ -22,16 +23,21 @@ def sidecar_path(bundle: Path) -> Path:
     return bundle.with_name(f"{bundle.name}.grants")
 
 
-def grants_of(bundle: Bundle, grant_file: str | os.PathLike[str] | None = None) -> Iterator[Grant]:
+def grants_of(
+    bundle: Bundle, grant_file: str | os.PathLike[str] | None = None, glance: Glance | None = None
+) -> Iterator[Grant]:
     """Gives the grants to choose from: those of `grant_file`, or else embedded ones and the sidecar's.
+
+    Grants in files that `glance` passes over are left out.
 
     Raises:
         MalformedError: one of them is not a grant.
         StorageError: a file cannot be read.
     """
     if grant_file is not None:
-        return sidecar.read(grant_file, required=True)
-    return _one_after_the_other(bundle.embedded_grants(), sidecar.read(sidecar_path(bundle.path)))
+        return sidecar.read(grant_file, required=True, glance=glance)
+    beside = sidecar.read(sidecar_path(bundle.path), glance=glance)
+    return _one_after_the_other(bundle.embedded_grants(), beside)
 
 
 def _one_after_the_other(*sources: Iterator[Grant]) -> Iterator[Grant]:
@@ -62,7 +68,10 @@ def unlocked_bundle(
     """
     with Bundle(path) as bundle:
         verified = bundle.verify(verifier)
-        with verified.unlock(identity, grants_of(bundle, grant_file), proved=proved) as opened:
+        glance = identity.glance(verified.manifest.bundle)
+        grants = grants_of(bundle, grant_file, glance)
+        passed_over = glance.kinds if glance else None
+        with verified.unlock(identity, grants, proved=proved, passed_over=passed_over) as opened:
             yield opened
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
@@ -120,6 +121,7 @@ class VerifiedBundle:
         grants: Iterable[Grant],
         *,
         proved: frozenset[str] = frozenset(),
+        passed_over: Counter[str] | None = None,
     ) -> UnlockedBundle:
         """Finds the grant for `identity` and takes the data key out of it.
 
@@ -127,6 +129,7 @@ class VerifiedBundle:
             identity: who wants to open.
             grants: where to look; only read as far as needed.
             proved: the device states that were proved, for grants that require some.
+            passed_over: kinds of grants that were left out of `grants`, for messages.
 
         Raises:
             NotForThisDeviceError: no grant fits.
@@ -135,10 +138,13 @@ class VerifiedBundle:
             UntrustedSignerError, SignatureError: the bundle wants signed grants and this is none.
         """
         # The header that is checked here is authentic as soon as the grant opens under it.
-        grant = identity.select(grants, self.manifest.bundle, accept=partial(self._accept, proved))
+        grant = identity.select(
+            grants, self.manifest.bundle, accept=partial(self._accept, proved), passed_over=passed_over
+        )
         unwrapped = identity.unwrap(grant, self.manifest.bundle)
         try:
-            unwrapped.data_key.check_commitment(self.manifest.commitment)
+            manifest = self.manifest
+            unwrapped.data_key.check_commitment(manifest.commitment, manifest.bundle, manifest.model)
             return UnlockedBundle(self, unwrapped)
         except BaseException:
             unwrapped.data_key.close()

@@ -100,9 +100,17 @@ def dim(text: str) -> str:
 
 
 @contextmanager
-def progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Gives a function that takes the bytes done since its last call; shows a line on a terminal."""
-    meter = _Meter(verb, total, show=sys.stderr.isatty())
+def progress(
+    verb: str, total: int, words: Callable[[float], str] = human_size
+) -> Iterator[Callable[[int], None]]:
+    """Gives a function that takes what was done since its last call; shows a line on a terminal.
+
+    Args:
+        verb: what is going on.
+        total: how much there is to do, in bytes or in what else `words` describes.
+        words: turns a count into text.
+    """
+    meter = _Meter(verb, total, words, show=sys.stderr.isatty())
     try:
         yield meter.advance
     finally:
@@ -110,8 +118,8 @@ def progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 class _Meter:
-    def __init__(self, verb: str, total: int, *, show: bool) -> None:
-        self._verb, self._total, self._show = verb, max(total, 1), show
+    def __init__(self, verb: str, total: int, words: Callable[[float], str], *, show: bool) -> None:
+        self._verb, self._total, self._words, self._show = verb, max(total, 1), words, show
         self._done = 0
         self._start = self._shown = time.monotonic()
         self._lock = threading.Lock()
@@ -130,7 +138,7 @@ class _Meter:
 
     def _draw(self, seconds: float) -> None:
         share = min(100, 100 * self._done // self._total)
-        rate = human_size(self._done / seconds)
-        line = f"{self._verb} {share:3d} %  {human_size(self._done)} of {human_size(self._total)}, {rate}/s"
+        rate = self._words(self._done / seconds)
+        line = f"{self._verb} {share:3d} %  {self._words(self._done)} of {self._words(self._total)}, {rate}/s"
         sys.stderr.write(f"\r\x1b[K{dim(line)}")
         sys.stderr.flush()

@@ -118,6 +118,7 @@ def _grant(commands: _Subparsers) -> None:
     _recipients(parser)
     _constraints(parser)
     _trust(parser)
+    parser.add_argument("--recipients", metavar="FILE", help="a whole fleet: a list of devices, one a line")
     parser.add_argument("--grant-signer", metavar="KEY", help="sign the new grants with this key")
     parser.add_argument("-o", "--output", metavar="FILE", help="append to this file (default: BUNDLE.grants)")
 

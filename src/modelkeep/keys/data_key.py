@@ -58,20 +58,23 @@ class DataKey:
         """The 32 bytes themselves; valid until `close`."""
         return self._pages.view
 
-    def commitment(self) -> bytes:
-        """Returns the public value that fixes this key.
+    def commitment(self, bundle: bytes, model: str) -> bytes:
+        """Returns the public value that fixes this key for one bundle of one model.
 
-        HKDF-SHA256 with the data key as input, no salt, info ``modelkeep/v1/commit``, 32 bytes.
+        HKDF-SHA256 with the data key as input, no salt, info ``modelkeep/v1/commit`` | bundle id |
+        model id, 32 bytes. Naming the model keeps somebody without the key from passing one bundle
+        off as another to whoever grants it without checking its signature.
         """
-        return HKDF(hashes.SHA256(), COMMITMENT_BYTES, None, _COMMIT_LABEL).derive(self.view)
+        info = _COMMIT_LABEL + bundle + model.encode()
+        return HKDF(hashes.SHA256(), COMMITMENT_BYTES, None, info).derive(self.view)
 
-    def check_commitment(self, expected: bytes) -> None:
-        """Checks that this is the key that the signed commitment `expected` stands for.
+    def check_commitment(self, expected: bytes, bundle: bytes, model: str) -> None:
+        """Checks that this is the key that the commitment `expected` of a manifest stands for.
 
         Raises:
-            TamperedError: it is another key.
+            TamperedError: it is another key, or the key of another bundle or model.
         """
-        if not hmac.compare_digest(self.commitment(), expected):
+        if not hmac.compare_digest(self.commitment(bundle, model), expected):
             raise TamperedError(
                 "the grant holds another data key than the one this bundle was sealed with",
                 hint="ask the publisher for a new grant",

@@ -44,6 +44,7 @@ class Grant:
         wrapped: the encrypted grant secret; its form depends on `header.type`.
         issuer: SHA-256 of the issuer's public key, or None when unsigned.
         signature: the issuer's signature, or None when unsigned.
+        received: the very bytes it was parsed from, or None when it was made here.
     """
 
     header: Header
@@ -51,6 +52,7 @@ class Grant:
     wrapped: bytes = field(repr=False)
     issuer: bytes | None = field(default=None, repr=False)
     signature: bytes | None = field(default=None, repr=False)
+    received: bytes | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -66,7 +68,7 @@ class Grant:
             header_bytes = record.base64("header", longest=LARGEST_GRANT)
             wrapped = record.base64("wrapped", longest=LARGEST_GRANT)
             issuer, signature = _signature(record)
-        return cls(Header.from_bytes(header_bytes), header_bytes, wrapped, issuer, signature)
+        return cls(Header.from_bytes(header_bytes), header_bytes, wrapped, issuer, signature, data)
 
     def to_bytes(self) -> bytes:
         """Returns the encoding; for a parsed grant the very bytes it was parsed from.
@@ -74,6 +76,8 @@ class Grant:
         Raises:
             MalformedError: the grant would exceed 8192 bytes.
         """
+        if self.received is not None:
+            return self.received
         members = self._signed_members()
         if self.issuer is not None and self.signature is not None:
             members["issuer"] = self.issuer.hex()
@@ -91,7 +95,8 @@ class Grant:
     def signed_by(self, signer: dsse.EcdsaSigner) -> Grant:
         """Returns the same grant with the signature of `signer` as its issuer."""
         signature = signer.sign(dsse.pae(PAYLOAD_TYPE, self._signed_bytes()))
-        return replace(self, issuer=_fingerprint(_public_der(signer.public_key)), signature=signature)
+        issuer = _fingerprint(_public_der(signer.public_key))
+        return replace(self, issuer=issuer, signature=signature, received=None)
 
     def check_issuer(self, issuers: tuple[bytes, ...]) -> None:
         """Checks the issuer's signature; for bundles whose manifest lists grant issuers.

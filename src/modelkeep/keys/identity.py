@@ -12,8 +12,9 @@ from typing import Self
 from modelkeep.errors import NotForThisDeviceError, RefusedError, TamperedError
 from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.data_key import DataKey
+from modelkeep.keys.glance import Glance
 from modelkeep.keys.grant import Grant, standing_alone
-from modelkeep.keys.header import key_id
+from modelkeep.keys.header import KEY_ID_BYTES, PASSPHRASE, Header, key_id
 from modelkeep.keys.local import LocalKey
 from modelkeep.keys.recipient import KeyHandle, Recipient
 from modelkeep.keys.registry import open_key
@@ -79,6 +80,7 @@ class Identity:
         bundle: bytes,
         *,
         accept: Callable[[Grant], None] | None = None,
+        passed_over: Counter[str] | None = None,
     ) -> Grant:
         """Returns the first grant for this identity, by key id, without opening any.
 
@@ -89,6 +91,7 @@ class Identity:
             bundle: the 16 bytes of the bundle's id.
             accept: raises a RefusedError for a grant to pass over, for example an expired one
                 that was renewed further down; when none is left, its first refusal is raised.
+            passed_over: kinds of grants that were left out of `grants`, for the message.
 
         Raises:
             NotForThisDeviceError: none of them is for this identity.
@@ -104,7 +107,14 @@ class Identity:
                 return grant
             except RefusedError as error:
                 refusal = refusal or error
-        raise refusal or _no_grant(kinds)
+        raise refusal or _no_grant(kinds + (passed_over or Counter()))
+
+    def glance(self, bundle: bytes) -> Glance | None:
+        """Returns what passes over grants for other keys; None for a passphrase, which must see them all."""
+        if self.type == PASSPHRASE:
+            return None
+        public = self._handle.public_value(Header(bundle, self.type, bytes(KEY_ID_BYTES)))
+        return Glance(self.type, key_id(bundle, self.type, public))
 
     def unwrap(self, grant: Grant, bundle: bytes) -> UnwrappedGrant:
         """Returns what `grant` holds.

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelkeep.errors import MalformedError
+from modelkeep.errors import MalformedError, StorageError
+from modelkeep.keys.glance import Glance
 from modelkeep.keys.grant import LARGEST_GRANT, Grant, parse_all
 from modelkeep.storage import sync_folder, words_for, write_at
 
@@ -20,10 +22,12 @@ LONGEST_LINE = LARGEST_GRANT + 1
 _BATCH_BYTES = 2**20
 
 
-def read(path: str | os.PathLike[str], *, required: bool = False) -> Iterator[Grant]:
+def read(
+    path: str | os.PathLike[str], *, required: bool = False, glance: Glance | None = None
+) -> Iterator[Grant]:
     """Yields the grants in file order, one line in memory at a time.
 
-    A missing file has none, unless it is `required`.
+    A missing file has none, unless it is `required`. Grants that `glance` passes over are left out.
 
     Raises:
         StorageError: cannot be read.
@@ -31,13 +35,19 @@ def read(path: str | os.PathLike[str], *, required: bool = False) -> Iterator[Gr
         UnsupportedVersionError: after all others, if a line was written by a newer modelkeep.
     """
     try:
-        yield from parse_all(_lines(path, required))
+        lines = _lines(path, required)
+        yield from parse_all(lines if glance is None else filter(glance.may_fit, lines))
     except MalformedError as error:
         raise type(error)(f"{os.fspath(path)}: {error}", hint=error.hint) from None
 
 
 def append(path: str | os.PathLike[str], grants: Iterable[Grant]) -> None:
-    """Adds all of `grants`, or none of them, and makes them durable.
+    """Adds all of `grants`, or none of them; see `append_encoded`."""
+    append_encoded(path, (grant.to_bytes() for grant in grants))
+
+
+def append_encoded(path: str | os.PathLike[str], grants: Iterable[bytes]) -> None:
+    """Adds all of the encoded `grants`, or none of them, and makes them durable.
 
     Several processes may append at once; each waits for its turn.
 
@@ -61,7 +71,7 @@ def _lines(path: str | os.PathLike[str], required: bool) -> Iterator[bytes]:
     with words_for(path):
         if not required and not Path(path).exists():
             return
-        with Path(path).open("rb") as file:
+        with os.fdopen(_open(path, os.O_RDONLY), "rb") as file:
             number = 0
             while line := file.readline(LONGEST_LINE):
                 number += 1
@@ -73,12 +83,22 @@ def _lines(path: str | os.PathLike[str], required: bool) -> Iterator[bytes]:
 
 @contextmanager
 def _locked(path: str | os.PathLike[str]) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    # Never through a link: it could lead to any file that this user may write.
+    descriptor = _open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _open(path: str | os.PathLike[str], flags: int) -> int:
+    # O_NONBLOCK: a pipe in the file's place must be refused, not waited for.
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise StorageError(f"{os.fspath(path)}: not a regular file")
 
 
 def _cut_torn_tail(descriptor: int, path: str) -> int:
@@ -94,10 +114,23 @@ def _cut_torn_tail(descriptor: int, path: str) -> int:
     return end
 
 
-def _write(descriptor: int, offset: int, grants: Iterable[Grant]) -> int:
+def last(path: str | os.PathLike[str]) -> tuple[int, bytes | None]:
+    """Returns how many grants a file has and the last of them, encoded; 0 and None for a missing file.
+
+    Raises:
+        StorageError: cannot be read.
+        MalformedError: a line is too long for a grant.
+    """
+    count, line = 0, None
+    for line in _lines(path, required=False):  # noqa: B007 - the last one is what counts
+        count += 1
+    return count, line
+
+
+def _write(descriptor: int, offset: int, grants: Iterable[bytes]) -> int:
     batch = bytearray()
     for grant in grants:
-        batch += grant.to_bytes() + b"\n"
+        batch += grant + b"\n"
         if len(batch) >= _BATCH_BYTES:
             write_at(descriptor, memoryview(bytes(batch)), offset)
             offset += len(batch)

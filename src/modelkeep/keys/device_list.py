@@ -1,0 +1,62 @@
+"""A list of devices to grant to, one a line: a public key as text, or JSON with constraints.
+
+    hpke-p256 BASE64URL pi-17
+    {"recipient": "hpke-p256 BASE64URL pi-18", "not_after": 1893456000, "delegate": true}
+
+JSON members beside `recipient` are the constraints of spec/grant-v1.md, section 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelkeep import canonical
+from modelkeep.errors import MalformedError
+from modelkeep.keys.constraints import Constraints
+from modelkeep.keys.hpke import HpkeRecipient
+from modelkeep.keys.recipients import parse_recipient
+
+LONGEST_LINE = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDevice:
+    """One line of the list.
+
+    Attributes:
+        recipient: the device.
+        constraints: what its grant demands beyond what everybody's does.
+    """
+
+    recipient: HpkeRecipient
+    constraints: Constraints
+
+
+def is_device(line: bytes) -> bool:
+    """Returns whether a line names a device; empty lines and comments do not."""
+    return bool(line.strip()) and not line.lstrip().startswith(b"#")
+
+
+def parse_device(line: bytes) -> ListedDevice:
+    """Returns the device that a line names.
+
+    Raises:
+        MalformedError: the line is of neither form, or longer than 64 KiB.
+        UnsupportedVersionError: it holds a constraint that this version does not know.
+    """
+    if len(line) > LONGEST_LINE:
+        raise MalformedError("longer than 64 KiB")
+    if not line.lstrip().startswith(b"{"):
+        return ListedDevice(parse_recipient(_text(line)), Constraints())
+    members = canonical.decode_lenient(line, "device")
+    recipient = members.pop("recipient", None)
+    if not isinstance(recipient, str):
+        raise MalformedError("names no recipient")
+    return ListedDevice(parse_recipient(recipient), Constraints.from_json(members))
+
+
+def _text(line: bytes) -> str:
+    try:
+        return line.decode("ascii")
+    except UnicodeDecodeError:
+        raise MalformedError("not a recipient: not ASCII") from None
