@@ -209,7 +209,7 @@ def test_a_grants_file_that_is_a_link_to_somebody_elses_file(workshop: Workshop)
     precious = workshop.folder / "authorized_keys"
     precious.write_text("a line without an end")
     bundle.with_name(f"{bundle.name}.grants").symlink_to(precious)
-    with pytest.raises(MalformedError):
+    with pytest.raises(StorageError):
         grant(bundle, identity=workshop.identity(), to=[_stranger(workshop)])
     other = workshop.folder / "output"
     other.symlink_to(precious)

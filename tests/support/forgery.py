@@ -19,7 +19,9 @@ from modelkeep.trust.statement import Statement
 def unpack(bundle: Path, folder: Path) -> Path:
     """Unpacks a bundle into its folder form; returns the folder."""
     with tarfile.open(bundle) as archive:
-        archive.extractall(folder, filter="data")
+        # Set this way, Python before 3.11.4 ignores it.
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(folder)
     return folder
 
 

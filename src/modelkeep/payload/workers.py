@@ -9,7 +9,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 # Below this a second thread costs more than it brings; docs/benchmarks.md has the measurement.
-ONE_THREAD_BELOW = 12 * 2**20
+ONE_THREAD_BELOW = 6 * 2**20
+# What a thread must have to do: each has buffers of its own.
+BYTES_PER_THREAD = 4 * 2**20
 
 SegmentWork = Callable[[int], None]
 Preparation = Callable[[], AbstractContextManager[SegmentWork]]
@@ -19,7 +21,8 @@ def thread_count(size: int) -> int:
     """Returns how many threads to use for `size` bytes."""
     if size < ONE_THREAD_BELOW:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(processors, 1 + size // BYTES_PER_THREAD)
 
 
 class Workers:
