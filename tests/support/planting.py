@@ -18,8 +18,9 @@ from modelkeep.bundle.slots import lay_out, write_frame
 from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.recipients import parse_recipient
 from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
+from modelkeep.payload.segments import Extent
 from modelkeep.payload.source import MemorySource
-from modelkeep.payload.stream import Extent, encrypt
+from modelkeep.payload.stream import encrypt
 from modelkeep.storage import write_at
 from support.workshop import Workshop
 

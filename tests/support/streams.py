@@ -14,8 +14,9 @@ from modelkeep.manifest import LeafAlgorithm, Suite
 from modelkeep.payload import stream
 from modelkeep.payload.cipher import StreamCipher, associated_data, new_header
 from modelkeep.payload.layout import sealed_size
+from modelkeep.payload.segments import Extent
 from modelkeep.payload.source import MemorySource
-from modelkeep.payload.stream import Extent, StreamDigests
+from modelkeep.payload.stream import StreamDigests
 
 KEY = bytes(range(32))
 ASSOCIATED = associated_data(Suite.AES256_GCM_HKDF_1MB, bytes(16), 1)

@@ -23,8 +23,8 @@ from modelkeep.payload.layout import (
     sealed_size,
     segment_count,
 )
+from modelkeep.payload.segments import Extent
 from modelkeep.payload.source import FileSource
-from modelkeep.payload.stream import Extent
 from modelkeep.payload.workers import ONE_THREAD_BELOW
 from support.streams import cipher_for, open_by_the_book, open_stream, seal_stream
 

@@ -24,7 +24,9 @@ from modelkeep.manifest import Manifest
 from modelkeep.payload import stream
 from modelkeep.payload.cipher import StreamCipher, associated_data
 from modelkeep.payload.layout import sealed_size, segment_count
-from modelkeep.payload.stream import Extent, Progress, no_progress
+from modelkeep.payload.resealing import reseal
+from modelkeep.payload.segments import LEAF, Extent
+from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.trust.verifier import BundleVerifier
 
 
@@ -78,7 +80,7 @@ class Bundle(Files):
             name: size
             for index, member in enumerate(manifest.members)
             for name, size in (
-                (names.leaves(index), stream.LEAF * segment_count(member.size)),
+                (names.leaves(index), LEAF * segment_count(member.size)),
                 (names.payload(index), sealed_size(member.size)),
             )
         }
@@ -224,7 +226,7 @@ class UnlockedBundle(Opened):
             StorageError: it cannot be read.
         """
         with self.verified.bundle.open_stream(index, self.manifest.members[index].size) as extent:
-            stream.reseal(
+            reseal(
                 extent,
                 self._cipher_maker(index),
                 self.verified.leaves(index),

@@ -10,7 +10,7 @@ from modelkeep.bundle import names
 from modelkeep.bundle.container import Container
 from modelkeep.bundle.place import Place
 from modelkeep.errors import UsageError
-from modelkeep.payload.stream import Extent
+from modelkeep.payload.segments import Extent
 
 
 class Files:

@@ -24,7 +24,8 @@ from modelkeep.keys.randomness import fill_random
 from modelkeep.memory import Pages
 from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
 from modelkeep.payload.layout import sealed_size
-from modelkeep.payload.stream import Extent, Progress, no_progress
+from modelkeep.payload.segments import Extent
+from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.storage import Replacement, words_for, write_at
 
 

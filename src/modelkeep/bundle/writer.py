@@ -25,8 +25,9 @@ from modelkeep.manifest import Coverage, Manifest, Member
 from modelkeep.payload import stream
 from modelkeep.payload.cipher import StreamCipher, associated_data, new_header
 from modelkeep.payload.layout import sealed_size, segment_count
+from modelkeep.payload.segments import LEAF, Extent
 from modelkeep.payload.source import MemorySource, Source
-from modelkeep.payload.stream import Extent, Progress, StreamDigests
+from modelkeep.payload.stream import Progress, StreamDigests
 from modelkeep.storage import Replacement, words_for, write_at
 from modelkeep.trust import oms
 from modelkeep.trust.signer import BundleSigner
@@ -119,7 +120,7 @@ class _Writing:
         if self._recipe.signer is not None:
             draft = self._statement_over(dict.fromkeys(self._covered(), _NO_DIGEST))
             sizes[names.SIGNATURE] = oms.signature_size(draft, self._recipe.signer)
-        sizes |= {names.leaves(i): stream.LEAF * segment_count(m.size) for i, m in enumerate(members)}
+        sizes |= {names.leaves(i): LEAF * segment_count(m.size) for i, m in enumerate(members)}
         sizes |= {names.payload(i): sealed_size(m.size) for i, m in enumerate(members)}
         sizes |= {names.grant(i): len(grant) for i, grant in enumerate(self._grants)}
         return sizes

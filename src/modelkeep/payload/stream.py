@@ -11,16 +11,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from modelkeep.errors import TamperedError
 from modelkeep.manifest import LeafAlgorithm
 from modelkeep.memory import Pages
 from modelkeep.payload.cipher import StreamCipher, body, sealed_length
-from modelkeep.payload.layout import HEADER, SEGMENT, plain_range, sealed_range, sealed_size, segment_count
-from modelkeep.payload.source import OpenSource, Source, read_fully
+from modelkeep.payload.layout import HEADER, SEGMENT, plain_range, segment_count
+from modelkeep.payload.segments import LEAF, Extent, SignedSegments, WholeSha256
+from modelkeep.payload.source import OpenSource, Source
 from modelkeep.payload.workers import SegmentWork, Workers, thread_count
 from modelkeep.storage import write_at
-
-LEAF = 32
 
 Progress = Callable[[int], None]
 ReadSegment = Callable[[int, memoryview], memoryview]
@@ -28,38 +26,6 @@ ReadSegment = Callable[[int, memoryview], memoryview]
 
 def no_progress(_count: int) -> None:
     """Ignores how many bytes are done."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """A byte range of an open file that holds one stream.
-
-    Attributes:
-        descriptor: open file descriptor.
-        offset: where the stream begins in the file, in bytes.
-        size: length of the stream's plaintext, in bytes.
-    """
-
-    descriptor: int
-    offset: int
-    size: int
-
-    def scratch(self) -> memoryview:
-        """Returns new memory for any one sealed segment of this stream: at most 1 MiB."""
-        return memoryview(bytearray(min(SEGMENT, sealed_size(self.size))))
-
-    def read_segment(self, index: int, scratch: memoryview) -> memoryview:
-        """Reads segment `index` into `scratch` and returns the part that was filled.
-
-        Raises:
-            TamperedError: the file ends before the segment does.
-            OSError: the read failed.
-        """
-        start, end = sealed_range(index, self.size)
-        view = scratch[: end - start]
-        if read_fully(self.descriptor, view, self.offset + start) != len(view):
-            raise TamperedError("payload: the file is shorter than its manifest says")
-        return view
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +132,7 @@ def decrypt(
         TamperedError: a segment is not the one that was signed or sealed.
         OSError: the file cannot be read.
     """
-    segments = _CheckedSegments(extent, leaves, algorithm)
+    segments = SignedSegments(extent, leaves, algorithm)
     _decrypt(extent, segments.read, make_cipher(segments.header()), destination, progress)
 
 
@@ -189,7 +155,7 @@ def decrypt_installed(
         TamperedError: a segment does not decrypt.
         OSError: the file cannot be read.
     """
-    header = bytes(extent.read_segment(0, memoryview(bytearray(SEGMENT)))[:HEADER])
+    header = bytes(extent.read_segment(0, extent.scratch())[:HEADER])
     _decrypt(extent, extent.read_segment, make_cipher(header), destination, progress)
 
 
@@ -213,93 +179,6 @@ def _decrypt(
     Workers(count).run(thread_count(extent.size), prepare)
 
 
-def reseal(
-    extent: Extent,
-    make_cipher: Callable[[bytes], StreamCipher],
-    leaves: bytes,
-    algorithm: LeafAlgorithm,
-    target: Extent,
-    target_cipher: StreamCipher,
-    *,
-    sha256: bytes | None = None,
-    progress: Progress = no_progress,
-) -> None:
-    """Checks a signed stream and encrypts it anew under another key, segment by segment.
-
-    Args:
-        extent: where the signed stream is.
-        make_cipher: builds its cipher from its 40 header bytes.
-        leaves: the signed leaf digests.
-        algorithm: hash of the leaves.
-        target: where the new stream goes; of the same plaintext size.
-        target_cipher: its cipher.
-        sha256: signed SHA-256 of the whole stream, where there is one.
-        progress: told the plaintext bytes of each finished segment; called from several threads.
-
-    Raises:
-        TamperedError: something is not what was signed; the new stream must be thrown away.
-        OSError: a file cannot be read or written.
-    """
-    segments = _CheckedSegments(extent, leaves, algorithm)
-    cipher = make_cipher(segments.header())
-    workers = Workers(segment_count(extent.size))
-    whole = _InOrderSha256(workers, sha256)
-    last = segment_count(extent.size) - 1
-
-    @contextmanager
-    def prepare() -> Iterator[SegmentWork]:
-        scratch, sealed = memoryview(bytearray(SEGMENT)), memoryview(bytearray(SEGMENT))
-        with Pages.allocate(SEGMENT) as pages:
-
-            def work(index: int) -> None:
-                start, end = plain_range(index, extent.size)
-                plain, new = pages.view[: end - start], sealed[: sealed_length(index, end - start)]
-                old = segments.read(index, scratch)
-                whole.update(index, old)
-                cipher.decrypt(index, index == last, body(index, old), plain)
-                if index == 0:
-                    new[:HEADER] = target_cipher.header
-                target_cipher.encrypt(index, index == last, plain, body(index, new))
-                write_at(target.descriptor, new, target.offset + index * SEGMENT)
-                progress(end - start)
-
-            yield work
-
-    workers.run(thread_count(extent.size), prepare)
-    whole.check()
-
-
-class _InOrderSha256:
-    """SHA-256 over a whole stream whose segments come from several threads; idle when not asked for."""
-
-    def __init__(self, workers: Workers, expected: bytes | None) -> None:
-        self._workers, self._expected, self._whole = workers, expected, hashlib.sha256()
-
-    def update(self, index: int, sealed: memoryview) -> None:
-        if self._expected is not None:
-            self._workers.in_turn(index, lambda: self._whole.update(sealed))
-
-    def check(self) -> None:
-        if self._expected is not None and self._whole.digest() != self._expected:
-            raise TamperedError("payload: a file is not the one that was signed")
-
-
-class _CheckedSegments:
-    """Reads segments of a stream; only those whose digest is the signed one come out."""
-
-    def __init__(self, extent: Extent, leaves: bytes, algorithm: LeafAlgorithm) -> None:
-        self._extent, self._leaves, self._digest = extent, leaves, algorithm.digest
-
-    def read(self, index: int, scratch: memoryview) -> memoryview:
-        sealed = self._extent.read_segment(index, scratch)
-        if self._digest(sealed) != self._leaves[LEAF * index : LEAF * (index + 1)]:
-            raise TamperedError(f"payload: segment {index} is not the one that was signed")
-        return sealed
-
-    def header(self) -> bytes:
-        return bytes(self.read(0, self._extent.scratch())[:HEADER])
-
-
 def check(
     extent: Extent,
     leaves: bytes,
@@ -321,9 +200,9 @@ def check(
         TamperedError: a digest differs.
         OSError: the file cannot be read.
     """
-    segments = _CheckedSegments(extent, leaves, algorithm)
+    segments = SignedSegments(extent, leaves, algorithm)
     workers = Workers(segment_count(extent.size))
-    whole = _InOrderSha256(workers, sha256)
+    whole = WholeSha256(workers, sha256)
 
     @contextmanager
     def prepare() -> Iterator[SegmentWork]:

@@ -1,0 +1,86 @@
+"""Segments of a sealed stream in a file: where they are, and which of them are the signed ones."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from modelkeep.errors import TamperedError
+from modelkeep.manifest import LeafAlgorithm
+from modelkeep.payload.layout import HEADER, SEGMENT, sealed_range, sealed_size
+from modelkeep.payload.source import read_fully
+from modelkeep.payload.workers import Workers
+
+LEAF = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A byte range of an open file that holds one stream.
+
+    Attributes:
+        descriptor: open file descriptor.
+        offset: where the stream begins in the file, in bytes.
+        size: length of the stream's plaintext, in bytes.
+    """
+
+    descriptor: int
+    offset: int
+    size: int
+
+    def scratch(self) -> memoryview:
+        """Returns new memory for any one sealed segment of this stream: at most 1 MiB."""
+        return memoryview(bytearray(min(SEGMENT, sealed_size(self.size))))
+
+    def read_segment(self, index: int, scratch: memoryview) -> memoryview:
+        """Reads segment `index` into `scratch` and returns the part that was filled.
+
+        Raises:
+            TamperedError: the file ends before the segment does.
+            OSError: the read failed.
+        """
+        start, end = sealed_range(index, self.size)
+        view = scratch[: end - start]
+        if read_fully(self.descriptor, view, self.offset + start) != len(view):
+            raise TamperedError("payload: the file is shorter than its manifest says")
+        return view
+
+
+class SignedSegments:
+    """Reads segments of a stream; only those whose digest is the signed one come out."""
+
+    def __init__(self, extent: Extent, leaves: bytes, algorithm: LeafAlgorithm) -> None:
+        self._extent, self._leaves, self._digest = extent, leaves, algorithm.digest
+
+    def read(self, index: int, scratch: memoryview) -> memoryview:
+        """Reads segment `index` into `scratch` and returns it.
+
+        Raises:
+            TamperedError: it is not the one that was signed.
+            OSError: the read failed.
+        """
+        sealed = self._extent.read_segment(index, scratch)
+        if self._digest(sealed) != self._leaves[LEAF * index : LEAF * (index + 1)]:
+            raise TamperedError(f"payload: segment {index} is not the one that was signed")
+        return sealed
+
+    def header(self) -> bytes:
+        """Returns the stream's 40 header bytes, out of a segment 0 that was checked."""
+        return bytes(self.read(0, self._extent.scratch())[:HEADER])
+
+
+class WholeSha256:
+    """SHA-256 over a whole stream whose segments come from several threads; idle when not asked for."""
+
+    def __init__(self, workers: Workers, expected: bytes | None) -> None:
+        self._workers, self._expected, self._whole = workers, expected, hashlib.sha256()
+
+    def update(self, index: int, sealed: memoryview) -> None:
+        """Takes segment `index`; waits for its turn."""
+        if self._expected is not None:
+            self._workers.in_turn(index, lambda: self._whole.update(sealed))
+
+    def check(self) -> None:
+        """Raises TamperedError unless the stream is the one that was signed."""
+        if self._expected is not None and self._whole.digest() != self._expected:
+            raise TamperedError("payload: a file is not the one that was signed")
