@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from modelkeep import dsse
-from modelkeep.errors import KeyStoreError, SignatureError, StorageError, UsageError
+from modelkeep.errors import SignatureError, StorageError, UsageError
 from modelkeep.trust import oms, plain
 from modelkeep.trust.private_key import Purpose
 from modelkeep.trust.signer import Signer, keygen_signing
@@ -111,5 +111,5 @@ def test_missing_files_are_named(tmp_path: Path, key_file: Path) -> None:
     with pytest.raises(StorageError, match="absent"):
         plain.verify(tmp_path / "absent", b"", public_pem(key_file))
     (tmp_path / "data").write_bytes(b"data")
-    with pytest.raises(KeyStoreError, match="absent"):
+    with pytest.raises(StorageError, match="absent"):
         plain.sign(tmp_path / "data", tmp_path / "absent")

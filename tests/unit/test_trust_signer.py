@@ -76,9 +76,9 @@ def test_key_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "key.pem"
     keygen_signing(path)
     path.chmod(mode)
-    with pytest.raises(KeyStoreError, match="open to other users") as caught:
+    with pytest.raises(KeyStoreError, match="others may read or change this key") as caught:
         Signer.from_pem(path)
-    assert caught.value.hint == f"chmod 600 {path}"
+    assert caught.value.hint == f"run: chmod 600 {path}"
 
 
 def test_key_marked_plain_does_not_sign_bundles(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_file_without_key_is_refused(tmp_path: Path, content: bytes) -> None:
 
 
 def test_missing_or_oversized_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KeyStoreError, match="no such file"):
+    with pytest.raises(StorageError, match="no such file"):
         Signer.from_pem(tmp_path / "absent.pem")
     (tmp_path / "big.pem").write_bytes(b" " * (2**16 + 1))
     (tmp_path / "big.pem").chmod(0o600)

@@ -19,9 +19,9 @@ from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.address import parse_address
 from modelkeep.keys.hpke import HpkeHandle, HpkeRecipient, PrivateKey
 from modelkeep.keys.passphrase_source import choose
-from modelkeep.keys.private_file import read_private
 from modelkeep.keys.secret import is_device_id
 from modelkeep.memory import Pages, wipe
+from modelkeep.private_file import read_private
 from modelkeep.storage import write_file
 
 KINDS = ("p256", "x25519", "mlkem768-x25519")

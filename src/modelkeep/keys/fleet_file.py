@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelkeep.errors import KeyStoreError
-from modelkeep.keys.private_file import read_private
 from modelkeep.memory import wiped
+from modelkeep.private_file import read_private
 from modelkeep.storage import write_file
 
 FLEET_KEY_BYTES = 32
