@@ -31,7 +31,7 @@ def test_a_device_key_that_others_may_touch_is_refused(workshop: Workshop, kind:
 @pytest.mark.parametrize("mode", LOOSE, ids=oct)
 def test_a_signing_key_that_others_may_touch_is_refused(workshop: Workshop, mode: int) -> None:
     workshop.publisher_pem.chmod(mode)
-    with pytest.raises(KeyStoreError, match="open to other users"):
+    with pytest.raises(KeyStoreError, match="others may read or change this key"):
         Signer.from_pem(workshop.publisher_pem)
 
 
@@ -39,7 +39,7 @@ def test_a_signing_key_that_others_may_touch_is_refused(workshop: Workshop, mode
 def test_a_plain_signing_key_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> None:
     keygen_signing(tmp_path / "plain.pem", purpose=Purpose.PLAIN)
     (tmp_path / "plain.pem").chmod(mode)
-    with pytest.raises(KeyStoreError, match="open to other users"):
+    with pytest.raises(KeyStoreError, match="others may read or change this key"):
         plain.sign(tmp_path / "plain.pem", tmp_path / "plain.pem")
 
 
