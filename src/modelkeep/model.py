@@ -8,11 +8,15 @@ from collections.abc import Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from modelkeep.contract import Contract
 from modelkeep.errors import MalformedError, StorageError, UsageError
 from modelkeep.inner_manifest import MOST_FILES, InnerManifest, ModelFile, check_path
+from modelkeep.memory import Pages
 from modelkeep.payload.source import FileSource, Source
+from modelkeep.payload.spool import spooled
+from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.runtimes import onnx_graph
 from modelkeep.storage import words_for
 
@@ -100,6 +104,31 @@ def from_memory(name: str, source: Source, view: memoryview) -> Model:
     model_format = FORMATS.get(PurePosixPath(entry).suffix.lower(), PLAIN_FILES)
     contract = _contract_in(view, entry, {entry}) if model_format == "onnx" else None
     return Model(model_format, entry, {entry: source}, contract)
+
+
+@contextmanager
+def from_stream(
+    name: str, stream: BinaryIO, folder: Path, progress: Progress = no_progress
+) -> Iterator[Model]:
+    """Looks at a model of one file that comes as a stream, to be sealed within the block.
+
+    Until then the stream is kept encrypted in an unnamed file in `folder`. An ONNX model is decrypted
+    once more in memory, to read its input contract.
+
+    Raises:
+        StorageError: the stream cannot be read, or `folder` has no room.
+        UsageError, MalformedError: as for `from_memory`.
+    """
+    entry = _usable_path(name)
+    with spooled(stream, folder, progress) as spool:
+        if PurePosixPath(entry).suffix.lower() != ".onnx":
+            model_format = FORMATS.get(PurePosixPath(entry).suffix.lower(), PLAIN_FILES)
+            yield Model(model_format, entry, {entry: spool}, None)
+            return
+        with Pages.allocate(spool.size) as pages:
+            spool.read_into(pages.view, 0)
+            model = from_memory(entry, spool, pages.view)
+        yield model
 
 
 def _file_source(path: Path) -> dict[str, FileSource]:

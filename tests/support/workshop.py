@@ -14,6 +14,7 @@ from modelkeep.bundle.access import unlocked
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.recipients import format_recipient
+from modelkeep.model import Model
 from modelkeep.sealing import seal
 from modelkeep.session import Session, open_session
 from modelkeep.trust.signer import Signer, keygen_signing
@@ -46,7 +47,7 @@ class Workshop:
         path.write_bytes(scale_model(weight, size))
         return path
 
-    def seal(self, source: Path | None = None, *, name: str | None = None, **options: Any) -> Path:
+    def seal(self, source: Path | Model | None = None, *, name: str | None = None, **options: Any) -> Path:
         """Seals `source` (or a small model) for the device, signed by the publisher."""
         target = self.folder / (name or f"bundle-{next(self._numbers)}.keep")
         settings: dict[str, Any] = {

@@ -54,7 +54,12 @@ def _keygen(commands: _Subparsers) -> None:
 
 def _seal(commands: _Subparsers) -> None:
     parser = _command(commands, "seal", "seal a model into a bundle")
-    parser.add_argument("model", metavar="MODEL", help="model file, or folder with all files of the model")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="model file, folder with all files of the model, or - for standard input",
+    )
+    parser.add_argument("--name", metavar="NAME", help="the model's file name, with MODEL -")
     _recipients(parser)
     _signer(parser)
     parser.add_argument(

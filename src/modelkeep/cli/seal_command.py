@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
 from modelkeep.cli import arguments as options
 from modelkeep.cli.output import human_size, print_json, progress, say
 from modelkeep.errors import UsageError
+from modelkeep.model import Model, from_stream
 from modelkeep.sealing import Draft, seal
+from modelkeep.storage import refuse_overwrite
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Seals, or says what would be sealed."""
+    if arguments.model == "-":
+        _from_standard_input(arguments)
+        return
+    if arguments.name is not None:
+        raise UsageError("--name is for standard input", hint="files and folders have names already")
     target = Path(arguments.output or f"{_stem(arguments.model)}.keep")
+    _seal(arguments, arguments.model, arguments.model, target)
+
+
+def _from_standard_input(arguments: argparse.Namespace) -> None:
+    if arguments.name is None:
+        raise UsageError("a model from standard input needs a file name", hint="pass --name model.onnx")
+    target = Path(arguments.output or f"{_stem(arguments.name)}.keep")
+    # Before anything is read: a pipe cannot be read twice.
+    refuse_overwrite(target, force=arguments.force)
+    with from_stream(arguments.name, sys.stdin.buffer, target.parent) as model:
+        _seal(arguments, model, arguments.name, target)
+
+
+def _seal(arguments: argparse.Namespace, source: str | Model, name: str, target: Path) -> None:
     draft = seal(
-        arguments.model,
-        model=options.model_id(arguments, arguments.model),
+        source,
+        model=options.model_id(arguments, name),
         entry=arguments.entry,
         **options.sealing_options(arguments),
     )

@@ -29,6 +29,11 @@ def plain_range(index: int, size: int) -> tuple[int, int]:
     return start, min(size, (index + 1) * _PLAIN_PER_SEGMENT - HEADER)
 
 
+def segment_at(position: int) -> int:
+    """Returns the number of the segment that holds the plaintext byte at `position`."""
+    return (position + HEADER) // _PLAIN_PER_SEGMENT
+
+
 def sealed_range(index: int, size: int) -> tuple[int, int]:
     """Returns start and end of segment `index` within the stream.
 
