@@ -39,7 +39,7 @@ def test_an_old_model_is_sealed_and_runs(workshop: Workshop) -> None:
     old = old_file(workshop.folder / "model.enc", content)
     with legacy_model(old, bytearray(KEY), "net.onnx") as model:
         assert model.contract is not None
-        path = workshop.seal(model)  # type: ignore[arg-type]
+        path = workshop.seal(model)
     assert workshop.read(path) == {"net.onnx": content}
     with workshop.open(path) as session:
         assert session.report.model == MODEL_ID
