@@ -1,13 +1,26 @@
 """Memory for plaintext and keys: wiped on close, on error, when collected and at exit.
 
 `Pages` is a private mapping of our own. `BytesPages` is a `bytes` object for runtimes that accept
-nothing else. Both keep their content out of core dumps and of forked children.
+nothing else. Both keep their content out of core dumps and of forked children. `MemoryFile` is a
+file without a disk behind it, for programs that insist on a path.
 
 Linux gives all of it. Elsewhere the buffers work and are wiped alike, but without huge pages,
 dump exclusion and, on Windows, locking.
 """
 
-from modelkeep.memory.pages import BytesPages, MemoryReport, Pages, report
+from modelkeep.memory.heap import freed_memory_overwritten
+from modelkeep.memory.memory_file import MemoryFile
+from modelkeep.memory.pages import BytesPages, Memory, MemoryReport, Pages, report
 from modelkeep.memory.wiping import wipe, wiped
 
-__all__ = ["BytesPages", "MemoryReport", "Pages", "report", "wipe", "wiped"]
+__all__ = [
+    "BytesPages",
+    "Memory",
+    "MemoryFile",
+    "MemoryReport",
+    "Pages",
+    "freed_memory_overwritten",
+    "report",
+    "wipe",
+    "wiped",
+]

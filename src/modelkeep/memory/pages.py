@@ -16,7 +16,7 @@ from modelkeep.errors import UnavailableError, UsageError
 from modelkeep.memory import system
 
 
-class _Memory:
+class Memory:
     """A writable buffer that belongs to one process and is wiped once; leaving its block closes it.
 
     Keep the object for as long as its views are in use: when it is collected, they read zeros.
@@ -87,7 +87,7 @@ class _Memory:
             system.discard(system.address_of(self._buffer), self.size)
 
 
-class Pages(_Memory):
+class Pages(Memory):
     """A private anonymous mapping: huge pages when large, locked as far as allowed, never dumped."""
 
     @classmethod
@@ -104,7 +104,7 @@ class Pages(_Memory):
             UnavailableError: there is not enough memory.
             UsageError: `size` is negative.
         """
-        with _words_for_allocation(size):
+        with words_for_allocation(size):
             region = system.new_mapping(max(size, 1))
             address = system.address_of(region)
             system.advise(address, len(region), system.MADV_DONTDUMP)
@@ -114,7 +114,7 @@ class Pages(_Memory):
             return cls(region, size, locked=locked, huge=huge, release=region.close)
 
 
-class BytesPages(_Memory):
+class BytesPages(Memory):
     """A `bytes` object that is created empty, filled through `view` and wiped in place.
 
     Hand out `value` only when it is filled: from then on others take it for immutable. Its first
@@ -132,7 +132,7 @@ class BytesPages(_Memory):
         """
         if sys.implementation.name != "cpython":
             raise UnavailableError("bytes can be filled in place on CPython only", hint="run it with CPython")
-        with _words_for_allocation(size):
+        with words_for_allocation(size):
             value = _new_bytes(size)
         array: Any = (ctypes.c_char * size).from_address(id(value) + bytes.__basicsize__ - 1)
         array.value_behind = value  # as long as a view lives, so does the memory under it
@@ -167,7 +167,7 @@ class MemoryReport:
     huge: bool
 
 
-def report(*pages: Pages | BytesPages) -> MemoryReport:
+def report(*pages: Memory) -> MemoryReport:
     """Returns the totals over `pages`."""
     return MemoryReport(
         locked_bytes=sum(memory.size for memory in pages if memory.locked),
@@ -185,7 +185,13 @@ def _dispose(address: int, size: int, owner: int, release: Callable[[], object])
 
 
 @contextlib.contextmanager
-def _words_for_allocation(size: int) -> Iterator[None]:
+def words_for_allocation(size: int) -> Iterator[None]:
+    """Turns failures to allocate `size` bytes into ours.
+
+    Raises:
+        UnavailableError: there is not enough memory.
+        UsageError: `size` is negative.
+    """
     if size < 0:
         raise UsageError(f"cannot allocate {size} bytes")
     try:
@@ -211,7 +217,7 @@ def _allow_dump(array: Any) -> None:
     system.advise(*system.whole_pages(system.address_of(array), len(array)), system.MADV_DODUMP)
 
 
-_LIVE: weakref.WeakSet[_Memory] = weakref.WeakSet()
+_LIVE: weakref.WeakSet[Memory] = weakref.WeakSet()
 
 
 def _drop_copies_in_child() -> None:

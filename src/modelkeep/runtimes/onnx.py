@@ -1,24 +1,28 @@
-"""ONNX Runtime. The decrypted model reaches it through memory alone."""
+"""ONNX Runtime. It computes on the decrypted weights where they lie."""
 
 from __future__ import annotations
 
 import os
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
+from modelkeep.memory import BytesPages, freed_memory_overwritten
 from modelkeep.runtimes.onnx_graph import external_files, external_path
+from modelkeep.runtimes.onnx_slim import SlimGraph
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HINT = "pip install 'modelkeep[onnx]'"
-_OPTIONS = ("session_options", "providers", "provider_options")
+_OPTIONS = ("profile", "session_options", "providers", "provider_options")
 _IN_PLACE = "session.use_external_initializer_file_buffers_directly"
-_TAKEN = "modelkeep.taken"
 _FORMAT = "session.load_model_format"
+_PROFILES = ("fast", "single-copy")
+_NO_PREPACKING = "session.disable_prepacking"
 
 # Its fallback prints to stdout and changes the device; settings inside a model may name files.
 _PLAIN: Mapping[str, Any] = {"enable_fallback": 0, "read_config_from_model": 0}
@@ -48,8 +52,17 @@ class OnnxRuntime(Runtime):
 
     Options: `session_options` (an `onnxruntime.SessionOptions`), `providers` and
     `provider_options`, as `onnxruntime.InferenceSession` takes them. Without any of them the model
-    runs on the CPU. Session options serve one model with external data and become part of it:
-    using them again for a session of one's own would read memory that is gone.
+    runs on the CPU.
+
+    `profile` chooses between speed and memory:
+
+    - ``"fast"`` (default): ONNX Runtime arranges a second copy of some weights for its kernels,
+      as it does with any model. Results and latency are those of a plain run.
+    - ``"single-copy"``: it computes on the decrypted weights alone. Half the memory and soonest
+      ready, but slower per run, most for small batches of more than one.
+
+    Session options may serve several models. What is added to them are places in memory that end
+    with each session, under names that no model of one's own refers to.
     """
 
     name: ClassVar[str] = "onnx"
@@ -60,32 +73,29 @@ class OnnxRuntime(Runtime):
         """Imports onnxruntime.
 
         Raises:
-            RuntimeMissingError: it is not installed.
+            RuntimeMissingError: it is not installed, or older than 1.24.
         """
-        _onnxruntime()
-
-    @classmethod
-    def wants_bytes(cls, entry: str, path: str) -> bool:
-        """Returns whether `path` is the main file; external data is taken from any memory."""
-        return path == entry
+        if not hasattr(_onnxruntime().SessionOptions, "add_external_initializers_from_files_in_memory"):
+            raise RuntimeMissingError(
+                "this onnxruntime cannot take weights from memory", hint=f"{_HINT}, which needs 1.24 or later"
+            )
 
     @classmethod
     def load(cls, model: LoadedModel, options: Mapping[str, object]) -> OnnxRunner:
         """See `Runtime.load`."""
         settings = _session_options(options)
-        providers = _providers(options)
-        try:
-            borrowed = _lend_external_files(model, settings)
-            session = _onnxruntime().InferenceSession(
-                model.as_bytes(model.entry), settings, providers, options.get("provider_options"), **_PLAIN
-            )
-        except KeepError:
-            raise
-        except Exception as error:
-            raise _load_error(error) from error
-        # ONNX Runtime has parsed the bytes, and would keep them until the session ends.
-        session._model_bytes = None
-        return OnnxRunner(session, borrowed)
+        arguments = (settings, _providers(options), options.get("provider_options"))
+        locations, paths = _external(model)
+        # Nothing but this model refers to these names, wherever else the settings are used.
+        prefix = f"modelkeep-{secrets.token_hex(8)}"
+        names = [f"{prefix}-{number}" for number in range(1 + len(paths))]
+        slim = SlimGraph(model.files[model.entry], names[0], dict(zip(locations, names[1:], strict=True)))
+        lent = [model.entry, *paths] if slim.lends else paths
+        _lend(settings, names[-len(lent) :] if lent else [], [model.files[path] for path in lent])
+        with BytesPages.allocate(slim.size) as graph:
+            slim.write(graph.view)
+            session = _load(graph.value, arguments)
+        return OnnxRunner(session, {path: model.files[path] for path in lent})
 
 
 class OnnxRunner(Runner):
@@ -117,10 +127,11 @@ class OnnxRunner(Runner):
         """See `Runner.close`."""
         if self._session is None:
             return
-        # Somebody may still hold `native`. Emptied, it raises AttributeError; otherwise it would
-        # keep the weights, or read memory that has been given back.
-        vars(self._session).clear()
-        self._session = None
+        session, self._session = self._session, None
+        with freed_memory_overwritten():
+            # Somebody may still hold `native`. Emptied, it raises AttributeError; otherwise it
+            # would keep the weights, or read memory that has been given back.
+            vars(session).clear()
         self._memory.clear()
 
 
@@ -133,6 +144,16 @@ def _onnxruntime() -> Any:
     except ImportError as error:
         raise RuntimeMissingError("onnxruntime is not installed", hint=_HINT) from error
     return onnxruntime
+
+
+def _load(graph: bytes, arguments: tuple[Any, ...]) -> Any:
+    try:
+        session = _onnxruntime().InferenceSession(graph, *arguments, **_PLAIN)
+    except Exception as error:
+        raise _load_error(error) from error
+    # ONNX Runtime has parsed the bytes, and would keep them until the session ends.
+    session._model_bytes = None
+    return session
 
 
 def _session_options(options: Mapping[str, object]) -> Any:
@@ -151,7 +172,17 @@ def _session_options(options: Mapping[str, object]) -> Any:
     _refuse_model_files(settings)
     # Without this it guesses from the bytes, and might see another model than the one that was checked.
     settings.add_session_config_entry(_FORMAT, "ONNX")
+    _set_profile(settings, options.get("profile", "fast"))
     return settings
+
+
+def _set_profile(settings: Any, profile: object) -> None:
+    if profile not in _PROFILES:
+        raise UsageError(
+            f"the onnx runtime has no profile {profile!r}", hint=f"profiles: {', '.join(_PROFILES)}"
+        )
+    if profile == "single-copy":
+        settings.add_session_config_entry(_NO_PREPACKING, "1")
 
 
 def _refuse_model_files(settings: Any) -> None:
@@ -192,36 +223,24 @@ def _refuse_provider_files(settings: Sequence[object]) -> None:
             raise _writes_model(str(name))
 
 
-def _lend_external_files(model: LoadedModel, settings: Any) -> dict[str, memoryview]:
-    """Hands the files that the main file refers to over by memory; returns them by path."""
-    locations = external_files(memoryview(model.as_bytes(model.entry)))
-    if not locations:
-        return {}
+def _external(model: LoadedModel) -> tuple[list[str], list[str]]:
+    """Returns the locations that the main file names, and the paths of the files that lie there."""
+    locations = external_files(model.files[model.entry])
     paths = [external_path(model.entry, location) for location in locations]
     for path in paths:
         # What is not handed over, ONNX Runtime would look for in the working directory.
         if path not in model.files:
             raise MalformedError(f"the model refers to {path!r}, which is not among its files")
-    if _entry(settings, _TAKEN) is not None:
-        raise UsageError(
-            "these session options belong to another model already",
-            hint="make new onnxruntime.SessionOptions for each model with external data",
-        )
-    buffers = [model.files[path] for path in paths]
-    _add_buffers(settings, locations, buffers)
-    return dict(zip(paths, buffers, strict=True))
+    return list(locations), paths
 
 
-def _add_buffers(settings: Any, locations: Sequence[str], buffers: Sequence[memoryview]) -> None:
-    if not hasattr(settings, "add_external_initializers_from_files_in_memory"):
-        raise RuntimeMissingError(
-            "this onnxruntime cannot load external data from memory", hint="pip install -U onnxruntime"
-        )
-    settings.add_session_config_entry(_TAKEN, "1")
+def _lend(settings: Any, names: Sequence[str], buffers: Sequence[memoryview]) -> None:
+    if not buffers:
+        return
     if _entry(settings, _IN_PLACE) is None:
         settings.add_session_config_entry(_IN_PLACE, "1")
     lengths = [len(buffer) for buffer in buffers]
-    settings.add_external_initializers_from_files_in_memory(list(locations), list(buffers), lengths)
+    settings.add_external_initializers_from_files_in_memory(list(names), list(buffers), lengths)
 
 
 def _entry(settings: Any, key: str) -> str | None:

@@ -121,6 +121,15 @@ def integer(field: Field, what: str) -> int:
     return field.value - 2**64 if field.value >= 2**63 else field.value
 
 
+def encode_varint(value: int) -> bytes:
+    """Returns a non-negative integer in its shortest encoding."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*encoded, value))
+
+
 def _payload(view: memoryview, wire_type: int, position: int, end: int) -> tuple[int, Span]:
     if wire_type == VARINT:
         value, after = _varint(view, position, end)

@@ -26,14 +26,17 @@ class LoadedModel:
     Attributes:
         format: what the files are, for example ``onnx``.
         entry: path of the main file inside the model.
-        files: path -> plaintext, for every file. The memory belongs to whoever made this object.
+        files: path -> plaintext, for every file, writable. The memory belongs to whoever made this
+            object; an adapter may rearrange what it borrows.
         whole: path -> the very `bytes` object behind a file, where a runtime `wants_bytes`.
+        places: path -> a path that this process can open, where a runtime `wants_path`.
     """
 
     format: str
     entry: str
     files: Mapping[str, memoryview] = field(repr=False)
     whole: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    places: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def as_bytes(self, path: str) -> bytes:
         """Returns the `bytes` object that holds the file at `path`, without copying it.
@@ -48,8 +51,19 @@ class LoadedModel:
         return self.whole[path]
 
 
+    def as_path(self, path: str) -> str:
+        """Returns a path in the file system, though not on a disk, of the file at `path`.
+
+        Raises:
+            UsageError: the file was not decrypted into a file in memory.
+        """
+        if path not in self.places:
+            raise UsageError(f"{path}: has no path", hint="the runtime's wants_path must name this file")
+        return self.places[path]
+
+
 class Runner(ABC):
-    """A model that is ready to compute.
+    """A model that is ready to compute. `run` may be called by several threads at once.
 
     Attributes:
         borrowed: paths of the files whose memory must stay as it is until `close`; the runner has
@@ -110,6 +124,14 @@ class Runtime(ABC):
     @classmethod
     def wants_bytes(cls, entry: str, path: str) -> bool:
         """Returns whether the file `path` of a model with main file `entry` must be a `bytes` object."""
+        return False
+
+    @classmethod
+    def wants_path(cls, entry: str, path: str) -> bool:
+        """Returns whether the file `path` of a model with main file `entry` must have a path to open.
+
+        Memory of this kind can be read by whoever may open descriptors of this process.
+        """
         return False
 
     @classmethod
