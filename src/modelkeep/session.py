@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import weakref
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,12 +15,13 @@ from modelkeep.bundle.access import unlocked
 from modelkeep.bundle.opened import Opened
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
+from modelkeep.gate import Gate
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.keys.identity import Identity
-from modelkeep.memory import BytesPages, MemoryReport, Pages
+from modelkeep.memory import BytesPages, Memory, MemoryFile, MemoryReport, Pages
 from modelkeep.memory import report as memory_report
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.runtimes.registry import LoadedModel, Runner, open_runtime
+from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime, open_runtime
 from modelkeep.trust.verifier import BundleVerifier
 
 if TYPE_CHECKING:
@@ -57,6 +60,8 @@ class Report:
 class Session:
     """A model in memory, ready to run; made by `open_session`. Closing it wipes the memory.
 
+    Any number of threads may call `run` at once.
+
     Attributes:
         report: what was checked.
         contract: what inputs must look like, or None when the format does not say.
@@ -65,15 +70,17 @@ class Session:
     def __init__(
         self,
         runner: Runner,
-        memory: Mapping[str, Pages | BytesPages],
+        memory: Mapping[str, Memory],
         contract: Contract | None,
         report: Report,
     ) -> None:
         self.report = report
         self.contract = contract
-        self._memory = memory
-        self._runner: Runner | None = runner
+        self._runner = runner
+        self._gate = Gate("this session is closed", hint="open the model again")
         self._process = os.getpid()
+        # Also without `close`: whoever still holds `native` must not reach memory that is gone.
+        self._finalizer = weakref.finalize(self, _end, self._process, runner, memory)
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +95,9 @@ class Session:
         Raises:
             UsageError: the session is closed, or belongs to another process.
         """
-        return self._opened().native
+        self._check_process()
+        with self._gate:
+            return self._runner.native
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Checks the inputs against the contract and runs the model.
@@ -103,34 +112,44 @@ class Session:
             InputError: an input breaks the contract; the model did not run.
             UsageError: the session is closed, or belongs to another process.
         """
-        runner = self._opened()
-        # Taken once: a mapping that is asked twice may give two different arrays.
-        inputs = dict(inputs)
-        if self.contract is not None:
-            findings = guard.check(self.contract, inputs)
-            if findings:
-                raise InputError(findings, hint="`session.contract` says what the model takes")
-        return runner.run(inputs)
+        self._check_process()
+        with self._gate:
+            # Taken once: a mapping that is asked twice may give two different arrays.
+            inputs = dict(inputs)
+            if self.contract is not None:
+                findings = guard.check(self.contract, inputs)
+                if findings:
+                    raise InputError(findings, hint="`session.contract` says what the model takes")
+            return self._runner.run(inputs)
+
+    async def run_async(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Does what `run` does in a thread of the event loop's default executor.
+
+        Cancelling the task does not stop a computation that has begun; `close` waits for it.
+
+        Raises:
+            InputError, UsageError: see `run`.
+        """
+        return await asyncio.to_thread(self.run, inputs)
 
     def close(self) -> None:
-        """Lets go of the runtime and wipes the weights; harmless when repeated."""
-        if self._runner is None or os.getpid() != self._process:
-            return
-        runner, self._runner = self._runner, None
-        runner.close()
-        del runner
-        for memory in self._memory.values():
-            memory.close()
+        """Waits for every `run` that is under way, lets go of the runtime and wipes the weights.
 
-    def _opened(self) -> Runner:
+        Again it does nothing, and in another process than the one that opened the session neither.
+
+        Raises:
+            UsageError: called from within `run`, for example by a signal handler.
+        """
+        if os.getpid() == self._process:
+            self._gate.close()
+            self._finalizer()
+
+    def _check_process(self) -> None:
         if os.getpid() != self._process:
             raise UsageError(
                 "this session belongs to the parent process",
                 hint="open the model in each process that runs it",
             )
-        if self._runner is None:
-            raise UsageError("this session is closed", hint="open the model again")
-        return self._runner
 
 
 def open_session(
@@ -167,11 +186,10 @@ def open_session(
         if inner.entry is None:
             raise UsageError("this bundle holds files, but no model that a runtime could load")
         adapter = open_runtime(inner.format, runtime)
-        memory: dict[str, Pages | BytesPages] = {}
+        memory: dict[str, Memory] = {}
         for index, file in enumerate(inner.files, start=1):
             size = bundle.manifest.members[index].size
-            pages = _allocate(size, as_bytes=adapter.wants_bytes(inner.entry, file.path))
-            memory_on_error.enter_context(pages)
+            pages = memory_on_error.enter_context(_allocate(adapter, inner.entry, file.path, size))
             memory[file.path] = pages
             bundle.decrypt(index, pages.view, progress)
         runner = adapter.load(_loaded(inner.format, inner.entry, memory), options)
@@ -180,25 +198,37 @@ def open_session(
         return Session(runner, kept, inner.contract, _report(bundle, inner, kept))
 
 
-def _allocate(size: int, *, as_bytes: bool) -> Pages | BytesPages:
-    return BytesPages.allocate(size) if as_bytes else Pages.allocate(size)
+def _allocate(adapter: type[Runtime], entry: str, path: str, size: int) -> Memory:
+    if adapter.wants_bytes(entry, path):
+        return BytesPages.allocate(size)
+    return MemoryFile.allocate(size) if adapter.wants_path(entry, path) else Pages.allocate(size)
 
 
-def _loaded(model_format: str, entry: str, memory: Mapping[str, Pages | BytesPages]) -> LoadedModel:
+def _loaded(model_format: str, entry: str, memory: Mapping[str, Memory]) -> LoadedModel:
+    files = {path: pages.view for path, pages in memory.items()}
     whole = {path: pages.value for path, pages in memory.items() if isinstance(pages, BytesPages)}
-    return LoadedModel(model_format, entry, {path: pages.view for path, pages in memory.items()}, whole)
+    places = {path: pages.path for path, pages in memory.items() if isinstance(pages, MemoryFile)}
+    return LoadedModel(model_format, entry, files, whole, places)
 
 
-def _wipe_what_is_not_borrowed(
-    memory: Mapping[str, Pages | BytesPages], borrowed: frozenset[str]
-) -> dict[str, Pages | BytesPages]:
+def _end(process: int, runner: Runner, memory: Mapping[str, Memory]) -> None:
+    if os.getpid() != process:
+        return
+    try:
+        runner.close()
+    finally:
+        for pages in memory.values():
+            pages.close()
+
+
+def _wipe_what_is_not_borrowed(memory: Mapping[str, Memory], borrowed: frozenset[str]) -> dict[str, Memory]:
     for path, pages in memory.items():
         if path not in borrowed:
             pages.close()
     return {path: pages for path, pages in memory.items() if path in borrowed}
 
 
-def _report(bundle: Opened, inner: InnerManifest, memory: Mapping[str, Pages | BytesPages]) -> Report:
+def _report(bundle: Opened, inner: InnerManifest, memory: Mapping[str, Memory]) -> Report:
     manifest, provenance = bundle.manifest, bundle.provenance
     held = memory_report(*memory.values())
     return Report(

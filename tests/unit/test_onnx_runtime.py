@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from modelkeep.errors import MalformedError, RuntimeMissingError, UsageError
-from modelkeep.memory import BytesPages, Pages
+from modelkeep.memory import Pages
 from modelkeep.runtimes import LoadedModel, open_runtime
 from modelkeep.runtimes.onnx import OnnxRunner, OnnxRuntime
 
@@ -59,17 +59,10 @@ class Held:
     """A model in wipeable memory, as a session holds it."""
 
     def __init__(self, entry: str, files: Mapping[str, bytes]) -> None:
-        self.pages = {
-            path: BytesPages.allocate(len(data)) if path == entry else Pages.allocate(len(data))
-            for path, data in files.items()
-        }
+        self.pages = {path: Pages.allocate(len(data)) for path, data in files.items()}
         for path, data in files.items():
             self.pages[path].view[:] = data
-        whole = self.pages[entry]
-        assert isinstance(whole, BytesPages)
-        self.model = LoadedModel(
-            "onnx", entry, {path: page.view for path, page in self.pages.items()}, {entry: whole.value}
-        )
+        self.model = LoadedModel("onnx", entry, {path: page.view for path, page in self.pages.items()})
 
     def close(self) -> None:
         for page in self.pages.values():
@@ -95,20 +88,23 @@ def load(data: Any, **options: object) -> OnnxRunner:
     return OnnxRuntime.load(held.model, options)
 
 
-def test_a_model_of_one_file_outlives_its_plaintext(one_file: Held) -> None:
-    runner = OnnxRuntime.load(one_file.model, {})
-    assert runner.borrowed == frozenset()
-    one_file.close()
+def test_a_model_of_one_file_is_computed_on_where_it_lies(one_file: Held) -> None:
+    runner = OnnxRuntime.load(one_file.model, {"profile": "single-copy"})
+    assert runner.borrowed == {"net.onnx"}
     np.testing.assert_allclose(runner.run({"x": X})["y"], X @ WEIGHTS, rtol=1e-5)
     assert runner.native.get_providers() == ["CPUExecutionProvider"]
+    one_file.pages["net.onnx"].view[:] = bytes(one_file.pages["net.onnx"].size)
+    assert not runner.run({"x": X})["y"].any()
 
 
-def test_onnxruntime_keeps_no_reference_to_the_plaintext(one_file: Held) -> None:
-    whole = one_file.model.as_bytes("net.onnx")
-    before = sys.getrefcount(whole)
-    runner = OnnxRuntime.load(one_file.model, {})
-    assert sys.getrefcount(whole) == before
-    runner.close()
+def test_a_model_without_large_weights_outlives_its_plaintext() -> None:
+    nodes = [helper.make_node("Add", ["x", "one"], ["y"])]
+    model = proto(nodes, [numpy_helper.from_array(np.ones(1, np.float32), "one")])
+    held = Held("net.onnx", {"net.onnx": model.SerializeToString()})
+    runner = OnnxRuntime.load(held.model, {})
+    assert runner.borrowed == frozenset()
+    held.close()
+    np.testing.assert_array_equal(runner.run({"x": X})["y"], X + 1)
 
 
 def test_external_data_is_computed_on_where_it_lies(two_files: Held) -> None:
@@ -121,9 +117,7 @@ def test_external_data_is_computed_on_where_it_lies(two_files: Held) -> None:
 
 
 def test_external_data_is_not_copied_without_prepacking(two_files: Held) -> None:
-    settings = ort.SessionOptions()
-    settings.add_session_config_entry("session.disable_prepacking", "1")
-    runner = OnnxRuntime.load(two_files.model, {"session_options": settings})
+    runner = OnnxRuntime.load(two_files.model, {"profile": "single-copy"})
     two_files.pages["sub/data/w.bin"].view[:] = bytes(len(DATA))
     assert not runner.run({"x": X})["ay"].any()
 
@@ -170,14 +164,21 @@ def test_a_short_external_file_is_malformed(size: int) -> None:
         OnnxRuntime.load(held.model, {})
 
 
-def test_session_options_serve_one_model_with_external_data(two_files: Held, one_file: Held) -> None:
-    settings = ort.SessionOptions()
-    options = {"session_options": settings}
-    OnnxRuntime.load(one_file.model, options)
-    OnnxRuntime.load(one_file.model, options)
-    OnnxRuntime.load(two_files.model, options)
-    with pytest.raises(UsageError, match="belong to another model"):
-        OnnxRuntime.load(two_files.model, options)
+def test_session_options_serve_several_models(
+    two_files: Held, one_file: Held, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = {"session_options": ort.SessionOptions()}
+    first, second = (OnnxRuntime.load(held.model, options) for held in (one_file, two_files))
+    first.close()
+    one_file.close()
+    np.testing.assert_allclose(second.run({"x": X})["by"], X @ WEIGHTS * 2, rtol=1e-5)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_model_that_names_itself_as_external_data_is_malformed() -> None:
+    model = proto([helper.make_node("MatMul", ["x", "w"], ["y"])], [external("w", "net.onnx")])
+    with pytest.raises(MalformedError, match="names itself"):
+        load(model)
 
 
 def test_options_reach_onnxruntime(one_file: Held) -> None:
@@ -191,6 +192,7 @@ def test_options_reach_onnxruntime(one_file: Held) -> None:
     "options",
     [
         {"device": "cpu"},
+        {"profile": "slow"},
         {"session_options": {}},
         {"providers": "CPUExecutionProvider"},
         {"providers": ["CPUExecutionProvider"], "provider_options": [{}, {}]},
@@ -310,9 +312,9 @@ def test_a_file_that_is_not_bytes_is_not_copied_into_bytes(two_files: Held) -> N
         two_files.model.as_bytes("sub/data/w.bin")
 
 
-def test_only_the_main_file_has_to_be_bytes() -> None:
-    assert OnnxRuntime.wants_bytes("a.onnx", "a.onnx")
-    assert not OnnxRuntime.wants_bytes("a.onnx", "a.bin")
+def test_no_file_has_to_be_bytes_or_have_a_path() -> None:
+    assert not OnnxRuntime.wants_bytes("a.onnx", "a.onnx")
+    assert not OnnxRuntime.wants_path("a.onnx", "a.onnx")
 
 
 def test_the_runtime_is_found_by_format_and_by_name() -> None:

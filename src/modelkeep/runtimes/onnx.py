@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
@@ -85,13 +85,15 @@ class OnnxRuntime(Runtime):
         """See `Runtime.load`."""
         settings = _session_options(options)
         arguments = (settings, _providers(options), options.get("provider_options"))
-        locations, paths = _external(model)
-        # Nothing but this model refers to these names, wherever else the settings are used.
-        prefix = f"modelkeep-{secrets.token_hex(8)}"
-        names = [f"{prefix}-{number}" for number in range(1 + len(paths))]
-        slim = SlimGraph(model.files[model.entry], names[0], dict(zip(locations, names[1:], strict=True)))
-        lent = [model.entry, *paths] if slim.lends else paths
-        _lend(settings, names[-len(lent) :] if lent else [], [model.files[path] for path in lent])
+        paths = _external_paths(model)
+        names = _names_in_memory(model.entry, paths.values())
+        slim = SlimGraph(
+            model.files[model.entry],
+            names[model.entry],
+            {location: names[path] for location, path in paths.items()},
+        )
+        lent = [path for path in names if path != model.entry or slim.lends]
+        _lend(settings, {names[path]: model.files[path] for path in lent})
         with BytesPages.allocate(slim.size) as graph:
             slim.write(graph.view)
             session = _load(graph.value, arguments)
@@ -171,7 +173,7 @@ def _session_options(options: Mapping[str, object]) -> Any:
         raise UsageError("session_options is not an onnxruntime.SessionOptions")
     _refuse_model_files(settings)
     # Without this it guesses from the bytes, and might see another model than the one that was checked.
-    settings.add_session_config_entry(_FORMAT, "ONNX")
+    _set_entry(settings, _FORMAT, "ONNX")
     _set_profile(settings, options.get("profile", "fast"))
     return settings
 
@@ -182,7 +184,7 @@ def _set_profile(settings: Any, profile: object) -> None:
             f"the onnx runtime has no profile {profile!r}", hint=f"profiles: {', '.join(_PROFILES)}"
         )
     if profile == "single-copy":
-        settings.add_session_config_entry(_NO_PREPACKING, "1")
+        _set_entry(settings, _NO_PREPACKING, "1")
 
 
 def _refuse_model_files(settings: Any) -> None:
@@ -223,24 +225,37 @@ def _refuse_provider_files(settings: Sequence[object]) -> None:
             raise _writes_model(str(name))
 
 
-def _external(model: LoadedModel) -> tuple[list[str], list[str]]:
-    """Returns the locations that the main file names, and the paths of the files that lie there."""
+def _external_paths(model: LoadedModel) -> dict[str, str]:
+    """Returns location in the main file -> path inside the bundle, for all external data."""
     locations = external_files(model.files[model.entry])
-    paths = [external_path(model.entry, location) for location in locations]
-    for path in paths:
+    paths = {location: external_path(model.entry, location) for location in locations}
+    for path in paths.values():
         # What is not handed over, ONNX Runtime would look for in the working directory.
         if path not in model.files:
             raise MalformedError(f"the model refers to {path!r}, which is not among its files")
-    return list(locations), paths
+        if path == model.entry:
+            raise MalformedError("the model names itself as its external data")
+    return paths
 
 
-def _lend(settings: Any, names: Sequence[str], buffers: Sequence[memoryview]) -> None:
+def _names_in_memory(entry: str, paths: Iterable[str]) -> dict[str, str]:
+    """Returns path -> a name that nothing else refers to, wherever else the settings are used."""
+    prefix = f"modelkeep-{secrets.token_hex(8)}"
+    return {path: f"{prefix}-{number}" for number, path in enumerate(dict.fromkeys((entry, *paths)))}
+
+
+def _lend(settings: Any, buffers: Mapping[str, memoryview]) -> None:
     if not buffers:
         return
     if _entry(settings, _IN_PLACE) is None:
-        settings.add_session_config_entry(_IN_PLACE, "1")
-    lengths = [len(buffer) for buffer in buffers]
-    settings.add_external_initializers_from_files_in_memory(list(names), list(buffers), lengths)
+        _set_entry(settings, _IN_PLACE, "1")
+    lengths = [len(buffer) for buffer in buffers.values()]
+    settings.add_external_initializers_from_files_in_memory(list(buffers), list(buffers.values()), lengths)
+
+
+def _set_entry(settings: Any, key: str, value: str) -> None:
+    if _entry(settings, key) != value:  # setting it again would be logged
+        settings.add_session_config_entry(key, value)
 
 
 def _entry(settings: Any, key: str) -> str | None:

@@ -50,7 +50,6 @@ class LoadedModel:
             )
         return self.whole[path]
 
-
     def as_path(self, path: str) -> str:
         """Returns a path in the file system, though not on a disk, of the file at `path`.
 
