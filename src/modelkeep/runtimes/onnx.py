@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
 from modelkeep.memory import BytesPages, freed_memory_overwritten
+from modelkeep.runtimes.messages import first_line
 from modelkeep.runtimes.onnx_graph import external_files, external_path
 from modelkeep.runtimes.onnx_slim import SlimGraph
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
@@ -43,7 +44,6 @@ _DEVICE_FAULTS = frozenset({"EPFail", "EngineError", "DeviceReset", "RuntimeExce
 _NOISE = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+:\d+ .*?\)(?: const)?(?: \[[^\]]*\])?(?= [A-Z])"
 )
-_LONGEST_MESSAGE = 200
 _LONGEST_SEARCHED = 2000
 
 
@@ -286,8 +286,7 @@ def _run_error(error: Exception) -> KeepError:
 
 def _shorten(error: Exception) -> str:
     # Cut first: names in the model are part of the text, and the pattern is slow on some of them.
-    lines = _NOISE.sub("", str(error)[:_LONGEST_SEARCHED]).strip().splitlines() or [type(error).__name__]
-    return lines[0][:_LONGEST_MESSAGE]
+    return first_line(error, _NOISE.sub("", str(error)[:_LONGEST_SEARCHED]))
 
 
 def _writes_model(option: str) -> UsageError:
