@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from modelkeep.contract import Contract, TensorContract
     from modelkeep.errors import KeepError
     from modelkeep.extraction import extract
+    from modelkeep.files import Files, open_files
     from modelkeep.granting import grant
     from modelkeep.installing import install
     from modelkeep.keys.constraints import Constraints
@@ -48,6 +49,7 @@ _HOMES = {
     "Coverage": "manifest",
     "Draft": "sealing",
     "ExpectModel": "trust.policy",
+    "Files": "files",
     "Identity": "keys.identity",
     "KeepError": "errors",
     "LeafAlgorithm": "manifest",
@@ -66,6 +68,7 @@ _HOMES = {
     "grant": "granting",
     "install": "installing",
     "open": "session",
+    "open_files": "files",
     "seal": "sealing",
 }
 _OTHER_NAMES = {"open": "open_session"}
@@ -81,6 +84,7 @@ __all__ = [
     "Coverage",
     "Draft",
     "ExpectModel",
+    "Files",
     "Identity",
     "KeepError",
     "LeafAlgorithm",
@@ -99,6 +103,7 @@ __all__ = [
     "grant",
     "install",
     "open",
+    "open_files",
     "seal",
 ]
 

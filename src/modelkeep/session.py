@@ -18,10 +18,11 @@ from modelkeep.errors import InputError, UsageError
 from modelkeep.gate import Gate
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.keys.identity import Identity
-from modelkeep.memory import BytesPages, Memory, MemoryFile, MemoryReport, Pages
+from modelkeep.memory import Memory, MemoryReport
 from modelkeep.memory import report as memory_report
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime, open_runtime
+from modelkeep.runtimes.loading import allocate, loaded_model
+from modelkeep.runtimes.registry import Runner, open_runtime
 from modelkeep.trust.verifier import BundleVerifier
 
 if TYPE_CHECKING:
@@ -189,26 +190,13 @@ def open_session(
         memory: dict[str, Memory] = {}
         for index, file in enumerate(inner.files, start=1):
             size = bundle.manifest.members[index].size
-            pages = memory_on_error.enter_context(_allocate(adapter, inner.entry, file.path, size))
+            pages = memory_on_error.enter_context(allocate(adapter, inner.entry, file.path, size))
             memory[file.path] = pages
             bundle.decrypt(index, pages.view, progress)
-        runner = adapter.load(_loaded(inner.format, inner.entry, memory), options)
+        runner = adapter.load(loaded_model(inner.format, inner.entry, memory), options)
         memory_on_error.pop_all()
         kept = _wipe_what_is_not_borrowed(memory, runner.borrowed)
         return Session(runner, kept, inner.contract, _report(bundle, inner, kept))
-
-
-def _allocate(adapter: type[Runtime], entry: str, path: str, size: int) -> Memory:
-    if adapter.wants_bytes(entry, path):
-        return BytesPages.allocate(size)
-    return MemoryFile.allocate(size) if adapter.wants_path(entry, path) else Pages.allocate(size)
-
-
-def _loaded(model_format: str, entry: str, memory: Mapping[str, Memory]) -> LoadedModel:
-    files = {path: pages.view for path, pages in memory.items()}
-    whole = {path: pages.value for path, pages in memory.items() if isinstance(pages, BytesPages)}
-    places = {path: pages.path for path, pages in memory.items() if isinstance(pages, MemoryFile)}
-    return LoadedModel(model_format, entry, files, whole, places)
 
 
 def _end(process: int, runner: Runner, memory: Mapping[str, Memory]) -> None:

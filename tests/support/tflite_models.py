@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
-import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
+
+# Neither has type hints.
+flatbuffers: Any = importlib.import_module("flatbuffers")
+schema: Any = importlib.import_module("ai_edge_litert.schema_py_generated")
 
 
 def dense_model(weights: Sequence[Any], *, signature: bool = True) -> bytes:

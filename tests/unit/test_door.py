@@ -23,6 +23,7 @@ NAMES = {
     "Coverage",
     "Draft",
     "ExpectModel",
+    "Files",
     "Identity",
     "KeepError",
     "LeafAlgorithm",
@@ -42,6 +43,7 @@ NAMES = {
     "grant",
     "install",
     "open",
+    "open_files",
     "seal",
 }
 

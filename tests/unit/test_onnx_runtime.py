@@ -322,7 +322,7 @@ def test_the_runtime_is_found_by_format_and_by_name() -> None:
     assert open_runtime("onnx", "onnx") is OnnxRuntime
 
 
-@pytest.mark.parametrize(("format", "name"), [("gguf", None), ("onnx", "other"), ("gguf", "onnx")])
+@pytest.mark.parametrize(("format", "name"), [("cobol", None), ("onnx", "other"), ("gguf", "onnx")])
 def test_an_unknown_runtime_is_a_usage_error(format: str, name: str | None) -> None:
     with pytest.raises(UsageError) as caught:
         open_runtime(format, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import queue
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HINT = "pip install 'modelkeep[openvino]'"
+_VIRTUAL_DEVICES = ("AUTO", "HETERO", "MULTI", "BATCH")
 _OPTIONS = ("device", "config")
 # Properties with these words in their names write compiled models to files, or read weights from them.
 _FILE_WORDS = ("CACHE_DIR", "WEIGHTS_PATH", "DUMP", "BLOB")
@@ -191,13 +193,7 @@ def _name(output: Any, index: int) -> str:
 
 def _load_error(error: Exception, device: str, core: Any) -> KeepError:
     message = f"OpenVINO cannot load the model: {_reason(error)}"
-    if device.split(":")[0].split(".")[0] not in {
-        *core.available_devices,
-        "AUTO",
-        "HETERO",
-        "MULTI",
-        "BATCH",
-    }:
+    if re.split(r"[:.]", device)[0] not in {*core.available_devices, *_VIRTUAL_DEVICES}:
         return RuntimeMissingError(message, hint=f"devices: {', '.join(core.available_devices)}")
     if "opset" in str(error) or "Unsupported operation" in str(error):
         return RuntimeMissingError(message, hint="pip install -U openvino")

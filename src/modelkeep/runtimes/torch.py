@@ -87,8 +87,7 @@ class TorchRunner(Runner):
             raise UsageError("these are weights without a module", hint="pass module=, or use `native`")
         try:
             with torch.inference_mode():
-                # Copied: torch cannot take read-only arrays, and may change what it takes.
-                result = module(**{name: torch.tensor(value) for name, value in inputs.items()})
+                result = module(**{name: torch.from_numpy(_copy(value)) for name, value in inputs.items()})
             return {name: value.numpy(force=True) for name, value in _named(result).items()}
         except Exception as error:
             raise _run_error(error) from error
@@ -180,6 +179,13 @@ class _Stream(io.RawIOBase):
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._view)}[whence]
         self._position = max(0, start + offset)
         return self._position
+
+
+def _copy(value: object) -> Any:
+    """Returns an array that torch can take, which it cannot if read-only or reversed, and may change."""
+    import numpy as np
+
+    return np.array(value, order="C")
 
 
 def _named(result: Any) -> dict[str, Any]:

@@ -1,0 +1,150 @@
+"""Our own adapters against the suite that other people's have to pass too."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from modelkeep.runtimes.litert import LiteRtRuntime
+from modelkeep.runtimes.onnx import OnnxRuntime
+from modelkeep.runtimes.openvino import OpenVinoRuntime
+from modelkeep.runtimes.torch import TorchRuntime
+from modelkeep.testing.runtimes import RUNTIME_CHECKS, RuntimeCheck, RuntimeSubject
+
+RANDOM = np.random.default_rng(17)
+WEIGHTS = [RANDOM.standard_normal(shape, np.float32) for shape in ((64, 48), (32, 64))]
+X = RANDOM.standard_normal((3, 48), np.float32)
+
+
+def onnx_model() -> bytes:
+    """y = relu(relu(x @ W0.T) @ W1.T)."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w0"], ["m0"]),
+        helper.make_node("Relu", ["m0"], ["h"]),
+        helper.make_node("MatMul", ["h", "w1"], ["m1"]),
+        helper.make_node("Relu", ["m1"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 48])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 32])
+    weights = [numpy_helper.from_array(each.T.copy(), f"w{index}") for index, each in enumerate(WEIGHTS)]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [x], [y], weights),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    return bytes(model.SerializeToString())
+
+
+def onnx_subject(profile: str) -> RuntimeSubject:
+    ort: Any = pytest.importorskip("onnxruntime")
+    settings = ort.SessionOptions()
+    if profile == "single-copy":
+        settings.add_session_config_entry("session.disable_prepacking", "1")
+    plain = ort.InferenceSession(onnx_model(), settings, providers=["CPUExecutionProvider"])
+    outputs = {"y": plain.run(None, {"x": X})[0]}
+    return RuntimeSubject(
+        OnnxRuntime, "onnx", {"net.onnx": onnx_model()}, {"x": X}, outputs, lambda: {"profile": profile}
+    )
+
+
+def litert_subject(*, signature: bool) -> RuntimeSubject:
+    interpreter_module: Any = pytest.importorskip("ai_edge_litert.interpreter")
+    from support.tflite_models import dense_model
+
+    model = dense_model(WEIGHTS, signature=signature)
+    plain = interpreter_module.Interpreter(model_content=model)
+    plain.resize_tensor_input(plain.get_input_details()[0]["index"], X.shape)
+    plain.allocate_tensors()
+    plain.set_tensor(plain.get_input_details()[0]["index"], X)
+    plain.invoke()
+    y = plain.get_tensor(plain.get_output_details()[0]["index"])
+    names = ("x", "y") if signature else ("h0", "h2")
+    return RuntimeSubject(LiteRtRuntime, "tflite", {"net.tflite": model}, {names[0]: X}, {names[1]: y})
+
+
+def openvino_subject(format: str) -> RuntimeSubject:
+    openvino: Any = pytest.importorskip("openvino")
+    core = openvino.Core()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "net.onnx")
+        path.write_bytes(onnx_model())
+        files = {"net.onnx": path.read_bytes()}
+        if format == "openvino":
+            openvino.save_model(core.read_model(str(path)), str(path.with_suffix(".xml")))
+            path = path.with_suffix(".xml")
+            files = {f"net{end}": path.with_suffix(end).read_bytes() for end in (".xml", ".bin")}
+        outputs = {"y": core.compile_model(str(path), "CPU")([X])[0].copy()}
+    return RuntimeSubject(OpenVinoRuntime, format, files, {"x": X}, outputs)
+
+
+def torch_module() -> Any:
+    torch: Any = importlib.import_module("torch")
+
+    class Net(torch.nn.Module):  # type: ignore[misc]  # torch is Any where it is not installed
+        def __init__(self) -> None:
+            super().__init__()
+            self.w0 = torch.nn.Parameter(torch.empty(64, 48))
+            self.w1 = torch.nn.Parameter(torch.empty(32, 64))
+
+        def forward(self, x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - TorchScript
+            return torch.relu(torch.relu(x @ self.w0.T) @ self.w1.T)
+
+    with torch.device("meta"):
+        return Net()
+
+
+def torch_subject(kind: str) -> RuntimeSubject:
+    torch: Any = pytest.importorskip("torch")
+    weights = {f"w{index}": torch.from_numpy(each.copy()) for index, each in enumerate(WEIGHTS)}
+    module = torch_module()
+    module.load_state_dict(weights, assign=True)
+    with torch.inference_mode():
+        outputs = {"output": module(torch.from_numpy(X)).numpy()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "net.pt")
+        if kind == "safetensors":
+            path = path.with_suffix(".safetensors")
+            pytest.importorskip("safetensors.torch").save_file(weights, path)
+        elif kind == "script":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                torch.jit.save(torch.jit.script(module), path)
+        else:
+            torch.save(weights, path)
+        content = path.read_bytes()
+    model_format = "safetensors" if kind == "safetensors" else "torch"
+    options = (lambda: {}) if kind == "script" else (lambda: {"module": torch_module()})
+    return RuntimeSubject(TorchRuntime, model_format, {path.name: content}, {"x": X}, outputs, options)
+
+
+SUBJECTS: dict[str, Callable[[], RuntimeSubject]] = {
+    "onnx fast": lambda: onnx_subject("fast"),
+    "onnx single-copy": lambda: onnx_subject("single-copy"),
+    "litert": lambda: litert_subject(signature=True),
+    "litert without signature": lambda: litert_subject(signature=False),
+    "openvino": lambda: openvino_subject("openvino"),
+    "openvino with onnx": lambda: openvino_subject("onnx"),
+    "torch safetensors": lambda: torch_subject("safetensors"),
+    "torch script": lambda: torch_subject("script"),
+    "torch checkpoint": lambda: torch_subject("checkpoint"),
+}
+
+
+@pytest.fixture(scope="module", params=SUBJECTS)
+def subject(request: pytest.FixtureRequest) -> RuntimeSubject:
+    return SUBJECTS[request.param]()
+
+
+# TorchScript is deprecated, but models of it are around.
+@pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
+@pytest.mark.parametrize("check", RUNTIME_CHECKS, ids=lambda check: check.__name__)
+def test_runtime_conforms(check: RuntimeCheck, subject: RuntimeSubject) -> None:
+    check(subject)
