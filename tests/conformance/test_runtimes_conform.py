@@ -88,22 +88,15 @@ def openvino_subject(format: str) -> RuntimeSubject:
 def torch_module() -> Any:
     torch: Any = importlib.import_module("torch")
 
-    class Net(torch.nn.Module):  # type: ignore[misc]  # torch is Any where it is not installed
-        def __init__(self) -> None:
-            super().__init__()
-            self.w0 = torch.nn.Parameter(torch.empty(64, 48))
-            self.w1 = torch.nn.Parameter(torch.empty(32, 64))
-
-        def forward(self, x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 - TorchScript
-            return torch.relu(torch.relu(x @ self.w0.T) @ self.w1.T)
-
+    nn = torch.nn
     with torch.device("meta"):
-        return Net()
+        layers = [nn.Linear(48, 64, bias=False), nn.ReLU(), nn.Linear(64, 32, bias=False), nn.ReLU()]
+        return nn.Sequential(*layers)
 
 
 def torch_subject(kind: str) -> RuntimeSubject:
     torch: Any = pytest.importorskip("torch")
-    weights = {f"w{index}": torch.from_numpy(each.copy()) for index, each in enumerate(WEIGHTS)}
+    weights = {f"{2 * layer}.weight": torch.from_numpy(each.copy()) for layer, each in enumerate(WEIGHTS)}
     module = torch_module()
     module.load_state_dict(weights, assign=True)
     with torch.inference_mode():
@@ -122,7 +115,7 @@ def torch_subject(kind: str) -> RuntimeSubject:
         content = path.read_bytes()
     model_format = "safetensors" if kind == "safetensors" else "torch"
     options = (lambda: {}) if kind == "script" else (lambda: {"module": torch_module()})
-    return RuntimeSubject(TorchRuntime, model_format, {path.name: content}, {"x": X}, outputs, options)
+    return RuntimeSubject(TorchRuntime, model_format, {path.name: content}, {"input": X}, outputs, options)
 
 
 SUBJECTS: dict[str, Callable[[], RuntimeSubject]] = {
