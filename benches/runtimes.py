@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,10 @@ ROUNDS = 4
 WIDTH, LAYERS = 2048, 12  # float32: 201 MB
 MODEL_ID = "bench/mlp"
 
-# name -> module, file that plain runs load, profile of a sealed run
+Run = Callable[[Any], object]
+Opener = Callable[[], tuple[Run, Any]]  # what runs the model, and the session where there is one
+
+# name -> module, file that plain runs load, options of a sealed run
 CASES: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     "onnx fast": ("onnxruntime", "mlp.onnx", {}),
     "onnx single-copy": ("onnxruntime", "mlp.onnx", {"profile": "single-copy"}),
@@ -47,7 +51,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         for case, (module, _, _) in CASES.items():
-            wanted = not arguments.runtimes or case.split()[0] in arguments.runtimes
+            wanted = not arguments.runtimes or case.split(maxsplit=1)[0] in arguments.runtimes
             if wanted and importlib.util.find_spec(module):
                 report(case, Path(folder))
 
@@ -61,8 +65,11 @@ def report(case: str, folder: Path) -> None:
     }
     for name, unit in (("ready", "s"), ("peak", "MB"), ("batch 1", "ms"), ("batch 8", "ms")):
         plain, sealed = best["plain"][name], best["sealed"][name]
-        print(f"{case:18} {name:8} plain {plain:8.3f} {unit:2}  sealed {sealed:8.3f} {unit:2}  {sealed / plain:5.2f}x")
-    print(f"{case:18} run adds {best['sealed']['overhead']:.1f} us to the runtime's own and the contract check")
+        figures = f"plain {plain:8.3f} {unit:2}  sealed {sealed:8.3f} {unit:2}  {sealed / plain:5.2f}x"
+        print(f"{case:18} {name:8} {figures}")
+    print(
+        f"{case:18} run adds {best['sealed']['overhead']:.1f} us to the runtime's own and the contract check"
+    )
 
 
 def child(case: str, kind: str, folder: Path) -> dict[str, float]:
@@ -81,7 +88,7 @@ def prepare(case: str, folder: Path) -> None:
 
     plain = folder / CASES[case][1]
     if not (folder / "device.pub").exists():
-        keygen_signing(folder / "publisher.pem")
+        (folder / "publisher.pub").write_bytes(keygen_signing(folder / "publisher.pem"))
         (folder / "device.pub").write_text(
             format_recipient(FileStore().create(str(folder / "device.pem"), "p256")) + "\n"
         )
@@ -124,7 +131,8 @@ def make_openvino(path: Path) -> None:
 
 
 def make_litert(path: Path) -> None:
-    from support.tflite_models import dense_model  # tests/ is put on the path by `measure` and `main`
+    sys.path.append(str(Path(__file__).parent.parent / "tests"))
+    from support.tflite_models import dense_model
 
     random = np.random.default_rng(0)
     weights = [
@@ -141,9 +149,9 @@ MAKERS: Mapping[str, Callable[[Path], None]] = {
 
 
 def measure(case: str, kind: str, folder: Path) -> dict[str, float]:
-    """Opens the model once in this process; seconds, megabytes above the start, milliseconds, microseconds."""
+    """Opens the model once in this process; seconds, megabytes above the start, milliseconds."""
     _, file, options = CASES[case]
-    runtime = case.split()[0]
+    runtime = case.split(maxsplit=1)[0]
     importlib.import_module(CASES[case][0])
     opener = sealed_opener(folder, file, options) if kind == "sealed" else PLAIN[runtime](folder / file)
     reset_peak()
@@ -164,21 +172,113 @@ def batch(size: int) -> Any:
     return np.random.default_rng(size).standard_normal((size, WIDTH), np.float32)
 
 
-def sealed_opener(folder: Path, file: str, options: Mapping[str, Any]) -> Callable[[], tuple[Any, Any]]:
+def sealed_opener(folder: Path, file: str, options: Mapping[str, Any]) -> Opener:
     import modelkeep
+    import modelkeep.session
 
     identity = modelkeep.Identity(f"file:{folder / 'device.pem'}")
-    verifier = modelkeep.Verifier(public_key(folder), model=MODEL_ID)
+    verifier = modelkeep.Verifier(folder / "publisher.pub", model=MODEL_ID)
+    runtime = str(options.get("runtime") or Path(file).suffix)
+    settings = {**SINGLE_THREAD[runtime](), **options}
 
-    def start() -> tuple[Any, Any]:
+    def start() -> tuple[Run, Any]:
         bundle = folder / f"{Path(file).name}.keep"
-        session = modelkeep.open(bundle, identity=identity, verifier=verifier, **threads(file, options), **options)
-        return lambda x: session.run({"h0": x}), session
+        session = modelkeep.open(bundle, identity=identity, verifier=verifier, **settings)
+        name = "x" if runtime == ".tflite" else "h0"
+        return lambda x: session.run({name: x}), session
 
     return start
 
 
-def public_key(folder: Path) -> str:
-    from modelkeep.trust.signer import Signer
+def plain_onnx(path: Path) -> Opener:
+    import onnxruntime
 
-    return Signer.from_pem(folder / "publisher.pem").public_pem()
+    settings = SINGLE_THREAD[".onnx"]()["session_options"]
+
+    def start() -> tuple[Run, Any]:
+        session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+        return lambda x: session.run(None, {"h0": x}), None
+
+    return start
+
+
+def plain_litert(path: Path) -> Opener:
+    from ai_edge_litert.interpreter import Interpreter
+
+    def start() -> tuple[Run, Any]:
+        interpreter = Interpreter(str(path), **SINGLE_THREAD[".tflite"]())
+        interpreter.allocate_tensors()
+        runner = interpreter.get_signature_runner()
+        return lambda x: runner(x=x), None
+
+    return start
+
+
+def plain_openvino(path: Path) -> Opener:
+    import openvino
+
+    def start() -> tuple[Run, Any]:
+        compiled = openvino.Core().compile_model(path, "CPU", SINGLE_THREAD[".xml"]()["config"])
+        request = compiled.create_infer_request()
+        return lambda x: request.infer({"h0": x}), None
+
+    return start
+
+
+def onnx_settings() -> dict[str, Any]:
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = 1
+    settings.log_severity_level = 4
+    return {"session_options": settings}
+
+
+PLAIN: Mapping[str, Callable[[Path], Opener]] = {
+    "onnx": plain_onnx,
+    "litert": plain_litert,
+    "openvino": plain_openvino,
+}
+# One thread on both sides: what is compared is loading, not how busy the machine is.
+SINGLE_THREAD: Mapping[str, Callable[[], dict[str, Any]]] = {
+    ".onnx": onnx_settings,
+    ".tflite": lambda: {"num_threads": 1},
+    ".xml": lambda: {"config": {"INFERENCE_NUM_THREADS": 1}},
+    "openvino": lambda: {"config": {"INFERENCE_NUM_THREADS": 1}},
+}
+
+
+def overhead(session: Any) -> float:
+    """Returns the microseconds that a run takes beyond the runner's own and the contract check."""
+    from modelkeep import guard
+
+    runner, contract = session._runner, session.contract
+    name = contract.inputs[0].name if contract else "x" if not hasattr(runner, "_outputs") else "h0"
+    inputs = {name: batch(1)}
+    runner.run = lambda _: {}  # what is measured is everything around it
+    whole = median_time(lambda _: session.run(inputs), None, 2000)
+    check = median_time(lambda _: guard.check(contract, inputs), None, 2000) if contract else 0.0
+    return 1e6 * (whole - check)
+
+
+def median_time(action: Callable[[Any], object], argument: Any, times: int) -> float:
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        action(argument)
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def reset_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def memory(field: str) -> float:
+    """Returns a field of this process's status in megabytes."""
+    line = next(each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith(field))
+    return int(line.split()[1]) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import mmap
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelkeep.errors import UsageError
+from modelkeep.memory import MemoryFile, heap
+from support.descriptors import open_descriptors
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory need Linux")
+CONTENT = b"weights!" * 1000
+
+
+@pytest.fixture
+def file() -> MemoryFile:
+    made = MemoryFile.allocate(len(CONTENT))
+    made.view[:] = CONTENT
+    return made
+
+
+def test_its_path_opens_what_was_written(file: MemoryFile) -> None:
+    assert Path(file.path).read_bytes() == CONTENT
+    assert str(Path(file.path).readlink()).startswith("/memfd:")
+
+
+def test_a_program_that_inherits_the_descriptor_can_read_it(file: MemoryFile) -> None:
+    code = "import sys; print(len(open(sys.argv[1], 'rb').read()))"
+    command = [sys.executable, "-c", code, file.path]
+    found = subprocess.run(command, pass_fds=[file.descriptor], capture_output=True, text=True, check=True)
+    assert int(found.stdout) == len(CONTENT)
+    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+
+
+def test_nobody_else_can_write_or_resize_it(file: MemoryFile) -> None:
+    descriptor = os.open(file.path, os.O_RDWR)
+    for attempt in (
+        lambda: os.pwrite(descriptor, b"x", 0),
+        lambda: os.truncate(descriptor, 1),
+        lambda: os.truncate(descriptor, 10**6),
+        lambda: mmap.mmap(descriptor, 0),
+    ):
+        with pytest.raises(PermissionError):
+            attempt()
+    os.close(descriptor)
+    assert Path(file.path).read_bytes() == CONTENT
+
+
+def test_closing_wipes_it_for_those_who_have_it_open(file: MemoryFile) -> None:
+    descriptor = os.dup(file.descriptor)
+    file.close()
+    file.close()
+    assert os.pread(descriptor, len(CONTENT), 0) == bytes(len(CONTENT))
+    os.close(descriptor)
+    with pytest.raises(UsageError, match="closed"):
+        _ = file.path
+
+
+def test_closing_gives_the_descriptors_back() -> None:
+    before = open_descriptors()
+    MemoryFile.allocate(100).close()
+    assert open_descriptors() == before
+
+
+def test_an_empty_file_is_fine() -> None:
+    with MemoryFile.allocate(0) as empty:
+        assert Path(empty.path).read_bytes() == b""
+        assert len(empty.view) == 0
+
+
+def test_a_forked_child_lets_go_without_harm_to_the_parent(file: MemoryFile) -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if file.closed and file.descriptor not in open_descriptors() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert Path(file.path).read_bytes() == CONTENT
+
+
+@pytest.mark.skipif(not heap.overwrites(), reason="only the GNU C library overwrites freed memory")
+def test_freed_memory_is_overwritten_within_the_block_alone() -> None:
+    code = """
+import ctypes
+from modelkeep.memory import freed_memory_overwritten
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+
+seen = (ctypes.c_char * 10_000)()  # made beforehand: new memory could come from the freed block
+
+def freed() -> bytes:
+    block, fence = libc.malloc(20_000), libc.malloc(100)
+    ctypes.memset(block, 0x41, 20_000)
+    libc.free(block)
+    ctypes.memmove(seen, block + 5_000, 10_000)
+    return seen.raw
+
+with freed_memory_overwritten(), freed_memory_overwritten():
+    assert freed() == b"\\xff" * 10_000
+assert freed() == b"A" * 10_000
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
