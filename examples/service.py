@@ -1,0 +1,46 @@
+"""A web service with a sealed model: `gunicorn --preload -k uvicorn_worker.UvicornWorker service:app`.
+
+Preloading shares the imports between the workers, not the model: memory with weights is not passed on
+to forked processes, so each worker opens the model when it starts. Settings come from the environment:
+MODEL, IDENTITY (for example file:device.pem), PUBLISHER (a public key file) and MODEL_ID.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+import modelkeep as mk
+from modelkeep.errors import InputError
+
+
+@asynccontextmanager
+async def opened(service: FastAPI) -> AsyncIterator[None]:
+    """Opens the model in this worker, and wipes it when the worker ends."""
+    verifier = mk.Verifier(os.environ["PUBLISHER"], model=os.environ["MODEL_ID"])
+    with mk.open(
+        os.environ["MODEL"], identity=mk.Identity(os.environ["IDENTITY"]), verifier=verifier
+    ) as session:
+        service.state.session = session
+        yield
+
+
+app = FastAPI(lifespan=opened)
+
+
+@app.post("/run")
+async def run(inputs: dict[str, list[Any]], request: Request) -> dict[str, Any]:
+    """Computes all outputs; inputs are lists of float32 by name."""
+    arrays = {name: np.asarray(value, np.float32) for name, value in inputs.items()}
+    outputs = await request.app.state.session.run_async(arrays)
+    return {"worker": os.getpid(), "outputs": {name: value.tolist() for name, value in outputs.items()}}
+
+
+@app.exception_handler(InputError)
+async def refuse(_request: Request, error: InputError) -> JSONResponse:
+    """Tells the client what was wrong with its input, in the words of the findings."""
+    return JSONResponse({"findings": [str(finding) for finding in error.findings]}, status_code=422)
