@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -45,9 +46,14 @@ class LlamaCppRuntime(Runtime):
     @classmethod
     def load(cls, model: LoadedModel, options: Mapping[str, object]) -> LlamaCppRunner:
         """See `Runtime.load`."""
-        ours = sorted(_OURS & options.keys())
-        if ours:
-            raise UsageError(f"{ours[0]} is not an option here", hint="the sealed model is the file")
+        # Said here, because llama_cpp ignores what it does not know.
+        known = inspect.signature(_llama_cpp().Llama).parameters.keys() - _OURS - {"kwargs"}
+        unknown = sorted(options.keys() - known)
+        if unknown:
+            raise UsageError(
+                f"{unknown[0]!r} is not an option here",
+                hint="options are those of llama_cpp.Llama, except model_path and use_mmap",
+            )
         if bytes(model.files[model.entry][:4]) != b"GGUF":
             raise MalformedError("not a GGUF model: its identifier is missing")
         settings = {"verbose": False, **options}
