@@ -109,8 +109,21 @@ def progress(verb: str, total: int) -> Iterator[Callable[[int], None]]:
         meter.clear()
 
 
+@contextmanager
+def counting(verb: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Gives a function that takes the things done since its last call; shows a line on a terminal."""
+    meter = _Meter(verb, total, show=sys.stderr.isatty(), unit=str)
+    try:
+        yield meter.advance
+    finally:
+        meter.clear()
+
+
 class _Meter:
-    def __init__(self, verb: str, total: int, *, show: bool) -> None:
+    def __init__(
+        self, verb: str, total: int, *, show: bool, unit: Callable[[float], str] = human_size
+    ) -> None:
+        self._unit = unit
         self._verb, self._total, self._show = verb, max(total, 1), show
         self._done = 0
         self._start = self._shown = time.monotonic()
@@ -130,7 +143,8 @@ class _Meter:
 
     def _draw(self, seconds: float) -> None:
         share = min(100, 100 * self._done // self._total)
-        rate = human_size(self._done / seconds)
-        line = f"{self._verb} {share:3d} %  {human_size(self._done)} of {human_size(self._total)}, {rate}/s"
+        rate = self._unit(round(self._done / seconds))
+        done, total = self._unit(self._done), self._unit(self._total)
+        line = f"{self._verb} {share:3d} %  {done} of {total}, {rate}/s"
         sys.stderr.write(f"\r\x1b[K{dim(line)}")
         sys.stderr.flush()
