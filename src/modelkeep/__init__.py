@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from modelkeep.extraction import extract
     from modelkeep.files import Files, open_files
     from modelkeep.granting import grant
+    from modelkeep.guard import Guard, GuardProfile
     from modelkeep.installing import install
     from modelkeep.keys.constraints import Constraints
     from modelkeep.keys.identity import Identity
@@ -50,6 +51,8 @@ _HOMES = {
     "Draft": "sealing",
     "ExpectModel": "trust.policy",
     "Files": "files",
+    "Guard": "guard",
+    "GuardProfile": "guard",
     "Identity": "keys.identity",
     "KeepError": "errors",
     "LeafAlgorithm": "manifest",
@@ -85,6 +88,8 @@ __all__ = [
     "Draft",
     "ExpectModel",
     "Files",
+    "Guard",
+    "GuardProfile",
     "Identity",
     "KeepError",
     "LeafAlgorithm",

@@ -10,12 +10,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from modelkeep import guard
 from modelkeep.bundle.access import unlocked
 from modelkeep.bundle.opened import Opened
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
 from modelkeep.gate import Gate
+from modelkeep.guard import UNUSUAL, Guard, GuardFinding
+from modelkeep.guard import check as check_contract
+from modelkeep.guard.profile_json import parse_profile
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import Memory, MemoryReport
@@ -66,6 +68,7 @@ class Session:
     Attributes:
         report: what was checked.
         contract: what inputs must look like, or None when the format does not say.
+        guard: what inputs usually look like and how often they did not, or None without a profile.
     """
 
     def __init__(
@@ -74,8 +77,10 @@ class Session:
         memory: Mapping[str, Memory],
         contract: Contract | None,
         report: Report,
+        guard: Guard | None = None,
     ) -> None:
         self.report = report
+        self.guard = guard
         self.contract = contract
         self._runner = runner
         self._gate = Gate("this session is closed", hint="open the model again")
@@ -101,7 +106,7 @@ class Session:
             return self._runner.native
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Checks the inputs against the contract and runs the model.
+        """Checks the inputs against contract and guard, runs the model, and checks what it made of them.
 
         Args:
             inputs: arrays by input name; they are not changed.
@@ -110,7 +115,8 @@ class Session:
             Arrays by output name.
 
         Raises:
-            InputError: an input breaks the contract; the model did not run.
+            InputError: an input breaks the contract, or the guard rejects it. The guard's finding says
+                no more than that; the log of the device has the rest.
             UsageError: the session is closed, or belongs to another process.
         """
         self._check_process()
@@ -118,10 +124,18 @@ class Session:
             # Taken once: a mapping that is asked twice may give two different arrays.
             inputs = dict(inputs)
             if self.contract is not None:
-                findings = guard.check(self.contract, inputs)
+                findings = check_contract(self.contract, inputs)
                 if findings:
                     raise InputError(findings, hint="`session.contract` says what the model takes")
-            return self._runner.run(inputs)
+            if self.guard is None:
+                return self._runner.run(inputs)
+            return self._run_guarded(self.guard, inputs)
+
+    def _run_guarded(self, guard: Guard, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        _refuse(guard.check_inputs(inputs))
+        outputs = self._runner.run(inputs)
+        _refuse(guard.check_outputs(outputs))
+        return outputs
 
     async def run_async(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Does what `run` does in a thread of the event loop's default executor.
@@ -151,6 +165,11 @@ class Session:
                 "this session belongs to the parent process",
                 hint="open the model in each process that runs it",
             )
+
+
+def _refuse(findings: tuple[GuardFinding, ...]) -> None:
+    if any(finding.action == "reject" for finding in findings):
+        raise InputError((UNUSUAL,), hint="the log `modelkeep.guard` of this device says more")
 
 
 def open_session(
@@ -186,6 +205,8 @@ def open_session(
         inner = bundle.inner_manifest()
         if inner.entry is None:
             raise UsageError("this bundle holds files, but no model that a runtime could load")
+        # Read before the weights are: a profile that cannot be applied ends the opening.
+        guard = None if inner.guard is None else Guard(parse_profile(inner.guard))
         adapter = open_runtime(inner.format, runtime)
         memory: dict[str, Memory] = {}
         for index, file in enumerate(inner.files, start=1):
@@ -196,7 +217,7 @@ def open_session(
         runner = adapter.load(loaded_model(inner.format, inner.entry, memory), options)
         memory_on_error.pop_all()
         kept = _wipe_what_is_not_borrowed(memory, runner.borrowed)
-        return Session(runner, kept, inner.contract, _report(bundle, inner, kept))
+        return Session(runner, kept, inner.contract, _report(bundle, inner, kept), guard)
 
 
 def _end(process: int, runner: Runner, memory: Mapping[str, Memory]) -> None:

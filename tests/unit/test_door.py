@@ -24,6 +24,8 @@ NAMES = {
     "Draft",
     "ExpectModel",
     "Files",
+    "Guard",
+    "GuardProfile",
     "Identity",
     "KeepError",
     "LeafAlgorithm",
