@@ -19,7 +19,7 @@ from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.address import parse_address
 from modelkeep.keys.hpke import HpkeHandle, HpkeRecipient, PrivateKey
 from modelkeep.keys.passphrase_source import choose
-from modelkeep.keys.secret import is_device_id
+from modelkeep.keys.secret import device_id_of
 from modelkeep.memory import Pages, wipe
 from modelkeep.private_file import read_private
 from modelkeep.storage import write_file
@@ -48,7 +48,7 @@ class FileStore:
         passphrase = choose(parsed.options, env="passphrase-env", file="passphrase-file")
         with passphrase or nullcontext():
             return HpkeHandle(
-                _read(parsed.path, passphrase), _device_id(parsed.path), _state_path(parsed.path)
+                _read(parsed.path, passphrase), device_id_of(parsed.path), _state_path(parsed.path)
             )
 
     def create(self, address: str, kind: str | None = None, *, force: bool = False) -> HpkeRecipient:
@@ -73,7 +73,7 @@ class FileStore:
             write_file(parsed.path, pem, force=force, mode=0o600)
         finally:
             wipe(pem)
-        return HpkeHandle(_combined(parsed.path, list(keys)), _device_id(parsed.path)).recipient()
+        return HpkeHandle(_combined(parsed.path, list(keys)), device_id_of(parsed.path)).recipient()
 
 
 def _generate(kind: str) -> tuple[_GeneratedKey, ...]:
@@ -123,8 +123,3 @@ def _combined(path: str, keys: list[object]) -> PrivateKey:
 
 def _state_path(path: str) -> Path:
     return Path(f"{path}.state")
-
-
-def _device_id(path: str) -> str:
-    stem = Path(path).stem
-    return stem if is_device_id(stem) else ""
