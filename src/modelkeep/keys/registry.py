@@ -19,6 +19,9 @@ from modelkeep.keys.recipient import KeyHandle, Recipient
 GROUP = "modelkeep.keys"
 DEFAULT_SCHEME = "file"
 
+# Schemes of this package whose libraries are installed on request.
+EXTRAS = frozenset({"keyring", "pkcs11", "tpm2"})
+
 _URI = re.compile(r"([a-z][a-z0-9+.-]*):(.*)", re.DOTALL)
 
 
@@ -45,8 +48,8 @@ def open_key(uri: str | os.PathLike[str]) -> KeyHandle:
         StorageError: a file cannot be read.
     """
     scheme, address = split(uri)
-    with _own_errors(scheme):
-        return _store(scheme).open(address)
+    with calling_store(scheme) as store:
+        return store.open(address)
 
 
 def create_key(
@@ -60,8 +63,8 @@ def create_key(
         StorageError: a file cannot be written.
     """
     scheme, address = split(uri)
-    with _own_errors(scheme):
-        return _store(scheme).create(address, kind, force=force)
+    with calling_store(scheme) as store:
+        return store.create(address, kind, force=force)
 
 
 def schemes() -> tuple[str, ...]:
@@ -98,16 +101,23 @@ def _load(point: EntryPoint) -> KeyStore:
     try:
         return cast(KeyStore, point.load()())
     except (ImportError, AttributeError) as error:
+        extra = f"pip install 'modelkeep[{point.name}]'" if point.name in EXTRAS else None
         raise KeyStoreError(
-            f"key scheme {point.name!r} cannot be loaded", hint="reinstall the package that offers it"
+            f"key scheme {point.name!r} cannot be loaded",
+            hint=extra or "reinstall the package that offers it",
         ) from error
 
 
 @contextmanager
-def _own_errors(scheme: str) -> Iterator[None]:
-    """Keeps exceptions of foreign adapters, and whatever secrets their texts hold, inside."""
+def calling_store(scheme: str) -> Iterator[KeyStore]:
+    """Yields the store; keeps exceptions of foreign adapters, and the secrets in their texts, inside.
+
+    Raises:
+        UsageError: an unknown scheme.
+        KeyStoreError: the store cannot be loaded, or failed with an error of its own.
+    """
     try:
-        yield
+        yield _store(scheme)
     except KeepError:
         raise
     except Exception as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from modelkeep import canonical
@@ -102,10 +102,11 @@ class KeyFile:
         }
         write_file(path, canonical.encode(document), force=force, mode=0o600)
 
-    def approved(self, approval: Approval) -> KeyFile:
-        """Returns the file with `approval` added; of many, the oldest give way."""
-        others = tuple(old for old in self.approvals if old.digest != approval.digest)
-        return replace(self, approvals=(*others, approval)[-MOST_APPROVALS:])
+
+def read_approval(record: Record) -> Approval:
+    """Takes the members of an approval."""
+    digest = record.hexadecimal("digest", DIGEST_BYTES)
+    return Approval(digest, record.base64("signature", longest=_SIGNATURE_BYTES))
 
 
 def _policy(record: Record) -> Policy:
@@ -122,8 +123,7 @@ def _policy(record: Record) -> Policy:
 
 def _approval(value: object) -> Approval:
     with Record(value, "TPM key file: approval") as record:
-        digest = record.hexadecimal("digest", DIGEST_BYTES)
-        return Approval(digest, record.base64("signature", longest=_SIGNATURE_BYTES))
+        return read_approval(record)
 
 
 def _text(data: bytes) -> str:
