@@ -60,11 +60,11 @@ class SoftwareTpm:
 
     def extend(self, pcr: int, digest: bytes) -> None:
         """Extends a PCR of the SHA-256 bank, as booting something else would."""
-        from tpm2_pytss import ESAPI, TPM2_ALG, TPML_DIGEST_VALUES, TPMT_HA, TPMU_HA
+        from tpm2_pytss import ESAPI, ESYS_TR, TPM2_ALG, TPML_DIGEST_VALUES, TPMT_HA, TPMU_HA
 
         with ESAPI(self.tcti) as esapi:
             values = TPML_DIGEST_VALUES([TPMT_HA(hashAlg=TPM2_ALG.SHA256, digest=TPMU_HA(sha256=digest))])
-            esapi.pcr_extend(pcr, values)
+            esapi.pcr_extend(getattr(ESYS_TR, f"PCR{pcr}"), values)
 
 
 def manufacture(folder: Path) -> None:

@@ -6,7 +6,15 @@ import hashlib
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from tpm2_pytss import TPM2_ALG, TPM2B_PUBLIC, TPMS_SIGNATURE_ECC, TPMT_PUBLIC, TPMT_SIGNATURE, TPMU_SIGNATURE
+from tpm2_pytss import (
+    ESYS_TR,
+    TPM2_ALG,
+    TPM2B_PUBLIC,
+    TPMS_SIGNATURE_ECC,
+    TPMT_PUBLIC,
+    TPMT_SIGNATURE,
+    TPMU_SIGNATURE,
+)
 
 from modelkeep.errors import KeyStoreError
 from modelkeep.keys.point import COORDINATE_BYTES
@@ -36,12 +44,13 @@ def _authorize(tpm: Tpm, session: Handle, key_file: KeyFile) -> None:
     approval = _fitting(tpm, key_file)
     public, _ = TPMT_PUBLIC.unmarshal(authority_public(authority))
     digest = hashlib.sha256(approval.digest + APPROVAL_LABEL).digest()
-    loaded = tpm.esapi.load_external(TPM2B_PUBLIC(public))
+    # Signatures of keys in the null hierarchy give no ticket.
+    loaded = tpm.esapi.load_external(TPM2B_PUBLIC(public), hierarchy=ESYS_TR.OWNER)
     try:
         ticket = tpm.esapi.verify_signature(loaded, digest, _signature(approval.signature))
     finally:
         tpm.esapi.flush_context(loaded)
-    tpm.esapi.policy_authorize(session, approval.digest, APPROVAL_LABEL, authority_name(authority), ticket)
+    tpm.esapi.policy_authorize(session, approval.digest, authority_name(authority), ticket, APPROVAL_LABEL)
 
 
 def _fitting(tpm: Tpm, key_file: KeyFile) -> Approval:
