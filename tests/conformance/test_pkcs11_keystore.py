@@ -240,6 +240,8 @@ def test_removed_token_is_named_and_serves_again_when_it_is_back(token: str, tmp
         subprocess.run(command, env=environment, check=True, capture_output=True)
 
 
+# The library complains to nobody when it drops a search whose session is gone.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_lost_session_is_named_and_replaced(token: str) -> None:
     from modelkeep.keys.pkcs11.token import login
     from modelkeep.keys.pkcs11.uri import TokenAddress

@@ -30,6 +30,7 @@ from modelkeep.keys.grant import Grant
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.recipient import Recipient, issue
 from modelkeep.keys.registry import create_key
+from modelkeep.memory import wipe
 from modelkeep.testing.leaks import Overheard, listening
 
 BUNDLE_BYTES = 16
@@ -110,6 +111,19 @@ def refuses_changed_grants(subject: KeyStoreSubject) -> None:
         header = replace(grant.header, constraints=Constraints(not_after=2))
         widened = Grant(header, header.to_bytes(), grant.wrapped)
         _refuses(TamperedError, partial(identity.unwrap, widened, bundle))
+
+
+def protects_what_is_installed(subject: KeyStoreSubject) -> None:
+    """The local key unwraps what it wrapped, in its context, and nothing that another key wrapped."""
+    recipient = _created(subject)
+    with _data_key() as key, _opened(subject) as identity, _opened(subject) as again:
+        wrapped = identity.local_key().wrap(key.view, b"a context")
+        unwrapped = again.local_key().unwrap(wrapped, b"a context")
+        assert unwrapped == key.view, "the installed key came back changed"
+        wipe(unwrapped)
+        _refuses(TamperedError, partial(again.local_key().unwrap, wrapped, b"another context"))
+        planted = recipient.wrap(bytearray(key.view), b"a context")
+        _refuses(TamperedError, partial(again.local_key().unwrap, planted, b"a context"))
 
 
 def leaves_an_existing_key_alone(subject: KeyStoreSubject) -> None:
@@ -196,6 +210,7 @@ KEY_STORE_CHECKS: tuple[KeyStoreCheck, ...] = (
     names_the_same_recipient,
     passes_over_foreign_grants,
     refuses_changed_grants,
+    protects_what_is_installed,
     leaves_an_existing_key_alone,
     survives_a_restart,
     serves_many_threads,

@@ -21,8 +21,8 @@ from modelkeep.keys.pkcs11.token import login, present_tokens
 from modelkeep.keys.pkcs11.uri import MODULE_VARIABLE, TokenAddress
 from modelkeep.keys.secret import is_device_id
 
-KINDS = ("p256", "signing", "local")
-_OF_KEYS = (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY, ObjectClass.SECRET_KEY)
+KINDS = ("p256", "signing")
+_OF_KEYS = (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
 _KEPT = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.PRIVATE: True}
 
 
@@ -41,7 +41,7 @@ class TokenStore:
         return HpkeHandle(TokenKey(login(parsed), parsed), _device_id(parsed))
 
     def create(self, address: str, kind: str | None = None, *, force: bool = False) -> HpkeRecipient | None:
-        """Makes a key inside the token: ``p256`` (grants), ``signing`` or ``local`` (installs).
+        """Makes a key inside the token: ``p256`` (grants) or ``signing``.
 
         Returns the recipient of a ``p256`` key, None for the others.
 
@@ -83,15 +83,15 @@ class TokenStore:
                 each.destroy()
 
     def list(self, address: str) -> Iterator[str]:
-        """Yields the private and secret keys of a token, as addresses."""
+        """Yields the private keys of a token, as addresses."""
         parsed = TokenAddress.parse(address)
         path, _, query = address.partition("?")
         with login(parsed).session() as session:
-            for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.SECRET_KEY):
-                labels = [str(each[Attribute.LABEL]) for each in find_all(session, parsed, kind)]
-                for label in labels:
-                    named = ";".join(filter(None, (path, f"object={quote(label)}")))
-                    yield f"{named}?{query}" if query else named
+            keys = find_all(session, parsed, ObjectClass.PRIVATE_KEY)
+            labels = [str(key[Attribute.LABEL]) for key in keys]
+        for label in labels:
+            named = ";".join(filter(None, (path, f"object={quote(label)}")))
+            yield f"{named}?{query}" if query else named
 
     def describe(self, address: str) -> dict[str, Any]:
         """Returns what the token says about a key.
@@ -142,10 +142,6 @@ def _generate(session: pkcs11.Session, address: TokenAddress, kind: str) -> None
         "id": address.identifier or secrets.token_bytes(8),
         "store": True,
     }
-    if kind == "local":
-        uses = MechanismFlag.ENCRYPT | MechanismFlag.DECRYPT
-        session.generate_key(KeyType.AES, 256, capabilities=uses, template=_KEPT, **names)
-        return
     curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
     parameters = session.create_domain_parameters(KeyType.EC, curve, local=True)
     uses = MechanismFlag.DERIVE if kind == "p256" else MechanismFlag.SIGN | MechanismFlag.VERIFY

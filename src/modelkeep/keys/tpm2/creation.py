@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -12,14 +11,13 @@ from tpm2_pytss import (
     TPM2_SE,
     TPM2B_AUTH,
     TPM2B_SENSITIVE_CREATE,
-    TPM2B_SENSITIVE_DATA,
     TPMS_SENSITIVE_CREATE,
     TSS2_Exception,
 )
 
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.tpm2.device import Handle, Tpm
-from modelkeep.keys.tpm2.key_file import LOCAL, KeyFile
+from modelkeep.keys.tpm2.key_file import KeyFile
 from modelkeep.keys.tpm2.policy import Policy
 from modelkeep.keys.tpm2.session import auth_value, load, name_of, parent_key, start_session
 from modelkeep.keys.tpm2.templates import key_template
@@ -28,7 +26,6 @@ from modelkeep.memory import Pages
 # Where the storage primary key usually is, and where owners may put keys (TCG registry).
 USUAL_PARENT = 0x81000001
 FIRST_HANDLE, LAST_HANDLE = 0x81000000, 0x817FFFFF
-SEALED_BYTES = 32
 
 
 def create(tpm: Tpm, use: str, policy: Policy, auth: Pages | None) -> KeyFile:
@@ -42,7 +39,7 @@ def create(tpm: Tpm, use: str, policy: Policy, auth: Pages | None) -> KeyFile:
     template = key_template(use, digest, auth=policy.auth)
     with parent_key(tpm, parent_handle) as parent:
         session = tpm.flush_later(start_session(tpm, parent, TPM2_SE.HMAC))
-        answer = tpm.esapi.create(parent, _sensitive(use, auth), template, session1=session)
+        answer = tpm.esapi.create(parent, _sensitive(auth), template, session1=session)
         private, public = answer[0], answer[1]
         _check(public, template)
         name = name_of(tpm, parent)
@@ -85,10 +82,9 @@ def _usual_parent(tpm: Tpm) -> int:
     return 0 if persistent(tpm, USUAL_PARENT) is None else USUAL_PARENT
 
 
-def _sensitive(use: str, auth: Pages | None) -> Any:
+def _sensitive(auth: Pages | None) -> Any:
     value = TPM2B_AUTH(auth_value(auth)) if auth is not None else TPM2B_AUTH()
-    data = TPM2B_SENSITIVE_DATA(secrets.token_bytes(SEALED_BYTES)) if use == LOCAL else TPM2B_SENSITIVE_DATA()
-    return TPM2B_SENSITIVE_CREATE(TPMS_SENSITIVE_CREATE(userAuth=value, data=data))
+    return TPM2B_SENSITIVE_CREATE(TPMS_SENSITIVE_CREATE(userAuth=value))
 
 
 def _check(public: Any, template: Any) -> None:

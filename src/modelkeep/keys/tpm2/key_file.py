@@ -20,7 +20,7 @@ from modelkeep.storage import read_small, write_file
 
 LARGEST_KEY_FILE = 65_536
 MOST_APPROVALS = 64
-OPEN, SIGN, QUOTE, LOCAL = "open", "sign", "quote", "local"
+OPEN, SIGN, QUOTE = "open", "sign", "quote"
 
 _LONGEST_BLOB = 2048
 _SIGNATURE_BYTES = 80
@@ -32,7 +32,7 @@ class KeyFile:
     """What a key file says.
 
     Attributes:
-        use: ``open`` (grants), ``sign`` (bundles), ``quote`` (PCR values) or ``local`` (a sealed secret).
+        use: ``open`` (grants), ``sign`` (bundles) or ``quote`` (PCR values).
         public: marshalled TPM2B_PUBLIC.
         private: marshalled TPM2B_PRIVATE; empty for a persistent key.
         handle: persistent handle, or 0.
@@ -66,7 +66,7 @@ class KeyFile:
                     "TPM key file: made by a newer version", hint="update modelkeep"
                 )
             return KeyFile(
-                use=record.choice("use", {use: use for use in (OPEN, SIGN, QUOTE, LOCAL)}),
+                use=record.choice("use", {use: use for use in (OPEN, SIGN, QUOTE)}),
                 public=record.base64("public", longest=_LONGEST_BLOB),
                 private=record.base64("private", longest=_LONGEST_BLOB),
                 handle=record.integer("handle", highest=_HIGHEST_HANDLE),

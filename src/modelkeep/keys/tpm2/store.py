@@ -14,10 +14,10 @@ from modelkeep.keys.tpm2 import creation
 from modelkeep.keys.tpm2.address import DEFAULT_PCRS, TpmAddress
 from modelkeep.keys.tpm2.device import choose_tcti, connected
 from modelkeep.keys.tpm2.key import TpmKey
-from modelkeep.keys.tpm2.key_file import LOCAL, OPEN, QUOTE, SIGN, KeyFile
+from modelkeep.keys.tpm2.key_file import OPEN, QUOTE, SIGN, KeyFile
 from modelkeep.storage import refuse_overwrite, words_for
 
-KINDS = {"p256": OPEN, "signing": SIGN, "quote": QUOTE, "local": LOCAL}
+KINDS = {"p256": OPEN, "signing": SIGN, "quote": QUOTE}
 
 
 class TpmStore:
@@ -35,10 +35,10 @@ class TpmStore:
         parsed = TpmAddress.parse(address)
         key_file = parsed.read(OPEN)
         key = TpmKey(key_file, parsed.tcti, parsed.passphrase_for(key_file.policy))
-        return HpkeHandle(key, device_id_of(parsed.path))
+        return HpkeHandle(key, device_id_of(parsed.path), Path(f"{parsed.path}.state"))
 
     def create(self, address: str, kind: str | None = None, *, force: bool = False) -> HpkeRecipient | None:
-        """Makes a key (``p256``, ``signing``, ``quote`` or ``local``) and writes its file.
+        """Makes a key (``p256``, ``signing`` or ``quote``) and writes its file.
 
         Returns the recipient of a ``p256`` key, None for the others.
 

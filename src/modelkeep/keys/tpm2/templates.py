@@ -10,18 +10,16 @@ from tpm2_pytss import (
     TPM2B_PUBLIC,
     TPMA_OBJECT,
     TPMS_ECC_PARMS,
-    TPMS_KEYEDHASH_PARMS,
     TPMS_SCHEME_HASH,
     TPMT_ECC_SCHEME,
     TPMT_KDF_SCHEME,
-    TPMT_KEYEDHASH_SCHEME,
     TPMT_PUBLIC,
     TPMT_SYM_DEF_OBJECT,
     TPMU_ASYM_SCHEME,
     TPMU_PUBLIC_PARMS,
 )
 
-from modelkeep.keys.tpm2.key_file import LOCAL, OPEN, QUOTE, SIGN
+from modelkeep.keys.tpm2.key_file import OPEN, QUOTE, SIGN
 
 # Never outside this TPM, not even encrypted; usable through the policy only.
 BOUND = TPMA_OBJECT.FIXEDTPM | TPMA_OBJECT.FIXEDPARENT | TPMA_OBJECT.ADMINWITHPOLICY
@@ -30,7 +28,6 @@ _ATTRIBUTES = {
     OPEN: _MADE_INSIDE | TPMA_OBJECT.DECRYPT,
     SIGN: _MADE_INSIDE | TPMA_OBJECT.SIGN_ENCRYPT,
     QUOTE: _MADE_INSIDE | TPMA_OBJECT.SIGN_ENCRYPT | TPMA_OBJECT.RESTRICTED,
-    LOCAL: BOUND,
 }
 _SCHEMES = {
     OPEN: (TPM2_ALG.ECDH, "ecdh"),
@@ -54,21 +51,15 @@ def key_template(use: str, policy_digest: bytes, *, auth: bool) -> Any:
     trigger too; one with a passphrase needs the lockout, or its passphrase could be tried out.
     """
     attributes = _ATTRIBUTES[use] if auth else _ATTRIBUTES[use] | TPMA_OBJECT.NODA
-    sealed = use == LOCAL
     return TPM2B_PUBLIC(
         TPMT_PUBLIC(
-            type=TPM2_ALG.KEYEDHASH if sealed else TPM2_ALG.ECC,
+            type=TPM2_ALG.ECC,
             nameAlg=TPM2_ALG.SHA256,
             objectAttributes=attributes,
             authPolicy=policy_digest,
-            parameters=_sealed_parameters() if sealed else _curve_parameters(*_SCHEMES[use]),
+            parameters=_curve_parameters(*_SCHEMES[use]),
         )
     )
-
-
-def _sealed_parameters() -> Any:
-    scheme = TPMT_KEYEDHASH_SCHEME(scheme=TPM2_ALG.NULL)
-    return TPMU_PUBLIC_PARMS(keyedHashDetail=TPMS_KEYEDHASH_PARMS(scheme=scheme))
 
 
 def _curve_parameters(scheme: Any, detail: str) -> Any:
