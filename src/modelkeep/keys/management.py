@@ -12,7 +12,8 @@ from enum import Enum
 from typing import Any
 
 from modelkeep.errors import UsageError
-from modelkeep.keys.registry import calling_store, schemes, split
+from modelkeep.keys.registry import calling_store, schemes
+from modelkeep.uri import split
 
 
 class Protection(Enum):

@@ -7,7 +7,6 @@ class with the methods of `KeyStore`; the schemes of this package are registered
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
@@ -15,14 +14,11 @@ from typing import Protocol, cast
 
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
 from modelkeep.keys.recipient import KeyHandle, Recipient
+from modelkeep.uri import split
 
 GROUP = "modelkeep.keys"
-DEFAULT_SCHEME = "file"
-
 # Schemes of this package whose libraries are installed on request.
 EXTRAS = frozenset({"keyring", "pkcs11", "tpm2"})
-
-_URI = re.compile(r"([a-z][a-z0-9+.-]*):(.*)", re.DOTALL)
 
 
 class KeyStore(Protocol):
@@ -70,18 +66,6 @@ def create_key(
 def schemes() -> tuple[str, ...]:
     """Returns the schemes that are installed, sorted."""
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
-
-
-def is_uri(text: str) -> bool:
-    """Returns whether `text` begins with a scheme; a path that does is written with ``./`` before it."""
-    return _URI.fullmatch(text) is not None
-
-
-def split(uri: str | os.PathLike[str]) -> tuple[str, str]:
-    """Returns scheme and address of `uri`; the scheme is ``file`` when it has none."""
-    text = os.fspath(uri)
-    match = _URI.fullmatch(text) if isinstance(uri, str) else None
-    return (match[1], match[2]) if match else (DEFAULT_SCHEME, text)
 
 
 def _store(scheme: str) -> KeyStore:
