@@ -183,7 +183,7 @@ def authority(tmp_path: Path) -> Any:
 def test_key_outlives_an_update_that_its_authority_approves(
     tpm: SoftwareTpm, tmp_path: Path, authority: Any
 ) -> None:
-    from modelkeep.keys.tpm2 import reseal
+    from modelkeep.keys.management import reseal_key
     from modelkeep.keys.tpm2.policy import approve
 
     path = tmp_path / "key.tpm"
@@ -194,9 +194,9 @@ def test_key_outlives_an_update_that_its_authority_approves(
     # What the authority knows of both systems beforehand, without a TPM.
     now = {7: bytes(32), 11: bytes(32)}
     updated = {7: bytes(32), 11: hashlib.sha256(bytes(32) + OTHER_SYSTEM).digest()}
-    reseal.add_approval(str(path), approve((7, 11), now, authority))
+    reseal_key(f"tpm2:{path}", approval=approve((7, 11), now, authority))
     assert opens(uri, grant)
-    reseal.add_approval(str(path), approve((7, 11), updated, authority))
+    reseal_key(f"tpm2:{path}", approval=approve((7, 11), updated, authority))
     tpm.extend(11, OTHER_SYSTEM)
     assert opens(uri, grant)
     tpm.extend(11, OTHER_SYSTEM)
@@ -211,7 +211,7 @@ def test_approval_of_somebody_else_is_not_added_and_not_obeyed(
 ) -> None:
     from dataclasses import replace
 
-    from modelkeep.keys.tpm2 import reseal
+    from modelkeep.keys.management import reseal_key
     from modelkeep.keys.tpm2.key_file import KeyFile
     from modelkeep.keys.tpm2.policy import approve
     from modelkeep.trust.signer import Signer
@@ -221,19 +221,19 @@ def test_approval_of_somebody_else_is_not_added_and_not_obeyed(
     grant = create(uri)
     forged = approve((7,), {7: bytes(32)}, Signer(ec.generate_private_key(ec.SECP256R1())))
     with pytest.raises(SignatureError, match="not signed by this key's authority"):
-        reseal.add_approval(str(path), forged)
+        reseal_key(f"tpm2:{path}", approval=forged)
     replace(KeyFile.read(path), approvals=(forged,)).write(path, force=True)
     with pytest.raises(KeyStoreError, match="does not verify"):
         opens(uri, grant)
 
 
 def test_key_bound_to_one_state_takes_no_approval(tpm: SoftwareTpm, tmp_path: Path, authority: Any) -> None:
-    from modelkeep.keys.tpm2 import reseal
+    from modelkeep.keys.management import reseal_key
     from modelkeep.keys.tpm2.policy import approve
 
     create(f"tpm2:{tmp_path / 'key.tpm'}")
     with pytest.raises(UsageError, match="one state of the device"):
-        reseal.add_approval(str(tmp_path / "key.tpm"), approve((7,), {7: bytes(32)}, authority))
+        reseal_key(f"tpm2:{tmp_path / 'key.tpm'}", approval=approve((7,), {7: bytes(32)}, authority))
 
 
 def test_wrong_passphrases_lock_and_the_owner_unlocks(

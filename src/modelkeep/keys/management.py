@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from modelkeep.errors import UsageError
+from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.registry import calling_store, schemes
 from modelkeep.uri import split
 
@@ -34,14 +34,14 @@ class StoreReport:
     Attributes:
         scheme: the scheme of its URIs.
         usable: does it work here and now?
-        protection: what it protects keys with.
+        protection: what it protects keys with; None when the store could not be asked.
         detail: what was found.
         advice: how to make it work, or to get better protection; may be empty.
     """
 
     scheme: str
     usable: bool
-    protection: Protection
+    protection: Protection | None
     detail: str
     advice: str = ""
 
@@ -80,21 +80,37 @@ def describe_key(uri: str | os.PathLike[str]) -> dict[str, Any]:
     return described
 
 
+def reseal_key(uri: str | os.PathLike[str], **options: Any) -> None:
+    """Lets the key at `uri` work in another state of the device; the options are the store's.
+
+    Raises:
+        UsageError: the store's keys are not bound to a state, or the options do not go with it.
+        SignatureError: nobody with authority over the key approved the state.
+        KeyStoreError: the store cannot be reached.
+        StorageError: a file cannot be read or replaced.
+    """
+    _ask(uri, "reseal", **options)
+
+
 def examine_stores() -> tuple[StoreReport, ...]:
-    """Returns what each installed store can do here; stores that do not say are left out."""
-    reports = []
-    for scheme in schemes():
+    """Returns what each store can do here; stores that do not say are left out."""
+    reports = (_examine(scheme) for scheme in schemes())
+    return tuple(report for report in reports if report is not None)
+
+
+def _examine(scheme: str) -> StoreReport | None:
+    try:
         with calling_store(scheme) as store:
             examine: Callable[[], StoreReport] | None = getattr(store, "examine", None)
-            if examine is not None:
-                reports.append(examine())
-    return tuple(reports)
+            return None if examine is None else examine()
+    except KeyStoreError as error:
+        return StoreReport(scheme, False, None, str(error), error.hint or "")
 
 
-def _ask(uri: str | os.PathLike[str], wish: str) -> Any:
+def _ask(uri: str | os.PathLike[str], wish: str, **options: Any) -> Any:
     scheme, address = split(uri)
     with calling_store(scheme) as store:
         method = getattr(store, wish, None)
         if method is None:
             raise UsageError(f"keys of scheme {scheme!r} do not support {wish!r}")
-        return method(address)
+        return method(address, **options)

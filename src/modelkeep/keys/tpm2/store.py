@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
 from modelkeep.keys.hpke import HpkeHandle, HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
@@ -15,6 +16,8 @@ from modelkeep.keys.tpm2.address import DEFAULT_PCRS, TpmAddress
 from modelkeep.keys.tpm2.device import choose_tcti, connected
 from modelkeep.keys.tpm2.key import TpmKey
 from modelkeep.keys.tpm2.key_file import OPEN, QUOTE, SIGN, KeyFile
+from modelkeep.keys.tpm2.policy import Approval
+from modelkeep.keys.tpm2.reseal import add_approval, approve_here
 from modelkeep.storage import refuse_overwrite, words_for
 
 KINDS = {"p256": OPEN, "signing": SIGN, "quote": QUOTE}
@@ -69,6 +72,30 @@ class TpmStore:
                 creation.remove(tpm, key_file)
         with words_for(parsed.path):
             Path(parsed.path).unlink()
+
+    def reseal(
+        self,
+        address: str,
+        *,
+        approval: Approval | None = None,
+        signer: EcdsaSigner | None = None,
+        values: Mapping[int, bytes] | None = None,
+    ) -> None:
+        """Approves another state of the device: by `approval`, or by the authority's own `signer`.
+
+        Raises:
+            UsageError: the key has no authority, or neither of both is given.
+            SignatureError: the approval is not the authority's.
+            KeyStoreError: the TPM cannot be reached.
+            StorageError: the key file cannot be read or replaced.
+        """
+        parsed = TpmAddress.parse(address)
+        if approval is not None:
+            add_approval(parsed, approval)
+        elif signer is not None:
+            approve_here(parsed, signer, values)
+        else:
+            raise UsageError("an approval, or the key that approves, is needed")
 
     def list(self, address: str) -> Iterator[str]:
         """Yields the key files in a folder: those that end in ``.tpm``."""
