@@ -39,13 +39,11 @@ def test_key_in_a_token_signs_bundles(workshop: Workshop, token: str) -> None:
 
 
 def test_key_of_a_service_signs_bundles(workshop: Workshop, tmp_path: Path) -> None:
-    pytest.importorskip("securesystemslib")
     (tmp_path / "service.pub").write_bytes(keygen_signing(tmp_path / "service.pem"))
     assert opens(workshop, open_signer(f"file2:{tmp_path / 'service.pem'}#{tmp_path / 'service.pub'}"))
 
 
 def test_key_of_a_service_that_is_not_the_one_expected_is_named(workshop: Workshop, tmp_path: Path) -> None:
-    pytest.importorskip("securesystemslib")
     (tmp_path / "other.pub").write_bytes(keygen_signing(tmp_path / "other.pem"))
     keygen_signing(tmp_path / "service.pem")
     with pytest.raises(KeyStoreError, match="'file2' failed"):
@@ -55,7 +53,6 @@ def test_key_of_a_service_that_is_not_the_one_expected_is_named(workshop: Worksh
 def test_token_through_securesystemslib_signs_bundles(
     workshop: Workshop, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("securesystemslib")
     # That library finds keys by an id of two hexadecimal digits.
     create_key(f"pkcs11:{token};id=%07", "signing")
     signer = open_signer(f"pkcs11:{token};id=%07")
@@ -71,7 +68,6 @@ def test_token_through_securesystemslib_signs_bundles(
     [("nosuchkms:alias/publisher#a.pub", "unknown signer scheme"), ("awskms:alias/publisher", "public key")],
 )
 def test_signer_that_cannot_be_made_tells_why(uri: str, complaint: str) -> None:
-    pytest.importorskip("securesystemslib")
     with pytest.raises(UsageError, match=complaint):
         open_signer(uri)
 

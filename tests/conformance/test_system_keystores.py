@@ -46,7 +46,6 @@ exec "$0" -W error::UserWarning -c "$1"
 def test_secret_service_conforms(tmp_path: Path) -> None:
     require("dbus-run-session")
     require("gnome-keyring-daemon")
-    pytest.importorskip("secretstorage")
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -62,7 +61,6 @@ def test_secret_service_conforms(tmp_path: Path) -> None:
 
 
 def test_session_without_keyring_says_so() -> None:
-    pytest.importorskip("keyring")
     program = "from modelkeep.keys.registry import *; create_key('keyring:pi-17')"
     environment = {"PATH": os.environ["PATH"], "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
     result = subprocess.run(
