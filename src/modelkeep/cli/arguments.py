@@ -21,6 +21,9 @@ from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
+from modelkeep.trust.trust_file import LARGEST_FILE as LARGEST_TRUST_FILE
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.trust_file_verifier import TrustFileVerifier
 from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned, Verifier
 from modelkeep.uri import DEFAULT_SCHEME, split
 
@@ -126,12 +129,21 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         return UnsafeUnsigned(arguments.model_id)
     if arguments.unsafe_unsigned:
         raise UsageError("-t and --unsafe-unsigned exclude each other")
-    return Verifier(
-        *[_trusted(path) for path in arguments.trust],
-        model=arguments.model_id or UnsafeAnyModel(),
-        minimum_epoch=arguments.minimum_epoch,
-        maximum_age=_age(arguments.maximum_age),
-    )
+    rules: dict[str, Any] = {
+        "model": arguments.model_id or UnsafeAnyModel(),
+        "minimum_epoch": arguments.minimum_epoch,
+        "maximum_age": _age(arguments.maximum_age),
+    }
+    if arguments.trust_root:
+        return TrustFileVerifier(_trust_file(arguments), **rules)
+    return Verifier(*[_trusted(path) for path in arguments.trust], **rules)
+
+
+def _trust_file(arguments: argparse.Namespace) -> TrustFile:
+    if len(arguments.trust) != 1:
+        raise UsageError("there is one trust file", hint="pass it with -t, and its signers with --trust-root")
+    data = read_small(arguments.trust[0], LARGEST_TRUST_FILE, "a trust file")
+    return TrustFile.from_bytes(data, arguments.trust_root, arguments.trust_threshold)
 
 
 def _age(days: float | None) -> datetime.timedelta | None:

@@ -264,6 +264,16 @@ def _trust(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="publisher's public key or root certificate",
     )
+    parser.add_argument(
+        "--trust-root",
+        metavar="PEM",
+        action="append",
+        default=[],
+        help="key that signs trust files; -t is then the trust file",
+    )
+    parser.add_argument(
+        "--trust-threshold", metavar="N", type=int, default=1, help="how many of them must have signed"
+    )
     parser.add_argument("--model-id", metavar="ID", help="refuse every other model of this publisher")
     parser.add_argument("--minimum-epoch", metavar="N", type=int, default=0, help="refuse older releases")
     parser.add_argument("--maximum-age", metavar="DAYS", type=float, help="refuse releases sealed longer ago")
