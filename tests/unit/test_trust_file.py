@@ -182,7 +182,7 @@ def test_revoked_keys_and_bundles_do_not_open(workshop: Workshop) -> None:
         opens(workshop, besides)
     bundle = workshop.seal()
     with unlocked(bundle, identity=workshop.identity(), verifier=workshop.verifier()) as opened:
-        identifier = opened.verified.manifest.bundle
+        identifier = opened.manifest.bundle
     revoking = TrustFileVerifier(replace(trust, revoked_bundles=frozenset({identifier})), model=MODEL_ID)
     with pytest.raises(RefusedError, match="is revoked"):
         workshop.read(bundle, verifier=revoking)

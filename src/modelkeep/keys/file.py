@@ -18,6 +18,7 @@ from modelkeep.keys.management import Protection, StoreReport
 from modelkeep.keys.passphrase_source import choose
 from modelkeep.keys.secret import device_id_of
 from modelkeep.memory import wipe
+from modelkeep.private_file import read_private
 from modelkeep.storage import words_for, write_file
 
 _OPTIONS = frozenset({"passphrase-env", "passphrase-file"})

@@ -16,8 +16,8 @@ from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys import software_key
 from modelkeep.keys.hpke import HpkeHandle
 from modelkeep.keys.management import Protection, StoreReport
-from modelkeep.keys.private_file import read_private
 from modelkeep.keys.secret import check_device_id
+from modelkeep.private_file import read_private
 
 VARIABLE = "CREDENTIALS_DIRECTORY"
 
