@@ -16,7 +16,7 @@ from modelkeep import dsse
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.data_key import DataKey
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.management import delete_key, describe_key, list_keys
+from modelkeep.keys.management import delete_key, describe_key, examine_stores, list_keys
 from modelkeep.keys.recipient import issue
 from modelkeep.keys.registry import create_key, open_key
 from modelkeep.testing.keystores import KEY_STORE_CHECKS, KeyStoreCheck, KeyStoreSubject
@@ -123,6 +123,32 @@ def test_description_and_list_name_the_key(token: str) -> None:
     create_key(f"pkcs11:{token}")
     assert describe_key(f"pkcs11:{token}")["extractable"] == "no"
     assert f"pkcs11:{token}" in list_keys("pkcs11", "token=first")
+
+
+def test_use_of_a_key_is_told_and_the_store_found(token: str) -> None:
+    create_key(f"pkcs11:{token}", "signing")
+    assert describe_key(f"pkcs11:{token}")["use"] == "sign"
+    (report,) = [report for report in examine_stores() if report.scheme == "pkcs11"]
+    assert report.usable
+    assert "'first', 'second'" in report.detail
+    with pytest.raises(UsageError, match="unknown kind"):
+        create_key(f"pkcs11:{token}", "x25519")
+    delete_key(f"pkcs11:{token}")
+    with pytest.raises(KeyStoreError, match="no key named"):
+        delete_key(f"pkcs11:{token}")
+
+
+def test_library_that_is_not_there_is_reported(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PKCS11_MODULE", "/nowhere.so")
+    (report,) = [report for report in examine_stores() if report.scheme == "pkcs11"]
+    assert (report.usable, "cannot be used" in report.detail) == (False, True)
+
+
+def test_without_any_library_the_way_to_name_one_is_told(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.delenv("PKCS11_MODULE")
+    with pytest.raises(UsageError, match="no PKCS#11 library") as refusal:
+        open_key(f"pkcs11:{token}")
+    assert "PKCS11_MODULE" in (refusal.value.hint or "")
 
 
 def test_missing_token_names_those_that_are_present(token: str) -> None:

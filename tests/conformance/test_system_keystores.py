@@ -25,15 +25,25 @@ BUNDLE = bytes(range(16))
 # Runs in a session of its own, whose only keyring daemon was started for it.
 KEYRING_CHECKS = """
 import secrets
-from modelkeep.errors import UsageError
-from modelkeep.keys.management import delete_key, examine_stores
-from modelkeep.keys.registry import create_key
+from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.keys.management import delete_key, describe_key, examine_stores
+from modelkeep.keys.registry import create_key, open_key
 from modelkeep.testing.keystores import KEY_STORE_CHECKS, KeyStoreSubject
 
 for check in KEY_STORE_CHECKS:
     uri = f"keyring:pi-{secrets.token_hex(4)}"
     check(KeyStoreSubject(uri, delete=lambda: delete_key(uri)))
     print("passed", check.__name__)
+for wrong in ("keyring:not-there", "keyring:not a name"):
+    for attempt in (open_key, delete_key, describe_key):
+        try:
+            attempt(wrong)
+        except (KeyStoreError, UsageError) as error:
+            print(error)
+        else:
+            raise SystemExit(f"{attempt.__name__} found {wrong}")
+create_key("keyring:pi-17")
+assert describe_key("keyring:pi-17")["keyring"]
 (report,) = [report for report in examine_stores() if report.scheme == "keyring"]
 assert report.usable, report
 """
@@ -46,8 +56,7 @@ exec "$0" -W error::UserWarning -c "$1"
 def test_secret_service_conforms(tmp_path: Path) -> None:
     require("dbus-run-session")
     require("gnome-keyring-daemon")
-    environment = {
-        "PATH": os.environ["PATH"],
+    environment = os.environ | {
         "HOME": str(tmp_path),
         "XDG_DATA_HOME": str(tmp_path / "data"),
         "XDG_RUNTIME_DIR": str(tmp_path),
@@ -62,7 +71,7 @@ def test_secret_service_conforms(tmp_path: Path) -> None:
 
 def test_session_without_keyring_says_so() -> None:
     program = "from modelkeep.keys.registry import *; create_key('keyring:pi-17')"
-    environment = {"PATH": os.environ["PATH"], "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    environment = os.environ | {"PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
     result = subprocess.run(
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
     )

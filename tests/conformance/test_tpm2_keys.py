@@ -393,3 +393,72 @@ def test_description_tells_what_matters_and_no_secret(tpm: SoftwareTpm, tmp_path
     described = describe_key(f"tpm2:{tmp_path / 'key.tpm'}")
     assert described["use"] == "open"
     assert described["pcrs"] == {"7": "00" * 32}
+
+
+@pytest.mark.parametrize("parent", ["rsa2048:aes128cfb", "ecc256:aes128cfb"])
+def test_storage_key_of_the_platform_is_used_where_there_is_one(
+    tpm: SoftwareTpm, tmp_path: Path, parent: str
+) -> None:
+    from tpm2_pytss import ESAPI, ESYS_TR, TPM2B_PUBLIC, TPM2B_SENSITIVE_CREATE
+
+    from modelkeep.keys.tpm2.key_file import KeyFile
+
+    attributes = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt"
+    with ESAPI(tpm.tcti) as esapi:
+        template = TPM2B_PUBLIC.parse(parent, objectAttributes=attributes)
+        made = esapi.create_primary(TPM2B_SENSITIVE_CREATE(), template)
+        esapi.evict_control(ESYS_TR.OWNER, made[0], 0x81000001)
+        esapi.flush_context(made[0])
+    uri = f"tpm2:{tmp_path / 'key.tpm'}"
+    grant = create(uri)
+    assert KeyFile.read(tmp_path / "key.tpm").parent == 0x81000001
+    assert opens(uri, grant)
+    assert loaded(tpm.tcti) == []
+    with ESAPI(tpm.tcti) as esapi:
+        kept = esapi.tr_from_tpmpublic(0x81000001)
+        esapi.evict_control(ESYS_TR.OWNER, kept, 0x81000001)
+    with pytest.raises(KeyStoreError, match="not in this TPM"):
+        opens(uri, grant)
+
+
+def test_failed_write_leaves_nothing_in_the_tpm(tpm: SoftwareTpm, tmp_path: Path) -> None:
+    from modelkeep.errors import StorageError
+
+    with pytest.raises(StorageError):
+        create(f"tpm2:{tmp_path / 'nowhere' / 'key.tpm'}?handle=0x81010017")
+    create(f"tpm2:{tmp_path / 'key.tpm'}?handle=0x81010017")
+
+
+@pytest.mark.parametrize("pcrs", ["24", "7,x", "", "-1", "7,7,8,99"])
+def test_pcrs_that_do_not_exist_are_refused(tpm: SoftwareTpm, tmp_path: Path, pcrs: str) -> None:
+    with pytest.raises(UsageError):
+        create(f"tpm2:{tmp_path / 'key.tpm'}?pcrs={pcrs}")
+
+
+def test_authority_has_to_be_a_p256_key_with_pcrs_to_approve(tpm: SoftwareTpm, tmp_path: Path) -> None:
+    from modelkeep.trust.signer import keygen_signing
+
+    (tmp_path / "large.pub").write_bytes(keygen_signing(tmp_path / "large.pem", "p384"))
+    (tmp_path / "small.pub").write_bytes(keygen_signing(tmp_path / "small.pem"))
+    (tmp_path / "none.pub").write_text("no key")
+    for options in ("authority=large.pub", "authority=small.pub&pcrs=none", "authority=none.pub"):
+        with pytest.raises(UsageError):
+            create(f"tpm2:{tmp_path / 'key.tpm'}?{options.replace('=', f'={tmp_path}/', 1)}")
+
+
+def test_damaged_approval_in_the_key_file_is_refused(
+    tpm: SoftwareTpm, tmp_path: Path, authority: Any
+) -> None:
+    from dataclasses import replace
+
+    from modelkeep.keys.tpm2.key_file import KeyFile
+    from modelkeep.keys.tpm2.policy import Approval, approve
+
+    path = tmp_path / "key.tpm"
+    uri = f"tpm2:{path}?authority={tmp_path / 'authority.pub'}"
+    grant = create(uri)
+    digest = approve((7,), {7: bytes(32)}, authority).digest
+    damaged = Approval(digest, b"not DER")
+    replace(KeyFile.read(path), approvals=(damaged,)).write(path, force=True)
+    with pytest.raises(KeyStoreError, match="approval of the PCR values is damaged"):
+        opens(uri, grant)

@@ -105,6 +105,7 @@ class TokenStore:
             token = session.token
             key = find(session, parsed, ObjectClass.PRIVATE_KEY)
             return {
+                "use": "open" if key[Attribute.DERIVE] else "sign",
                 "protection": Protection.HARDWARE.value,
                 "token": f"{token.label} ({token.manufacturer_id}, {token.model})",
                 "extractable": "yes" if key[Attribute.EXTRACTABLE] else "no",
@@ -118,7 +119,7 @@ class TokenStore:
             advice = f"set {MODULE_VARIABLE} to the library of your token or HSM"
             return StoreReport("pkcs11", False, Protection.HARDWARE, "no PKCS#11 library is named", advice)
         try:
-            labels = [repr(token.label) for token in present_tokens(module)]
+            labels = sorted(repr(token.label) for token in present_tokens(module))
         except KeyStoreError as error:
             return StoreReport("pkcs11", False, Protection.HARDWARE, str(error), error.hint or "")
         found = f"{Path(module).name} sees tokens: {', '.join(labels) or 'none'}"
