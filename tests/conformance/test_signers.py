@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.registry import create_key
-from modelkeep.trust import public_key
+from modelkeep.trust import public_key, signers
 from modelkeep.trust.signer import BundleSigner, keygen_signing
-from modelkeep.trust.signers import open_signer
+from modelkeep.trust.signers import GROUP, open_signer
 from modelkeep.trust.verifier import Verifier
 from support import softhsm
 from support.swtpm import SoftwareTpm
@@ -91,3 +96,33 @@ def test_file_is_the_usual_place(tmp_path: Path) -> None:
     signer = open_signer(tmp_path / "publisher.pem")
     assert isinstance(signer.public_key.curve, ec.SECP384R1)
     assert open_signer(f"file:{tmp_path / 'publisher.pem'}").public_key == signer.public_key
+
+
+def test_two_packages_for_one_signer_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = EntryPoints(EntryPoint("twice", f"package_{number}:Signer", GROUP) for number in range(2))
+    monkeypatch.setattr(signers, "entry_points", points.select)
+    with pytest.raises(KeyStoreError, match="several packages"):
+        open_signer("twice:x")
+
+
+def test_errors_of_foreign_signers_keep_their_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = EntryPoints([EntryPoint("odd", "builtins:int", GROUP)])
+    monkeypatch.setattr(signers, "entry_points", points.select)
+    with pytest.raises(KeyStoreError, match="'odd' failed: TypeError") as refusal:
+        open_signer("odd:pin=1234")
+    assert "1234" not in str(refusal.value)
+
+
+def test_certificates_of_another_key_are_refused(token: str, tmp_path: Path) -> None:
+    create_key(f"pkcs11:{token}", "signing")
+    (tmp_path / "chain.pem").write_bytes(self_signed(ec.generate_private_key(ec.SECP256R1())))
+    with pytest.raises(UsageError, match="not for this private key"):
+        open_signer(f"pkcs11:{token}", certificates=tmp_path / "chain.pem")
+
+
+def self_signed(key: ec.EllipticCurvePrivateKey) -> bytes:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "publisher")])
+    start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(start).not_valid_after(start.replace(year=2036))
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)

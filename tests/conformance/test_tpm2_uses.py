@@ -118,3 +118,62 @@ def test_no_part_is_taken_of_a_temporary_result() -> None:
 
 def _is_library_call(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and "esapi" in ast.unparse(node.func).split(".")
+
+
+def test_key_file_that_is_not_one_is_refused(tpm: SoftwareTpm, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from tpm2_pytss import TPM2B_PUBLIC
+
+    from modelkeep import canonical
+    from modelkeep.errors import UnsupportedVersionError
+    from modelkeep.keys.tpm2.key_file import KeyFile
+    from modelkeep.keys.tpm2.templates import storage_primary
+
+    path = tmp_path / "device.tpm"
+    create_key(f"tpm2:{path}")
+    good, document = KeyFile.read(path), canonical.decode(path.read_bytes(), "key file")
+    # A key that could leave its TPM, one that is none, bytes that are nothing, and a torn one.
+    movable = TPM2B_PUBLIC.parse("ecc256", objectAttributes="userwithauth|decrypt").marshal()
+    for public in (movable, storage_primary().marshal(), b"nothing", good.public + b"\0"):
+        replace(good, public=public).write(path, force=True)
+        with pytest.raises(MalformedError):
+            open_key(f"tpm2:{path}")
+    for change in ({"pcrs": [7, 7]}, {"pcrs": ["7"]}, {"authority": "AAAA"}, {"use": "eat"}):
+        path.write_bytes(canonical.encode({**document, **change}))
+        with pytest.raises(MalformedError):
+            open_key(f"tpm2:{path}")
+    path.write_bytes(canonical.encode({**document, "version": 2}))
+    with pytest.raises(UnsupportedVersionError):
+        open_key(f"tpm2:{path}")
+
+
+def test_nothing_secret_shows_in_the_text_of_handles(tpm: SoftwareTpm, tmp_path: Path) -> None:
+    from modelkeep.keys.tpm2.address import TpmAddress
+    from modelkeep.keys.tpm2.key import TpmKey
+    from modelkeep.keys.tpm2.signer import TpmSigner
+
+    create_key(f"tpm2:{tmp_path / 'publisher.tpm'}", "signing")
+    create_key(f"tpm2:{tmp_path / 'device.tpm'}")
+    address = TpmAddress.parse(str(tmp_path / "device.tpm"))
+    key = TpmKey(address.read("open"), address.tcti)
+    signer = TpmSigner.open(str(tmp_path / "publisher.tpm"))
+    assert (repr(key), repr(signer)) == ("TpmKey(hidden)", "TpmSigner(hidden)")
+
+
+def test_nonce_has_its_length() -> None:
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    from modelkeep.keys.tpm2.quote import Quote, verify_quote
+
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    with pytest.raises(UsageError, match="nonce"):
+        verify_quote(Quote(b"", b""), key, b"short", {})
+
+
+def test_store_reports_the_tpm_it_found(tpm: SoftwareTpm) -> None:
+    from modelkeep.keys.management import examine_stores
+
+    (report,) = [report for report in examine_stores() if report.scheme == "tpm2"]
+    assert report.usable
+    assert tpm.tcti in report.detail

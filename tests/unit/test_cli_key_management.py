@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from typing import Any
 
 import pytest
 
@@ -91,3 +93,35 @@ def test_every_action_has_help(action: str) -> None:
     with pytest.raises(SystemExit) as done:
         build_parser().parse_args(["keys", action, "--help"])
     assert done.value.code == 0
+
+
+def test_signing_key_is_made_by_a_store_that_can(command: CommandLine) -> None:
+    refused = command.shell("modelkeep keys create file:publisher.pem --kind signing")
+    assert (refused.code, "unknown kind" in refused.err) == (2, True)
+
+
+def test_fleet_keys_are_shown_by_nobody_and_not_rotated(shop: CommandLine) -> None:
+    shop.ok("modelkeep keygen fleet:master.key")
+    shop.ok("modelkeep keygen fleet:pi.key --master master.key --device-id pi-17")
+    assert shop.shell("modelkeep keys show fleet:pi.key").code == 2
+    refused = shop.shell("modelkeep keys rotate fleet:pi.key file:new.pem")
+    assert (refused.code, "are not rotated" in refused.err) == (2, True)
+    assert not (shop.folder / "new.pem").exists()
+
+
+def test_output_goes_with_an_approval_made_elsewhere(shop: CommandLine) -> None:
+    line = "modelkeep keys reseal file:pi-17.pem -s publisher.pem -o approval.json"
+    assert shop.shell(line).code == 2
+    assert shop.shell("modelkeep keys reseal file:pi-17.pem --approval missing.json").code == 6
+
+
+def test_store_that_cannot_be_loaded_is_reported_with_its_extra(
+    command: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing: Any = None
+    for name in [name for name in sys.modules if name.startswith("modelkeep.keys.pkcs11")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pkcs11", missing)
+    report = command.ok("modelkeep doctor --json").json["stores"]["pkcs11"]
+    assert (report["usable"], report["protection"]) == (False, None)
+    assert "modelkeep[pkcs11]" in report["advice"]
