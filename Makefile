@@ -21,6 +21,9 @@ pytest := $(coverage) run -m pytest -m 'not slow'
 fast := $(wildcard tests/unit tests/vectors)
 checked := src tests tools examples $(wildcard benches vectors)
 
+# A software TPM, and what the library that speaks to it is compiled with.
+tpm_packages := swtpm swtpm-tools libtss2-dev libtss2-tcti-swtpm0 pkg-config gcc libc6-dev python3-dev
+
 # Commands that some tests and benches need; what cannot be installed is skipped there, with a word.
 define installed
 @command -v $(1) >/dev/null || tools/debian-packages $(or $(2),$(1)) || true
@@ -52,6 +55,10 @@ other-tests: .venv/ready
 	$(call installed,openssl)
 	$(call installed,bsdtar,libarchive-tools)
 	$(call installed,busybox)
+	$(call installed,swtpm_setup,$(tpm_packages))
+	$(call installed,softhsm2-util,softhsm2)
+	$(call installed,gnome-keyring-daemon,gnome-keyring dbus-daemon)
+	@$(test_python) -c 'import tpm2_pytss' 2>/dev/null || $(test_python) -m pip install --quiet --group hardware || true
 	$(pytest) tests $(fast:%=--ignore=%)
 	@$(coverage) combine --quiet
 	$(coverage) report --fail-under=$(COVERAGE_FLOOR)

@@ -8,9 +8,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 
 from modelkeep.errors import KeyStoreError, StorageError, UsageError
 from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.file import KINDS, FileStore
+from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.recipient import issue
+from modelkeep.keys.software_key import KINDS
 
 BUNDLE = os.urandom(16)
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
@@ -170,9 +171,33 @@ def test_encrypted_key_stays_shut_without_it(monkeypatch: pytest.MonkeyPatch) ->
         FileStore().open(f"{path}?passphrase-env=A&passphrase-file=B")
 
 
-def test_keys_are_not_created_under_a_weakly_stretched_passphrase() -> None:
-    with pytest.raises(UsageError, match="without a passphrase") as caught:
-        FileStore().create("pi.pem?passphrase-env=A")
-    assert caught.value.hint is not None
-    assert "-scrypt" in caught.value.hint
-    assert not Path("pi.pem").exists()
+@pytest.mark.parametrize("kind", KINDS)
+def test_key_created_under_a_passphrase_opens_with_it_alone(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_PASSPHRASE", "secret")
+    monkeypatch.setenv("WRONG_PASSPHRASE", "secrets")
+    recipient = FileStore().create("pi.pem?passphrase-env=MODEL_PASSPHRASE", kind)
+    assert b"-----BEGIN PRIVATE" not in Path("pi.pem").read_bytes()
+    assert FileStore().open("pi.pem?passphrase-env=MODEL_PASSPHRASE").public == recipient.public
+    with pytest.raises(KeyStoreError, match="does not unlock"):
+        FileStore().open("pi.pem?passphrase-env=WRONG_PASSPHRASE")
+    with pytest.raises(KeyStoreError, match="needs a passphrase"):
+        FileStore().open("pi.pem")
+
+
+def test_openssl_reads_a_key_created_under_a_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_PASSPHRASE", "secret")
+    FileStore().create("pi.pem?passphrase-env=MODEL_PASSPHRASE")
+    command = ["openssl", "pkey", "-in", "pi.pem", "-passin", "pass:secret", "-noout", "-text"]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "prime256v1" in result.stdout
+
+
+def test_deleted_key_is_gone_and_listed_no_more(tmp_path: Path) -> None:
+    FileStore().create("pi.pem")
+    Path("other.pem").write_text("not a key")
+    Path("other.pem").chmod(0o600)
+    assert list(FileStore().list("")) == ["pi.pem"]
+    FileStore().delete("pi.pem")
+    assert list(FileStore().list(str(tmp_path))) == []

@@ -4,7 +4,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import x25519
 
 from modelkeep.errors import KeepError, MalformedError, StorageError, UsageError
-from modelkeep.keys.file import KINDS, FileStore
+from modelkeep.keys.file import FileStore
 from modelkeep.keys.fleet import create_master
 from modelkeep.keys.hpke import HpkeHandle
 from modelkeep.keys.recipients import (
@@ -14,6 +14,7 @@ from modelkeep.keys.recipients import (
     parse_recipient,
     resolve,
 )
+from modelkeep.keys.software_key import KINDS
 
 RAW = x25519.X25519PrivateKey.from_private_bytes(bytes(range(32))).public_key()
 LINE = "hpke-x25519 j0DFrbaPJWJK5bIU6nZ6bslNgp09e14a0bpvPiE4KF8"

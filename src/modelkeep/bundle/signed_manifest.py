@@ -45,7 +45,7 @@ def verify_manifest(data: bytes, signature: bytes | None, verifier: BundleVerifi
     manifest = Manifest.from_bytes(data)
     if signer is not None:
         _check_coverage(manifest, resources)
-    verifier.check(manifest)
+    verifier.check(manifest, signer)
     return SignedManifest(manifest, resources, signer, verifier.now(manifest.sealed_at))
 
 

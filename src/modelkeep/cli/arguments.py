@@ -15,13 +15,17 @@ from typing import Any
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.registry import DEFAULT_SCHEME, split
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.storage import read_small
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.policy import UnsafeAnyModel
-from modelkeep.trust.signer import Signer
+from modelkeep.trust.signer import BundleSigner
+from modelkeep.trust.signers import open_signer
+from modelkeep.trust.trust_file import LARGEST_FILE as LARGEST_TRUST_FILE
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.trust_file_verifier import TrustFileVerifier
 from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned, Verifier
+from modelkeep.uri import DEFAULT_SCHEME, split
 
 _FROM_NOW = re.compile(r"\+(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -54,7 +58,7 @@ def _moment(text: str | None) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
 
 
-def signer(arguments: argparse.Namespace) -> Signer | None:
+def signer(arguments: argparse.Namespace) -> BundleSigner | None:
     """Returns the publisher's key, or None for an unsigned bundle.
 
     Raises:
@@ -68,15 +72,15 @@ def signer(arguments: argparse.Namespace) -> Signer | None:
         return None
     if arguments.unsafe_unsigned:
         raise UsageError("-s and --unsafe-unsigned exclude each other")
-    return Signer.from_pem(
-        key_file(arguments.signer),
+    return open_signer(
+        arguments.signer,
         passphrase=passphrase(arguments),
         certificates=arguments.certificates,
     )
 
 
 def key_file(key: str) -> str:
-    """Returns the path of a signing key, written as ``PATH`` or ``file:PATH``.
+    """Returns the path of a key that is a file, written as ``PATH`` or ``file:PATH``.
 
     Raises:
         UsageError: the key lives somewhere else.
@@ -84,14 +88,14 @@ def key_file(key: str) -> str:
     scheme, path = split(key)
     if scheme != DEFAULT_SCHEME:
         raise UsageError(
-            f"signing keys are files, not {scheme[:64]!r}", hint="write ./NAME for a file with a colon"
+            f"this key has to be a file, not {scheme[:64]!r}", hint="write ./NAME for a file with a colon"
         )
     return path
 
 
-def grant_signer(arguments: argparse.Namespace) -> Signer | None:
+def grant_signer(arguments: argparse.Namespace) -> BundleSigner | None:
     """Returns the key that signs new grants, or None."""
-    return None if arguments.grant_signer is None else Signer.from_pem(key_file(arguments.grant_signer))
+    return None if arguments.grant_signer is None else open_signer(arguments.grant_signer)
 
 
 def passphrase(arguments: argparse.Namespace) -> bytes | None:
@@ -125,12 +129,21 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         return UnsafeUnsigned(arguments.model_id)
     if arguments.unsafe_unsigned:
         raise UsageError("-t and --unsafe-unsigned exclude each other")
-    return Verifier(
-        *[_trusted(path) for path in arguments.trust],
-        model=arguments.model_id or UnsafeAnyModel(),
-        minimum_epoch=arguments.minimum_epoch,
-        maximum_age=_age(arguments.maximum_age),
-    )
+    rules: dict[str, Any] = {
+        "model": arguments.model_id or UnsafeAnyModel(),
+        "minimum_epoch": arguments.minimum_epoch,
+        "maximum_age": _age(arguments.maximum_age),
+    }
+    if arguments.trust_root:
+        return TrustFileVerifier(_trust_file(arguments), **rules)
+    return Verifier(*[_trusted(path) for path in arguments.trust], **rules)
+
+
+def _trust_file(arguments: argparse.Namespace) -> TrustFile:
+    if len(arguments.trust) != 1:
+        raise UsageError("there is one trust file", hint="pass it with -t, and its signers with --trust-root")
+    data = read_small(arguments.trust[0], LARGEST_TRUST_FILE, "a trust file")
+    return TrustFile.from_bytes(data, arguments.trust_root, arguments.trust_threshold)
 
 
 def _age(days: float | None) -> datetime.timedelta | None:

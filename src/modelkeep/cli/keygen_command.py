@@ -11,9 +11,10 @@ from modelkeep.errors import UsageError
 from modelkeep.keys import fleet
 from modelkeep.keys.hpke import HpkeRecipient
 from modelkeep.keys.recipients import format_recipient
-from modelkeep.keys.registry import create_key, split
+from modelkeep.keys.registry import create_key
 from modelkeep.trust.private_key import Purpose
 from modelkeep.trust.signer import keygen_signing
+from modelkeep.uri import split
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelkeep._version import __version__
+from modelkeep.cli.keys_parser import add_doctor, add_keys
 
 _Subparsers = Any
 
@@ -25,6 +26,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_keygen, _learn, _seal, _inspect, _verify, _grant, _sign, _install, _run, _extract, _import):
         add(commands)
+    for add_with in (add_keys, add_doctor):
+        add_with(commands, _command)
     return parser
 
 
@@ -258,7 +261,13 @@ def _constraints(parser: argparse.ArgumentParser) -> None:
 
 
 def _signer(parser: argparse.ArgumentParser, *, unsigned: bool = True) -> None:
-    parser.add_argument("-s", "--signer", metavar="KEY", required=not unsigned, help="private key (PEM)")
+    parser.add_argument(
+        "-s",
+        "--signer",
+        metavar="KEY",
+        required=not unsigned,
+        help="private key: PEM file, tpm2:PATH, pkcs11:...",
+    )
     parser.add_argument(
         "--passphrase-env", metavar="VAR", help="environment variable with the key's passphrase"
     )
@@ -282,6 +291,16 @@ def _trust(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="publisher's public key or root certificate",
+    )
+    parser.add_argument(
+        "--trust-root",
+        metavar="PEM",
+        action="append",
+        default=[],
+        help="key that signs trust files; -t is then the trust file",
+    )
+    parser.add_argument(
+        "--trust-threshold", metavar="N", type=int, default=1, help="how many of them must have signed"
     )
     parser.add_argument("--model-id", metavar="ID", help="refuse every other model of this publisher")
     parser.add_argument("--minimum-epoch", metavar="N", type=int, default=0, help="refuse older releases")

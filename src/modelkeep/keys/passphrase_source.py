@@ -45,17 +45,21 @@ def from_file(path: str) -> Pages:
         return keep(view[: filled - _line_ending(buffer, filled)])
 
 
-def from_terminal() -> Pages:
+def from_terminal(
+    what: str = "passphrase", otherwise: str = "use passphrase:?file=PATH or ?env=NAME"
+) -> Pages:
     """Asks for a passphrase on the terminal; the caller closes it.
+
+    Args:
+        what: what it is called where it is asked for.
+        otherwise: what to do where there is no terminal.
 
     Raises:
         KeyStoreError: there is no terminal, or nothing was typed.
     """
     if not sys.stdin.isatty():
-        raise KeyStoreError(
-            "there is no terminal to ask for the passphrase", hint="use passphrase:?file=PATH or ?env=NAME"
-        )
-    return keep(memoryview(getpass.getpass("passphrase: ").encode()))
+        raise KeyStoreError(f"there is no terminal to ask for the {what}", hint=otherwise)
+    return keep(memoryview(getpass.getpass(f"{what}: ").encode()))
 
 
 def keep(passphrase: memoryview) -> Pages:

@@ -16,9 +16,10 @@ from modelkeep.errors import MalformedError, UsageError
 from modelkeep.keys.header import PASSPHRASE
 from modelkeep.keys.hpke import PUBLIC_BYTES, HpkeRecipient
 from modelkeep.keys.recipient import Recipient
-from modelkeep.keys.registry import is_uri, open_key
+from modelkeep.keys.registry import open_key
 from modelkeep.keys.secret import is_device_id
 from modelkeep.storage import read_small
+from modelkeep.uri import is_uri
 
 LARGEST_RECIPIENTS_FILE = 64 * 2**20
 

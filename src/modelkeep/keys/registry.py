@@ -7,7 +7,6 @@ class with the methods of `KeyStore`; the schemes of this package are registered
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
@@ -15,11 +14,11 @@ from typing import Protocol, cast
 
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
 from modelkeep.keys.recipient import KeyHandle, Recipient
+from modelkeep.uri import split
 
 GROUP = "modelkeep.keys"
-DEFAULT_SCHEME = "file"
-
-_URI = re.compile(r"([a-z][a-z0-9+.-]*):(.*)", re.DOTALL)
+# Schemes of this package whose libraries are installed on request.
+EXTRAS = frozenset({"keyring", "pkcs11", "tpm2"})
 
 
 class KeyStore(Protocol):
@@ -45,8 +44,8 @@ def open_key(uri: str | os.PathLike[str]) -> KeyHandle:
         StorageError: a file cannot be read.
     """
     scheme, address = split(uri)
-    with _own_errors(scheme):
-        return _store(scheme).open(address)
+    with calling_store(scheme) as store:
+        return store.open(address)
 
 
 def create_key(
@@ -60,25 +59,13 @@ def create_key(
         StorageError: a file cannot be written.
     """
     scheme, address = split(uri)
-    with _own_errors(scheme):
-        return _store(scheme).create(address, kind, force=force)
+    with calling_store(scheme) as store:
+        return store.create(address, kind, force=force)
 
 
 def schemes() -> tuple[str, ...]:
     """Returns the schemes that are installed, sorted."""
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
-
-
-def is_uri(text: str) -> bool:
-    """Returns whether `text` begins with a scheme; a path that does is written with ``./`` before it."""
-    return _URI.fullmatch(text) is not None
-
-
-def split(uri: str | os.PathLike[str]) -> tuple[str, str]:
-    """Returns scheme and address of `uri`; the scheme is ``file`` when it has none."""
-    text = os.fspath(uri)
-    match = _URI.fullmatch(text) if isinstance(uri, str) else None
-    return (match[1], match[2]) if match else (DEFAULT_SCHEME, text)
 
 
 def _store(scheme: str) -> KeyStore:
@@ -98,16 +85,23 @@ def _load(point: EntryPoint) -> KeyStore:
     try:
         return cast(KeyStore, point.load()())
     except (ImportError, AttributeError) as error:
+        extra = f"pip install 'modelkeep[{point.name}]'" if point.name in EXTRAS else None
         raise KeyStoreError(
-            f"key scheme {point.name!r} cannot be loaded", hint="reinstall the package that offers it"
+            f"key scheme {point.name!r} cannot be loaded",
+            hint=extra or "reinstall the package that offers it",
         ) from error
 
 
 @contextmanager
-def _own_errors(scheme: str) -> Iterator[None]:
-    """Keeps exceptions of foreign adapters, and whatever secrets their texts hold, inside."""
+def calling_store(scheme: str) -> Iterator[KeyStore]:
+    """Yields the store; keeps exceptions of foreign adapters, and the secrets in their texts, inside.
+
+    Raises:
+        UsageError: an unknown scheme.
+        KeyStoreError: the store cannot be loaded, or failed with an error of its own.
+    """
     try:
-        yield
+        yield _store(scheme)
     except KeepError:
         raise
     except Exception as error:

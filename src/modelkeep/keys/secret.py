@@ -9,6 +9,7 @@ names the device in reports; what ties a grant to a device is the device's key a
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.keys.data_key import DATA_KEY_BYTES, DataKey
@@ -35,6 +36,12 @@ def check_device_id(text: str) -> str:
             f"not a device id: {text[:80]!r}", hint="use 1 to 64 letters, digits, '.', '_' and '-'"
         )
     return text
+
+
+def device_id_of(path: str) -> str:
+    """Returns the stem of a key's file name where it may name a device, otherwise nothing."""
+    stem = Path(path).stem
+    return stem if is_device_id(stem) else ""
 
 
 def pack(secret: bytearray, data_key: DataKey, device_id: str) -> None:

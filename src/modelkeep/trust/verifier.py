@@ -45,8 +45,8 @@ class BundleVerifier(Protocol):
     def verify_statement(self, document: bytes) -> VerifiedStatement:
         """Returns what a signature document says, or raises RefusedError or MalformedError."""
 
-    def check(self, manifest: Manifest) -> None:
-        """Raises RefusedError unless the release described by `manifest` is acceptable."""
+    def check(self, manifest: Manifest, signer: str | None = None) -> None:
+        """Raises RefusedError unless the release that `signer` (an id) describes is acceptable."""
 
     def now(self, *verified_times: int) -> int:
         """Returns the present time in seconds since 1970-01-01 UTC, never before `verified_times`."""
@@ -107,7 +107,7 @@ class Verifier:
         signer_id = self._verify_chain(bundle) if bundle.certificates else self._verify_key(bundle)
         return VerifiedStatement(Statement.from_bytes(bundle.payload), signer_id)
 
-    def check(self, manifest: Manifest) -> None:
+    def check(self, manifest: Manifest, signer: str | None = None) -> None:
         """Applies model, epoch, age and further policies to a manifest whose digest is verified.
 
         Raises:
@@ -174,7 +174,7 @@ class UnsafeUnsigned:
         """
         return VerifiedStatement(Statement.from_bytes(oms.parse(document).payload), "nobody")
 
-    def check(self, manifest: Manifest) -> None:
+    def check(self, manifest: Manifest, signer: str | None = None) -> None:
         """Raises WrongModelError when a model is expected and this is another."""
         self._policy(manifest, 0)
 

@@ -1,0 +1,156 @@
+"""`modelkeep keys`: list, create, show, rotate, reseal and delete keys."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from modelkeep.cli.output import print_json, say, show
+from modelkeep.errors import RefusedError, UsageError
+from modelkeep.granting import grant
+from modelkeep.keys import management
+from modelkeep.keys.hpke import HpkeRecipient
+from modelkeep.keys.identity import Identity
+from modelkeep.keys.recipient import Recipient
+from modelkeep.keys.recipients import format_recipient
+from modelkeep.keys.registry import create_key
+from modelkeep.keys.tpm2 import approval_file
+from modelkeep.keys.tpm2.policy import approve
+from modelkeep.storage import write_file
+from modelkeep.trust import public_key
+from modelkeep.trust.signers import open_signer
+from modelkeep.uri import split
+
+_SIGNING = "signing"
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Does what the arguments ask for."""
+    actions = {
+        "list": _list,
+        "create": _create,
+        "show": _show,
+        "rotate": _rotate,
+        "reseal": _reseal,
+        "delete": _delete,
+    }
+    actions[arguments.action](arguments)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    found = [uri for place in arguments.places for uri in _keys_at(place)]
+    if arguments.json:
+        print_json({"keys": found})
+        return
+    for uri in found:
+        show(uri)
+
+
+def _keys_at(place: str) -> tuple[str, ...]:
+    scheme, address = split(place)
+    return management.list_keys(scheme, address)
+
+
+def _create(arguments: argparse.Namespace) -> None:
+    recipient = create_key(arguments.key, arguments.kind, force=arguments.force)
+    if arguments.kind == _SIGNING:
+        sys.stdout.write(public_key.to_pem(open_signer(arguments.key).public_key).decode())
+    elif recipient is not None:
+        show(_line(recipient, arguments.device_id))
+    say(f"key made: {arguments.key}")
+
+
+def _show(arguments: argparse.Namespace) -> None:
+    described = management.describe_key(arguments.key)
+    if described.get("use") in (None, "open"):
+        with Identity(arguments.key) as identity:
+            described = {"public": _line(identity.recipient(), None), **described}
+    if arguments.json:
+        print_json({"key": arguments.key, **described})
+        return
+    for name, value in described.items():
+        for line in _lines(name, value):
+            show(line)
+
+
+def _lines(name: str, value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{f'{name} {part}':<12} {text}" for part, text in value.items()]
+    return [f"{name:<12} {value}"]
+
+
+def _rotate(arguments: argparse.Namespace) -> None:
+    with Identity(arguments.key) as old:
+        recipient = create_key(arguments.new, _kind_for(arguments.new, arguments.key, old))
+        if recipient is None:
+            raise UsageError("the new key cannot be granted to")
+        recipient = _renamed(recipient, getattr(old.recipient(), "device_id", ""))
+        refused = [bundle for bundle in arguments.bundles if not _granted(bundle, old, recipient)]
+    show(_line(recipient, None))
+    for bundle in refused:
+        say(f"{bundle}: the old key may not grant it; send the line above to whoever may")
+    say(
+        f"new key made: {arguments.new}; when everything opens with it: modelkeep keys delete {arguments.key}"
+    )
+
+
+def _granted(bundle: str, old: Identity, recipient: Recipient) -> bool:
+    try:
+        grant(bundle, identity=old, admins=[recipient])
+    except RefusedError:
+        return False
+    return True
+
+
+def _reseal(arguments: argparse.Namespace) -> None:
+    values = None if arguments.values is None else approval_file.values_from_file(arguments.values)
+    if arguments.key is None:
+        _prepare(arguments, values)
+        return
+    if arguments.output is not None:
+        raise UsageError("-o goes with an approval that is made without KEY")
+    if arguments.approval is not None:
+        approval = approval_file.approval_from_file(arguments.approval)
+        management.reseal_key(arguments.key, approval=approval)
+    else:
+        management.reseal_key(arguments.key, signer=open_signer(arguments.signer), values=values)
+    say(f"approved for {arguments.key}; states approved before stay so")
+
+
+def _prepare(arguments: argparse.Namespace, values: dict[int, bytes] | None) -> None:
+    if arguments.signer is None or values is None or arguments.output is None:
+        raise UsageError("without KEY, an approval needs -s, --values and -o")
+    pcrs = tuple(values)
+    approval = approve(pcrs, values, open_signer(arguments.signer))
+    write_file(arguments.output, approval_file.approval_to_bytes(approval, pcrs))
+    say(f"approval written: {arguments.output}")
+
+
+def _delete(arguments: argparse.Namespace) -> None:
+    if not arguments.yes:
+        raise UsageError(
+            "what was granted to a deleted key never opens again", hint="pass --yes to delete it"
+        )
+    management.delete_key(arguments.key)
+    say(f"deleted: {arguments.key}")
+
+
+def _kind_for(new: str, key: str, old: Identity) -> str | None:
+    if not old.type.startswith("hpke-"):
+        raise UsageError(f"keys of type {old.type} are not rotated", hint="make a new one and grant to it")
+    # Another store may not have the old kind; its usual one will do.
+    return old.type.removeprefix("hpke-") if split(new)[0] == split(key)[0] else None
+
+
+def _renamed(recipient: Recipient, device_id: str | None) -> Recipient:
+    if not device_id or not isinstance(recipient, HpkeRecipient):
+        return recipient
+    return HpkeRecipient(recipient.type, recipient.public, device_id)
+
+
+def _line(recipient: Recipient, device_id: str | None) -> str:
+    recipient = _renamed(recipient, device_id)
+    return (
+        format_recipient(recipient) if isinstance(recipient, HpkeRecipient) else f"{recipient.type} (secret)"
+    )

@@ -1,0 +1,153 @@
+"""Key store for ``pkcs11:`` URIs; their attributes are in `modelkeep.keys.pkcs11.uri`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pkcs11
+from pkcs11 import Attribute, KeyType, MechanismFlag, ObjectClass
+from pkcs11.util.ec import encode_named_curve_parameters
+
+from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.keys.hpke import HpkeHandle, HpkeRecipient
+from modelkeep.keys.management import Protection, StoreReport
+from modelkeep.keys.pkcs11.key import TokenKey, find, find_all
+from modelkeep.keys.pkcs11.token import login, present_tokens
+from modelkeep.keys.pkcs11.uri import MODULE_VARIABLE, TokenAddress
+from modelkeep.keys.secret import is_device_id
+
+KINDS = ("p256", "signing")
+_OF_KEYS = (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
+_KEPT = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.PRIVATE: True}
+
+
+class TokenStore:
+    """Keys in PKCS#11 tokens: smart cards, HSMs, SoftHSM."""
+
+    def open(self, address: str) -> HpkeHandle:
+        """Returns the key that a URI names, after logging in.
+
+        Raises:
+            UsageError: the URI is not of this form.
+            KeyStoreError: the token cannot be found, unlocked or used, or has no such key.
+            StorageError: the PIN's file cannot be read.
+        """
+        parsed = _parse(address)
+        return HpkeHandle(TokenKey(login(parsed), parsed), _device_id(parsed))
+
+    def create(self, address: str, kind: str | None = None, *, force: bool = False) -> HpkeRecipient | None:
+        """Makes a key inside the token: ``p256`` (grants) or ``signing``.
+
+        Returns the recipient of a ``p256`` key, None for the others.
+
+        Raises:
+            UsageError: the URI is not of this form, an unknown kind, or the name is taken.
+            KeyStoreError: the token cannot be found, unlocked or used.
+        """
+        parsed = _parse(address)
+        if kind not in (None, *KINDS):
+            raise UsageError(f"unknown kind of key {kind[:64]!r}", hint=f"token keys: {', '.join(KINDS)}")
+        opened = login(parsed)
+        with opened.session() as session:
+            old = [each for of_kind in _OF_KEYS for each in find_all(session, parsed, of_kind)]
+            if old and not force:
+                raise UsageError(f"the token has a key named {parsed.object_name} already")
+            # The old key goes last: a token that is full or slow must not lose both.
+            _generate(session, parsed, kind or "p256")
+            for each in old:
+                each.destroy()
+        return (
+            HpkeHandle(TokenKey(opened, parsed), _device_id(parsed)).recipient()
+            if kind in (None, "p256")
+            else None
+        )
+
+    def delete(self, address: str) -> None:
+        """Destroys the key, both halves of it.
+
+        Raises:
+            UsageError: the URI is not of this form.
+            KeyStoreError: the token cannot be found, unlocked or used, or has no such key.
+        """
+        parsed = _parse(address)
+        with login(parsed).session() as session:
+            found = [each for kind in _OF_KEYS for each in find_all(session, parsed, kind)]
+            if not found:
+                raise KeyStoreError(f"the token has no key named {parsed.object_name}")
+            for each in found:
+                each.destroy()
+
+    def list(self, address: str) -> Iterator[str]:
+        """Yields the private keys of a token, as addresses."""
+        parsed = TokenAddress.parse(address)
+        path, _, query = address.partition("?")
+        with login(parsed).session() as session:
+            keys = find_all(session, parsed, ObjectClass.PRIVATE_KEY)
+            labels = [str(key[Attribute.LABEL]) for key in keys]
+        for label in labels:
+            named = ";".join(filter(None, (path, f"object={quote(label)}")))
+            yield f"{named}?{query}" if query else named
+
+    def describe(self, address: str) -> dict[str, Any]:
+        """Returns what the token says about a key.
+
+        Raises:
+            UsageError: the URI is not of this form.
+            KeyStoreError: the token cannot be found, unlocked or used, or has no such key.
+        """
+        parsed = _parse(address)
+        with login(parsed).session() as session:
+            token = session.token
+            key = find(session, parsed, ObjectClass.PRIVATE_KEY)
+            return {
+                "use": "open" if key[Attribute.DERIVE] else "sign",
+                "protection": Protection.HARDWARE.value,
+                "token": f"{token.label} ({token.manufacturer_id}, {token.model})",
+                "extractable": "yes" if key[Attribute.EXTRACTABLE] else "no",
+                "made in the token": "yes" if key[Attribute.LOCAL] else "no",
+            }
+
+    def examine(self) -> StoreReport:
+        """Returns whether a library is named, and which tokens it sees."""
+        module = os.environ.get(MODULE_VARIABLE)
+        if not module:
+            advice = f"set {MODULE_VARIABLE} to the library of your token or HSM"
+            return StoreReport("pkcs11", False, Protection.HARDWARE, "no PKCS#11 library is named", advice)
+        try:
+            labels = sorted(repr(token.label) for token in present_tokens(module))
+        except KeyStoreError as error:
+            return StoreReport("pkcs11", False, Protection.HARDWARE, str(error), error.hint or "")
+        found = f"{Path(module).name} sees tokens: {', '.join(labels) or 'none'}"
+        advice = "" if labels else "initialise a token with its own tool"
+        return StoreReport("pkcs11", bool(labels), Protection.HARDWARE, found, advice)
+
+
+def _parse(address: str) -> TokenAddress:
+    parsed = TokenAddress.parse(address)
+    parsed.require_object()
+    return parsed
+
+
+def _device_id(address: TokenAddress) -> str:
+    return address.label if address.label is not None and is_device_id(address.label) else ""
+
+
+def _generate(session: pkcs11.Session, address: TokenAddress, kind: str) -> None:
+    names: dict[str, Any] = {
+        "label": address.label,
+        "id": address.identifier or secrets.token_bytes(8),
+        "store": True,
+    }
+    curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
+    parameters = session.create_domain_parameters(KeyType.EC, curve, local=True)
+    uses = MechanismFlag.DERIVE if kind == "p256" else MechanismFlag.SIGN | MechanismFlag.VERIFY
+    public, private = parameters.generate_keypair(capabilities=uses, private_template=_KEPT, **names)
+    if private[Attribute.EXTRACTABLE] or not private[Attribute.SENSITIVE]:
+        public.destroy()
+        private.destroy()
+        raise KeyStoreError("the token made a key that could leave it, and the key was destroyed")

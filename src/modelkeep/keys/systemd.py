@@ -1,0 +1,87 @@
+"""Key store for ``systemd:NAME``: a credential that systemd decrypts for one service.
+
+The unit says ``LoadCredentialEncrypted=NAME:FILE``; the key is then a file that the service alone can
+read, in memory. systemd encrypts it to the TPM, to a secret of this host, or to both.
+Source: systemd.exec(5), "Credentials"; systemd-creds(1).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any, NoReturn
+
+from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.keys import software_key
+from modelkeep.keys.hpke import HpkeHandle
+from modelkeep.keys.management import Protection, StoreReport
+from modelkeep.keys.secret import check_device_id
+from modelkeep.private_file import read_private
+
+VARIABLE = "CREDENTIALS_DIRECTORY"
+
+
+class CredentialStore:
+    """Keys among the credentials of the running service."""
+
+    def open(self, address: str) -> HpkeHandle:
+        """Returns the key in a credential.
+
+        Raises:
+            UsageError: not a name for a device.
+            KeyStoreError: not run by systemd with this credential, or it is no key for models.
+            StorageError: the credential cannot be read.
+        """
+        path = _path(check_device_id(address))
+        with read_private(str(path)) as content:
+            return HpkeHandle(software_key.from_pem(content, f"systemd:{address}"), address)
+
+    def create(self, address: str, kind: str | None = None, *, force: bool = False) -> NoReturn:
+        """Refuses: systemd makes credentials.
+
+        Raises:
+            UsageError: always; the hint is the command to use.
+        """
+        name = check_device_id(address)
+        raise UsageError(
+            "credentials are made with systemd's own tool",
+            hint=f"make a key file and run: systemd-creds encrypt --name={name} KEY.pem {name}.cred; "
+            f"the unit says LoadCredentialEncrypted={name}:/PATH/{name}.cred",
+        )
+
+    def describe(self, address: str) -> dict[str, Any]:
+        """Returns how the key is protected.
+
+        Raises:
+            UsageError, KeyStoreError, StorageError: as for `open`.
+        """
+        self.open(address).close()
+        return {"protection": Protection.SYSTEM.value, "lasts": "while the service runs"}
+
+    def examine(self) -> StoreReport:
+        """Returns whether systemd's tool is here."""
+        if shutil.which("systemd-creds") is None:
+            return StoreReport("systemd", False, Protection.SYSTEM, "systemd-creds is not installed")
+        return StoreReport(
+            "systemd",
+            True,
+            Protection.SYSTEM,
+            "systemd encrypts credentials for services",
+            "systemd-creds(1)",
+        )
+
+
+def _path(name: str) -> Path:
+    folder = os.environ.get(VARIABLE)
+    if not folder:
+        raise KeyStoreError(
+            "this process has no credentials of systemd",
+            hint=f"start it as a service with LoadCredentialEncrypted={name}:FILE",
+        )
+    path = Path(folder, name)
+    if not path.exists():
+        raise KeyStoreError(
+            f"the service has no credential {name!r}", hint="check its LoadCredentialEncrypted="
+        )
+    return path

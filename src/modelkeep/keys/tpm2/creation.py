@@ -1,0 +1,93 @@
+"""Making keys in a TPM, making them persistent, removing them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from tpm2_pytss import (
+    ESYS_TR,
+    TPM2_SE,
+    TPM2B_AUTH,
+    TPM2B_SENSITIVE_CREATE,
+    TPMS_SENSITIVE_CREATE,
+    TSS2_Exception,
+)
+
+from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.keys.tpm2.device import Handle, Tpm
+from modelkeep.keys.tpm2.key_file import KeyFile
+from modelkeep.keys.tpm2.policy import Policy
+from modelkeep.keys.tpm2.session import auth_value, load, name_of, parent_key, start_session
+from modelkeep.keys.tpm2.templates import key_template
+from modelkeep.memory import Pages
+
+# Where the storage primary key usually is, and where owners may put keys (TCG registry).
+USUAL_PARENT = 0x81000001
+FIRST_HANDLE, LAST_HANDLE = 0x81000000, 0x817FFFFF
+
+
+def create(tpm: Tpm, use: str, policy: Policy, auth: Pages | None) -> KeyFile:
+    """Returns a new key for `use`, made inside the TPM, and not loaded.
+
+    Raises:
+        KeyStoreError: the TPM refuses.
+    """
+    parent_handle = _usual_parent(tpm)
+    digest = policy.digest({} if policy.authority else tpm.pcr_values(policy.pcrs))
+    template = key_template(use, digest, auth=policy.auth)
+    with parent_key(tpm, parent_handle) as parent:
+        session = tpm.flush_later(start_session(tpm, parent, TPM2_SE.HMAC))
+        answer = tpm.esapi.create(parent, _sensitive(auth), template, session1=session)
+        private, public = answer[0], answer[1]
+        _check(public, template)
+        name = name_of(tpm, parent)
+    return KeyFile(use, public.marshal(), private.marshal(), 0, parent_handle, name, policy)
+
+
+def persist(tpm: Tpm, key_file: KeyFile, handle: int, *, force: bool = False) -> KeyFile:
+    """Returns the key made persistent at `handle`, which survives restarts and needs no loading.
+
+    Raises:
+        UsageError: `handle` is not one for owners' keys, or is taken and `force` is not set.
+        KeyStoreError: the TPM has no space left, or its owner has set a password.
+    """
+    if not FIRST_HANDLE <= handle <= LAST_HANDLE or handle == USUAL_PARENT:
+        raise UsageError(f"persistent handles for keys lie from {FIRST_HANDLE:#x} to {LAST_HANDLE:#x}")
+    if (taken := persistent(tpm, handle)) is not None:
+        if not force:
+            raise UsageError(f"the TPM has a key at {handle:#x} already", hint="choose another handle")
+        tpm.esapi.evict_control(ESYS_TR.OWNER, taken, handle)
+    with parent_key(tpm, key_file.parent, key_file.parent_name) as parent:
+        key = load(tpm, key_file, parent)
+    tpm.esapi.evict_control(ESYS_TR.OWNER, key, handle)
+    return replace(key_file, private=b"", handle=handle)
+
+
+def remove(tpm: Tpm, key_file: KeyFile) -> None:
+    """Removes a persistent key from the TPM; the others were never in it."""
+    if key_file.handle and (key := persistent(tpm, key_file.handle)) is not None:
+        tpm.esapi.evict_control(ESYS_TR.OWNER, key, key_file.handle)
+
+
+def persistent(tpm: Tpm, handle: int) -> Handle | None:
+    """Returns the persistent object at `handle`, or None."""
+    with suppress(TSS2_Exception):
+        return tpm.esapi.tr_from_tpmpublic(handle)
+    return None
+
+
+def _usual_parent(tpm: Tpm) -> int:
+    return 0 if persistent(tpm, USUAL_PARENT) is None else USUAL_PARENT
+
+
+def _sensitive(auth: Pages | None) -> Any:
+    value = TPM2B_AUTH(auth_value(auth)) if auth is not None else TPM2B_AUTH()
+    return TPM2B_SENSITIVE_CREATE(TPMS_SENSITIVE_CREATE(userAuth=value))
+
+
+def _check(public: Any, template: Any) -> None:
+    made, asked = public.publicArea, template.publicArea
+    if made.objectAttributes != asked.objectAttributes or bytes(made.authPolicy) != bytes(asked.authPolicy):
+        raise KeyStoreError("the TPM made another key than it was asked for")

@@ -1,0 +1,95 @@
+"""Signing services and devices that package securesystemslib knows: cloud KMS, Vault, HSM.
+
+``SCHEME:ADDRESS#PUBLIC.pem``: what securesystemslib calls the private key URI, and a file with the
+public key. A PIN or other secret that a signer asks for is taken from MODELKEEP_SIGNER_SECRET.
+Source: securesystemslib, ``securesystemslib.signer``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from modelkeep import dsse
+from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.trust import public_key
+
+SECRET_VARIABLE = "MODELKEEP_SIGNER_SECRET"  # noqa: S105 (the name of a variable)
+
+
+class ServiceSigner:
+    """A key that somebody else keeps.
+
+    Raises:
+        UsageError: an unknown scheme, or no public key behind a ``#``.
+        KeyStoreError: the service cannot be reached, or refuses.
+        StorageError: the public key cannot be read.
+    """
+
+    def __init__(self, uri: str, certificates: tuple[x509.Certificate, ...] = ()) -> None:
+        services: Any = importlib.import_module("securesystemslib.signer")
+
+        private, _, public = uri.rpartition("#")
+        scheme = (private or public).partition(":")[0]
+        if scheme not in services.SIGNER_FOR_URI_SCHEME:
+            known = ", ".join(sorted({"file", "pkcs11", "tpm2", *services.SIGNER_FOR_URI_SCHEME}))
+            raise UsageError(f"unknown signer scheme {scheme[:64]!r}", hint=f"known schemes: {known}")
+        if not private:
+            raise UsageError(
+                "the signer's public key is needed", hint=f"write {scheme}:...#publisher.pub, a PEM file"
+            )
+        self._public = public_key.load(public)
+        self.certificates = certificates
+        key = services.SSlibKey.from_crypto(self._public)
+        self._service = _reaching(scheme, lambda: services.Signer.from_priv_key_uri(private, key, _secret))
+        self._scheme = scheme
+
+    @property
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        """The key that verifies."""
+        return self._public
+
+    def sign(self, message: bytes) -> bytes:
+        """Returns a DER-encoded ECDSA signature over `message`, hashed as the curve asks.
+
+        Raises:
+            KeyStoreError: the service cannot be reached, refuses, or signs with another key.
+        """
+        answer = _reaching(self._scheme, lambda: self._service.sign(message))
+        signature = bytes.fromhex(answer.signature)
+        try:
+            self._public.verify(signature, message, ec.ECDSA(dsse.hash_for(self._public)))
+        except InvalidSignature:
+            raise KeyStoreError(
+                "the service signed with another key than the public key given", hint="check the part after #"
+            ) from None
+        return signature
+
+    def __repr__(self) -> str:
+        return f"ServiceSigner({self._scheme})"
+
+
+def _reaching(scheme: str, work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except KeyStoreError:
+        raise
+    except Exception as error:
+        # Every service has errors of its own, whose texts may hold secrets.
+        raise KeyStoreError(
+            f"the signer {scheme!r} failed: {type(error).__name__}",
+            hint="check its address, library and rights",
+        ) from error
+
+
+def _secret(name: str) -> str:
+    secret = os.environ.get(SECRET_VARIABLE)
+    if not secret:
+        raise KeyStoreError(f"the signer asks for its {name[:32]}", hint=f"set {SECRET_VARIABLE}")
+    return secret

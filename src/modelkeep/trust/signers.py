@@ -1,0 +1,82 @@
+"""Signers by the URI of their key, wherever the key is.
+
+    file:PATH or PATH            a PEM file
+    tpm2:..., pkcs11:...         entry points of group ``modelkeep.signers``; other packages add theirs
+    awskms:...#PUBLIC.pem, ...   what package securesystemslib knows, with the public key's file
+
+An entry point's value is called with the address (the URI after its scheme) and the certificates,
+and returns a `BundleSigner`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import cast
+
+from cryptography import x509
+
+from modelkeep.errors import KeepError, KeyStoreError, UsageError
+from modelkeep.trust import certificates as certificate_files
+from modelkeep.trust.signer import BundleSigner, Signer
+from modelkeep.uri import DEFAULT_SCHEME, split
+
+GROUP = "modelkeep.signers"
+
+_Opener = Callable[[str, tuple[x509.Certificate, ...]], BundleSigner]
+
+
+def open_signer(
+    uri: str | os.PathLike[str],
+    *,
+    passphrase: bytes | None = None,
+    certificates: str | os.PathLike[str] | None = None,
+) -> BundleSigner:
+    """Returns the signer whose private key `uri` names.
+
+    Args:
+        uri: where the key is.
+        passphrase: what unlocks an encrypted key file; other stores have their own ways.
+        certificates: PEM file with the signing certificate first, then its issuers.
+
+    Raises:
+        UsageError: an unknown scheme, an address that is not of its form, or foreign certificates.
+        KeyStoreError: the key cannot be found, unlocked or used.
+        StorageError: a file cannot be read.
+    """
+    scheme, address = split(uri)
+    if scheme == DEFAULT_SCHEME:
+        return Signer.from_pem(address, passphrase=passphrase, certificates=certificates)
+    if passphrase is not None:
+        raise UsageError(f"a {scheme[:64]} key does not take its passphrase from here")
+    chain = certificate_files.load(certificates) if certificates is not None else ()
+    signer = _open(scheme, address, chain)
+    if chain and certificate_files.signing_key(chain[0]) != signer.public_key:
+        raise UsageError("the first certificate is not for this private key")
+    return signer
+
+
+def _open(scheme: str, address: str, chain: tuple[x509.Certificate, ...]) -> BundleSigner:
+    points = {point.value: point for point in entry_points(group=GROUP, name=scheme)}
+    if len(points) > 1:
+        raise KeyStoreError(f"several packages offer signers for {scheme!r}", hint="uninstall all but one")
+    try:
+        for point in points.values():
+            return cast(_Opener, point.load())(address, chain)
+        from modelkeep.trust.service_signer import ServiceSigner
+
+        return ServiceSigner(f"{scheme}:{address}", chain)
+    except KeepError:
+        raise
+    except (ImportError, AttributeError) as error:
+        raise KeyStoreError(
+            f"signers for {scheme[:64]!r} cannot be loaded", hint=f"pip install 'modelkeep[{_extra(scheme)}]'"
+        ) from error
+    except Exception as error:
+        # Texts of foreign exceptions may hold secrets.
+        raise KeyStoreError(f"the signer {scheme!r} failed: {type(error).__name__}") from error
+
+
+def _extra(scheme: str) -> str:
+    return scheme if scheme in ("tpm2", "pkcs11") else "signers"

@@ -1,0 +1,127 @@
+"""`modelkeep keys` and `modelkeep doctor`, with keys in files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from modelkeep.cli.parser import build_parser
+from support.command_line import CommandLine
+
+RUN = "modelkeep run model.keep -t publisher.pub -i x=x.npy"
+
+
+def test_created_key_is_listed_shown_and_deleted(command: CommandLine) -> None:
+    made = command.ok("modelkeep keys create file:pi-17.pem > pi-17.pub")
+    assert command.ok("modelkeep keys list").out == "file:pi-17.pem\n"
+    shown = json.loads(command.ok("modelkeep keys show file:pi-17.pem --json").out)
+    assert shown["public"] == made.out.strip()
+    assert "file permissions alone" in shown["protection"]
+    assert command("keys", "delete", "file:pi-17.pem").code == 2
+    assert (command.folder / "pi-17.pem").exists()
+    command.ok("modelkeep keys delete file:pi-17.pem --yes")
+    assert json.loads(command.ok("modelkeep keys list --json").out) == {"keys": []}
+
+
+def test_shown_lines_are_for_people(command: CommandLine) -> None:
+    command.ok("modelkeep keys create file:pi-17.pem --kind x25519")
+    shown = command.ok("modelkeep keys show file:pi-17.pem").out
+    assert shown.startswith("public       hpke-x25519 ")
+
+
+def test_key_under_a_passphrase_says_so(command: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEVICE_PASSPHRASE", "secret")
+    uri = "file:pi-17.pem?passphrase-env=DEVICE_PASSPHRASE"
+    command.ok(f"modelkeep keys create '{uri}'")
+    assert json.loads(command.ok(f"modelkeep keys show '{uri}' --json").out)["passphrase"] == "yes"
+
+
+def test_rotated_key_opens_what_the_old_one_may_grant(shop: CommandLine) -> None:
+    rotated = shop.ok("modelkeep keys rotate file:admin.pem file:admin-2.pem model.keep")
+    assert rotated.out.split()[2] == "admin"
+    shop.ok(f"{RUN} -k file:admin-2.pem")
+    shop.ok("modelkeep keys delete file:admin.pem --yes")
+    shop.ok(f"{RUN} -k file:admin-2.pem")
+    shop.ok("modelkeep grant model.keep -k file:admin-2.pem -r pi-18.pub")
+
+
+def test_replaced_device_asks_whoever_may_grant(shop: CommandLine) -> None:
+    rotated = shop.shell("modelkeep keys rotate file:pi-17.pem file:pi-17-new.pem model.keep > new.pub")
+    assert "the old key may not grant it" in rotated.err
+    assert shop.shell(f"{RUN} -k file:pi-17-new.pem").code == 4
+    shop.ok(f"{RUN} -k file:pi-17.pem")
+    shop.ok("modelkeep grant model.keep -k file:admin.pem -r new.pub")
+    shop.ok(f"{RUN} -k file:pi-17-new.pem")
+
+
+def test_lost_publisher_key_is_replaced_by_one_that_devices_trust_besides(shop: CommandLine) -> None:
+    shop.ok("modelkeep keygen --signing publisher-2.pem > publisher-2.pub")
+    shop.ok("modelkeep seal model.onnx -r pi-17.pub -s publisher-2.pem --model-id model -o next.keep")
+    run = "modelkeep run next.keep -k file:pi-17.pem -i x=x.npy"
+    assert shop.shell(f"{run} -t publisher.pub").code == 3
+    shop.ok(f"{run} -t publisher.pub -t publisher-2.pub")
+
+
+def test_keys_that_are_bound_to_no_state_are_not_resealed(shop: CommandLine) -> None:
+    refused = shop.shell("modelkeep keys reseal file:pi-17.pem -s publisher.pem")
+    assert (refused.code, "do not support 'reseal'" in refused.err) == (2, True)
+    assert shop.shell("modelkeep keys reseal -s publisher.pem").code == 2
+
+
+def test_approval_is_made_without_a_tpm(shop: CommandLine) -> None:
+    (shop.folder / "values.json").write_text(json.dumps({"7": "00" * 32, "11": "11" * 32}))
+    shop.ok("modelkeep keys reseal -s publisher.pem --values values.json -o approval.json")
+    assert json.loads((shop.folder / "approval.json").read_text())["pcrs"] == [7, 11]
+    for broken in ("{}", '{"7": "00"}', '{"24": "' + "00" * 32 + '"}'):
+        (shop.folder / "values.json").write_text(broken)
+        assert shop.shell("modelkeep keys reseal -s publisher.pem --values values.json -o a.json").code == 5
+
+
+def test_doctor_names_every_store_and_what_is_better(command: CommandLine) -> None:
+    reports = json.loads(command.ok("modelkeep doctor --json").out)["stores"]
+    assert set(reports) >= {"file", "kernel", "keyring", "pkcs11", "systemd", "tpm2"}
+    assert reports["file"]["usable"] is True
+    assert "tpm2:" in reports["file"]["advice"]
+    assert "file permissions" in command.ok("modelkeep doctor").out
+
+
+@pytest.mark.parametrize("action", ["list", "create", "show", "rotate", "reseal", "delete"])
+def test_every_action_has_help(action: str) -> None:
+    with pytest.raises(SystemExit) as done:
+        build_parser().parse_args(["keys", action, "--help"])
+    assert done.value.code == 0
+
+
+def test_signing_key_is_made_by_a_store_that_can(command: CommandLine) -> None:
+    refused = command.shell("modelkeep keys create file:publisher.pem --kind signing")
+    assert (refused.code, "unknown kind" in refused.err) == (2, True)
+
+
+def test_fleet_keys_are_shown_by_nobody_and_not_rotated(shop: CommandLine) -> None:
+    shop.ok("modelkeep keygen fleet:master.key")
+    shop.ok("modelkeep keygen fleet:pi.key --master master.key --device-id pi-17")
+    assert shop.shell("modelkeep keys show fleet:pi.key").code == 2
+    refused = shop.shell("modelkeep keys rotate fleet:pi.key file:new.pem")
+    assert (refused.code, "are not rotated" in refused.err) == (2, True)
+    assert not (shop.folder / "new.pem").exists()
+
+
+def test_output_goes_with_an_approval_made_elsewhere(shop: CommandLine) -> None:
+    line = "modelkeep keys reseal file:pi-17.pem -s publisher.pem -o approval.json"
+    assert shop.shell(line).code == 2
+    assert shop.shell("modelkeep keys reseal file:pi-17.pem --approval missing.json").code == 6
+
+
+def test_store_that_cannot_be_loaded_is_reported_with_its_extra(
+    command: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing: Any = None
+    for name in [name for name in sys.modules if name.startswith("modelkeep.keys.pkcs11")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pkcs11", missing)
+    report = command.ok("modelkeep doctor --json").json["stores"]["pkcs11"]
+    assert (report["usable"], report["protection"]) == (False, None)
+    assert "modelkeep[pkcs11]" in report["advice"]

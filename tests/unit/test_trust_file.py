@@ -1,0 +1,212 @@
+"""Trust files: who may sign what and when, thresholds, revocation, and bundles that obey them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from modelkeep import canonical, dsse
+from modelkeep.bundle.access import unlocked
+from modelkeep.errors import (
+    ExpiredError,
+    MalformedError,
+    RefusedError,
+    RollbackError,
+    SignatureError,
+    UnsupportedVersionError,
+    UntrustedSignerError,
+    UsageError,
+    WrongModelError,
+)
+from modelkeep.trust import public_key
+from modelkeep.trust.policy import UnsafeAnyModel
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.trust_file import LATEST_TIME, PAYLOAD_TYPE, Publisher, TrustFile
+from modelkeep.trust.trust_file_verifier import TrustFileVerifier
+from support.command_line import CommandLine
+from support.workshop import MODEL_ID, Workshop
+
+ROOTS = [Signer(ec.generate_private_key(ec.SECP256R1())) for _ in range(3)]
+STRANGER = Signer(ec.generate_private_key(ec.SECP384R1()))
+ROOT_KEYS = [root.public_key for root in ROOTS]
+PUBLISHER = Publisher(STRANGER.public_key, ("vision",), 10, 20)
+TRUST = TrustFile(3, LATEST_TIME, (PUBLISHER,), frozenset({"ab" * 32}), frozenset({bytes(16)}))
+
+
+def test_file_reads_back_as_it_was_written() -> None:
+    assert TrustFile.from_bytes(TRUST.to_bytes(ROOTS[0]), ROOT_KEYS) == TRUST
+
+
+@pytest.mark.parametrize(
+    ("signers", "threshold", "accepted"),
+    [
+        ([ROOTS[0]], 1, True),
+        ([ROOTS[0], ROOTS[2]], 2, True),
+        ([ROOTS[0]], 2, False),
+        ([ROOTS[0], ROOTS[0]], 2, False),
+        ([ROOTS[0], STRANGER], 2, False),
+        ([STRANGER], 1, False),
+        ([], 1, False),
+    ],
+)
+def test_different_roots_count_and_nothing_else(
+    signers: list[Signer], threshold: int, accepted: bool
+) -> None:
+    data = TRUST.to_bytes(*signers)
+    if accepted:
+        assert TrustFile.from_bytes(data, ROOT_KEYS, threshold) == TRUST
+        return
+    with pytest.raises(SignatureError, match=f"and {threshold} are needed"):
+        TrustFile.from_bytes(data, ROOT_KEYS, threshold)
+
+
+@pytest.mark.parametrize("threshold", [0, 4, -1])
+def test_threshold_that_cannot_be_meant_is_refused(threshold: int) -> None:
+    with pytest.raises(UsageError, match="threshold"):
+        TrustFile.from_bytes(TRUST.to_bytes(*ROOTS), ROOT_KEYS, threshold)
+
+
+def test_one_root_named_twice_is_one_root() -> None:
+    with pytest.raises(UsageError, match="threshold"):
+        TrustFile.from_bytes(TRUST.to_bytes(ROOTS[0]), [ROOT_KEYS[0], ROOT_KEYS[0]], 2)
+
+
+def test_changed_file_and_older_file_are_refused() -> None:
+    data = TRUST.to_bytes(ROOTS[0])
+    document = json.loads(data)
+    document["payload"] = json.loads(replace(TRUST, number=9).to_bytes())["payload"]
+    with pytest.raises(SignatureError):
+        TrustFile.from_bytes(canonical.encode(document), ROOT_KEYS)
+    assert TrustFile.from_bytes(data, ROOT_KEYS, minimum=3).number == 3
+    with pytest.raises(RollbackError, match="trust file 3 is older than 4"):
+        TrustFile.from_bytes(data, ROOT_KEYS, minimum=4)
+
+
+def signed(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
+    """Returns an envelope of any payload, signed by a root."""
+    import base64
+
+    signature = ROOTS[0].sign(dsse.pae(payload_type, payload))
+    entry = {
+        "key": public_key.fingerprint(ROOT_KEYS[0]),
+        "signature": base64.b64encode(signature).decode(),
+    }
+    members = {"payload": base64.b64encode(payload).decode(), "payloadType": payload_type}
+    return canonical.encode({**members, "signatures": [entry]})
+
+
+def payload(**changes: object) -> bytes:
+    import base64
+
+    members = json.loads(base64.b64decode(json.loads(TRUST.to_bytes())["payload"]))
+    return canonical.encode({**members, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"format": "modelkeep/other"},
+        {"publishers": [{"key": "no key", "families": [], "not_before": 0, "not_after": 0}]},
+        {"publishers": [5]},
+        {"expires": LATEST_TIME + 1},
+        {"number": -1},
+        {"revoked": {"keys": ["zz"], "bundles": []}},
+        {"revoked": {"keys": [], "bundles": [5]}},
+        {"colour": "red"},
+    ],
+)
+def test_signed_nonsense_is_malformed(changes: dict[str, object]) -> None:
+    with pytest.raises(MalformedError):
+        TrustFile.from_bytes(signed(payload(**changes)), ROOT_KEYS)
+
+
+def test_documents_of_other_kinds_and_times_are_told_apart() -> None:
+    with pytest.raises(SignatureError, match="another kind"):
+        TrustFile.from_bytes(signed(payload(), "application/vnd.modelkeep.grant.v1+json"), ROOT_KEYS)
+    with pytest.raises(UnsupportedVersionError):
+        TrustFile.from_bytes(signed(payload(version=2)), ROOT_KEYS)
+    with pytest.raises(MalformedError, match="larger than"):
+        TrustFile.from_bytes(bytes(3 * 2**20), ROOT_KEYS)
+    with pytest.raises(MalformedError):
+        TrustFile.from_bytes(b"{}", ROOT_KEYS)
+
+
+def trust_in(workshop: Workshop, *families: str, **limits: int) -> TrustFile:
+    publisher = Publisher(workshop.signer.public_key, families or ("*",), **limits)
+    return TrustFile(1, LATEST_TIME, (publisher,))
+
+
+def opens(workshop: Workshop, trust: TrustFile, *, model: str = MODEL_ID, family: str = "") -> bool:
+    bundle = workshop.seal(family=family)
+    return bool(workshop.read(bundle, verifier=TrustFileVerifier(trust, model=model)))
+
+
+def test_publisher_signs_its_families_only(workshop: Workshop) -> None:
+    assert opens(workshop, trust_in(workshop), family="audio")
+    assert opens(workshop, trust_in(workshop, "vision", "audio"), family="audio")
+    assert opens(workshop, trust_in(workshop, ""))
+    for families, family in ((("vision",), "audio"), (("vision",), ""), ((), "audio")):
+        trust = trust_in(workshop, *families) if families else TrustFile(1, LATEST_TIME, (PUBLISHER,))
+        with pytest.raises(UntrustedSignerError):
+            opens(workshop, trust, family=family)
+
+
+@pytest.mark.parametrize("limits", [{"not_after": 1_600_000_000}, {"not_before": LATEST_TIME}])
+def test_publisher_signs_in_its_time_only(workshop: Workshop, limits: dict[str, int]) -> None:
+    with pytest.raises(UntrustedSignerError, match="at the time of sealing"):
+        opens(workshop, trust_in(workshop, **limits))
+
+
+def test_rotated_key_takes_over_where_the_old_one_ends(workshop: Workshop) -> None:
+    old = Publisher(STRANGER.public_key, ("*",), 0, 1_600_000_000)
+    new = Publisher(workshop.signer.public_key, ("*",), 1_600_000_001)
+    assert opens(workshop, TrustFile(2, LATEST_TIME, (old, new)))
+    with pytest.raises(UntrustedSignerError):
+        bundle = workshop.seal(signer=STRANGER)
+        workshop.read(
+            bundle, verifier=TrustFileVerifier(TrustFile(2, LATEST_TIME, (old, new)), model=MODEL_ID)
+        )
+
+
+def test_revoked_keys_and_bundles_do_not_open(workshop: Workshop) -> None:
+    trust = trust_in(workshop)
+    own = trust.publishers[0].fingerprint
+    with pytest.raises(UsageError, match="leaves nobody"):
+        TrustFileVerifier(replace(trust, revoked_keys=frozenset({own})), model=MODEL_ID)
+    besides = replace(trust, publishers=(*trust.publishers, PUBLISHER), revoked_keys=frozenset({own}))
+    with pytest.raises(UntrustedSignerError):
+        opens(workshop, besides)
+    bundle = workshop.seal()
+    with unlocked(bundle, identity=workshop.identity(), verifier=workshop.verifier()) as opened:
+        identifier = opened.manifest.bundle
+    revoking = TrustFileVerifier(replace(trust, revoked_bundles=frozenset({identifier})), model=MODEL_ID)
+    with pytest.raises(RefusedError, match="is revoked"):
+        workshop.read(bundle, verifier=revoking)
+
+
+def test_expired_file_and_other_models_are_refused(workshop: Workshop) -> None:
+    with pytest.raises(ExpiredError, match="trust file has expired"):
+        opens(workshop, replace(trust_in(workshop), expires=1_600_000_000))
+    with pytest.raises(WrongModelError):
+        opens(workshop, trust_in(workshop), model="acme/other")
+
+
+def test_any_model_has_to_be_asked_for(workshop: Workshop) -> None:
+    verifier = TrustFileVerifier(trust_in(workshop), model=UnsafeAnyModel())
+    assert verifier.requires_signature
+    assert workshop.read(workshop.seal(), verifier=verifier)
+
+
+def test_command_line_takes_a_trust_file(shop: CommandLine) -> None:
+    root = Signer.from_pem(shop.folder / "stranger.pem")
+    publisher = Publisher(public_key.load(shop.folder / "publisher.pub"), ("*",))
+    Path("trust.json").write_bytes(TrustFile(1, LATEST_TIME, (publisher,)).to_bytes(root))
+    run = "modelkeep run model.keep -k file:pi-17.pem -i x=x.npy -t trust.json"
+    shop.ok(f"{run} --trust-root stranger.pub")
+    assert shop.shell(f"{run} --trust-root publisher.pub").code == 3
+    assert shop.shell(f"{run} --trust-root stranger.pub --trust-threshold 2").code == 2
+    assert shop.shell(f"{run} -t publisher.pub --trust-root stranger.pub").code == 2
