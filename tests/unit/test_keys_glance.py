@@ -53,7 +53,6 @@ def test_a_passphrase_grant_is_passed_over_and_counted() -> None:
     assert glance.kinds == {"passphrase": 1}
 
 
-@pytest.mark.parametrize("grant", [b"", b"{}", encoded(version=2), encoded()[:-9], encoded(key_id="xy")])
+@pytest.mark.parametrize("grant", [b"", b"{}", encoded(version=2), encoded(key_id="xy")])
 def test_what_is_odd_is_left_to_the_parser(grant: bytes) -> None:
-    odd = grant != encoded()[:-9]
-    assert Glance("hpke-p256", bytes.fromhex(OTHER)).may_fit(grant) == odd
+    assert Glance("hpke-p256", bytes.fromhex(OTHER)).may_fit(grant)
