@@ -16,7 +16,10 @@ HKDF_SHA256 = 0x0001
 AES_256_GCM, CHACHA20_POLY1305 = 0x0002, 0x0003
 
 HybridKeys = tuple[mlkem.MLKEM768PrivateKey, x25519.X25519PrivateKey]
-AEADS = {AES_256_GCM: AESGCM, CHACHA20_POLY1305: ChaCha20Poly1305}
+AEADS: dict[int, type[AESGCM] | type[ChaCha20Poly1305]] = {
+    AES_256_GCM: AESGCM,
+    CHACHA20_POLY1305: ChaCha20Poly1305,
+}
 
 
 def labeled_extract(suite: bytes, salt: bytes, label: bytes, ikm: bytes) -> bytes:
