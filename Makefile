@@ -2,6 +2,7 @@
 # make check      style, types, imports, unit tests and vectors
 # make test       check and all other tests but the slow ones; what continuous integration runs
 # make test-slow  big files, long fuzzing, many kills
+# make fuzz       coverage-guided fuzzing of every reader, SECONDS=60 for each
 # make bench      figures of this machine
 #
 # Every environment is made when it is first needed, and again when pyproject.toml changes.
@@ -9,6 +10,7 @@
 
 PYTHON ?= python3
 MODEL ?=
+SECONDS ?= 60
 # Branches and lines together; measured, minus one.
 COVERAGE_FLOOR := 97
 
@@ -30,7 +32,7 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: demo check test test-slow bench clean lint fast-tests other-tests
+.PHONY: demo check test test-slow fuzz bench clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
@@ -67,6 +69,9 @@ test-slow: .venv/ready
 	$(call installed,openssl)
 	$(test_python) -m pytest -m slow tests
 
+fuzz: .venv-fuzz/ready
+	PYTHONPATH=tests .venv-fuzz/bin/python tests/fuzz/coverage_guided.py --seconds $(SECONDS)
+
 bench: .venv-bench/ready
 	$(call installed,age)
 	.venv-bench/bin/python -m benches
@@ -80,5 +85,8 @@ bench: .venv-bench/ready
 .venv-bench/ready: pyproject.toml tools/environment
 	@tools/environment .venv-bench --editable . --group bench
 
+.venv-fuzz/ready: pyproject.toml tools/environment
+	@tools/environment .venv-fuzz --editable . --group fuzz
+
 clean:
-	rm -rf .venv .venv-demo .venv-bench build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-demo .venv-bench .venv-fuzz build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -69,16 +69,17 @@ def grant_all(
         RefusedError: the own grant does not allow delegation, or its constraints are not met.
         MalformedError: a line of the list is not a device; the message says which.
         UsageError: the output holds other grants.
+        UnavailableError: another run is adding to the output.
         StorageError: something cannot be read or written.
     """
     chosen = verifier or UnsafeUnsigned()
     with unlocked_bundle(path, identity=identity, verifier=chosen, grant_file=grant_file) as opened:
         terms = _Terms(opened, constraints or Constraints(), grant_signer)
-        done = _finished(output, devices, terms.bundle)
+        done, size = _finished(output, devices, terms.bundle)
         progress(done)
         with _workers(terms, processes or os.cpu_count() or 1, _count(devices) - done) as run:
             for grants in run(_batches(devices, skip=done)):
-                sidecar.append_encoded(output, grants)
+                size = sidecar.append_encoded(output, grants, expected_start=size)
                 done += len(grants)
                 progress(len(grants))
     return done
@@ -215,11 +216,16 @@ def _count(devices: str | os.PathLike[str]) -> int:
     return sum(1 for _line in _lines(devices))
 
 
-def _finished(output: str | os.PathLike[str], devices: str | os.PathLike[str], bundle: bytes) -> int:
-    """Returns how many devices an earlier run has finished, after a look at the last one."""
-    count, last = sidecar.last(output)
+def _finished(
+    output: str | os.PathLike[str], devices: str | os.PathLike[str], bundle: bytes
+) -> tuple[int, int]:
+    """Returns how many devices an earlier run has finished, and the size of their grants.
+
+    Looks only at the last one.
+    """
+    count, size, last = sidecar.last(output)
     if last is None:
-        return 0
+        return 0, 0
     grant = Grant.from_bytes(last)
     line = next(itertools.islice(_lines(devices), count - 1, None), None)
     expected = None if line is None else parse_device(line[1]).recipient.header(bundle, Constraints()).key_id
@@ -228,4 +234,4 @@ def _finished(output: str | os.PathLike[str], devices: str | os.PathLike[str], b
             f"{os.fspath(output)}: holds other grants than this device list would give",
             hint="choose another output, or remove the file to start anew",
         )
-    return count
+    return count, size

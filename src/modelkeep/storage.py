@@ -11,6 +11,8 @@ from pathlib import Path
 
 from modelkeep.errors import StorageError, UsageError
 
+_PIECE = 2**16
+
 
 @contextlib.contextmanager
 def words_for(path: str | os.PathLike[str]) -> Iterator[None]:
@@ -28,11 +30,14 @@ def read_small(path: str | os.PathLike[str], largest: int, what: str) -> bytes:
     Raises:
         StorageError: cannot be read, or holds more than `largest` bytes.
     """
+    data = bytearray()
     with words_for(path), Path(path).open("rb") as file:
-        data = file.read(largest + 1)
+        # Piece by piece: asked for all at once, Python allocates what it is asked for.
+        while piece := file.read(min(_PIECE, largest + 1 - len(data))):
+            data += piece
     if len(data) > largest:
         raise StorageError(f"{os.fspath(path)}: too large for {what} (more than {largest} bytes)")
-    return data
+    return bytes(data)
 
 
 class Replacement:

@@ -115,7 +115,8 @@ def test_a_state_made_by_somebody_else(workshop: Workshop) -> None:
     install_one(workshop, workshop.seal(epoch=2))
     path = workshop.identity().state_path
     path.unlink()
-    DeviceState(path, HpkeHandle(ec.generate_private_key(ec.SECP256R1())).local_key()).commit("a", 0, 0)
+    other = HpkeHandle(ec.generate_private_key(ec.SECP256R1())).local_key()
+    DeviceState(path, other).prepare("acme/detector", 0, bytes(16))
     with pytest.raises(TamperedError):
         install_one(workshop, workshop.seal(epoch=1), "older.keep")
 

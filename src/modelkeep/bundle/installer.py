@@ -48,7 +48,7 @@ def install(
 
     Raises:
         TamperedError: something is not what was signed; nothing was installed.
-        RollbackError: a higher epoch of this model was installed before.
+        RollbackError: a higher epoch of this model was installed before, or meanwhile.
         StorageError: something cannot be read or written; nothing was installed.
         KeyStoreError: the device's key cannot be used.
         UsageError: `target` exists and `force` is not set, or the identity belongs to no device.
@@ -60,10 +60,11 @@ def install(
         state = DeviceState(identity.state_path, local)
         _refuse_rollback(opened, state)
         with Replacement(target, force=force, mode=0o600) as file, words_for(target):
-            _Installing(opened, local, state, file.descriptor, progress).run()
-            file.commit()
-        # Only now: a crash before this line leaves the old installation in force.
-        state.commit(opened.manifest.model, opened.manifest.epoch, opened.verified.now)
+            installing = _Installing(opened, local, state, file.descriptor, progress)
+            installing.run()
+            # The state changes last: a crash before that leaves the old installation in force.
+            with state.committing(opened.manifest.model, installing.installation, opened.verified.now):
+                file.commit()
     finally:
         local.close()
 
@@ -91,6 +92,7 @@ class _Installing:
         bundle = opened.verified.bundle
         self._manifest_bytes = bundle.read(names.MANIFEST)
         self._signature = bundle.read(names.SIGNATURE)
+        self.installation = os.urandom(INSTALLATION_BYTES)
         self._header = self._make_header()
         self._install_key = Pages.allocate(INSTALL_KEY_BYTES)
         fill_random(self._install_key.view)
@@ -102,7 +104,7 @@ class _Installing:
         slots = lay_out(self._sizes())
         write_frame(self._descriptor, slots)
         manifest = self._opened.manifest
-        secret = self._state.prepare(manifest.model, manifest.epoch, self._header.installation)
+        secret = self._state.prepare(manifest.model, manifest.epoch, self.installation)
         with self._install_key, payload_key(self._install_key.view, secret) as key:
             for index in range(len(manifest.members)):
                 self._reseal(index, slots[names.payload(index)], key)
@@ -112,7 +114,7 @@ class _Installing:
     def _make_header(self) -> InstallHeader:
         manifest = self._opened.manifest
         return InstallHeader(
-            installation=os.urandom(INSTALLATION_BYTES),
+            installation=self.installation,
             manifest=hashlib.sha256(self._manifest_bytes).digest(),
             model=manifest.model,
             epoch=manifest.epoch,

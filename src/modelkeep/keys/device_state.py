@@ -14,7 +14,7 @@ import hmac
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,40 @@ SECRET_BYTES = 32
 _KEY_CONTEXT = b"modelkeep/v1/state"
 
 
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What is known of one installation.
+
+    Attributes:
+        epoch: the epoch of its model.
+        secret: 32 bytes without which it cannot be opened.
+        pending: is it still being made, or was that broken off?
+    """
+
+    epoch: int
+    secret: bytes
+    pending: bool = False
+
+
 @dataclass(slots=True)
 class ModelState:
     """What is known of one model.
 
     Attributes:
         epoch: lowest epoch that counts.
-        installations: id (16 bytes) to epoch and secret (32 bytes), oldest first.
+        installations: by id (16 bytes), oldest first.
     """
 
     epoch: int = 0
-    installations: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+    installations: dict[bytes, Installed] = field(default_factory=dict)
+
+    def add(self, installation: bytes, installed: Installed) -> None:
+        """Adds an installation; forgets an old one when there are too many."""
+        self.installations[installation] = installed
+        while len(self.installations) > MOST_INSTALLATIONS:
+            # Those first that were broken off: a device that fails over and over keeps what it has.
+            others = [key for key in self.installations if key != installation]
+            del self.installations[min(others, key=lambda key: not self.installations[key].pending)]
 
 
 class DeviceState:
@@ -83,7 +106,7 @@ class DeviceState:
                 "this installation does not count any more, or was not made with this key",
                 hint="open the newest installation, or install the bundle again",
             )
-        return known[1]
+        return known.secret
 
     def prepare(self, model: str, epoch: int, installation: bytes) -> bytes:
         """Adds an installation that is about to be made and returns its new secret.
@@ -99,21 +122,32 @@ class DeviceState:
             with wiped(SECRET_BYTES) as fresh:
                 fill_random(memoryview(fresh))
                 secret = bytes(fresh)
-            state.installations[installation] = (epoch, secret)
-            while len(state.installations) > MOST_INSTALLATIONS:
-                del state.installations[next(iter(state.installations))]
+            state.add(installation, Installed(epoch, secret, pending=True))
         return secret
 
-    def commit(self, model: str, epoch: int, now: int) -> None:
-        """Makes `epoch` the lowest one that counts; installations of lower epochs can never be opened again.
+    @contextmanager
+    def committing(self, model: str, installation: bytes, now: int) -> Iterator[None]:
+        """Makes a prepared installation count, once the block has put its file in place.
+
+        Afterwards its epoch is the lowest one that counts: installations of lower epochs can never be
+        opened again. Nobody else changes the state during the block, so a file that no longer counts
+        never takes the place of one that does.
 
         Raises:
+            RollbackError: a higher epoch was installed since it was prepared.
             TamperedError, StorageError: as for `floor`.
         """
         with self._changing() as (models, times):
-            state = models.setdefault(model, ModelState())
-            state.epoch = max(state.epoch, epoch)
-            kept = {key: value for key, value in state.installations.items() if value[0] >= state.epoch}
+            state = models.get(model, ModelState())
+            installed = state.installations.get(installation)
+            if installed is None:
+                raise RollbackError(
+                    "another installation was made meanwhile", hint="get the newest release of the model"
+                )
+            yield
+            state.epoch = installed.epoch
+            state.installations[installation] = replace(installed, pending=False)
+            kept = {key: value for key, value in state.installations.items() if value.epoch >= state.epoch}
             state.installations = kept
             times[0] = max(times[0], now)
 
@@ -161,7 +195,10 @@ class DeviceState:
             "key": base64.b64encode(key).decode(),
             "mac": self._mac(key, body).hex(),
         }
-        write_file(self.path, canonical.encode(members), force=True, mode=0o600)
+        data = canonical.encode(members)
+        if len(models) > MOST_MODELS or len(data) > LARGEST_STATE:
+            raise StorageError(f"{self.path}: has no room for another model or installation")
+        write_file(self.path, data, force=True, mode=0o600)
 
     def _mac(self, wrapped: bytes, body: bytes) -> bytes:
         key = self._local.unwrap(wrapped, _KEY_CONTEXT)
@@ -181,8 +218,8 @@ def _to_json(models: dict[str, ModelState], time: int) -> dict[str, Any]:
             {
                 "epoch": state.epoch,
                 "installations": [
-                    {"epoch": epoch, "id": identifier.hex(), "secret": secret.hex()}
-                    for identifier, (epoch, secret) in state.installations.items()
+                    _installation_to_json(identifier, installed)
+                    for identifier, installed in state.installations.items()
                 ],
                 "model": model,
             }
@@ -191,6 +228,11 @@ def _to_json(models: dict[str, ModelState], time: int) -> dict[str, Any]:
         "time": time,
         "version": VERSION,
     }
+
+
+def _installation_to_json(identifier: bytes, installed: Installed) -> dict[str, Any]:
+    members = {"epoch": installed.epoch, "id": identifier.hex(), "secret": installed.secret.hex()}
+    return members | ({"pending": True} if installed.pending else {})
 
 
 def _parse(body: bytes) -> tuple[dict[str, ModelState], int]:
@@ -209,7 +251,9 @@ def _model(item: object) -> tuple[str, ModelState]:
         return record.text("model"), ModelState(record.integer("epoch"), installations)
 
 
-def _installation(item: object) -> tuple[bytes, tuple[int, bytes]]:
+def _installation(item: object) -> tuple[bytes, Installed]:
     with Record(item, "device state: installation") as record:
         identifier = record.hexadecimal("id", INSTALLATION_BYTES)
-        return identifier, (record.integer("epoch"), record.hexadecimal("secret", SECRET_BYTES))
+        epoch, secret = record.integer("epoch"), record.hexadecimal("secret", SECRET_BYTES)
+        pending = "pending" in record and record.boolean("pending")
+        return identifier, Installed(epoch, secret, pending)

@@ -11,7 +11,10 @@ import re
 from collections import Counter
 
 _GRANT = re.compile(rb'\{"header":"([A-Za-z0-9+/=]+)",')
-_HEADER = re.compile(rb'"key_id":"([0-9a-f]{32})".*"type":"([a-z0-9-]{1,64})","version":1\}', re.DOTALL)
+# The end of a header in canonical form: anchored there, no `ext` in front can look like it.
+_HEADER = re.compile(
+    rb'"key_id":"([0-9a-f]{32})",(?:"scrypt":\{[^{}]*\},)?"type":"([a-z0-9-]{1,64})","version":1\}\Z'
+)
 _MOST_KINDS = 8
 
 

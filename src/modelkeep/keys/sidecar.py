@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelkeep.errors import MalformedError, StorageError
+from modelkeep.errors import MalformedError, StorageError, UnavailableError
 from modelkeep.keys.glance import Glance
 from modelkeep.keys.grant import LARGEST_GRANT, Grant, parse_all
 from modelkeep.storage import sync_folder, words_for, write_at
@@ -46,17 +46,26 @@ def append(path: str | os.PathLike[str], grants: Iterable[Grant]) -> None:
     append_encoded(path, (grant.to_bytes() for grant in grants))
 
 
-def append_encoded(path: str | os.PathLike[str], grants: Iterable[bytes]) -> None:
-    """Adds all of the encoded `grants`, or none of them, and makes them durable.
+def append_encoded(
+    path: str | os.PathLike[str], grants: Iterable[bytes], *, expected_start: int | None = None
+) -> int:
+    """Adds all of the encoded `grants`, or none of them, and makes them durable; returns the new size.
 
-    Several processes may append at once; each waits for its turn.
+    Several processes may append at once; each waits for its turn. Who depends on the order tells
+    with `expected_start` how many bytes of whole lines the file must have before.
 
     Raises:
         StorageError: cannot be written; the file is as it was.
         MalformedError: the file is not a sidecar.
+        UnavailableError: somebody else has added grants; the file is as it was.
     """
     with words_for(path), _locked(path) as descriptor:
         start = _cut_torn_tail(descriptor, os.fspath(path))
+        if expected_start not in (None, start):
+            raise UnavailableError(
+                f"{os.fspath(path)}: somebody else is adding grants to it",
+                hint="let the other command end, then run this one again; it goes on where that stopped",
+            )
         try:
             end = _write(descriptor, start, grants)
             os.fsync(descriptor)
@@ -65,6 +74,7 @@ def append_encoded(path: str | os.PathLike[str], grants: Iterable[bytes]) -> Non
             raise
         if start == 0 and end:
             sync_folder(Path(path).parent)
+    return end
 
 
 def _lines(path: str | os.PathLike[str], required: bool) -> Iterator[bytes]:
@@ -114,17 +124,19 @@ def _cut_torn_tail(descriptor: int, path: str) -> int:
     return end
 
 
-def last(path: str | os.PathLike[str]) -> tuple[int, bytes | None]:
-    """Returns how many grants a file has and the last of them, encoded; 0 and None for a missing file.
+def last(path: str | os.PathLike[str]) -> tuple[int, int, bytes | None]:
+    """Returns how many grants a file has, how many bytes they take, and the last of them, encoded.
+
+    A missing file has none: 0, 0 and None.
 
     Raises:
         StorageError: cannot be read.
         MalformedError: a line is too long for a grant.
     """
-    count, line = 0, None
-    for line in _lines(path, required=False):  # noqa: B007 - the last one is what counts
-        count += 1
-    return count, line
+    count, size, line = 0, 0, None
+    for line in _lines(path, required=False):
+        count, size = count + 1, size + len(line) + 1
+    return count, size, line
 
 
 def _write(descriptor: int, offset: int, grants: Iterable[bytes]) -> int:

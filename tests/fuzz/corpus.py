@@ -1,0 +1,82 @@
+"""Good documents of every kind, for readers to start from."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from modelkeep.bundle import names
+from modelkeep.bundle.access import unlocked
+from modelkeep.bundle.installation import Installation
+from modelkeep.installing import install
+from modelkeep.keys.constraints import Constraints
+from modelkeep.keys.device_state import DeviceState
+from modelkeep.trust.signer import Signer, keygen_signing
+from support.attacker import Forgery
+from support.workshop import Workshop, scale_model
+
+Corpora = Mapping[str, Sequence[bytes]]
+
+
+def good_documents(folder: Path) -> Corpora:
+    """Makes documents in `folder`; returns those of every reader by its name."""
+    workshop = Workshop(folder)
+    bundles = _bundles(workshop)
+    files = [Forgery(bundle).files for bundle in bundles]
+    with unlocked(bundles[0], identity=workshop.identity(), verifier=workshop.verifier()) as opened:
+        inner = opened.inner_manifest().to_bytes()
+    grants = [bytes(each[name]) for each in files for name in each if name.startswith("grants/")]
+    return {
+        "manifest": [bytes(each["manifest.json"]) for each in files],
+        "inner manifest": [inner],
+        "grant": grants,
+        "grant glance": grants,
+        "grant file": [b"".join(grant + b"\n" for grant in grants)],
+        "device list": _device_lists(workshop),
+        "statement": [bytes(each["model.sig"]) for each in files],
+        "archive": [bundle.read_bytes() for bundle in bundles],
+        **_installed(workshop, bundles[0]),
+        "onnx graph": [scale_model(2.0, 4), scale_model(2.0, 300)],
+    }
+
+
+def _bundles(workshop: Workshop) -> list[Path]:
+    keygen_signing(workshop.folder / "issuer.pem")
+    return [
+        workshop.seal(contract={"x": {"minimum": 0.0, "maximum": 1.0}}),
+        workshop.seal(
+            to=[
+                workshop.new_device(kind, kind).with_suffix(".pub") for kind in ("x25519", "mlkem768-x25519")
+            ],
+            admins=[workshop.device.with_suffix(".pub")],
+            constraints=Constraints(not_before=1, not_after=2**31, posture=("a", "b")),
+            grant_signer=Signer.from_pem(workshop.folder / "issuer.pem"),
+        ),
+    ]
+
+
+def _installed(workshop: Workshop, bundle: Path) -> Corpora:
+    """Returns what installing leaves on a device: the installation, its record, the device's state."""
+    target = workshop.folder / "installed.keep"
+    identity = workshop.identity()
+    install(bundle, target, identity=identity, verifier=workshop.verifier())
+    with Installation(target) as installation:
+        record = installation.read(names.INSTALL)
+    local = identity.local_key()
+    DeviceState(identity.state_path, local).prepare("acme/other", 3, bytes(16))
+    local.close()
+    state = identity.state_path.read_bytes()
+    return {
+        "installation": [target.read_bytes()],
+        "install record": [record],
+        "device state": [base64.b64decode(json.loads(state)["body"])],
+        "device state file": [state],
+    }
+
+
+def _device_lists(workshop: Workshop) -> list[bytes]:
+    line = workshop.device.with_suffix(".pub").read_text().strip()
+    constrained = f'{{"recipient":"{line}","not_after":9,"posture":["a"],"delegate":true}}'
+    return [f"# devices\n\n{line}\n".encode(), f"{line}\n{constrained}\n".encode()]
