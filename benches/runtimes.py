@@ -67,9 +67,7 @@ def report(case: str, folder: Path) -> None:
         plain, sealed = best["plain"][name], best["sealed"][name]
         figures = f"plain {plain:8.3f} {unit:2}  sealed {sealed:8.3f} {unit:2}  {sealed / plain:5.2f}x"
         print(f"{case:18} {name:8} {figures}")
-    print(
-        f"{case:18} run adds {best['sealed']['overhead']:.1f} us to the runtime's own and the contract check"
-    )
+    print(f"{case:18} run adds {best['sealed']['overhead']:.1f} us to the adapter and the contract check")
 
 
 def child(case: str, kind: str, folder: Path) -> dict[str, float]:
@@ -249,7 +247,7 @@ SINGLE_THREAD: Mapping[str, Callable[[], dict[str, Any]]] = {
 
 
 def overhead(session: Any) -> float:
-    """Returns the microseconds that a run takes beyond the runner's own and the contract check."""
+    """Returns the microseconds that a run takes beyond the adapter's own and the contract check."""
     from modelkeep import guard
 
     runner, contract = session._runner, session.contract

@@ -85,8 +85,8 @@ def test_a_hundred_opens_leave_nothing_behind(workshop: Workshop, profile: str) 
     open_and_close(20)
     before, descriptors = resident(), open_descriptors()
     open_and_close(100)
-    # One model more or less is noise of the allocator; a leak would be a hundred.
-    assert resident() - before < 10 * 400_000
+    # The allocator's noise is a few megabytes; a model that stays at each open would be forty.
+    assert resident() - before < 50 * 400_000
     assert open_descriptors() == descriptors
 
 
