@@ -22,7 +22,8 @@ from modelkeep.keys.pkcs11.errors import SESSION_LOST, words_of_token
 from modelkeep.keys.pkcs11.uri import TokenAddress
 from modelkeep.memory import Pages
 
-# Sessions must not be used by two threads at once; many modules are not made for threads at all.
+# Held around every call of a module, looking for tokens included: sessions must not be used by two
+# threads at once, and many modules are not made for threads at all.
 _turn = threading.RLock()
 
 
@@ -73,7 +74,7 @@ def login(address: TokenAddress) -> Login:
         StorageError: the PIN's file cannot be read.
         UsageError: several tokens fit.
     """
-    with words_of_token():
+    with _turn, words_of_token():
         token = find_token(address)
         key = (os.getpid(), address.module, token.label, token.serial)
     pin = address.pin()
@@ -112,6 +113,11 @@ def present_tokens(module: str) -> list[pkcs11.Token]:
     Raises:
         KeyStoreError: the library cannot be loaded, or fails.
     """
+    with _turn:
+        return _present_tokens(module)
+
+
+def _present_tokens(module: str) -> list[pkcs11.Token]:
     try:
         library = pkcs11.lib(module)
     except (p11.PKCS11Error, RuntimeError) as error:
