@@ -1,0 +1,135 @@
+"""The guard: holds inputs and outputs against a profile."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from modelkeep.guard import features, rules
+from modelkeep.guard.findings import Counters, GuardFinding
+from modelkeep.guard.measurement import (
+    OutputMeasurement,
+    distances,
+    measure_input,
+    measure_outputs,
+    output_fault,
+)
+from modelkeep.guard.profile import GuardProfile, InputProfile, OutputProfile, Stage
+
+_LOG = logging.getLogger("modelkeep.guard")
+
+# Rule, input or output, score of the strangest sample, and a word on what is strange about it.
+_Score = tuple[str, str, float, str]
+
+
+class Guard:
+    """Checks what goes into a model and what comes out of it against a profile.
+
+    Every alarm goes to the logger `modelkeep.guard`, with its scores. No object that is handed to
+    a check makes it raise; what cannot be read is an alarm of rule ``form``.
+
+    Attributes:
+        profile: what is usual.
+        counters: what happened so far, for telemetry.
+    """
+
+    def __init__(self, profile: GuardProfile) -> None:
+        self.profile = profile
+        self.counters = Counters()
+        self._stages = {stage.name: stage for stage in profile.stages if stage.action != "off"}
+
+    def check(
+        self, inputs: Mapping[str, object], outputs: Mapping[str, object] | None = None
+    ) -> tuple[GuardFinding, ...]:
+        """Returns all alarms about inputs, and about what the model made of them where that is known.
+
+        Args:
+            inputs: arrays by input name.
+            outputs: arrays by output name, or None to check the inputs alone.
+        """
+        found = self.check_inputs(inputs)
+        return found if outputs is None else (*found, *self.check_outputs(outputs))
+
+    def check_inputs(self, inputs: Mapping[str, object]) -> tuple[GuardFinding, ...]:
+        """Returns the alarms of the signal stage."""
+        stage = self._stages.get("signal")
+        return () if stage is None else self._judge(stage, self._signal(_plain(inputs)))
+
+    def check_outputs(self, outputs: Mapping[str, object]) -> tuple[GuardFinding, ...]:
+        """Returns the alarms of the model-aware stage."""
+        stage, known = self._stages.get("model"), self.profile.outputs
+        if stage is None or known is None:
+            return ()
+        return self._judge(stage, _of_outputs(known, _plain(outputs)))
+
+    def _signal(self, inputs: Mapping[str, Any]) -> Iterator[_Score]:
+        for profile in self.profile.inputs:
+            name = profile.layout.name
+            fault = profile.layout.fault(inputs.get(name))
+            if fault is not None:
+                yield "form", name, math.inf, fault
+            else:
+                yield from _of_input(profile, measure_input(inputs[name], profile.layout))
+
+    def _judge(self, stage: Stage, scores: Iterator[_Score]) -> tuple[GuardFinding, ...]:
+        judged, findings = [], []
+        for rule, subject, score, detail in scores:
+            threshold = 0.0 if rule == "form" else stage.thresholds.get((rule, subject), math.inf)
+            judged.append((rule, score, threshold))
+            # Written so that a score that is no number is an alarm.
+            if not score <= threshold:
+                findings.append(
+                    GuardFinding(stage.name, rule, subject, stage.action, score, threshold, detail)
+                )
+        for finding in findings:
+            _LOG.warning("%s", finding)
+        self.counters.record(stage.name, judged, findings)
+        return tuple(findings)
+
+
+def _of_input(profile: InputProfile, rows: features.Features) -> Iterator[_Score]:
+    scores, strangest = rules.envelope(rows, profile)
+    worst = int(scores.argmax())
+    detail = features.names(profile.layout)[int(strangest[worst])]
+    yield "envelope", profile.layout.name, float(scores[worst]), detail
+    if profile.joint is not None:
+        distance = float(rules.joint(rows, profile.joint).max())
+        yield "joint", profile.layout.name, distance, "features that do not go together"
+
+
+def _of_outputs(known: OutputProfile, outputs: Mapping[str, Any]) -> Iterator[_Score]:
+    for name in (known.scores, *([] if known.embedding is None else [known.embedding])):
+        fault = output_fault(outputs, name)
+        if fault is not None:
+            yield "form", name, math.inf, fault
+            return
+    measured = measure_outputs(outputs, known.scores, known.kind, known.embedding, known.scale)
+    if measured.embedding is not None and measured.embedding.shape[1] != known.means.shape[1]:
+        yield "form", known.scores, math.inf, "embeddings of another size"
+        return
+    yield from _of_measured(known, measured)
+
+
+def _of_measured(known: OutputProfile, measured: OutputMeasurement) -> Iterator[_Score]:
+    yield "confidence", known.scores, _strangest(measured.confidence), "the model is not sure"
+    if known.kind == "logits":
+        yield "energy", known.scores, _strangest(measured.energy), "low scores for every class"
+    if known.embedding is not None:
+        distance = _strangest(distances(measured, known))
+        yield "distance", known.embedding, distance, "far from what was seen of the class"
+
+
+def _strangest(scores: Any) -> float:
+    return float(np.nan_to_num(scores, nan=np.inf).max())
+
+
+def _plain(values: object) -> dict[str, Any]:
+    """Returns a dictionary of what a mapping holds, and an empty one for anything else."""
+    try:
+        return {name: values[name] for name in values} if isinstance(values, Mapping) else {}
+    except Exception:  # a foreign object may raise anything at all
+        return {}

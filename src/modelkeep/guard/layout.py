@@ -1,0 +1,134 @@
+"""How the axes of an input are to be read, and cutting an input into frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelkeep.contract import TensorContract
+from modelkeep.errors import UsageError
+
+Array = NDArray[Any]
+
+# N: samples, H: rows, W: columns, T: time, C: channels, F: features.
+LAYOUTS = ("HW", "NHW", "HWC", "CHW", "NHWC", "NCHW", "TC", "CT", "NTC", "NCT", "F", "NF")
+MOST_CHANNELS = 4096
+_FEW = 4  # what the channels of an image are at most, where nobody says which axis they are
+_FRAME_AXES = "NHWC"
+_SAME_AXIS = str.maketrans("TF", "WC")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How to read one input.
+
+    Attributes:
+        name: the input's name.
+        axes: one of `LAYOUTS`. Images have rows and columns, series one row of points in time, and
+            vectors one point whose channels are the features.
+        channels: number of channels or features.
+        low: lower end of the expected range.
+        high: upper end, above `low`; both single-precision numbers.
+    """
+
+    name: str
+    axes: str
+    channels: int
+    low: float
+    high: float
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether the input is a plain list of features."""
+        return "F" in self.axes
+
+    def fault(self, value: object) -> str | None:
+        """Returns why `value` cannot be read this way, in words, or None; never raises."""
+        if type(value) is not np.ndarray:
+            return "not a plain numpy.ndarray"
+        if value.dtype.kind not in "biuf" or not value.dtype.isnative or value.dtype.itemsize > 8:
+            return "elements that are not plain numbers in native byte order"
+        if value.ndim != len(self.axes) or value.size == 0:
+            return f"not of rank {len(self.axes)}, or empty"
+        if self._frames(value).shape[3] != self.channels:
+            return f"not of {self.channels} channels"
+        return None
+
+    def frames(self, array: Array) -> Iterator[Array]:
+        """Yields a view [rows, columns, channels] of every sample of an array without `fault`."""
+        yield from self._frames(array)
+
+    def _frames(self, array: Array) -> Array:
+        axes = self.axes.translate(_SAME_AXIS)
+        present = [axis for axis in _FRAME_AXES if axis in axes]
+        view = array.transpose([axes.index(axis) for axis in present])
+        missing = tuple(place for place, axis in enumerate(_FRAME_AXES) if axis not in axes)
+        return np.expand_dims(view, missing)
+
+
+def plan(name: str, sample: object, contract: TensorContract | None, axes: str | None) -> Layout:
+    """Returns the layout of an input, from a first sample where nothing else says it.
+
+    Args:
+        name: the input's name.
+        sample: an array as the model takes it.
+        contract: what the model says about the input.
+        axes: one of `LAYOUTS`, or None to guess.
+
+    Raises:
+        UsageError: the sample is not an array of numbers, or its layout cannot be guessed.
+    """
+    if not isinstance(sample, np.ndarray) or sample.dtype.kind not in "biuf" or sample.size == 0:
+        raise UsageError(f"input {name!r}: a sample is not an array of numbers")
+    axes = axes or _guess(name, sample.shape)
+    if axes not in LAYOUTS:
+        raise UsageError(f"input {name!r}: no layout {axes!r}", hint=f"layouts: {', '.join(LAYOUTS)}")
+    if sample.ndim != len(axes):
+        raise UsageError(f"input {name!r}: layout {axes} does not fit the shape {sample.shape}")
+    channel_axis = axes.translate(_SAME_AXIS).find("C")
+    channels = sample.shape[channel_axis] if channel_axis >= 0 else 1
+    if channels > MOST_CHANNELS:
+        raise UsageError(f"input {name!r}: more than {MOST_CHANNELS} channels or features")
+    return Layout(name, axes, channels, *_range(name, sample, contract))
+
+
+def _guess(name: str, shape: tuple[int, ...]) -> str:
+    by_rank = {1: ("F",), 2: ("NF",), 3: ("HWC", "CHW"), 4: ("NHWC", "NCHW")}
+    for axes in by_rank.get(len(shape), ()):
+        if len(shape) < 3 or shape[axes.index("C")] <= _FEW:
+            return axes
+    raise UsageError(
+        f"input {name!r}: the shape {shape} does not tell its layout",
+        hint=f"say --layout {name}=AXES, one of {', '.join(LAYOUTS)}",
+    )
+
+
+def _range(name: str, sample: Array, contract: TensorContract | None) -> tuple[float, float]:
+    low, high = _natural_range(sample)
+    if contract is not None:
+        low = low if contract.minimum is None else contract.minimum
+        high = high if contract.maximum is None else contract.maximum
+    low, high = float(np.float32(low)), float(np.float32(high))
+    if not low < high:
+        raise UsageError(f"input {name!r}: its range from {low} to {high} is empty")
+    return low, high
+
+
+def _natural_range(sample: Array) -> tuple[float, float]:
+    if sample.dtype.kind == "b":
+        return 0.0, 1.0
+    if sample.dtype.kind in "iu" and sample.dtype.itemsize == 1:
+        return float(np.iinfo(sample.dtype).min), float(np.iinfo(sample.dtype).max)
+    finite = sample[np.isfinite(sample)].astype(np.float64)
+    low, high = float(finite.min(initial=0)), float(finite.max(initial=0))
+    for end in (1.0, 255.0):
+        if low >= 0 and end / 255 < high <= end:
+            return 0.0, end
+    # A power of two does not depend on which sample came first, unless that one is odd.
+    end = 2.0 ** min(100, math.ceil(math.log2(max(-low, high, 2.0**-100))) + 1)
+    return -end, end

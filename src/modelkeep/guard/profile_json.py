@@ -1,0 +1,247 @@
+"""Guard profiles as canonical JSON. Source: spec/guard-v1.md, "Encoding"."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+import numpy as np
+
+from modelkeep import canonical
+from modelkeep.errors import MalformedError, UnsupportedVersionError
+from modelkeep.guard import features
+from modelkeep.guard.layout import LAYOUTS, MOST_CHANNELS, Layout
+from modelkeep.guard.profile import (
+    ACTIONS,
+    FORMAT,
+    LARGEST_PROFILE,
+    RULES,
+    SCORE_KINDS,
+    STAGES,
+    VERSION,
+    GuardProfile,
+    InputProfile,
+    Joint,
+    Numbers,
+    OutputProfile,
+    Stage,
+)
+from modelkeep.record import Record
+from modelkeep.storage import read_small
+
+_MOST_INPUTS = 1024
+_MOST_THRESHOLDS = 4096
+_LARGEST_JOINT = 4096
+_WHAT = "guard profile"
+
+
+def to_json(profile: GuardProfile) -> dict[str, Any]:
+    """Returns the profile as a JSON value."""
+    value: dict[str, Any] = {
+        "alpha": profile.alpha.hex(),
+        "calibrated": profile.calibrated,
+        "delta": profile.delta.hex(),
+        "fitted": profile.fitted,
+        "format": FORMAT,
+        "inputs": [_input_to_json(each) for each in profile.inputs],
+        "model": profile.model.hex(),
+        "stages": [_stage_to_json(stage) for stage in profile.stages],
+        "suite": features.SUITE,
+        "version": VERSION,
+    }
+    if profile.outputs is not None:
+        value["outputs"] = _outputs_to_json(profile.outputs)
+    return value
+
+
+def from_json(value: object) -> GuardProfile:
+    """Reads a profile from a parsed JSON value.
+
+    Raises:
+        MalformedError: not a profile.
+        UnsupportedVersionError: made by a newer modelkeep.
+    """
+    with Record(value, _WHAT) as record:
+        _check_version(record)
+        profile = GuardProfile(
+            model=record.hexadecimal("model", 32),
+            fitted=record.integer("fitted"),
+            calibrated=record.integer("calibrated"),
+            alpha=_number(record, "alpha"),
+            delta=_number(record, "delta"),
+            inputs=tuple(_input(item) for item in record.items("inputs", longest=_MOST_INPUTS)),
+            outputs=_outputs(record.object("outputs")) if "outputs" in record else None,
+            stages=tuple(_stage(item) for item in record.items("stages", longest=len(STAGES))),
+        )
+    _check_whole(profile)
+    return profile
+
+
+def read_profile(path: str | os.PathLike[str]) -> GuardProfile:
+    """Reads a profile from a file; see `GuardProfile.load`."""
+    return parse_profile(read_small(path, LARGEST_PROFILE, "a guard profile").removesuffix(b"\n"))
+
+
+def parse_profile(data: bytes) -> GuardProfile:
+    """Reads a profile from its canonical encoding; see `from_json`."""
+    return from_json(canonical.decode(data, _WHAT))
+
+
+def _check_version(record: Record) -> None:
+    if record.text("format") != FORMAT:
+        raise MalformedError(f"{_WHAT}: wrong format")
+    version, suite = record.integer("version"), record.integer("suite")
+    if (version, suite) != (VERSION, features.SUITE):
+        raise UnsupportedVersionError(
+            f"{_WHAT}: version {version} with suite {suite} is not supported", hint="update modelkeep"
+        )
+
+
+def _check_whole(profile: GuardProfile) -> None:
+    inputs = {each.layout.name for each in profile.inputs}
+    outputs = profile.outputs
+    looked_at = () if outputs is None else (outputs.scores, outputs.embedding)
+    known = {"signal": inputs, "model": {name for name in looked_at if name is not None}}
+    if len(inputs) != len(profile.inputs) or not inputs:
+        raise MalformedError(f"{_WHAT}: names no input, or one twice")
+    if len({stage.name for stage in profile.stages}) != len(profile.stages):
+        raise MalformedError(f"{_WHAT}: names a stage twice")
+    for stage in profile.stages:
+        if not all(subject in known[stage.name] for _, subject in stage.thresholds):
+            raise MalformedError(f"{_WHAT}: a threshold is for something that is not described")
+    _check_rules(profile)
+
+
+def _check_rules(profile: GuardProfile) -> None:
+    """Refuses thresholds that no rule of this profile could be held against."""
+    rules = {rule for stage in profile.stages for rule in stage.thresholds}
+    without_joint = {each.layout.name for each in profile.inputs if each.joint is None}
+    outputs = profile.outputs
+    for rule, subject in rules:
+        if rule == "joint" and subject in without_joint:
+            raise MalformedError(f"{_WHAT}: a joint threshold without what it needs")
+        if rule == "energy" and outputs is not None and outputs.kind != "logits":
+            raise MalformedError(f"{_WHAT}: an energy threshold for outputs that are not logits")
+        expected = None if outputs is None else outputs.embedding if rule == "distance" else outputs.scores
+        if rule in RULES["model"] and subject != expected:
+            raise MalformedError(f"{_WHAT}: a {rule} threshold for another output")
+
+
+def _input_to_json(profile: InputProfile) -> dict[str, Any]:
+    layout = profile.layout
+    value = {
+        "axes": layout.axes,
+        "bounds": _pack(profile.bounds),
+        "channels": layout.channels,
+        "high": layout.high.hex(),
+        "low": layout.low.hex(),
+        "name": layout.name,
+    }
+    if profile.joint is not None:
+        value["mean"] = _pack(profile.joint.mean)
+        value["whitening"] = _pack(_lower(profile.joint.whitening))
+    return value
+
+
+def _input(item: object) -> InputProfile:
+    with Record(item, f"{_WHAT}: input") as record:
+        layout = Layout(
+            name=record.text("name"),
+            axes=record.choice("axes", {axes: axes for axes in LAYOUTS}),
+            channels=record.integer("channels", lowest=1, highest=MOST_CHANNELS),
+            low=_number(record, "low"),
+            high=_number(record, "high"),
+        )
+        if not layout.low < layout.high:
+            raise record.fault("low", "must be below the high end")
+        size = len(features.names(layout))
+        bounds = _numbers(record, "bounds", 4 * size).reshape(size, 4)
+        if not np.all(bounds[:, :-1] <= bounds[:, 1:]):
+            raise record.fault("bounds", "must ascend")
+        joint = Joint(_numbers(record, "mean", size), _triangle(record, size)) if "mean" in record else None
+    return InputProfile(layout, bounds, joint)
+
+
+def _outputs_to_json(outputs: OutputProfile) -> dict[str, Any]:
+    value: dict[str, Any] = {"kind": outputs.kind, "scores": outputs.scores}
+    if outputs.embedding is not None:
+        value["embedding"] = outputs.embedding
+        value["classes"], value["size"] = outputs.means.shape
+        value["means"] = _pack(outputs.means)
+        value["scale"] = outputs.scale.hex()
+        value["whitening"] = _pack(_lower(outputs.whitening))
+    return value
+
+
+def _outputs(record: Record) -> OutputProfile:
+    with record:
+        scores = record.text("scores")
+        kind = record.choice("kind", {kind: kind for kind in SCORE_KINDS})
+        if "embedding" not in record:
+            return OutputProfile(scores, kind, None, 1.0, np.empty((0, 0)), np.empty((0, 0)))
+        classes = record.integer("classes", lowest=1, highest=MOST_CHANNELS)
+        size = record.integer("size", lowest=1, highest=_LARGEST_JOINT)
+        means = _numbers(record, "means", classes * size).reshape(classes, size)
+        scale = _number(record, "scale")
+        if scale <= 0:
+            raise record.fault("scale", "must be positive")
+        return OutputProfile(scores, kind, record.text("embedding"), scale, means, _triangle(record, size))
+
+
+def _stage_to_json(stage: Stage) -> dict[str, Any]:
+    thresholds = [
+        {"of": subject, "rule": rule, "threshold": threshold.hex()}
+        for (rule, subject), threshold in sorted(stage.thresholds.items())
+    ]
+    return {"action": stage.action, "name": stage.name, "thresholds": thresholds}
+
+
+def _stage(item: object) -> Stage:
+    with Record(item, f"{_WHAT}: stage") as record:
+        name = record.choice("name", {name: name for name in STAGES})
+        action = record.choice("action", {action: action for action in ACTIONS})
+        items = record.items("thresholds", longest=_MOST_THRESHOLDS)
+        thresholds = dict(_threshold(entry, name) for entry in items)
+        if len(thresholds) != len(items):
+            raise record.fault("thresholds", "names a rule twice")
+    return Stage(name, action, thresholds)
+
+
+def _threshold(item: object, stage: str) -> tuple[tuple[str, str], float]:
+    with Record(item, f"{_WHAT}: threshold") as record:
+        rule = record.choice("rule", {rule: rule for rule in RULES[stage]})
+        return (rule, record.text("of")), _number(record, "threshold")
+
+
+def _number(record: Record, name: str) -> float:
+    text = record.text(name, longest=64)
+    try:
+        value = float.fromhex(text)
+    except (ValueError, OverflowError):
+        raise record.fault(name, "is not a hexadecimal float") from None
+    # One spelling for each value; NaN and infinities have none.
+    if value.hex() != text or not math.isfinite(value):
+        raise record.fault(name, "is not a finite float in canonical hexadecimal form")
+    return value
+
+
+def _pack(numbers: Numbers) -> str:
+    return numbers.astype(">f8").tobytes().hex()
+
+
+def _numbers(record: Record, name: str, count: int) -> Numbers:
+    values = np.frombuffer(record.hexadecimal(name, 8 * count), ">f8").astype(np.float64)
+    if not np.isfinite(values).all():
+        raise record.fault(name, "holds a number that is not finite")
+    return values
+
+
+def _lower(matrix: Numbers) -> Numbers:
+    return np.asarray(matrix[np.tril_indices(len(matrix))], np.float64)
+
+
+def _triangle(record: Record, size: int) -> Numbers:
+    matrix = np.zeros((size, size))
+    matrix[np.tril_indices(size)] = _numbers(record, "whitening", size * (size + 1) // 2)
+    return matrix

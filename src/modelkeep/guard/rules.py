@@ -1,0 +1,39 @@
+"""Scores of one input: how far outside the usual it lies, by each rule. Higher is stranger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from modelkeep.guard.features import UNIT, Features
+from modelkeep.guard.profile import InputProfile, Joint
+
+Numbers = NDArray[np.float64]
+
+# Two hundredths of a range, of a share or of a factor of two: less is no difference.
+_FINEST = 0.02 * UNIT
+
+
+def envelope(features: Features, profile: InputProfile) -> tuple[Numbers, NDArray[Any]]:
+    """Returns for each sample the score of its strangest feature, and which one that is.
+
+    A feature scores 0 at its 95 % quantile and 1 at its 99 % quantile, and goes on in proportion:
+    so features with light and with heavy tails compare. The same holds below the median.
+
+    Args:
+        features: [samples, features] as `features.measure` returns them.
+        profile: what is usual.
+    """
+    lowest, low, high, highest = profile.bounds.T
+    above = (features - high) / np.maximum(highest - high, _FINEST)
+    below = (low - features) / np.maximum(low - lowest, _FINEST)
+    scores = np.maximum(above, below)
+    return scores.max(axis=1), scores.argmax(axis=1)
+
+
+def joint(features: Features, profile: Joint) -> Numbers:
+    """Returns for each sample its Mahalanobis distance: features that do not fit together."""
+    offsets = features / UNIT - profile.mean
+    return np.asarray(np.linalg.norm(offsets @ profile.whitening.T, axis=1))
