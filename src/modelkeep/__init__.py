@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from modelkeep.errors import KeepError
     from modelkeep.extraction import extract
     from modelkeep.granting import grant
+    from modelkeep.guard import Guard, GuardProfile
     from modelkeep.installing import install
     from modelkeep.keys.constraints import Constraints
     from modelkeep.keys.identity import Identity
@@ -48,6 +49,8 @@ _HOMES = {
     "Coverage": "manifest",
     "Draft": "sealing",
     "ExpectModel": "trust.policy",
+    "Guard": "guard",
+    "GuardProfile": "guard",
     "Identity": "keys.identity",
     "KeepError": "errors",
     "LeafAlgorithm": "manifest",
@@ -81,6 +84,8 @@ __all__ = [
     "Coverage",
     "Draft",
     "ExpectModel",
+    "Guard",
+    "GuardProfile",
     "Identity",
     "KeepError",
     "LeafAlgorithm",

@@ -9,7 +9,7 @@
     │   ├── RollbackError          older than the verifier or the key store allows
     │   ├── ExpiredError           not valid yet, or not any more
     │   ├── PostureError           the grant asks for a device state that is not proved
-    │   └── InputError(.findings)  the model did not run: an input broke its contract
+    │   └── InputError(.findings)  an input broke the model's contract, or the guard rejected it
     ├── NotForThisDeviceError      no grant fits this identity
     ├── MalformedError             these bytes are not ours, or are damaged beyond reading
     │   └── UnsupportedVersionError   written by a newer modelkeep
@@ -90,7 +90,7 @@ class Finding:
 
 
 class InputError(RefusedError):
-    """An input breaks the model's contract; the model did not run."""
+    """An input breaks the model's contract, or is not like those the model was made for."""
 
     def __init__(self, findings: tuple[Finding, ...], *, hint: str | None = None) -> None:
         super().__init__("; ".join(str(finding) for finding in findings), hint=hint)

@@ -50,12 +50,14 @@ class InnerManifest:
         entry: path of the file that a runtime is handed, or None for a plain set of files.
         files: file `i` is payload member `i + 1`.
         contract: what inputs must look like, or None where the format does not say.
+        guard: the guard profile in canonical JSON (spec: guard-v1.md), or None without one.
     """
 
     format: str
     entry: str | None
     files: tuple[ModelFile, ...]
     contract: Contract | None
+    guard: bytes | None = None
 
     def to_bytes(self) -> bytes:
         """Returns the canonical JSON encoding."""
@@ -67,6 +69,8 @@ class InnerManifest:
         }
         if self.entry is not None:
             value["entry"] = self.entry
+        if self.guard is not None:
+            value["guard"] = canonical.decode(self.guard, "guard profile")
         if self.contract is not None:
             value["inputs"] = [_tensor_to_json(tensor) for tensor in self.contract.inputs]
         return canonical.encode(value)
@@ -118,7 +122,7 @@ def _from_record(record: Record) -> InnerManifest:
     model_format = record.text("model_format")
     if not _FORMAT_NAME.fullmatch(model_format):
         raise record.fault("model_format", "is not a format name")
-    return InnerManifest(model_format, entry, files, _contract(record))
+    return InnerManifest(model_format, entry, files, _contract(record), _guard(record))
 
 
 def _file(item: object) -> ModelFile:
@@ -142,6 +146,16 @@ def _contract(record: Record) -> Contract | None:
     if len({tensor.name for tensor in inputs}) != len(inputs):
         raise record.fault("inputs", "names an input twice")
     return Contract(inputs)
+
+
+def _guard(record: Record) -> bytes | None:
+    """Returns the profile unread: whoever runs the model reads it, and refuses what it cannot read."""
+    if "guard" not in record:
+        return None
+    value = record.anything("guard")
+    if not isinstance(value, dict):
+        raise record.fault("guard", "must be an object")
+    return canonical.encode(value)
 
 
 def _tensor_to_json(tensor: TensorContract) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
 from collections.abc import Iterator, Mapping, Set
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from modelkeep import canonical
 from modelkeep.contract import Contract
 from modelkeep.errors import MalformedError, StorageError, UsageError
 from modelkeep.inner_manifest import MOST_FILES, InnerManifest, ModelFile, check_path
@@ -31,6 +33,7 @@ FORMATS = {
     ".xml": "openvino",
 }
 PLAIN_FILES = "files"
+_READ_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,14 @@ class Model:
         entry: path of the file that a runtime is handed, or None.
         sources: content by path, sorted by path.
         contract: what inputs must look like, or None where the format does not say.
+        guard: the guard profile in canonical JSON, or None without one.
     """
 
     format: str
     entry: str | None
     sources: Mapping[str, Source]
     contract: Contract | None
+    guard: bytes | None = None
 
     @property
     def size(self) -> int:
@@ -61,12 +66,38 @@ class Model:
             UsageError: the model has more inputs, dimensions or longer names than can be described.
         """
         files = tuple(ModelFile(path, bytes(32)) for path in self.sources)
-        inner = InnerManifest(self.format, self.entry, files, self.contract)
+        inner = InnerManifest(self.format, self.entry, files, self.contract, self.guard)
         try:
             # What could be written but not read would be lost.
             return InnerManifest.from_bytes(inner.to_bytes())
         except MalformedError as error:
             raise UsageError(f"this model cannot be described: {error}") from None
+
+
+def model_digest(model: Model) -> bytes:
+    """Returns what a guard profile is bound to: 32 bytes that depend on every byte of every file.
+
+    For a model of one file it is SHA-256 of that file, whatever its name; else SHA-256 over the
+    canonical JSON object that maps paths to SHA-256 in hexadecimal. Source: spec/guard-v1.md.
+
+    Raises:
+        StorageError: a file cannot be read.
+    """
+    digests = {path: _source_digest(source) for path, source in model.sources.items()}
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    return hashlib.sha256(canonical.encode({path: each.hex() for path, each in digests.items()})).digest()
+
+
+def _source_digest(source: Source) -> bytes:
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(_READ_AT_ONCE))
+    with source.open() as opened:
+        for offset in range(0, source.size, _READ_AT_ONCE):
+            part = buffer[: min(_READ_AT_ONCE, source.size - offset)]
+            opened.read_into(part, offset)
+            digest.update(part)
+    return digest.digest()
 
 
 def read_model(path: str | os.PathLike[str], *, entry: str | None = None) -> Model:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelkeep.bundle.writer import Grantee, Recipe, write_bundle
 from modelkeep.canonical import LARGEST_INTEGER
@@ -23,11 +24,14 @@ from modelkeep.manifest import (
     Suite,
     check_model_id,
 )
-from modelkeep.model import Model, read_model
+from modelkeep.model import Model, model_digest, read_model
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.trust import public_key
 from modelkeep.trust.public_key import TrustedKey
 from modelkeep.trust.signer import BundleSigner
+
+if TYPE_CHECKING:
+    from modelkeep.guard.profile import GuardProfile
 
 MOST_EMBEDDED_GRANTS = 1024
 
@@ -87,6 +91,7 @@ def seal(
     digest: Coverage = Coverage.FILES,
     grant_signer: EcdsaSigner | None = None,
     grant_issuers: Iterable[TrustedKey] = (),
+    guard: GuardProfile | None = None,
 ) -> Draft:
     """Prepares a model for sealing: reads its structure, not yet its weights.
 
@@ -108,16 +113,17 @@ def seal(
         digest: what the signed statement lists; `Coverage.LEAVES` saves a SHA-256 pass.
         grant_signer: signs the embedded grants; the bundle then accepts signed grants only.
         grant_issuers: public keys of others whose signed grants the bundle accepts as well.
+        guard: what inputs usually look like; it must have been learned with this very model.
 
     Raises:
-        UsageError: an argument is wrong or missing.
+        UsageError: an argument is wrong or missing, or the profile belongs to another model.
         StorageError: something cannot be read.
         MalformedError: the model is damaged.
     """
     if signer is None and not unsafe_unsigned:
         raise UsageError("a bundle needs a signer", hint="pass signer=, or unsafe_unsigned=True for a trial")
     found = source if isinstance(source, Model) else read_model(source, entry=entry)
-    found = _tightened(found, contract)
+    found = _guarded(_tightened(found, contract), guard)
     manifest = Manifest(
         model=check_model_id(model),
         bundle=bytes(16),
@@ -151,6 +157,17 @@ def _tightened(model: Model, contract: Mapping[str, Mapping[str, object]] | None
     if model.contract is None:
         raise UsageError(f"models of format {model.format!r} have no input contract that could be tightened")
     return replace(model, contract=model.contract.tighten(contract))
+
+
+def _guarded(model: Model, guard: GuardProfile | None) -> Model:
+    if guard is None:
+        return model
+    if guard.model != model_digest(model):
+        raise UsageError(
+            "the guard profile was learned with another model",
+            hint="learn it again: `modelkeep learn SAMPLES --model MODEL -o guard.json`",
+        )
+    return replace(model, guard=guard.to_bytes())
 
 
 def _epoch(epoch: int) -> int:

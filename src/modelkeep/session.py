@@ -8,11 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from modelkeep import guard
 from modelkeep.bundle.access import unlocked
 from modelkeep.bundle.opened import Opened
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
+from modelkeep.guard import UNUSUAL, Guard, GuardFinding
+from modelkeep.guard import check as check_contract
+from modelkeep.guard.profile_json import parse_profile
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import BytesPages, MemoryReport, Pages
@@ -60,6 +62,7 @@ class Session:
     Attributes:
         report: what was checked.
         contract: what inputs must look like, or None when the format does not say.
+        guard: what inputs usually look like and how often they did not, or None without a profile.
     """
 
     def __init__(
@@ -68,8 +71,10 @@ class Session:
         memory: Mapping[str, Pages | BytesPages],
         contract: Contract | None,
         report: Report,
+        guard: Guard | None = None,
     ) -> None:
         self.report = report
+        self.guard = guard
         self.contract = contract
         self._memory = memory
         self._runner: Runner | None = runner
@@ -91,7 +96,7 @@ class Session:
         return self._opened().native
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Checks the inputs against the contract and runs the model.
+        """Checks the inputs against contract and guard, runs the model, and checks what it made of them.
 
         Args:
             inputs: arrays by input name; they are not changed.
@@ -100,17 +105,23 @@ class Session:
             Arrays by output name.
 
         Raises:
-            InputError: an input breaks the contract; the model did not run.
+            InputError: an input breaks the contract, or the guard rejects it. The guard's finding says
+                no more than that; the log of the device has the rest.
             UsageError: the session is closed, or belongs to another process.
         """
         runner = self._opened()
         # Taken once: a mapping that is asked twice may give two different arrays.
         inputs = dict(inputs)
         if self.contract is not None:
-            findings = guard.check(self.contract, inputs)
+            findings = check_contract(self.contract, inputs)
             if findings:
                 raise InputError(findings, hint="`session.contract` says what the model takes")
-        return runner.run(inputs)
+        if self.guard is None:
+            return runner.run(inputs)
+        _refuse(self.guard.check_inputs(inputs))
+        outputs = runner.run(inputs)
+        _refuse(self.guard.check_outputs(outputs))
+        return outputs
 
     def close(self) -> None:
         """Lets go of the runtime and wipes the weights; harmless when repeated."""
@@ -131,6 +142,11 @@ class Session:
         if self._runner is None:
             raise UsageError("this session is closed", hint="open the model again")
         return self._runner
+
+
+def _refuse(findings: tuple[GuardFinding, ...]) -> None:
+    if any(finding.action == "reject" for finding in findings):
+        raise InputError((UNUSUAL,), hint="the log `modelkeep.guard` of this device says more")
 
 
 def open_session(
@@ -166,6 +182,8 @@ def open_session(
         inner = bundle.inner_manifest()
         if inner.entry is None:
             raise UsageError("this bundle holds files, but no model that a runtime could load")
+        # Read before the weights are: a profile that cannot be applied ends the opening.
+        guard = None if inner.guard is None else Guard(parse_profile(inner.guard))
         adapter = open_runtime(inner.format, runtime)
         memory: dict[str, Pages | BytesPages] = {}
         for index, file in enumerate(inner.files, start=1):
@@ -177,7 +195,7 @@ def open_session(
         runner = adapter.load(_loaded(inner.format, inner.entry, memory), options)
         memory_on_error.pop_all()
         kept = _wipe_what_is_not_borrowed(memory, runner.borrowed)
-        return Session(runner, kept, inner.contract, _report(bundle, inner, kept))
+        return Session(runner, kept, inner.contract, _report(bundle, inner, kept), guard)
 
 
 def _allocate(size: int, *, as_bytes: bool) -> Pages | BytesPages:

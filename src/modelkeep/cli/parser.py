@@ -23,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"modelkeep {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_keygen, _seal, _inspect, _verify, _grant, _sign, _install, _run, _extract, _import):
+    for add in (_keygen, _learn, _seal, _inspect, _verify, _grant, _sign, _install, _run, _extract, _import):
         add(commands)
     return parser
 
@@ -52,6 +52,33 @@ def _keygen(commands: _Subparsers) -> None:
     parser.add_argument("key", metavar="KEY", help="file:PATH, fleet:PATH, or PATH")
 
 
+def _learn(commands: _Subparsers) -> None:
+    parser = _command(commands, "learn", "learn what inputs of a model usually look like")
+    parser.add_argument("samples", metavar="SAMPLE", nargs="+", help=".npz with the inputs of one call")
+    parser.add_argument(
+        "--model", metavar="MODEL", required=True, help="file or folder, as it will be sealed"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="guard profile to write")
+    _force(parser)
+    parser.add_argument("--stacked", action="store_true", help="files hold many samples: cut along axis 0")
+    parser.add_argument("--input", metavar="NAME", help="whose samples .npy files are")
+    parser.add_argument("--entry", metavar="PATH", help="file within a folder that the runtime loads")
+    parser.add_argument(
+        "--alpha", type=float, default=0.01, help="highest rate of false alarms of each stage (default: 0.01)"
+    )
+    parser.add_argument(
+        "--delta", type=float, default=0.05, help="chance that it is exceeded all the same (default: 0.05)"
+    )
+    parser.add_argument(
+        "--layout", metavar="NAME=AXES", action="append", default=[], help="axes of an input: NCHW, NTC, ..."
+    )
+    parser.add_argument("--embedding", metavar="OUTPUT", help="output that shows what the last layer sees")
+    parser.add_argument(
+        "--action", metavar="STAGE=WHAT", action="append", default=[], help="reject, flag or off; signal=flag"
+    )
+    _json(parser)
+
+
 def _seal(commands: _Subparsers) -> None:
     parser = _command(commands, "seal", "seal a model into a bundle")
     parser.add_argument(
@@ -68,6 +95,7 @@ def _seal(commands: _Subparsers) -> None:
     _force(parser)
     _seal_labels(parser)
     parser.add_argument("--contract", metavar="FILE", help="JSON with tighter bounds for the model's inputs")
+    parser.add_argument("--guard", metavar="FILE", help="guard profile that `modelkeep learn` made")
     parser.add_argument("--dry-run", action="store_true", help="say what would be sealed, write nothing")
     _json(parser)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from modelkeep.cli import arguments as options
 from modelkeep.cli.output import human_size, print_json, progress, say
 from modelkeep.errors import UsageError
+from modelkeep.guard.profile import GuardProfile
 from modelkeep.model import Model, from_stream
 from modelkeep.sealing import Draft, seal
 from modelkeep.storage import refuse_overwrite
@@ -41,6 +42,7 @@ def _seal(arguments: argparse.Namespace, source: str | Model, name: str, target:
         source,
         model=options.model_id(arguments, name),
         entry=arguments.entry,
+        guard=None if arguments.guard is None else GuardProfile.load(arguments.guard),
         **options.sealing_options(arguments),
     )
     if arguments.dry_run:
@@ -75,6 +77,8 @@ def _describe(draft: Draft, target: Path) -> None:
         say(f"  {path}  {human_size(source.size)}")
     for tensor in draft.model.contract.inputs if draft.model.contract else ():
         say(f"  input {tensor.name}: {tensor.dtype} {tensor.shape}")
+    if draft.model.guard is not None:
+        say("  with a guard profile")
     for grantee in draft.recipe.grantees:
         role = "admin" if grantee.constraints.delegate else "may open"
         say(f"  {grantee.recipient.type} {grantee.recipient.device_id or '(no device id)'}: {role}")

@@ -1,0 +1,80 @@
+"""`modelkeep learn`: learn what inputs of a model usually look like."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from modelkeep.arrays import read_arrays
+from modelkeep.cli.output import print_json, progress, say
+from modelkeep.errors import UsageError
+from modelkeep.guard.profile import GuardProfile
+from modelkeep.learning import learn
+from modelkeep.storage import refuse_overwrite
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Learns a profile from sample files and writes it."""
+    target = Path(arguments.output)
+    # Said before the work, not after it.
+    refuse_overwrite(target, force=arguments.force)
+    with progress("learning", len(arguments.samples), "{:.0f} files".format) as advance:
+        profile = learn(
+            _samples(arguments, advance),
+            model=arguments.model,
+            entry=arguments.entry,
+            alpha=arguments.alpha,
+            delta=arguments.delta,
+            layouts=_pairs(arguments.layout, "--layout image=NCHW"),
+            embedding=arguments.embedding,
+        )
+    profile = profile.with_actions(**_pairs(arguments.action, "--action signal=flag"))
+    profile.save(target, force=arguments.force)
+    say(
+        f"learned from {profile.fitted} + {profile.calibrated} samples into {target}: "
+        f"at most {100 * profile.total_alpha:.3g} % false alarms"
+    )
+    if arguments.json:
+        print_json(_summary(profile, target))
+
+
+def _samples(arguments: argparse.Namespace, advance: Any) -> Iterator[Mapping[str, Any]]:
+    for path in arguments.samples:
+        arrays = read_arrays(path, arguments.input if path.endswith(".npy") else None)
+        if not arguments.stacked:
+            yield arrays
+        else:
+            yield from _unstacked(path, arrays)
+        advance(1)
+
+
+def _unstacked(path: str, arrays: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    counts = {len(array) if array.ndim else 0 for array in arrays.values()}
+    if len(counts) != 1:
+        raise UsageError(f"{path}: --stacked needs arrays with as many samples each")
+    for place in range(counts.pop()):
+        yield {name: array[place : place + 1] for name, array in arrays.items()}
+
+
+def _pairs(specs: list[str], example: str) -> dict[str, str]:
+    pairs = {}
+    for spec in specs:
+        name, separator, value = spec.partition("=")
+        if not separator or name in pairs:
+            raise UsageError(f"{spec!r} is not NAME=VALUE, or is given twice", hint=f"for example {example}")
+        pairs[name] = value
+    return pairs
+
+
+def _summary(profile: GuardProfile, target: Path) -> dict[str, object]:
+    return {
+        "profile": str(target),
+        "model": profile.model.hex(),
+        "fitted": profile.fitted,
+        "calibrated": profile.calibrated,
+        "alpha": profile.alpha,
+        "delta": profile.delta,
+        "stages": {stage.name: stage.action for stage in profile.stages},
+    }

@@ -1,0 +1,115 @@
+"""Learning a guard profile: clean samples -> model -> what is usual -> thresholds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from numpy.typing import NDArray
+
+from modelkeep.errors import UsageError
+from modelkeep.guard import check
+from modelkeep.guard.calibration import Calibration, Fit, Measurement, measure
+from modelkeep.guard.measurement import Plan
+from modelkeep.guard.profile import GuardProfile
+from modelkeep.model import Model, model_digest, read_model
+from modelkeep.runtimes.registry import LoadedModel, Runner, open_runtime
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def learn(
+    samples: Iterable[Arrays],
+    *,
+    model: str | os.PathLike[str],
+    alpha: float = 0.01,
+    delta: float = 0.05,
+    layouts: Mapping[str, str] | None = None,
+    embedding: str | None = None,
+    entry: str | None = None,
+    progress: Callable[[int], None] = lambda _count: None,
+) -> GuardProfile:
+    """Learns what inputs of a model usually look like.
+
+    Every other call goes into the envelope, the rest set the thresholds; a batch counts as many
+    samples. Samples are measured one by one and let go of.
+
+    Args:
+        samples: for each call of the model, its inputs by name; clean, and like those of later use.
+        model: file or folder, as it will be sealed.
+        alpha: highest rate of false alarms of each stage.
+        delta: chance that a stage's rate is higher all the same.
+        layouts: axes by input name where they cannot be guessed, for example ``{"x": "NCHW"}``.
+        embedding: output that exposes what the last layer sees, for the rule ``distance``.
+        entry: file within a folder that the runtime is handed.
+        progress: told the calls of the model that are done.
+
+    Raises:
+        UsageError: too few samples (the message says how many are needed), or unusable ones.
+        StorageError: the model cannot be read.
+        MalformedError: the model is damaged.
+        RuntimeMissingError: no runtime for the model is installed.
+    """
+    found = read_model(model, entry=entry)
+    digest = model_digest(found)
+    with _running(found) as runner:
+        measured = _measure(samples, found, runner, layouts, embedding, progress)
+        first = next(measured, None)
+        if first is None:
+            raise UsageError("no samples to learn from", hint="pass clean inputs as the model takes them")
+        plan, measurement = first
+        fit = Fit(plan)
+        fit.add(measurement)
+        kept: list[Measurement] = []
+        for place, (_, each) in enumerate(measured, start=1):
+            if place % 2:
+                kept.append(each)
+            else:
+                fit.add(each)
+    calibration = Calibration(fit.freeze())
+    for each in kept:
+        calibration.add(each)
+    return calibration.finish(digest, alpha=alpha, delta=delta)
+
+
+def _measure(
+    samples: Iterable[Arrays],
+    model: Model,
+    runner: Runner,
+    layouts: Mapping[str, str] | None,
+    embedding: str | None,
+    progress: Callable[[int], None],
+) -> Iterator[tuple[Plan, Measurement]]:
+    plan = None
+    for sample in samples:
+        inputs = dict(sample)
+        if model.contract is not None and (findings := check(model.contract, inputs)):
+            raise UsageError(f"a sample breaks the model's contract: {findings[0]}")
+        outputs = runner.run(inputs)
+        if plan is None:
+            plan = Plan.make(inputs, outputs, contract=model.contract, layouts=layouts, embedding=embedding)
+        yield plan, measure(plan, inputs, outputs)
+        progress(1)
+
+
+@contextmanager
+def _running(model: Model) -> Iterator[Runner]:
+    """Yields the plain model, ready to run."""
+    if model.entry is None:
+        raise UsageError("the model has no file that a runtime could load", hint="say which with --entry")
+    adapter = open_runtime(model.format)
+    files, whole = {}, {}
+    for path, source in model.sources.items():
+        content = bytearray(source.size)
+        with source.open() as opened:
+            opened.read_into(memoryview(content), 0)
+        if adapter.wants_bytes(model.entry, path):
+            whole[path] = bytes(content)
+        files[path] = memoryview(whole.get(path, content))
+    runner = adapter.load(LoadedModel(model.format, model.entry, files, whole), {})
+    try:
+        yield runner
+    finally:
+        runner.close()
