@@ -30,7 +30,7 @@ from modelkeep.guard.measurement import (
 )
 from modelkeep.guard.moments import Moments, Tails, whitening
 from modelkeep.guard.profile import GuardProfile, InputProfile, Joint, OutputProfile, Stage
-from modelkeep.guard.scores import TopScores
+from modelkeep.guard.scores import TopScores, too_few
 
 Array = NDArray[Any]
 
@@ -227,6 +227,10 @@ class Calibration:
         Raises:
             UsageError: too few samples; the message says how many are needed.
         """
+        calibrated = min(top.count for top in self._tops.values())
+        needed = samples_needed(self.usual.plan, alpha, delta)
+        if calibrated < needed:
+            raise too_few(calibrated, needed)
         stages = tuple(
             Stage(name, _DEFAULT_ACTIONS[name], self._thresholds(stage, alpha, delta))
             for name, stage in _rules(self.usual).items()
@@ -234,7 +238,7 @@ class Calibration:
         return GuardProfile(
             model=model,
             fitted=self.usual.fitted,
-            calibrated=min(top.count for top in self._tops.values()),
+            calibrated=calibrated,
             alpha=alpha,
             delta=delta,
             inputs=self.usual.inputs,

@@ -18,7 +18,9 @@ Array = NDArray[Any]
 # N: samples, H: rows, W: columns, T: time, C: channels, F: features.
 LAYOUTS = ("HW", "NHW", "HWC", "CHW", "NHWC", "NCHW", "TC", "CT", "NTC", "NCT", "F", "NF")
 MOST_CHANNELS = 4096
-_FEW = 4  # what the channels of an image are at most, where nobody says which axis they are
+# What the channels of an image are, where nobody says which axis they are. A single axis before two
+# others could be a batch as well, so it is not taken for channels.
+_IMAGE_CHANNELS = (1, 3, 4)
 _FRAME_AXES = "NHWC"
 _SAME_AXIS = str.maketrans("TF", "WC")
 
@@ -98,9 +100,9 @@ def plan(name: str, sample: object, contract: TensorContract | None, axes: str |
 
 
 def _guess(name: str, shape: tuple[int, ...]) -> str:
-    by_rank = {1: ("F",), 2: ("NF",), 3: ("HWC", "CHW"), 4: ("NHWC", "NCHW")}
+    by_rank = {1: ("F",), 2: ("NF",), 3: ("HWC",), 4: ("NHWC", "NCHW")}
     for axes in by_rank.get(len(shape), ()):
-        if len(shape) < 3 or shape[axes.index("C")] <= _FEW:
+        if "C" not in axes or shape[axes.index("C")] in _IMAGE_CHANNELS:
             return axes
     raise UsageError(
         f"input {name!r}: the shape {shape} does not tell its layout",

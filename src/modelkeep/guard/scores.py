@@ -44,13 +44,17 @@ class TopScores:
         """
         allowed = bound.beyond(self.count, alpha, delta)
         if allowed is None:
-            needed = bound.samples_needed(alpha, delta)
-            raise UsageError(
-                f"{self.count} samples to set thresholds with are too few: {needed} are needed",
-                hint="add samples, or accept a larger alpha or delta",
-            )
+            raise too_few(self.count, bound.samples_needed(alpha, delta))
         # With more scores than are kept, a higher threshold than needed is still a true one.
         return float(self._largest[-min(allowed + 1, len(self._largest))])
 
     def _keep(self, new: NDArray[np.float64]) -> None:
         self._largest = np.sort(np.concatenate([self._largest, new]))[-KEPT:]
+
+
+def too_few(count: int, needed: int) -> UsageError:
+    """Returns the error that says how many samples are needed."""
+    return UsageError(
+        f"{count} samples to set thresholds with are too few: {needed} are needed, and others for the fit",
+        hint="add samples, or accept a larger alpha or delta",
+    )

@@ -1,0 +1,129 @@
+"""Calibration in parts, in any order and in other processes."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+
+from modelkeep.errors import UsageError
+from modelkeep.guard.calibration import Calibration, Fit, Measurement, Usual, measure, samples_needed
+from modelkeep.guard.measurement import Plan
+from modelkeep.guard.moments import Moments, whitening
+from support.guarded import MODEL, measured
+from support.pictures import pictures
+
+
+def fit_part(plan: Plan, part: list[Measurement]) -> Fit:
+    fit = Fit(plan)
+    for each in part:
+        fit.add(each)
+    return fit
+
+
+def calibrate_part(usual: Usual, part: list[Measurement]) -> Calibration:
+    calibration = Calibration(usual)
+    for each in part:
+        calibration.add(each)
+    return calibration
+
+
+def test_parts_from_other_processes_give_the_profile_of_one_pass() -> None:
+    plan, samples = measured(pictures(360, seed=5, size=12))
+    first, second = samples[:180], samples[180:]
+    whole = calibrate_part(fit_part(plan, first).freeze(), second).finish(MODEL, alpha=0.05, delta=0.05)
+
+    random.Random(6).shuffle(first)
+    random.Random(7).shuffle(second)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        fits = pool.map(fit_part, [plan] * 3, [first[:10], first[10:150], first[150:]])
+        merged = next(fits)
+        for fit in fits:
+            merged.merge(fit)
+        usual = merged.freeze()
+        parts = pool.map(calibrate_part, [usual] * 3, [second[100:], second[:50], second[50:100]])
+        calibration = next(parts)
+        for part in parts:
+            calibration.merge(part)
+    assert calibration.finish(MODEL, alpha=0.05, delta=0.05).to_bytes() == whole.to_bytes()
+
+
+def test_embeddings_merge_exactly_too() -> None:
+    generator = np.random.default_rng(8)
+    inputs = [{"x": generator.random((4, 5)).astype(np.float32)} for _ in range(60)]
+    outputs = [
+        {
+            "y": generator.normal(size=(4, 3)).astype(np.float32),
+            "h": generator.normal(size=(4, 100)).astype(np.float32),
+        }
+        for _ in inputs
+    ]
+    plan = Plan.make(inputs[0], outputs[0], embedding="h")
+    samples = [measure(plan, given, made) for given, made in zip(inputs, outputs, strict=True)]
+    merged = fit_part(plan, samples[20:40])
+    merged.merge(fit_part(plan, samples[:20]))
+    one = calibrate_part(fit_part(plan, samples[:40]).freeze(), samples[40:])
+    other = calibrate_part(merged.freeze(), samples[40:])
+    profiles = [each.finish(MODEL, alpha=0.3, delta=0.3) for each in (one, other)]
+    assert profiles[0].to_bytes() == profiles[1].to_bytes()
+    assert {rule for rule, _ in profiles[0].stages[1].thresholds} == {"confidence", "energy", "distance"}
+
+
+def test_too_few_samples_are_refused_with_the_number_needed() -> None:
+    plan, samples = measured(pictures(40, seed=9, size=8))
+    needed = samples_needed(plan, 0.01, 0.05)
+    calibration = calibrate_part(fit_part(plan, samples[:20]).freeze(), samples[20:])
+    with pytest.raises(UsageError, match=f"20 samples .* {needed} are needed"):
+        calibration.finish(MODEL, alpha=0.01, delta=0.05)
+
+
+def test_no_samples_and_parts_of_other_plans_are_refused() -> None:
+    plan, samples = measured(pictures(4, seed=9, size=8))
+    other, _ = measured([pictures(1, seed=9, size=8)[0] * np.float32(200)])
+    with pytest.raises(UsageError, match="no samples"):
+        Fit(plan).freeze()
+    with pytest.raises(UsageError, match="one and the same run"):
+        fit_part(plan, samples).merge(Fit(other))
+
+
+def test_a_sample_of_another_form_is_refused() -> None:
+    plan, _ = measured(pictures(1, seed=9, size=8))
+    with pytest.raises(UsageError, match="not of 3 channels"):
+        measure(plan, {"x": np.zeros((1, 8, 8, 4), np.float32)}, {})
+    with pytest.raises(UsageError, match=r"not a plain numpy.ndarray"):
+        measure(plan, {}, {})
+
+
+def test_whitened_samples_have_no_correlation_left() -> None:
+    generator = np.random.default_rng(10)
+    mixing = generator.normal(size=(5, 5))
+    rows = np.rint(generator.normal(size=(4000, 5)) @ mixing * 1000).astype(np.int64)
+    moments = Moments(5, with_products=True)
+    moments.add(rows)
+    white = (rows / 1000 - moments.mean(1000)) @ whitening(moments.covariance(1000)).T
+    assert np.allclose(np.cov(white.T), np.eye(5), atol=0.5)
+    assert np.linalg.norm(np.cov(white.T) - np.eye(5)) < 0.2 * np.linalg.norm(
+        np.cov(rows.T / 1000) - np.eye(5)
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((7,), "F"), ((2, 7), "NF"), ((9, 9, 3), "HWC"), ((2, 9, 9, 1), "NHWC"), ((2, 3, 9, 9), "NCHW")],
+)
+def test_common_layouts_are_guessed(shape: tuple[int, ...], axes: str) -> None:
+    plan = Plan.make({"x": np.ones(shape, np.float32)}, {})
+    assert plan.inputs[0].axes == axes
+
+
+def test_other_layouts_must_be_said() -> None:
+    series = {"x": np.ones((128, 6), np.float32)[None]}
+    with pytest.raises(UsageError, match="does not tell its layout") as refusal:
+        Plan.make(series, {})
+    assert "NTC" in str(refusal.value.hint)
+    assert Plan.make(series, {}, layouts={"x": "NTC"}).inputs[0].channels == 6
+    with pytest.raises(UsageError, match="no input 'z'"):
+        Plan.make(series, {}, layouts={"z": "NTC"})

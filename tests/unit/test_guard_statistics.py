@@ -1,0 +1,123 @@
+"""Statistics of frames: known values, and the kernel against NumPy."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from modelkeep.guard import statistics
+from modelkeep.guard.statistics import summarize, summarize_with_numpy
+from modelkeep.guard.summary import Summary
+
+Array = NDArray[Any]
+
+needs_kernel = pytest.mark.skipif(not statistics.kernel_is_installed(), reason="modelkeep-kernel is missing")
+either = pytest.mark.parametrize("measure", [summarize, summarize_with_numpy])
+Measure = Callable[[Array, float, float], Summary]
+
+
+@either
+def test_known_values_of_a_ramp(measure: Measure) -> None:
+    frame = np.array([[0, 0.25, 0.5], [0, 0.25, 1.0]], np.float32)[..., None]
+    found = measure(frame, 0, 1)
+    assert (found.elements, found.zeros, found.saturated, found.not_finite) == (6, 2, 3, 0)
+    assert (found.minimum, found.maximum) == ([0.0], [1.0])
+    assert found.mean == pytest.approx([1 / 3])
+    assert found.variance == pytest.approx([np.var(frame)])
+    assert found.step_x == pytest.approx([1.5 / 4])
+    assert found.step_y == pytest.approx([0.5 / 3])
+    assert found.smallest_step == 0.25
+    # Second column: 4 * 0.25 - 0 - 0.5 - 0.25 - 0.25 and 4 * 0.25 - 0 - 1 - 0.25 - 0.25.
+    assert found.laplacian == pytest.approx([0.5**2 / 2])
+    assert found.stuck_rows == 0
+    assert found.histogram[0] == 2 and found.histogram[63] == 1 and sum(found.histogram) == 6
+
+
+@either
+def test_what_is_not_finite_is_counted_and_harms_nothing_else(measure: Measure) -> None:
+    frame = np.full((4, 5, 2), 0.5, np.float32)
+    frame[0, 0, 0], frame[1, 1, 1], frame[3, 4, 0] = np.nan, np.inf, -np.inf
+    found = measure(frame, 0, 1)
+    assert found.not_finite == 3
+    assert found.zeros == 3
+    numbers = [*found.mean, *found.variance, *found.step_x, *found.step_y, *found.laplacian, *found.link]
+    assert np.isfinite(numbers).all()
+
+
+@either
+def test_rows_that_repeat_and_channels_that_stand_still_are_seen(measure: Measure) -> None:
+    frame = np.random.default_rng(1).integers(0, 256, (10, 12, 3)).astype(np.uint8)
+    frame[5:] = frame[4]
+    frame[:, :, 1] = 7
+    found = measure(frame, 0, 255)
+    assert found.stuck_rows == 5
+    assert found.flat[1] == 10 * 11
+    assert found.minimum[1] == found.maximum[1] == 7
+
+
+@either
+def test_channels_that_follow_each_other_are_linked(measure: Measure) -> None:
+    grey = np.random.default_rng(2).random((20, 20, 1), np.float32)
+    found = measure(np.concatenate([grey, grey], axis=2), 0, 1)
+    assert found.link == pytest.approx([found.laplacian[0]], rel=1e-6)
+
+
+@either
+def test_the_smallest_frames_have_statistics(measure: Measure) -> None:
+    for shape in ((1, 1, 1), (1, 2, 1), (2, 1, 1), (1, 1, 5), (3, 3, 1)):
+        found = measure(np.ones(shape, np.float32), 0, 2)
+        assert found.mean == [1.0] * shape[2]
+        assert found.variance == [0.0] * shape[2]
+        assert found.smallest_step == 0.0
+
+
+def test_the_size_of_bands_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = np.random.default_rng(3).random((70, 31, 3))
+    frame[20:24] = frame[19]
+    whole = summarize_with_numpy(frame, 0, 1)
+    monkeypatch.setattr(statistics, "_BAND", 31 * 3 * 7)
+    banded = summarize_with_numpy(frame, 0, 1)
+    assert banded[:5] == whole[:5]
+    assert banded.histogram == whole.histogram
+    assert np.allclose(banded.laplacian, whole.laplacian, rtol=1e-12)
+    assert np.allclose(banded.step_y, whole.step_y, rtol=1e-12)
+
+
+def test_float64_and_unaligned_frames_are_measured_too() -> None:
+    frame = np.random.default_rng(4).random((6, 7, 3))
+    unaligned = np.frombuffer(b"\0" + frame.astype(np.float32).tobytes(), np.uint8)[1:].view(np.float32)
+    assert not unaligned.flags.aligned
+    found = summarize(unaligned.reshape(6, 7, 3), 0, 1)
+    assert found.mean == pytest.approx(summarize(frame, 0, 1).mean, rel=1e-6)
+
+
+@needs_kernel
+def test_the_kernel_leaves_floating_point_settings_alone() -> None:
+    summarize(np.random.default_rng(5).random((32, 32, 3)).astype(np.float32), 0, 1)
+    subnormal = np.float32(1e-40) * np.float32(1)
+    assert subnormal > 0
+
+
+@needs_kernel
+def test_the_kernel_refuses_what_is_no_frame() -> None:
+    modelkeep_kernel: Any = importlib.import_module("modelkeep_kernel")
+
+    with pytest.raises(ValueError, match="three dimensions"):
+        modelkeep_kernel.summarize_u8(np.zeros((2, 2), np.uint8), 0.0, 255.0, 1)
+    with pytest.raises(ValueError, match="empty"):
+        modelkeep_kernel.summarize_u8(np.zeros((2, 0, 1), np.uint8), 0.0, 255.0, 1)
+    with pytest.raises(ValueError, match="range"):
+        modelkeep_kernel.summarize_u8(np.zeros((2, 2, 1), np.uint8), 1.0, 1.0, 1)
+    with pytest.raises(BufferError):
+        modelkeep_kernel.summarize_f32(np.zeros((2, 2, 1), np.float64), 0.0, 1.0, 1)
+
+
+def test_every_field_of_a_summary_is_described() -> None:
+    described = re.findall(r"^        (\w+): ", Summary.__doc__ or "", re.MULTILINE)
+    assert described == list(Summary._fields)
