@@ -23,6 +23,8 @@ NAMES = {
     "Coverage",
     "Draft",
     "ExpectModel",
+    "Guard",
+    "GuardProfile",
     "Identity",
     "KeepError",
     "LeafAlgorithm",
