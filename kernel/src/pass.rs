@@ -170,3 +170,73 @@ impl<V: Value> Pass<V> {
         }
     }
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+    use crate::frame::Half;
+
+    fn same(left: &Summary, right: &Summary) {
+        assert_eq!((left.count, left.not_finite, left.zeros), (right.count, right.not_finite, right.zeros));
+        assert_eq!((left.saturated, left.stuck_rows), (right.saturated, right.stuck_rows));
+        assert_eq!(left.histogram, right.histogram);
+        assert_eq!(left.flat, right.flat);
+        assert_eq!(left.smallest_step.to_bits(), right.smallest_step.to_bits());
+        let numbers = |each: &Summary| {
+            [&each.minimum, &each.maximum, &each.mean, &each.variance]
+                .into_iter()
+                .chain([&each.step_x, &each.step_y, &each.laplacian, &each.link])
+                .flatten()
+                .map(|number| number.to_bits())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(left), numbers(right));
+    }
+
+    fn compare<T>(values: &[T], width: usize, channels: usize, scale: Scale)
+    where
+        T: Source,
+        T::Value: Value,
+    {
+        let height = values.len() / (width * channels);
+        let size = size_of::<T>();
+        let strides = [width * channels * size, channels * size, size].map(|stride| stride as isize);
+        // SAFETY: `values` outlives the frame and holds as many elements as its shape says.
+        let frame = unsafe { Frame::new(values.as_ptr(), [height, width, channels], strides) };
+        let plain = summarize_rows(&frame, &scale, 1);
+        if std::arch::is_x86_feature_detected!("avx2") {
+            // SAFETY: the processor has the instructions.
+            same(&plain, &unsafe { summarize_avx2(&frame, &scale, 1) });
+        }
+        if std::arch::is_x86_feature_detected!("avx512bw") && std::arch::is_x86_feature_detected!("avx512vl")
+        {
+            // SAFETY: the processor has the instructions.
+            same(&plain, &unsafe { summarize_avx512(&frame, &scale, 1) });
+        }
+    }
+
+    /// Bits that look random and are the same every time.
+    fn bits(count: usize) -> Vec<u64> {
+        let mut state = 1u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state >> 33
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_bits() {
+        for (width, channels) in [(1, 1), (2, 3), (3, 1), (15, 2), (64, 3), (131, 4), (700, 3)] {
+            let bits = bits(9 * width * channels);
+            let bytes: Vec<u8> = bits.iter().map(|&each| each as u8).collect();
+            let signed: Vec<i8> = bits.iter().map(|&each| each as i8).collect();
+            let floats: Vec<f32> = bits.iter().map(|&each| (each % 1000) as f32 / 255.0 - 1.0).collect();
+            let halves: Vec<Half> = bits.iter().map(|&each| Half(each as u16)).collect();
+            compare(&bytes, width, channels, Scale { low: 0.0, high: 255.0, offset: 0 });
+            compare(&signed, width, channels, Scale { low: -128.0, high: 127.0, offset: -128 });
+            compare(&floats, width, channels, Scale { low: 0.0, high: 1.0, offset: 0 });
+            compare(&halves, width, channels, Scale { low: -1.0, high: 1.0, offset: 0 });
+        }
+    }
+}
