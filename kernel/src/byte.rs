@@ -32,8 +32,6 @@ pub struct Lanes {
     step_x: u64,
     step_y: u64,
     square: u64,
-    laplacian: f64,
-    link: f64,
     rows: u64,
     /// Pivots that filled up the ends of rows.
     fillers: u64,
@@ -152,8 +150,6 @@ impl Value for u8 {
             step_x: 0,
             step_y: 0,
             square: 0,
-            laplacian: 0.0,
-            link: 0.0,
             rows: 0,
             fillers: 0,
             bins: std::array::from_fn(|byte| scale.bin(f32::from(byte as i16 + scale.offset)) as u8),
@@ -176,7 +172,7 @@ impl Value for u8 {
     }
 
     #[inline(always)]
-    fn sharpen(rows: &Rows<u8>, previous: &[i16], edges: &mut [i16], lanes: &mut Lanes) {
+    fn sharpen(rows: &Rows<u8>, previous: &[i16], edges: &mut [i16]) -> (f64, f64) {
         let inner = edges.len() - 2;
         let (above, below) = (&rows.above[2..][..inner], &rows.below[2..][..inner]);
         let (left, middle, right) =
@@ -185,8 +181,7 @@ impl Value for u8 {
             let around = i16::from(left[i]) + i16::from(right[i]) + i16::from(above[i]) + i16::from(below[i]);
             *edge = 4 * i16::from(middle[i]) - around;
         }
-        lanes.laplacian += product(edges, edges);
-        lanes.link += product(edges, previous);
+        (product(edges, edges), product(edges, previous))
     }
 
     fn total(mut lanes: Lanes) -> (f64, Channel) {
@@ -205,8 +200,6 @@ impl Value for u8 {
             square: lanes.square as f64,
             step_x: lanes.step_x as f64,
             step_y: lanes.step_y as f64,
-            laplacian: lanes.laplacian,
-            link: lanes.link,
             smallest_step: if smallest == u8::MAX { f64::INFINITY } else { f64::from(smallest) + 1.0 },
         };
         (offset, channel)

@@ -22,8 +22,6 @@ pub struct Lanes {
     square: [f64; N],
     step_x: [f64; N],
     step_y: [f64; N],
-    laplacian: f64,
-    link: f64,
     rows: u64,
     /// Pivots that filled up the ends of rows.
     fillers: u64,
@@ -132,8 +130,6 @@ impl Value for f32 {
             square: [0.0; N],
             step_x: [0.0; N],
             step_y: [0.0; N],
-            laplacian: 0.0,
-            link: 0.0,
             rows: 0,
             fillers: 0,
         }
@@ -156,7 +152,7 @@ impl Value for f32 {
     }
 
     #[inline(always)]
-    fn sharpen(rows: &Rows<f32>, previous: &[f32], edges: &mut [f32], lanes: &mut Lanes) {
+    fn sharpen(rows: &Rows<f32>, previous: &[f32], edges: &mut [f32]) -> (f64, f64) {
         let inner = edges.len() - 2;
         let around = Around {
             middle: &rows.here[2..][..inner],
@@ -166,15 +162,16 @@ impl Value for f32 {
             below: &rows.below[2..][..inner],
             previous: &previous[1..][..inner],
         };
+        let mut sums = (0.0, 0.0);
         for start in (0..inner).step_by(N * CHUNKS) {
             let block = &mut edges[1 + start..1 + inner.min(start + N * CHUNKS)];
             let whole = block.len() - block.len() % N;
             let (block, rest) = block.split_at_mut(whole);
             let (square, link) = around.sharpen::<N>(start, block);
             let (rest_square, rest_link) = around.sharpen::<1>(start + whole, rest);
-            lanes.laplacian += square + rest_square;
-            lanes.link += link + rest_link;
+            sums = (sums.0 + square + rest_square, sums.1 + link + rest_link);
         }
+        sums
     }
 
     fn total(lanes: Lanes) -> (f64, Channel) {
@@ -190,8 +187,6 @@ impl Value for f32 {
             square: lanes.square.iter().sum(),
             step_x: lanes.step_x.iter().sum(),
             step_y: lanes.step_y.iter().sum(),
-            laplacian: lanes.laplacian,
-            link: lanes.link,
             smallest_step: f64::from(lanes.smallest.iter().copied().fold(f32::INFINITY, f32::min)),
         };
         (f64::from(pivot), channel)

@@ -46,13 +46,16 @@ where
 }
 
 fn to_tuple(py: Python<'_>, summary: Summary) -> PyResult<Bound<'_, PyTuple>> {
-    let Summary { count, not_finite, zeros, saturated, stuck_rows, smallest_step, .. } = summary;
+    let Summary { count, not_finite, zeros, saturated, stuck_rows, .. } = summary;
+    let Summary { smallest_step, peak_edges, peak_tint, .. } = summary;
     let counts = [count, not_finite, zeros, saturated, stuck_rows];
-    let mut items: Vec<Bound<'_, PyAny>> = Vec::with_capacity(16);
+    let mut items: Vec<Bound<'_, PyAny>> = Vec::with_capacity(18);
     for number in counts {
         items.push(number.into_pyobject(py)?.into_any());
     }
-    items.push(smallest_step.into_pyobject(py)?.into_any());
+    for number in [smallest_step, peak_edges, peak_tint] {
+        items.push(number.into_pyobject(py)?.into_any());
+    }
     items.push(summary.histogram.into_pyobject(py)?);
     for numbers in [summary.minimum, summary.maximum, summary.mean, summary.variance] {
         items.push(numbers.into_pyobject(py)?);

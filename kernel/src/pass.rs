@@ -11,6 +11,8 @@ pub struct Summary {
     pub saturated: u64,
     pub stuck_rows: u64,
     pub smallest_step: f64,
+    pub peak_edges: f64,
+    pub peak_tint: f64,
     pub histogram: Vec<u64>,
     pub minimum: Vec<f64>,
     pub maximum: Vec<f64>,
@@ -99,6 +101,12 @@ struct Pass<V: Value> {
     below: Vec<V>,
     edges: Vec<V::Edge>,
     lanes: Vec<V::Lanes>,
+    /// By channel, sums of squared Laplacians and of products with those of the channel before.
+    squares: Vec<f64>,
+    links: Vec<f64>,
+    /// Largest sums of one row.
+    peak_edges: f64,
+    peak_tint: f64,
     tables: Tables,
     not_finite: u64,
     stuck_rows: u64,
@@ -115,6 +123,10 @@ impl<V: Value> Pass<V> {
             // Begins with a row of zeros, as the first channel has none before it.
             edges: vec![V::Edge::default(); width * (channels + 1)],
             lanes: Vec::new(),
+            squares: vec![0.0; channels],
+            links: vec![0.0; channels],
+            peak_edges: 0.0,
+            peak_tint: 0.0,
             tables: [[0; BINS]; 4],
             not_finite: 0,
             stuck_rows: 0,
@@ -125,6 +137,7 @@ impl<V: Value> Pass<V> {
     fn visit(&mut self, row: usize) {
         let stride = self.width + 1;
         let mut moved = false;
+        let (mut row_edges, mut row_tint, mut before) = (0.0, 0.0, 0.0);
         for (c, lanes) in self.lanes.iter_mut().enumerate() {
             let place = c * stride..(c + 1) * stride;
             let rows = Rows {
@@ -136,15 +149,26 @@ impl<V: Value> Pass<V> {
             if self.width > 2 {
                 let (previous, edges) =
                     self.edges[c * self.width..][..2 * self.width].split_at_mut(self.width);
-                V::sharpen(&rows, previous, edges, lanes);
+                let (square, link) = V::sharpen(&rows, previous, edges);
+                self.squares[c] += square;
+                self.links[c] += link;
+                row_edges += square;
+                if c > 0 {
+                    // The square of the difference of two channels.
+                    row_tint += square + before - 2.0 * link;
+                }
+                before = square;
             }
         }
+        self.peak_edges = self.peak_edges.max(row_edges);
+        self.peak_tint = self.peak_tint.max(row_tint);
         self.stuck_rows += u64::from(row > 0 && !moved);
     }
 
     fn finish(self, height: usize) -> Summary {
         let area = (height * self.width) as f64;
-        let inner = (height * self.width.saturating_sub(2).max(1)) as f64;
+        let across = self.width.saturating_sub(2).max(1) as f64;
+        let inner = height as f64 * across;
         let steps_x = (height * (self.width - 1).max(1)) as f64;
         let steps_y = ((height - 1).max(1) * self.width) as f64;
         let (origins, channels): (Vec<f64>, Vec<Channel>) = self.lanes.into_iter().map(V::total).unzip();
@@ -157,6 +181,8 @@ impl<V: Value> Pass<V> {
             saturated: channels.iter().map(|each| each.saturated).sum(),
             stuck_rows: self.stuck_rows,
             smallest_step: if smallest.is_finite() { smallest } else { 0.0 },
+            peak_edges: self.peak_edges / (across * channels.len() as f64),
+            peak_tint: self.peak_tint / (across * (channels.len() - 1).max(1) as f64),
             histogram: (0..BINS).map(|bin| self.tables.iter().map(|table| table[bin]).sum()).collect(),
             minimum: by_channel(&|each| each.minimum),
             maximum: by_channel(&|each| each.maximum),
@@ -164,9 +190,9 @@ impl<V: Value> Pass<V> {
             variance: by_channel(&|each| (each.square / area - (each.sum / area).powi(2)).max(0.0)),
             step_x: by_channel(&|each| each.step_x / steps_x),
             step_y: by_channel(&|each| each.step_y / steps_y),
-            laplacian: by_channel(&|each| each.laplacian / inner),
+            laplacian: self.squares.iter().map(|square| square / inner).collect(),
             flat: channels.iter().map(|each| each.flat).collect(),
-            link: channels.iter().skip(1).map(|each| each.link / inner).collect(),
+            link: self.links.iter().skip(1).map(|link| link / inner).collect(),
         }
     }
 }
@@ -182,6 +208,8 @@ mod tests {
         assert_eq!(left.histogram, right.histogram);
         assert_eq!(left.flat, right.flat);
         assert_eq!(left.smallest_step.to_bits(), right.smallest_step.to_bits());
+        assert_eq!(left.peak_edges.to_bits(), right.peak_edges.to_bits());
+        assert_eq!(left.peak_tint.to_bits(), right.peak_tint.to_bits());
         let numbers = |each: &Summary| {
             [&each.minimum, &each.maximum, &each.mean, &each.variance]
                 .into_iter()

@@ -13,9 +13,6 @@ pub struct Channel {
     pub square: f64,
     pub step_x: f64,
     pub step_y: f64,
-    pub laplacian: f64,
-    /// Sum of the products with the Laplacians of the channel before.
-    pub link: f64,
     /// Smallest difference to a left neighbour that is not zero; infinite without any.
     pub smallest_step: f64,
 }
@@ -49,9 +46,9 @@ pub trait Value: Copy + Default {
     /// Adds a row; returns whether it differs from the row above.
     fn visit(rows: &Rows<Self>, lanes: &mut Self::Lanes) -> bool;
 
-    /// Writes the Laplacians of a row of at least three columns, except the first and the last, and
-    /// adds their squares and their products with those of the channel before.
-    fn sharpen(rows: &Rows<Self>, previous: &[Self::Edge], edges: &mut [Self::Edge], lanes: &mut Self::Lanes);
+    /// Writes the Laplacians of a row of at least three columns, except the first and the last.
+    /// Returns the sums of their squares and of their products with those of the channel before.
+    fn sharpen(rows: &Rows<Self>, previous: &[Self::Edge], edges: &mut [Self::Edge]) -> (f64, f64);
 
     /// Returns the sums together with the number that distances were taken from.
     fn total(lanes: Self::Lanes) -> (f64, Channel);

@@ -55,4 +55,6 @@ def test_kernel_and_numpy_agree(frame: Array, ends: tuple[float, float]) -> None
     for name in ("laplacian", "link"):
         bound = 1e-6 * (extent + largest) ** 2
         assert np.allclose(getattr(compiled, name), getattr(expected, name), rtol=1e-5, atol=bound)
+    for name in ("peak_edges", "peak_tint"):
+        assert getattr(compiled, name) == pytest.approx(getattr(expected, name), rel=1e-5, abs=bound)
     assert compiled.smallest_step == pytest.approx(expected.smallest_step, abs=1e-6 * max(largest, 1e-30))

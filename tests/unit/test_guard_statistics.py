@@ -66,6 +66,17 @@ def test_channels_that_follow_each_other_are_linked(measure: Measure) -> None:
     grey = np.random.default_rng(2).random((20, 20, 1), np.float32)
     found = measure(np.concatenate([grey, grey], axis=2), 0, 1)
     assert found.link == pytest.approx([found.laplacian[0]], rel=1e-6)
+    assert found.peak_tint == pytest.approx(0, abs=1e-6)
+
+
+@either
+def test_a_row_that_stands_out_shows(measure: Measure) -> None:
+    frame = np.full((12, 16, 2), 100, np.uint8)
+    frame[6, 7, 0] = 110
+    found = measure(frame, 0, 255)
+    # 40 in the middle, -10 to the left and to the right; -10 above and below, in other rows.
+    assert found.peak_edges == (40**2 + 10**2 + 10**2) / (14 * 2)
+    assert found.peak_tint == (40**2 + 10**2 + 10**2) / 14
 
 
 @either

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +25,13 @@ _LEAST_STEP = 2.0**-30
 
 Features = NDArray[np.int64]
 
-_FRAME = ("zeros", "saturated", "stuck-rows", "smallest-step", "entropy", "peak", "not-finite")
+# How much one row stands out, by the sharpness of its edges and by that of its colours.
+_ROWS = ("row-edges", "row-tint", "row-edges-over-all", "row-tint-over-all")
+_FRAME = ("zeros", "saturated", "stuck-rows", "smallest-step", "entropy", "peak", "not-finite", *_ROWS)
 _CHANNEL = ("minimum", "maximum", "mean", "spread", "step-x", "step-y", "edges", "roughness", "grain", "flat")
 
 
+@lru_cache(maxsize=256)
 def names(layout: Layout) -> tuple[str, ...]:
     """Returns the names of the features of an input, in their order."""
     if layout.is_vector:
@@ -84,7 +88,23 @@ def _of_frame(summary: Summary, layout: Layout, height: int) -> list[float]:
         -sum(share * math.log2(share) for share in shares),
         max(shares),
         summary.not_finite / summary.elements,
+        *_of_strangest_row(summary, layout),
     ]
+
+
+def _of_strangest_row(summary: Summary, layout: Layout) -> tuple[float, float, float, float]:
+    energies, channels = summary.laplacian, layout.channels
+    tint = sum(energies[:-1]) + sum(energies[1:]) - 2 * sum(summary.link)
+    row_edges, row_tint, all_edges, all_tint = (
+        _logarithm(math.sqrt(max(energy, 0)) / (layout.high - layout.low))
+        for energy in (
+            summary.peak_edges,
+            summary.peak_tint,
+            sum(energies) / channels,
+            tint / max(channels - 1, 1),
+        )
+    )
+    return row_edges, row_tint, row_edges - all_edges, row_tint - all_tint
 
 
 def _of_channel(summary: Summary, layout: Layout, channel: int, steps: int) -> Sequence[float]:

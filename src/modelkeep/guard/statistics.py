@@ -89,6 +89,7 @@ class _Totals:
         channels = frame.shape[2]
         self._not_finite = self._zeros = self._saturated = self._stuck_rows = 0
         self._smallest_step = np.inf
+        self._peak_edges = self._peak_tint = 0.0
         self._histogram = np.zeros(BINS, np.int64)
         self._minimum, self._maximum = np.full(channels, np.inf), np.full(channels, -np.inf)
         self._sum, self._square, self._step_x, self._step_y, self._laplacian = np.zeros((5, channels))
@@ -137,13 +138,18 @@ class _Totals:
     def _add_laplacian(self, rows: Array) -> None:
         here = rows[1:-1]
         edges = 4 * here[:, 1:-1] - here[:, :-2] - here[:, 2:] - rows[:-2, 1:-1] - rows[2:, 1:-1]
-        self._laplacian += (edges * edges).sum(axis=(0, 1))
+        squares = (edges * edges).sum(axis=1)
+        tints = (np.diff(edges, axis=2) ** 2).sum(axis=(1, 2))
+        self._laplacian += squares.sum(axis=0)
+        self._peak_edges = max(self._peak_edges, squares.sum(axis=1).max())
+        self._peak_tint = max(self._peak_tint, tints.max())
         self._link += (edges[..., :-1] * edges[..., 1:]).sum(axis=(0, 1))
 
     def summary(self) -> Summary:
         """Returns sums as means."""
-        height, width, _ = self._frame.shape
-        area, inner = height * width, height * max(width - 2, 1)
+        height, width, channels = self._frame.shape
+        across = max(width - 2, 1)
+        area, inner = height * width, height * across
         offset = self._sum / area
         variance = np.maximum(self._square / area - offset * offset, 0)
         return Summary(
@@ -153,6 +159,8 @@ class _Totals:
             saturated=self._saturated,
             stuck_rows=self._stuck_rows,
             smallest_step=float(self._smallest_step) if np.isfinite(self._smallest_step) else 0.0,
+            peak_edges=float(self._peak_edges / (across * channels)),
+            peak_tint=float(self._peak_tint / (across * max(channels - 1, 1))),
             histogram=self._histogram.tolist(),
             minimum=self._minimum.tolist(),
             maximum=self._maximum.tolist(),

@@ -23,6 +23,9 @@ class Summary(NamedTuple):
         saturated: elements at or beyond either end of the range.
         stuck_rows: rows that equal the row above in every channel.
         smallest_step: smallest difference to a left neighbour that is not 0, or 0.0 without any.
+        peak_edges: largest mean square of the Laplacians of one row, over all channels.
+        peak_tint: largest mean square, over one row, of the differences between the Laplacians of
+            channels c and c + 1; 0.0 with a single channel.
         histogram: elements of the sampled rows in each of 64 equal parts of the range; what lies
             outside counts into the first and the last.
         minimum: lowest element, by channel.
@@ -42,6 +45,8 @@ class Summary(NamedTuple):
     saturated: int
     stuck_rows: int
     smallest_step: float
+    peak_edges: float
+    peak_tint: float
     histogram: list[int]
     minimum: list[float]
     maximum: list[float]
