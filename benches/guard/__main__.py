@@ -73,8 +73,11 @@ def _attacks() -> dict[str, attacks.Attack]:
         "PGD 16/255": attacks.pgd(16 / 255),
         "PGD 16/255, snapped": attacks.pgd(16 / 255),
         "DeepFool": attacks.deepfool,
+        "DeepFool, snapped": attacks.deepfool,
         "C&W margin 0": attacks.carlini_wagner(0),
+        "C&W margin 0, snapped": attacks.carlini_wagner(0),
         "C&W margin 5": attacks.carlini_wagner(5),
+        "C&W margin 5, snapped": attacks.carlini_wagner(5),
         "Square 8/255": attacks.square(8 / 255),
         "patch 5 %": attacks.patch,
     }
@@ -177,7 +180,8 @@ def _gets_through(watched: Watched, samples: Values, labels: np.ndarray, profile
 def _snapped(samples: Values, data: Data) -> Values:
     if data.grid is None:
         return samples
-    return (np.rint(samples / data.grid) * data.grid).astype(np.float32)
+    snapped: Values = (np.rint(samples / data.grid) * data.grid).astype(np.float32)
+    return snapped
 
 
 def _caught(watched: Watched, samples: Values, profiles: list[GuardProfile | None]) -> _Row:

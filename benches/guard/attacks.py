@@ -150,7 +150,7 @@ def climb(
     """Returns samples within `reach` of `start` with a lower `badness`, found by trying squares."""
     shape = start.shape[1:]
     signs = random.choice([-reach, reach], (len(start), 1, *shape[1:]))
-    found = np.clip(start + signs, *ends).astype(np.float32)
+    found: Values = np.clip(start + signs, *ends).astype(np.float32)
     value = badness(found)
     for query in range(queries):
         side = max(1, round(min(shape[:2]) * 0.5 * (1 - query / queries) ** 2))

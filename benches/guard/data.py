@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits, load_sample_images
 
 Values = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 PATCH = 32
+
+# Has no types that a checker could agree with.
+_DATASETS: Any = importlib.import_module("sklearn.datasets")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Data:
 
 def digits(generator: np.random.Generator) -> Data:
     """Handwritten digits, 8 x 8 in 17 levels of grey."""
-    found = load_digits()
+    found = _DATASETS.load_digits()
     order = generator.permutation(len(found.target))
     samples = (found.images[order] / 16).astype(np.float32)
     return Data("digits", "NHW", 0, 1, 1 / 16, samples, found.target[order], (500, 850, 1550))
@@ -47,7 +51,9 @@ def patches(generator: np.random.Generator) -> Data:
 
     Patches of all parts come from the same photographs and can overlap.
     """
-    regions = [strip for image in load_sample_images().images for strip in np.array_split(image, 5, axis=1)]
+    regions = [
+        strip for image in _DATASETS.load_sample_images().images for strip in np.array_split(image, 5, axis=1)
+    ]
     count = 10_000
     labels = generator.integers(0, len(regions), count)
     samples = np.stack([_crop(regions[label], generator) for label in labels])

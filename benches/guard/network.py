@@ -26,9 +26,10 @@ class Network:
 
     def hidden(self, samples: NDArray[np.floating]) -> Numbers:
         """Returns what the last layer sees, [n, 128]."""
-        rows = samples.reshape(len(samples), -1).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # faults bring values that are no numbers
+            rows = samples.reshape(len(samples), -1).astype(np.float64)
         first, bias = self._weights[:2]
-        return np.maximum((rows - self._mean) / self._scale @ first + bias, 0)
+        return np.asarray(np.maximum((rows - self._mean) / self._scale @ first + bias, 0))
 
     def logits(self, samples: NDArray[np.floating]) -> Numbers:
         """Returns one score for each class, [n, classes]."""

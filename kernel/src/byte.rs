@@ -4,7 +4,7 @@
 
 use crate::plane::{padded, Channel, Rows, Scale, Tables, Value};
 
-const N: usize = 64;
+const N: usize = 32;
 // So many differences of up to 255 fit into 16 bits, and so many counts into 8.
 const CHUNKS: usize = 128;
 // Squared Laplacians of a block, of up to 1020 each way, add up to less than 2^31.

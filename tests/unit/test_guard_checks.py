@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelkeep.guard import Guard
+from modelkeep.guard import Guard, statistics
 from support.guarded import picture_profile
 from support.pictures import Picture, pictures
 
@@ -67,6 +67,19 @@ def test_faults_are_caught(guard: Guard, name: str) -> None:
 def test_held_out_clean_pictures_pass(guard: Guard) -> None:
     # 1 % of 400 is 4; more than 10 would happen once in 350 times even at that rate.
     assert rate(guard, lambda picture: picture) <= 10 / 400
+
+
+@pytest.mark.skipif(not statistics.kernel_is_installed(), reason="modelkeep-kernel is missing")
+def test_kernel_and_numpy_come_to_the_same_verdicts(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus: list[Any] = [fault(picture) for fault in FAULTS.values() for picture in _HELD_OUT[:5]]
+    corpus += [*_HELD_OUT[:100], *(np.rint(picture * 255).astype(np.uint8) for picture in _HELD_OUT[:5])]
+
+    def verdicts() -> list[list[tuple[str, str]]]:
+        return [[(each.rule, each.action) for each in guard.check({"x": sample})] for sample in corpus]
+
+    compiled = verdicts()
+    monkeypatch.setattr(statistics, "_COMPILED", {})
+    assert verdicts() == compiled
 
 
 class _Hostile(Mapping[str, object]):

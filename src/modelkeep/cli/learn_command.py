@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> None:
     target = Path(arguments.output)
     # Said before the work, not after it.
     refuse_overwrite(target, force=arguments.force)
-    with progress("learning", len(arguments.samples), _files) as advance:
+    with progress("learning", len(arguments.samples), "{:.0f} files".format) as advance:
         profile = learn(
             _samples(arguments, advance),
             model=arguments.model,
