@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import random
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -113,6 +117,9 @@ class Edit:
 
 
 KINDS = ("flip", "insert", "delete", "truncate", "repeat", "swap", "splice", "splice region", "zero")
+LENGTHS = (1, 2, 16, 32, 511, 512, 513, 4096, 2**20)
+# A million takes two processors about half an hour.
+MUTATIONS = int(os.environ.get("MODELKEEP_MUTATIONS", "50000"))
 
 EDITS = st.lists(
     st.builds(
@@ -120,7 +127,7 @@ EDITS = st.lists(
         st.sampled_from(KINDS),
         st.integers(0, 999),
         st.integers(0, 2**21),
-        st.sampled_from([1, 2, 16, 32, 511, 512, 513, 4096, 2**20]),
+        st.sampled_from(LENGTHS),
         st.integers(1, 255),
     ),
     min_size=1,
@@ -190,6 +197,42 @@ def test_a_mutated_bundle_never_opens_to_anything_else(subject: Subject, edits: 
 @given(edits=EDITS)
 def test_a_mutated_bundle_never_opens_to_anything_else_at_length(subject: Subject, edits: list[Edit]) -> None:
     _check(subject, _mutant(subject, edits))
+
+
+@pytest.mark.slow
+def test_a_mutated_bundle_never_opens_to_anything_else_on_all_processors(subject: Subject) -> None:
+    # Forked: what a subject holds cannot be sent to another process.
+    context = multiprocessing.get_context("fork")
+    processes = os.cpu_count() or 1
+    running = [
+        context.Process(target=_check_many, args=(subject, number, MUTATIONS // processes))
+        for number in range(processes)
+    ]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join()
+    assert [process.exitcode for process in running] == [0] * processes
+
+
+def _check_many(subject: Subject, number: int, count: int) -> None:
+    own = replace(subject, path=subject.path.with_name(f"mutant-{number}.keep"))
+    seed = os.urandom(8).hex()
+    source = random.Random(seed)
+    for done in range(count):
+        mutant = _mutant(own, [_edit(source) for _ in range(source.randint(1, 3))])
+        try:
+            _check(own, mutant)
+        except BaseException:
+            print(f"mutant {done} of seed {seed}", file=sys.stderr)
+            raise
+
+
+def _edit(source: random.Random) -> Edit:
+    length = source.choice(LENGTHS)
+    return Edit(
+        source.choice(KINDS), source.randrange(1000), source.randrange(2**21), length, source.randint(1, 255)
+    )
 
 
 @pytest.mark.parametrize(
