@@ -1,20 +1,20 @@
 package android.os
 
-/** Takes the place of the framework's class, whose methods are native. */
-@Suppress("unused")
+/** Takes the place of the framework's class, whose methods are native: a phone with Android 15. */
+@Suppress("UNUSED_PARAMETER")
 object SystemProperties {
     @JvmStatic
     fun get(key: String): String = get(key, "")
 
     @JvmStatic
-    fun get(@Suppress("UNUSED_PARAMETER") key: String, fallback: String): String = fallback
+    fun get(key: String, fallback: String): String = fallback
 
     @JvmStatic
-    fun getInt(@Suppress("UNUSED_PARAMETER") key: String, fallback: Int): Int = fallback
+    fun getInt(key: String, fallback: Int): Int = if (key == "ro.build.version.sdk") 35 else fallback
 
     @JvmStatic
-    fun getLong(@Suppress("UNUSED_PARAMETER") key: String, fallback: Long): Long = fallback
+    fun getLong(key: String, fallback: Long): Long = fallback
 
     @JvmStatic
-    fun getBoolean(@Suppress("UNUSED_PARAMETER") key: String, fallback: Boolean): Boolean = fallback
+    fun getBoolean(key: String, fallback: Boolean): Boolean = fallback
 }
