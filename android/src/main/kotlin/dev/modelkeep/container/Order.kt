@@ -45,10 +45,10 @@ internal class Order {
         val INDEXED = Regex("([a-z]+)/(0|[1-9][0-9]{0,4})")
         val SECTIONS = listOf(
             Section(Names.MANIFEST, 1, 1L shl 20),
-            Section(Names.SIGNATURE, 1, 64L shl 20),
+            Section(Names.SIGNATURE, 1, 8L shl 20),
             Section("leaves", MOST_MEMBERS, Long.MAX_VALUE),
             Section("payload", MOST_MEMBERS, Long.MAX_VALUE),
-            Section("signatures", 64, 64L shl 20),
+            Section("signatures", 64, 8L shl 20),
             Section("grants", 1024, 8192),
         )
     }

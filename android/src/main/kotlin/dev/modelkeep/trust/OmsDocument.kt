@@ -27,14 +27,14 @@ internal class OmsDocument private constructor(
     companion object {
         const val PAYLOAD_TYPE = "application/vnd.in-toto+json"
         private const val MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
-        private const val LARGEST = 64 shl 20
+        private const val LARGEST = 8 shl 20
         private const val LARGEST_CERTIFICATE = 1 shl 16
         private const val LARGEST_SIGNATURE = 1024
         private const val MOST_CERTIFICATES = 16
 
         /** Takes a signature document apart without trusting any of it. */
         fun parse(document: ByteArray): OmsDocument {
-            if (document.size > LARGEST) throw MalformedError("signature: larger than 64 MiB")
+            if (document.size > LARGEST) throw MalformedError("signature: larger than 8 MiB")
             return Record.read(CanonicalJson.decodeLenient(document, "signature"), "signature") {
                 choice("mediaType", mapOf(MEDIA_TYPE to Unit))
                 val (hint, key) = nested("verificationMaterial") { material(this) }

@@ -21,6 +21,7 @@ import java.lang.reflect.Method
 /** The Keystore service of a [FakePhone]: keys that stay inside, and KeyMint's rules for using them. */
 internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
     private val keys = HashMap<String, KeyMintKey>()
+    private var lastId = 0L
 
     override fun invoke(proxy: Any, method: Method, arguments: Array<out Any?>?): Any? {
         phone.calls += method.name
@@ -28,6 +29,8 @@ internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
             "getSecurityLevel" -> securityLevel(arguments!![0] as Int)
             "getKeyEntry" -> keyEntry(find(arguments!![0] as KeyDescriptor))
             "deleteKey" -> delete(arguments!![0] as KeyDescriptor)
+            // The certificate of an imported key, which nobody here asks for.
+            "updateSubcomponent" -> Unit
             else -> throw UnsupportedOperationException(method.name)
         }
     }
@@ -40,6 +43,7 @@ internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
             phone.calls += method.name
             when (method.name) {
                 "generateKey" -> generate(level, arguments!![0] as KeyDescriptor, parameters(arguments[2]))
+                "importKey" -> import(level, arguments!![0] as KeyDescriptor, parameters(arguments[2]), arguments[4])
                 "createOperation" -> createOperation(find(arguments!![0] as KeyDescriptor), parameters(arguments[1]))
                 "deleteKey" -> delete(arguments!![0] as KeyDescriptor)
                 else -> throw UnsupportedOperationException(method.name)
@@ -66,7 +70,7 @@ internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
     }
 
     private fun generate(level: Int, descriptor: KeyDescriptor, parameters: List<KeyParameter>): KeyMetadata {
-        val key = KeyMintKey(keys.size + 1L + phone.now * 1000, level, parameters)
+        val key = KeyMintKey(newId(), level, parameters)
         val isForAgreement = KeyPurpose.AGREE_KEY in key.purposes
         if (level == SecurityLevel.STRONGBOX && isForAgreement && phone.strongBox != StrongBox.COMPLETE) {
             FakePhone.fail(ErrorCode.UNSUPPORTED_PURPOSE)
@@ -74,6 +78,14 @@ internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
         keys[descriptor.alias] = key
         return key.metadata
     }
+
+    private fun import(level: Int, descriptor: KeyDescriptor, parameters: List<KeyParameter>, pkcs8: Any?): KeyMetadata {
+        val key = KeyMintKey(newId(), level, parameters, pkcs8 as ByteArray)
+        keys[descriptor.alias] = key
+        return key.metadata
+    }
+
+    private fun newId(): Long = ++lastId
 
     private fun createOperation(key: KeyMintKey, parameters: List<KeyParameter>): CreateOperationResponse {
         val purpose = parameters.first { it.tag == Tag.PURPOSE }.value.keyPurpose

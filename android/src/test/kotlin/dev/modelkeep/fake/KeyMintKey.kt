@@ -19,10 +19,11 @@ internal class KeyMintKey(
     val id: Long,
     val securityLevel: Int,
     private val parameters: List<KeyParameter>,
+    imported: ByteArray? = null,
 ) {
     private val algorithm = parameters.first { it.tag == Tag.ALGORITHM }.value.algorithm
     val secret: SecretKey? = if (algorithm == Algorithm.AES) newSecret() else null
-    val pair: KeyPair? = if (algorithm == Algorithm.EC) newPair() else null
+    val pair: KeyPair? = if (algorithm == Algorithm.EC) imported?.let(SoftwareKeys::pair) ?: newPair() else null
 
     val purposes: List<Int> = parameters.filter { it.tag == Tag.PURPOSE }.map { it.value.keyPurpose }
     val secureUserIds: List<Long> = parameters.filter { it.tag == Tag.USER_SECURE_ID }.map { it.value.longInteger }
@@ -34,7 +35,7 @@ internal class KeyMintKey(
     val metadata: KeyMetadata = KeyMetadata().also {
         it.key = KeyDescriptor().apply { domain = Domain.KEY_ID; nspace = id }
         it.keySecurityLevel = securityLevel
-        it.authorizations = (parameters + origin()).map(::authorization).toTypedArray()
+        it.authorizations = (parameters + origin() + sizeOfImported()).map(::authorization).toTypedArray()
         it.certificate = pair?.let { pair -> Der.certificate(pair.public, securityLevel, challenge()) }
     }
 
@@ -47,6 +48,14 @@ internal class KeyMintKey(
         tag = Tag.ORIGIN
         value = KeyParameterValue.origin(0)
     }
+
+    /** KeyMint finds out the size of a key that was imported without saying it. */
+    private fun sizeOfImported(): List<KeyParameter> = if (has(Tag.KEY_SIZE)) emptyList() else listOf(
+        KeyParameter().apply {
+            tag = Tag.KEY_SIZE
+            value = KeyParameterValue.integer(256)
+        },
+    )
 
     private fun authorization(parameter: KeyParameter) = Authorization().apply {
         securityLevel = this@KeyMintKey.securityLevel
