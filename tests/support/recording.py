@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import sealing
 from modelkeep.bundle import access
+from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.errors import KeepError
 from modelkeep.keys.fleet import FleetDevice
 from modelkeep.keys.hpke import HpkeHandle
@@ -49,18 +50,26 @@ def _recorded(path: str | os.PathLike[str], **options: Any) -> Iterator[Any]:
     if entry is not None:
         name = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:16]
         if name not in _entries:
-            _entries[name] = entry | {"name": name} | _outcome(Path(path), entry, **options)
+            _add(entry | {"name": name}, _outcome(Path(path), entry, **options))
     with _original(path, **options) as opened:
         yield opened
+
+
+def _add(entry: dict[str, Any], outcome: dict[str, Any] | None) -> None:
+    if outcome is not None:
+        _entries[entry["name"]] = entry | outcome
 
 
 def _entry(
     path: Path, *, identity: Identity, verifier: object, grant_file: object = None, proved: object = ()
 ) -> dict[str, Any] | None:
-    secret, trust = _secret(identity), _trust(verifier)
-    if secret is None or trust is None or proved or not path.is_file():
+    if path.is_file() and path.read_bytes()[:13] == b"install.json\0":
         return None
+    secret, trust = _secret(identity), _trust(verifier)
     grants = Path(str(grant_file)) if grant_file is not None else access.sidecar_path(path)
+    odd_files = [file for file in (path, grants) if file.exists() and not file.is_file()]
+    if secret is None or trust is None or proved or odd_files or not path.is_file():
+        return None
     entry = {"about": "recorded", "bundle": _keep(path), "identity": secret} | trust
     if grant_file is not None:
         entry["grants"] = _keep(grants)
@@ -69,14 +78,16 @@ def _entry(
     return entry
 
 
-def _outcome(path: Path, entry: dict[str, Any], *, verifier: Verifier, **options: Any) -> dict[str, Any]:
-    """Returns what reading all of the bundle gives at one fixed moment."""
+def _outcome(path: Path, entry: dict[str, Any], *, verifier: Verifier, **options: Any) -> dict[str, Any] | None:
+    """Returns what reading all of the bundle gives at one fixed moment; nothing for what is no bundle."""
     clock, verifier._clock = verifier._clock, lambda: float(entry["now"])
     try:
         with _original(path, verifier=verifier, **options) as opened:
+            if not isinstance(opened, UnlockedBundle):
+                return None
             files = {}
             for index, file in enumerate(opened.inner_manifest().files, start=1):
-                content = bytearray(opened.manifest.members[index].size)
+                content = bytearray(opened.verified.manifest.members[index].size)
                 opened.decrypt(index, memoryview(content))
                 files[file.path] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
             return {"error": None, "files": files, "device_id": opened.grant.device_id}

@@ -37,6 +37,7 @@ public class Verifier @JvmOverloads constructor(
     internal class VerifiedStatement(val resources: Map<String, ByteArray>, val signer: String)
 
     internal fun verifyStatement(document: ByteArray): VerifiedStatement {
+        if (document.isEmpty()) throw SignatureError("the bundle is not signed", "seal it with a signer")
         val parsed = OmsDocument.parse(document)
         val key = if (parsed.certificateKey == null) verifyByKey(parsed) else verifyByCertificate(parsed)
         return VerifiedStatement(Statement.parse(parsed.payload).resources, "key sha256:${key.fingerprint}")

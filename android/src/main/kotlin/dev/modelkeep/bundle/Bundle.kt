@@ -96,7 +96,7 @@ internal class VerifiedBundle(
         val grant = identity.select(grants, manifest.bundle) { accept(it, proved) }
         val unwrapped = identity.open(grant, manifest.bundle)
         try {
-            unwrapped.dataKey.checkCommitment(manifest.commitment)
+            unwrapped.dataKey.checkCommitment(manifest)
             return UnlockedBundle(this, unwrapped)
         } catch (error: Throwable) {
             unwrapped.dataKey.close()

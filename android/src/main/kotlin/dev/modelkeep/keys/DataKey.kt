@@ -1,6 +1,7 @@
 package dev.modelkeep.keys
 
 import dev.modelkeep.TamperedError
+import dev.modelkeep.document.Manifest
 import dev.modelkeep.wipe
 import java.security.MessageDigest
 
@@ -9,10 +10,10 @@ import java.security.MessageDigest
  * Source: spec/bundle-v1.md, section 7.
  */
 internal class DataKey(val bytes: ByteArray) : AutoCloseable {
-    /** Checks that this is the key that the signed [commitment] stands for. */
-    fun checkCommitment(commitment: ByteArray) {
-        val own = Hkdf.derive(bytes, null, "modelkeep/v1/commit".encodeToByteArray())
-        if (!MessageDigest.isEqual(own, commitment)) {
+    /** Checks that this is the key that the commitment in the signed [manifest] stands for. */
+    fun checkCommitment(manifest: Manifest) {
+        val info = "modelkeep/v1/commit".encodeToByteArray() + manifest.bundle + manifest.model.encodeToByteArray()
+        if (!MessageDigest.isEqual(Hkdf.derive(bytes, null, info), manifest.commitment)) {
             throw TamperedError(
                 "the grant holds another data key than the one this bundle was sealed with",
                 "ask the publisher for a new grant",
