@@ -33,6 +33,9 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
 
     override fun toString() = name
 
+    /** Opens the bundle, or another file in its place. */
+    fun open(file: File = bundle): SealedModel = identity().use { loader(it).open(file, grants) }
+
     fun verify() = identity().use { loader(it).verify(bundle) }
 
     /** Returns the name of the error that opening gives, or null. */
