@@ -19,14 +19,17 @@ internal class BundleFile private constructor(
     private val start: Long,
     val length: Long,
 ) : Closeable {
-    /** Fills [count] bytes of [target] from [position] of the bundle. */
-    fun read(position: Long, target: ByteArray, count: Int = target.size) {
-        if (position < 0 || position + count > length) throw cutShort()
-        val buffer = ByteBuffer.wrap(target, 0, count)
+    fun read(position: Long, target: ByteArray) = read(position, ByteBuffer.wrap(target))
+
+    /** Fills what remains of [target] from [position] of the bundle. */
+    fun read(position: Long, target: ByteBuffer) {
+        if (position + target.remaining() > length) throw cutShort()
+        var from = start + position
         storage {
-            while (buffer.hasRemaining()) {
-                val done = channel.read(buffer, start + position + buffer.position())
+            while (target.hasRemaining()) {
+                val done = channel.read(target, from)
                 if (done < 0) throw cutShort()
+                from += done
             }
         }
     }

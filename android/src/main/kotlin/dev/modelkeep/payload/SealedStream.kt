@@ -64,18 +64,21 @@ internal class SealedStream(
 
     /** Reads segments into memory of its own; for one thread. */
     private inner class Reader {
-        private val scratch = ByteArray(StreamLayout.SEGMENT)
+        // Direct, so that neither the file system nor the cipher makes copies of its own.
+        private val scratch = ByteBuffer.allocateDirect(layout.sealedLength(0))
         private val digest = MessageDigest.getInstance("SHA-256")
 
         fun segment(index: Int): ByteBuffer {
-            val length = layout.sealedLength(index)
-            file.read(offset + layout.offset(index), scratch, length)
-            digest.update(scratch, 0, length)
+            scratch.clear()
+            scratch.limit(layout.sealedLength(index))
+            file.read(offset + layout.offset(index), scratch)
+            scratch.flip()
+            digest.update(scratch.duplicate())
             val leaf = leaves.copyOfRange(index * StreamLayout.LEAF, (index + 1) * StreamLayout.LEAF)
             if (!MessageDigest.isEqual(digest.digest(), leaf)) {
                 throw TamperedError("payload: segment $index is not the one that was signed")
             }
-            return ByteBuffer.wrap(scratch, 0, length)
+            return scratch
         }
 
         /** Returns a segment without the stream header that segment 0 carries. */
