@@ -30,7 +30,9 @@ def classpath(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Builds library and test classes and returns what `java -cp` needs."""
     listing = tmp_path_factory.mktemp("android") / "classpath"
     goals = ["test-compile", "dependency:build-classpath", f"-Dmdep.outputFile={listing}"]
-    built = subprocess.run(["mvn", "-B", "-q", *goals], cwd=ANDROID, capture_output=True, text=True, check=False)
+    built = subprocess.run(
+        ["mvn", "-B", "-q", *goals], cwd=ANDROID, capture_output=True, text=True, check=False
+    )
     assert built.returncode == 0, built.stdout[-4000:]
     own = [str(ANDROID / "target" / name) for name in ("test-classes", "classes")]
     return os.pathsep.join([*own, listing.read_text().strip()])
@@ -49,7 +51,17 @@ def test_attacks_give_the_same_errors(classpath: str, tmp_path: Path) -> None:
     # Races read other bytes than were recorded, and installations are not for this reader.
     left_out = ["test_races.py", "test_installations.py"]
     subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "support.recording", "-p", "no:cacheprovider", "tests/attacks"]
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "support.recording",
+            "-p",
+            "no:cacheprovider",
+            "tests/attacks",
+        ]
         + [f"--ignore=tests/attacks/{name}" for name in left_out],
         cwd=ROOT,
         env=os.environ | {"MODELKEEP_RECORDING": str(recording), "PYTHONPATH": f"{ROOT / 'tests'}"},

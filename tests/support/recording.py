@@ -1,8 +1,8 @@
 """A pytest plugin that keeps every bundle that tests open, with what this reader makes of it.
 
-`pytest -p support.recording tests/attacks` with MODELKEEP_RECORDING set to an empty folder fills that folder
-with the bundles and an `index.json` in the form of vectors/README.md, so that a reader in another language can be
-held against the same attacks. Bundles are sealed with SHA-256 leaves, which every reader has.
+`pytest -p support.recording tests/attacks` with MODELKEEP_RECORDING set to an empty folder fills that
+folder with the bundles and an `index.json` in the form of vectors/README.md, so that a reader in another
+language can be held against the same attacks. Bundles are sealed with SHA-256 leaves, which every reader has.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def _entry(
     return entry
 
 
-def _outcome(path: Path, entry: dict[str, Any], *, verifier: Verifier, **options: Any) -> dict[str, Any] | None:
+def _outcome(
+    path: Path, entry: dict[str, Any], *, verifier: Verifier, **options: Any
+) -> dict[str, Any] | None:
     """Returns what reading all of the bundle gives at one fixed moment; nothing for what is no bundle."""
     clock, verifier._clock = verifier._clock, lambda: float(entry["now"])
     try:
@@ -103,7 +105,11 @@ def _keep(path: Path, *, beside: str | None = None) -> str:
     grants = access.sidecar_path(path)
     # A bundle with a sidecar is another case than the same bundle without.
     extra = grants.read_bytes() if beside is None and grants.exists() else b""
-    name = f"{hashlib.sha256(data + b'/' + extra).hexdigest()[:16]}.keep" if beside is None else f"{beside}.grants"
+    name = (
+        f"{hashlib.sha256(data + b'/' + extra).hexdigest()[:16]}.keep"
+        if beside is None
+        else f"{beside}.grants"
+    )
     if path.exists():
         shutil.copy(path, Path(_FOLDER, name))
     return name

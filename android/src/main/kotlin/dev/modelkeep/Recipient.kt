@@ -1,13 +1,13 @@
 package dev.modelkeep
 
 import dev.modelkeep.keys.Constraints
+import dev.modelkeep.keys.DataKey
 import dev.modelkeep.keys.Grant
 import dev.modelkeep.keys.GrantHeader
 import dev.modelkeep.keys.GrantSecret
 import dev.modelkeep.keys.Hpke
 import dev.modelkeep.keys.KeyWrap
 import dev.modelkeep.keys.P256
-import dev.modelkeep.keys.DataKey
 import kotlin.io.encoding.Base64
 
 /** Somebody a bundle can be granted to: an `hpke-p256` public key, or a device of a fleet. */

@@ -32,7 +32,11 @@ public class WrappedIdentity private constructor(
 
     override fun unwrap(wrapped: ByteArray, context: ByteArray): ByteArray? =
         wrappingKey.unwrap(content.wrapped, content.associated).wipedAfter { secret ->
-            if (type == Recipient.FLEET) KeyWrap.unwrap(secret, wrapped, context) else openHpke(secret, wrapped, context)
+            if (type == Recipient.FLEET) {
+                KeyWrap.unwrap(secret, wrapped, context)
+            } else {
+                openHpke(secret, wrapped, context)
+            }
         }
 
     /**

@@ -46,8 +46,8 @@ internal object ContractCheck {
         if (shape.size != tensor.shape.size) {
             return Finding("rank", contract.name, "rank ${shape.size}, $expected", "rank ${tensor.shape.size}, $found")
         }
-        val fits = shape.zip(tensor.shape.asList()).all { (length, actual) -> length == null || length == actual.toLong() }
-        if (fits) return null
+        val pairs = shape.zip(tensor.shape.asList())
+        if (pairs.all { (length, actual) -> length == null || length == actual.toLong() }) return null
         val code = if (fitsPermuted(shape, tensor.shape.asList())) "layout" else "shape"
         return Finding(code, contract.name, expected, found)
     }

@@ -12,7 +12,7 @@ internal object Der {
     fun certificate(key: PublicKey, securityLevel: Int, challenge: ByteArray?): ByteArray {
         val algorithm = sequence(oid(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02))
         val name = sequence(set(sequence(oid(0x55, 0x04, 0x03) + tagged(0x0c, "Android Keystore Key".toByteArray()))))
-        val validity = sequence(tagged(0x17, "700101000000Z".toByteArray()) + tagged(0x17, "480101000000Z".toByteArray()))
+        val validity = sequence(time("700101000000Z") + time("480101000000Z"))
         val extensions = challenge?.let { tagged(0xa3, sequence(attestation(it, securityLevel))) } ?: ByteArray(0)
         val version = tagged(0xa0, integer(2))
         val body = sequence(version + integer(1) + algorithm + name + validity + name + key.encoded + extensions)
@@ -23,7 +23,8 @@ internal object Der {
     private fun attestation(challenge: ByteArray, securityLevel: Int): ByteArray {
         val level = tagged(0x0a, byteArrayOf(securityLevel.toByte()))
         val octets = tagged(0x04, challenge) + tagged(0x04, ByteArray(0))
-        val description = sequence(integer(300) + level + integer(300) + level + octets + sequence(ByteArray(0)) + sequence(ByteArray(0)))
+        val empty = sequence(ByteArray(0))
+        val description = sequence(integer(300) + level + integer(300) + level + octets + empty + empty)
         val id = oid(0x2b, 0x06, 0x01, 0x04, 0x01, 0xd6, 0x79, 0x02, 0x01, 0x11)
         return sequence(id + tagged(0x04, description))
     }
@@ -31,6 +32,8 @@ internal object Der {
     private fun sequence(content: ByteArray) = tagged(0x30, content)
 
     private fun set(content: ByteArray) = tagged(0x31, content)
+
+    private fun time(text: String) = tagged(0x17, text.toByteArray())
 
     private fun integer(value: Long) = tagged(0x02, BigInteger.valueOf(value).toByteArray())
 

@@ -79,7 +79,12 @@ internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
         return key.metadata
     }
 
-    private fun import(level: Int, descriptor: KeyDescriptor, parameters: List<KeyParameter>, pkcs8: Any?): KeyMetadata {
+    private fun import(
+        level: Int,
+        descriptor: KeyDescriptor,
+        parameters: List<KeyParameter>,
+        pkcs8: Any?,
+    ): KeyMetadata {
         val key = KeyMintKey(newId(), level, parameters, pkcs8 as ByteArray)
         keys[descriptor.alias] = key
         return key.metadata

@@ -19,7 +19,7 @@ import javax.crypto.KeyGenerator
  * way of the tutorials, which decrypts the whole model with a key in the Keystore.
  */
 internal object Benchmark {
-    private const val ROUNDS = 8
+    private const val ROUNDS = 20
     private const val MIB = 1048576.0
 
     @JvmStatic
@@ -72,7 +72,8 @@ internal object Benchmark {
         val peak = heap.sumOf { it.peakUsage.used } - before
         println(
             "%.2f GB/s, %.0f ms, %.2f GB for each second of a core, heap peak +%.1f MiB of %.0f, calls %s".format(
-                bytes / seconds / 1e9, seconds * 1e3, bytes / busy / 1e9, peak / MIB, Runtime.getRuntime().maxMemory() / MIB,
+                bytes / seconds / 1e9, seconds * 1e3, bytes / busy / 1e9,
+                peak / MIB, Runtime.getRuntime().maxMemory() / MIB,
                 phone.calls.groupingBy { it }.eachCount(),
             ),
         )
