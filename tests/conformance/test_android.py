@@ -45,6 +45,14 @@ def kotlin(classpath: str, *arguments: object) -> str:
     return done.stdout
 
 
+def test_the_library_passes_its_own_tests(classpath: str) -> None:
+    assert classpath
+    done = subprocess.run(
+        ["mvn", "-B", "-q", "test"], cwd=ANDROID, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
 def test_attacks_give_the_same_errors(classpath: str, tmp_path: Path) -> None:
     recording = tmp_path / "recording"
     recording.mkdir()

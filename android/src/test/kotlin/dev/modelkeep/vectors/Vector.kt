@@ -1,10 +1,11 @@
 package dev.modelkeep.vectors
 
+import android.content.res.AssetFileDescriptor
+import dev.modelkeep.Authentication
 import dev.modelkeep.FleetIdentity
 import dev.modelkeep.Identity
 import dev.modelkeep.KeepError
 import dev.modelkeep.KeyProtection
-import dev.modelkeep.Authentication
 import dev.modelkeep.KeystoreIdentity
 import dev.modelkeep.SealedModel
 import dev.modelkeep.SecureModelLoader
@@ -35,6 +36,8 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
 
     /** Opens the bundle, or another file in its place. */
     fun open(file: File = bundle): SealedModel = identity().use { loader(it).open(file, grants) }
+
+    fun open(asset: AssetFileDescriptor): SealedModel = identity().use { loader(it).open(asset) }
 
     fun verify() = identity().use { loader(it).verify(bundle) }
 
