@@ -1,0 +1,79 @@
+package dev.modelkeep
+
+import dev.modelkeep.guard.ContractCheck
+import dev.modelkeep.memory.ModelMemory
+import java.nio.ByteBuffer
+
+/**
+ * A model in memory; made by [SecureModelLoader.open]. Closing it wipes the memory.
+ *
+ * @property report what was checked.
+ * @property format what the files are, for example `tflite`.
+ * @property entry path of the file that a runtime is handed, or null for a plain set of files.
+ * @property contract what inputs must look like, or null when the format does not say.
+ */
+public class SealedModel internal constructor(
+    public val report: Report,
+    public val format: String,
+    public val entry: String?,
+    public val contract: Contract?,
+    private val memory: Map<String, ModelMemory>,
+) : AutoCloseable {
+    private var isOpen = true
+
+    /** Paths of all files of the model. */
+    public val paths: Set<String> get() = memory.keys
+
+    /**
+     * Returns a file of the model as a read-only direct buffer in native byte order, without copying it.
+     * Close the interpreter that uses the buffer before closing the model.
+     *
+     * @param path one of [paths]; the entry by default.
+     * @throws UsageError the model is closed, or has no such file.
+     */
+    @JvmOverloads
+    public fun buffer(path: String? = entry): ByteBuffer {
+        if (!isOpen) throw UsageError("this model is closed", "open it again")
+        val found = memory[path] ?: throw UsageError("the model has no such file", "see paths")
+        return found.readable()
+    }
+
+    /**
+     * Checks inputs against the contract; call it before every run. Does nothing without a contract.
+     *
+     * @param inputs tensors by input name.
+     * @throws InputError an input breaks the contract: do not run the model.
+     */
+    public fun check(inputs: Map<String, Tensor>) {
+        val findings = contract?.let { ContractCheck.check(it, inputs) }.orEmpty()
+        if (findings.isNotEmpty()) throw InputError(findings, "the contract says what the model takes")
+    }
+
+    /** Wipes the memory; harmless when repeated. */
+    override fun close() {
+        isOpen = false
+        memory.values.forEach(ModelMemory::close)
+    }
+
+    /**
+     * What was checked when a model was opened.
+     *
+     * @property model the model's id.
+     * @property release version for people, may be empty.
+     * @property epoch release counter: hand it to [Verifier] as the lowest one to accept from now on.
+     * @property bundle the bundle's id in hexadecimal.
+     * @property signer who signed.
+     * @property deviceId the name under which the grant was issued, may be empty.
+     * @property notAfter last second since 1970-01-01 UTC at which the grant counts, or null. Advisory: the
+     *   clock of a phone is its owner's.
+     */
+    public class Report internal constructor(
+        public val model: String,
+        public val release: String,
+        public val epoch: Long,
+        public val bundle: String,
+        public val signer: String,
+        public val deviceId: String,
+        public val notAfter: Long?,
+    )
+}

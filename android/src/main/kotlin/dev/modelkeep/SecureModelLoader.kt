@@ -1,0 +1,139 @@
+package dev.modelkeep
+
+import android.content.res.AssetFileDescriptor
+import dev.modelkeep.bundle.Bundle
+import dev.modelkeep.bundle.UnlockedBundle
+import dev.modelkeep.container.BundleFile
+import dev.modelkeep.keys.Constraints
+import dev.modelkeep.keys.Grants
+import dev.modelkeep.memory.ModelMemory
+import java.io.ByteArrayInputStream
+import java.io.File
+
+/**
+ * Opens sealed models with the key of this device. Nothing of a model is handed out before every check passed.
+ *
+ *     val loader = SecureModelLoader(KeystoreIdentity.open("model-key"), Verifier(publisherPem, "acme/detector"))
+ *     loader.open(File(filesDir, "detector.keep")).use { model -> Interpreter(model.buffer()).use { ... } }
+ *
+ * Opening blocks while it reads and decrypts: call it from a worker thread. A loader may be used by several
+ * threads at once.
+ *
+ * @param identity the key of this device.
+ * @param verifier whom to trust, and which model and release to accept.
+ * @param proved device states that the app proved beforehand, for grants that require some.
+ */
+public class SecureModelLoader @JvmOverloads constructor(
+    private val identity: Identity,
+    private val verifier: Verifier,
+    private val proved: Set<String> = emptySet(),
+) {
+    /**
+     * Opens a bundle file. The grant is looked for in the bundle and in the file next to it, `NAME.grants`.
+     *
+     * @param grants look for the grant in this file instead.
+     * @throws AuthenticationRequiredError show the prompt, then call again.
+     * @throws KeepError the subclass says what to do next.
+     */
+    @JvmOverloads
+    public fun open(file: File, grants: File? = null): SealedModel =
+        unlocked({ BundleFile.open(file) }, { sets(file, grants, it) }, ::load)
+
+    /**
+     * Opens a bundle that is an asset of the app, stored without compression. [descriptor] stays the caller's.
+     *
+     * @param grants lines of a grants file, to be looked at after the grants in the bundle.
+     * @throws AuthenticationRequiredError show the prompt, then call again.
+     * @throws KeepError the subclass says what to do next.
+     */
+    @JvmOverloads
+    public fun open(descriptor: AssetFileDescriptor, grants: ByteArray = ByteArray(0)): SealedModel =
+        unlocked(
+            { BundleFile.open(descriptor) },
+            { arrayOf(it.embeddedGrants(), Grants.lines(ByteArrayInputStream(grants))) },
+            ::load,
+        )
+
+    /**
+     * Checks signature, leaves and whole-file digests of a bundle without opening it, for example after a
+     * download. Needs no grant and no authentication.
+     *
+     * @throws RefusedError the bundle is not what a trusted publisher signed.
+     * @throws MalformedError not a bundle.
+     */
+    public fun verify(file: File): Unit =
+        Bundle(BundleFile.open(file)).use { it.verify(verifier).checkDigests() }
+
+    /**
+     * Grants a bundle to another device, under the authority of this identity's own grant.
+     *
+     * @param to who may open the model.
+     * @param mayDelegate whether they may grant it to others.
+     * @param notAfter last second since 1970-01-01 UTC at which the new grant counts, or null; never later than
+     *   that of the own grant.
+     * @return one line for the file `NAME.grants` of the recipient, its line feed included.
+     * @throws RefusedError the own grant does not allow delegation, or its constraints are not met.
+     */
+    @JvmOverloads
+    public fun grant(
+        file: File,
+        to: Recipient,
+        mayDelegate: Boolean = false,
+        notAfter: Long? = null,
+        grants: File? = null,
+    ): ByteArray =
+        unlocked({ BundleFile.open(file) }, { sets(file, grants, it) }) { bundle ->
+            if (notAfter != null && notAfter !in 0..Constraints.LATEST_TIME) {
+                throw UsageError("constraint: time must lie between 1970 and 9999")
+            }
+            val manifest = bundle.verified.manifest
+            if (manifest.grantIssuers.isNotEmpty()) throw UsageError("this bundle accepts signed grants only")
+            val narrowed = bundle.grant.constraints.delegated(Constraints(null, notAfter, emptyList(), mayDelegate))
+            to.grant(manifest.bundle, bundle.grant.dataKey, narrowed).toBytes() + '\n'.code.toByte()
+        }
+
+    private fun sets(file: File, grants: File?, bundle: Bundle): Array<Sequence<ByteArray>> {
+        if (grants != null) return arrayOf(Grants.lines(grants))
+        val sidecar = File(file.path + ".grants")
+        return arrayOf(bundle.embeddedGrants(), if (sidecar.exists()) Grants.lines(sidecar) else emptySequence())
+    }
+
+    private fun <T> unlocked(
+        openFile: () -> BundleFile,
+        grantSets: (Bundle) -> Array<Sequence<ByteArray>>,
+        use: (UnlockedBundle) -> T,
+    ): T =
+        Bundle(openFile()).use { bundle ->
+            val verified = bundle.verify(verifier)
+            verified.unlock(identity, Grants.all(*grantSets(bundle)), proved).use(use)
+        }
+
+    private fun load(bundle: UnlockedBundle): SealedModel {
+        val inner = bundle.innerManifest()
+        val memory = LinkedHashMap<String, ModelMemory>()
+        try {
+            inner.paths.forEachIndexed { index, path ->
+                val allocated = ModelMemory.allocate(bundle.verified.manifest.members[index + 1].size)
+                memory[path] = allocated
+                bundle.decrypt(index + 1, allocated.writable())
+            }
+        } catch (error: Throwable) {
+            memory.values.forEach(ModelMemory::close)
+            throw error
+        }
+        return SealedModel(report(bundle), inner.format, inner.entry, inner.contract, memory)
+    }
+
+    private fun report(bundle: UnlockedBundle): SealedModel.Report {
+        val manifest = bundle.verified.manifest
+        return SealedModel.Report(
+            manifest.model,
+            manifest.release,
+            manifest.epoch,
+            manifest.bundle.toHexadecimal(),
+            bundle.verified.signer,
+            bundle.grant.deviceId,
+            bundle.grant.constraints.notAfter,
+        )
+    }
+}

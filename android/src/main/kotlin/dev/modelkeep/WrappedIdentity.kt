@@ -1,0 +1,172 @@
+package dev.modelkeep
+
+import android.os.Build
+import dev.modelkeep.container.storage
+import dev.modelkeep.json.CanonicalJson
+import dev.modelkeep.json.Record
+import dev.modelkeep.keys.Hpke
+import dev.modelkeep.keys.KeyWrap
+import dev.modelkeep.keys.P256
+import dev.modelkeep.keys.SoftwareKey
+import dev.modelkeep.keystore.Keystore
+import dev.modelkeep.keystore.WrappingKey
+import java.io.File
+import java.security.KeyFactory
+import java.security.interfaces.ECPublicKey
+import java.security.spec.PKCS8EncodedKeySpec
+import kotlin.io.encoding.Base64
+
+/**
+ * A key for devices whose Keystore does not do key agreement (API 23 to 30), or for a fleet's key: a file
+ * that an AES key in the Keystore wraps. The key itself is in memory while a model is being opened.
+ *
+ * @property securityLevel where the wrapping key is held.
+ */
+public class WrappedIdentity private constructor(
+    private val wrappingKey: WrappingKey,
+    private val content: Content,
+    public val securityLevel: SecurityLevel,
+) : Identity() {
+    override val type: String get() = content.type
+    override val publicValue: ByteArray get() = content.publicValue
+
+    override fun unwrap(wrapped: ByteArray, context: ByteArray): ByteArray? =
+        wrappingKey.unwrap(content.wrapped, content.associated).wipedAfter { secret ->
+            if (type == Recipient.FLEET) {
+                KeyWrap.unwrap(secret, wrapped, context)
+            } else {
+                openHpke(secret, wrapped, context)
+            }
+        }
+
+    /**
+     * Returns the public key as one line of text, for `modelkeep seal -r` and `modelkeep grant -r`.
+     *
+     * @throws UsageError a fleet's key, which has no public half.
+     */
+    @JvmOverloads
+    public fun recipient(deviceId: String = ""): Recipient {
+        if (type == Recipient.FLEET) throw UsageError("a fleet's key has no public half")
+        return Recipient.parse(Recipient.line(publicValue, deviceId))
+    }
+
+    private fun openHpke(secret: ByteArray, wrapped: ByteArray, context: ByteArray): ByteArray? {
+        val privateKey = KeyFactory.getInstance("EC").generatePrivate(PKCS8EncodedKeySpec(secret))
+        return Hpke.open(SoftwareKey(privateKey, publicValue), wrapped, context)
+    }
+
+    /** What the file holds: canonical JSON; the type and the public value are bound into the wrapping. */
+    private class Content(val type: String, val publicValue: ByteArray, val wrapped: ByteArray) {
+        val associated: ByteArray get() = associated(type, publicValue)
+
+        fun toBytes(): ByteArray = CanonicalJson.encode(
+            mapOf(
+                "format" to FORMAT,
+                "public" to Base64.encode(publicValue),
+                "type" to type,
+                "version" to 1L,
+                "wrapped" to Base64.encode(wrapped),
+            ),
+        )
+
+        companion object {
+            const val LARGEST = 4096
+            private const val FORMAT = "modelkeep/wrapped-key"
+            private val TYPES = listOf(Recipient.HPKE_P256, Recipient.FLEET).associateWith { it }
+
+            fun associated(type: String, publicValue: ByteArray): ByteArray =
+                "modelkeep/v1/wrapped-key\u0000$type\u0000".encodeToByteArray() + publicValue
+
+            fun parse(data: ByteArray): Content =
+                Record.read(CanonicalJson.decode(data, "wrapped key"), "wrapped key") {
+                    choice("format", mapOf(FORMAT to Unit))
+                    integer("version", 1, 1)
+                    Content(choice("type", TYPES), base64("public", LARGEST), base64("wrapped", LARGEST))
+                }
+        }
+    }
+
+    public companion object {
+        /**
+         * Makes a new P-256 key, wraps it under a new Keystore key [alias] and writes it to [file], in place of
+         * any that is there.
+         *
+         * Where [protection] asks for authentication, the user must have authenticated just before.
+         *
+         * @throws AuthenticationRequiredError show the prompt, then call again.
+         * @throws KeyStoreError the Keystore refuses.
+         * @throws StorageError the file cannot be written.
+         */
+        @JvmStatic
+        @JvmOverloads
+        public fun enrol(alias: String, file: File, protection: KeyProtection = KeyProtection()): WrappedIdentity =
+            enrol(alias, file, protection, Build.VERSION.SDK_INT)
+
+        internal fun enrol(alias: String, file: File, protection: KeyProtection, apiLevel: Int): WrappedIdentity {
+            val pair = P256.generate()
+            val publicValue = P256.encode(pair.public as ECPublicKey)
+            return pair.private.encoded.wipedAfter {
+                keep(alias, file, protection, apiLevel, Recipient.HPKE_P256, publicValue, it)
+            }
+        }
+
+        /**
+         * Wraps a fleet's key under a new Keystore key [alias] and writes it to [file]. Close [identity] and
+         * forget the line it came from afterwards.
+         *
+         * @throws AuthenticationRequiredError show the prompt, then call again.
+         * @throws KeyStoreError the Keystore refuses.
+         * @throws StorageError the file cannot be written.
+         */
+        @JvmStatic
+        @JvmOverloads
+        public fun keepFleetKey(
+            alias: String,
+            file: File,
+            identity: FleetIdentity,
+            protection: KeyProtection = KeyProtection(),
+        ): WrappedIdentity = keep(
+            alias, file, protection, Build.VERSION.SDK_INT, Recipient.FLEET, identity.publicValue, identity.key,
+        )
+
+        /**
+         * Returns the key in [file] that the Keystore key [alias] wraps.
+         *
+         * @throws KeyStoreError there is no such key in the Keystore.
+         * @throws StorageError the file cannot be read.
+         * @throws MalformedError the file is something else.
+         */
+        @JvmStatic
+        public fun open(alias: String, file: File): WrappedIdentity {
+            if (storage { file.length() } > Content.LARGEST) throw MalformedError("wrapped key: too long")
+            val content = Content.parse(storage { file.readBytes() })
+            return of(WrappingKey.open(alias), content, Build.VERSION.SDK_INT)
+        }
+
+        /** Deletes the Keystore key under [alias], if there is one, and the file. */
+        @JvmStatic
+        public fun delete(alias: String, file: File) {
+            Keystore.delete(alias)
+            file.delete()
+        }
+
+        private fun keep(
+            alias: String,
+            file: File,
+            protection: KeyProtection,
+            apiLevel: Int,
+            type: String,
+            publicValue: ByteArray,
+            secret: ByteArray,
+        ): WrappedIdentity {
+            val wrappingKey = WrappingKey.generate(alias, protection, apiLevel)
+            val wrapped = wrappingKey.wrap(secret, Content.associated(type, publicValue))
+            val content = Content(type, publicValue, wrapped)
+            storage { file.writeBytes(content.toBytes()) }
+            return of(wrappingKey, content, apiLevel)
+        }
+
+        private fun of(key: WrappingKey, content: Content, apiLevel: Int) =
+            WrappedIdentity(key, content, key.securityLevel(apiLevel))
+    }
+}

@@ -1,0 +1,86 @@
+package dev.modelkeep.container
+
+import dev.modelkeep.MalformedError
+import dev.modelkeep.UsageError
+import java.io.Closeable
+
+/** Where one file of a bundle lies. */
+internal class Place(val offset: Long, val size: Long)
+
+/**
+ * The archive form of a bundle: an uncompressed tar of which every byte that is not content is checked.
+ * Source: spec/bundle-v1.md, section 1.1.
+ */
+internal class Archive(val file: BundleFile) : Closeable by file {
+    val places: Map<String, Place> = Walk(file).run()
+
+    /** Returns a small file of the bundle as it is, unverified. */
+    fun read(name: String): ByteArray {
+        val place = places[name] ?: throw UsageError("the bundle has no file '$name'")
+        return ByteArray(place.size.toInt()).also { file.read(place.offset, it) }
+    }
+
+    private class Walk(private val file: BundleFile) {
+        private val order = Order()
+        private val places = LinkedHashMap<String, Place>()
+        private var position = 0L
+
+        fun run(): Map<String, Place> {
+            var block = read(Tar.BLOCK)
+            while (!block.all(ZERO)) {
+                member(block)
+                block = read(Tar.BLOCK)
+            }
+            if (position + Tar.END_SIZE != file.length || !read(Tar.END_SIZE).all(ZERO)) {
+                throw MalformedError("bundle: the archive does not end as it must")
+            }
+            order.finish()
+            return places
+        }
+
+        private fun member(first: ByteArray) {
+            val header = if (Tar.isPadding(first)) skipPadding() else first
+            val name = Tar.name(header)
+            val size = Tar.size(header)
+            if (size == null || !Tar.header(name, size).contentEquals(header)) {
+                throw MalformedError("bundle: not a modelkeep bundle, or damaged: bad archive header")
+            }
+            order.check(name, size)
+            place(name, size)
+        }
+
+        private fun skipPadding(): ByteArray {
+            val padding = Tar.padBefore(position)
+            if (padding.isEmpty() || !read(padding.size).contentEquals(padding)) {
+                throw MalformedError("bundle: bad padding")
+            }
+            position += padding.size
+            val header = read(Tar.BLOCK)
+            if (!Names.isPayload(Tar.name(header))) {
+                throw MalformedError("bundle: padding in front of something else than payload")
+            }
+            return header
+        }
+
+        private fun place(name: String, size: Long) {
+            val offset = position + Tar.BLOCK
+            if (Names.isPayload(name) && offset % Tar.ALIGNMENT != 0L) {
+                throw MalformedError("bundle: $name is not aligned")
+            }
+            if (size > file.length - offset) throw MalformedError("bundle: the file ends early")
+            val end = offset + Tar.roundUp(size)
+            places[name] = Place(offset, size)
+            position = offset + size
+            if (!read((end - position).toInt()).all(ZERO)) {
+                throw MalformedError("bundle: bytes hidden behind a file")
+            }
+            position = end
+        }
+
+        private fun read(count: Int): ByteArray = ByteArray(count).also { file.read(position, it) }
+    }
+
+    private companion object {
+        val ZERO = { byte: Byte -> byte == 0.toByte() }
+    }
+}

@@ -1,0 +1,20 @@
+package dev.modelkeep.container
+
+/** Names of the files that make up a bundle. Source: spec/bundle-v1.md, section 1. */
+internal object Names {
+    const val MANIFEST = "manifest.json"
+    const val SIGNATURE = "model.sig"
+    const val GRANTS = "grants/"
+
+    fun leaves(index: Int): String = "leaves/$index"
+
+    fun payload(index: Int): String = "payload/$index"
+
+    fun isPayload(name: String): Boolean = name.startsWith("payload/")
+
+    fun isContent(name: String): Boolean = isPayload(name) || name.startsWith("leaves/")
+
+    /** Returns the names that a statement over all files lists, for a bundle of [members] members. */
+    fun signedFiles(members: Int): Set<String> =
+        (0 until members).flatMapTo(hashSetOf(MANIFEST)) { listOf(leaves(it), payload(it)) }
+}

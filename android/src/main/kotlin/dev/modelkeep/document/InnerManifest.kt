@@ -1,0 +1,73 @@
+package dev.modelkeep.document
+
+import dev.modelkeep.Contract
+import dev.modelkeep.MalformedError
+import dev.modelkeep.UnsupportedVersionError
+import dev.modelkeep.json.CanonicalJson
+import dev.modelkeep.json.Record
+
+/**
+ * What only a key holder learns: names, format and input contract of the model.
+ * Source: spec/bundle-v1.md, section 8.
+ *
+ * @property paths path of file k, which is member k + 1 of the payload.
+ */
+internal class InnerManifest private constructor(record: Record) {
+    val paths: List<String> = record.items("files", MOST_FILES).map(::path)
+    val entry: String? = if ("entry" in record) record.text("entry") else null
+    val format: String = record.text("model_format")
+    val contract: Contract? = if ("inputs" in record) Contract(InputContracts.read(record)) else null
+
+    init {
+        checkPaths(record)
+        if (entry != null && entry !in paths) throw record.fault("entry", "names no file of the model")
+        if (!FORMAT_NAME.matches(format)) throw record.fault("model_format", "is not a format name")
+    }
+
+    private fun checkPaths(record: Record) {
+        val files = paths.toHashSet()
+        if (files.size != paths.size) throw record.fault("files", "names a file twice")
+        val folders = paths.asSequence().flatMap { path ->
+            path.indices.asSequence().filter { path[it] == '/' }.map { path.substring(0, it) }
+        }
+        if (folders.any { it in files }) throw record.fault("files", "uses one name for a file and a folder")
+    }
+
+    companion object {
+        const val LARGEST = 16L shl 20
+        private const val MOST_FILES = 65_536
+        private const val LONGEST_PATH = 1024
+        private val ODD = Regex("[\\u0000-\\u001f\\u007f\\\\]")
+        private val FORMAT_NAME = Regex("[a-z0-9][a-z0-9.-]{0,31}")
+
+        /** Parses an inner manifest. [data] must have been decrypted from a verified bundle. */
+        fun parse(data: ByteArray): InnerManifest =
+            Record.read(CanonicalJson.decode(data, "inner manifest"), "inner manifest") {
+                checkVersion(this)
+                InnerManifest(this)
+            }
+
+        private fun checkVersion(record: Record) {
+            if (record.text("format") != "modelkeep/inner") throw MalformedError("inner manifest: wrong format")
+            val version = record.integer("version")
+            if (version != 1L) {
+                val problem = "inner manifest: version $version is not supported"
+                throw UnsupportedVersionError(problem, "update modelkeep")
+            }
+        }
+
+        private fun path(item: Any?): String =
+            Record.read(item, "inner manifest: file") {
+                // Readers need not check it: the AEAD and the leaves do.
+                hexadecimal("digest", 32)
+                text("path").also(::checkPath)
+            }
+
+        private fun checkPath(path: String) {
+            val hasBadPart = path.split('/').any { it.isEmpty() || it == "." || it == ".." }
+            if (hasBadPart || ODD.containsMatchIn(path) || path.encodeToByteArray().size > LONGEST_PATH) {
+                throw MalformedError("not a file name for a model")
+            }
+        }
+    }
+}

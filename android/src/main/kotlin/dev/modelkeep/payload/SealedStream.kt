@@ -1,0 +1,87 @@
+package dev.modelkeep.payload
+
+import dev.modelkeep.TamperedError
+import dev.modelkeep.container.BundleFile
+import java.nio.ByteBuffer
+import java.security.MessageDigest
+
+/**
+ * One stream of the payload, read segment by segment into private memory, where the segment's leaf is
+ * checked before anything else happens. Source: spec/bundle-v1.md, sections 6 and 10.
+ *
+ * @param offset where the stream begins in [file].
+ * @param leaves the signed leaf digests, 32 bytes for each segment.
+ */
+internal class SealedStream(
+    private val file: BundleFile,
+    private val offset: Long,
+    private val layout: StreamLayout,
+    private val leaves: ByteArray,
+) {
+    /** Decrypts the whole stream into [destination], which has room for exactly its plaintext. */
+    fun decrypt(makeKey: (header: ByteArray) -> StreamKey, destination: ByteBuffer) {
+        val key = makeKey(header())
+        onThreads(threadCount(layout.count)) { next ->
+            val reader = Reader()
+            val cipher = key.cipher()
+            forEachSegment(next) { index ->
+                cipher.decrypt(index, layout.isLast(index), reader.body(index), part(destination, index))
+            }
+        }
+    }
+
+    /** Checks all leaves and, where there is one, the SHA-256 of the whole stream; needs no key. */
+    fun check(whole: ByteArray?) {
+        val reader = Reader()
+        val digest = MessageDigest.getInstance("SHA-256")
+        for (index in 0 until layout.count) digest.update(reader.segment(index))
+        if (whole != null && !digest.digest().contentEquals(whole)) {
+            throw TamperedError("payload: a file is not the one that was signed")
+        }
+    }
+
+    private fun header(): ByteArray {
+        val header = ByteArray(StreamLayout.HEADER)
+        Reader().segment(0).get(header)
+        return header
+    }
+
+    private inline fun forEachSegment(next: () -> Int, action: (Int) -> Unit) {
+        var index = next()
+        while (index < layout.count) {
+            action(index)
+            index = next()
+        }
+    }
+
+    private fun part(destination: ByteBuffer, index: Int): ByteBuffer {
+        val part = destination.duplicate()
+        val start = layout.plainStart(index).toInt()
+        part.limit(start + layout.plainLength(index))
+        part.position(start)
+        return part
+    }
+
+    /** Reads segments into memory of its own; for one thread. */
+    private inner class Reader {
+        // Direct, so that neither the file system nor the cipher makes copies of its own.
+        private val scratch = ByteBuffer.allocateDirect(layout.sealedLength(0))
+        private val digest = MessageDigest.getInstance("SHA-256")
+
+        fun segment(index: Int): ByteBuffer {
+            scratch.clear()
+            scratch.limit(layout.sealedLength(index))
+            file.read(offset + layout.offset(index), scratch)
+            scratch.flip()
+            digest.update(scratch.duplicate())
+            val leaf = leaves.copyOfRange(index * StreamLayout.LEAF, (index + 1) * StreamLayout.LEAF)
+            if (!MessageDigest.isEqual(digest.digest(), leaf)) {
+                throw TamperedError("payload: segment $index is not the one that was signed")
+            }
+            return scratch
+        }
+
+        /** Returns a segment without the stream header that segment 0 carries. */
+        fun body(index: Int): ByteBuffer = segment(index).also { if (index == 0) it.position(StreamLayout.HEADER) }
+    }
+}

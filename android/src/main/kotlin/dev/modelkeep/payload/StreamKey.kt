@@ -1,0 +1,77 @@
+package dev.modelkeep.payload
+
+import dev.modelkeep.TamperedError
+import dev.modelkeep.bigEndian
+import dev.modelkeep.document.Suite
+import dev.modelkeep.keys.Hkdf
+import dev.modelkeep.wipe
+import dev.modelkeep.wipedAfter
+import java.nio.ByteBuffer
+import java.security.GeneralSecurityException
+import java.security.Key
+import java.security.spec.AlgorithmParameterSpec
+import javax.crypto.Cipher
+import javax.crypto.spec.GCMParameterSpec
+import javax.crypto.spec.IvParameterSpec
+import javax.crypto.spec.SecretKeySpec
+
+/**
+ * The key of one stream; [cipher] gives one thread the means to decrypt segments with it.
+ * Source: spec/bundle-v1.md, section 5.
+ */
+internal class StreamKey private constructor(
+    private val suite: Suite,
+    private val key: Key,
+    private val prefix: ByteArray,
+) {
+    fun cipher() = SegmentCipher(suite, key, prefix)
+
+    companion object {
+        private const val SALT = 32
+        private val LABEL = "modelkeep/v1/stream".encodeToByteArray()
+
+        /** Derives the key from the 40 [header] bytes of the stream. */
+        fun derive(suite: Suite, payloadKey: ByteArray, associated: ByteArray, header: ByteArray): StreamKey {
+            if (header[0].toInt() != StreamLayout.HEADER) throw TamperedError("payload: a stream header is damaged")
+            val salt = header.copyOfRange(1, 1 + SALT)
+            val algorithm = if (suite == Suite.AES256_GCM_HKDF_1MB) "AES" else "ChaCha20"
+            val key = Hkdf.derive(payloadKey, salt, associated).wipedAfter { SecretKeySpec(it, algorithm) }
+            return StreamKey(suite, key, header.copyOfRange(1 + SALT, StreamLayout.HEADER))
+        }
+
+        /** Returns the associated data of member [index]: role 0 is the inner manifest, role 1 a file. */
+        fun associatedData(suite: Suite, bundle: ByteArray, index: Int): ByteArray {
+            val role: Byte = if (index == 0) 0 else 1
+            return LABEL + suite.number.toByte() + bundle + role + bigEndian(index.toLong(), 4)
+        }
+    }
+}
+
+/** Decrypts segments of one stream; for one thread. */
+internal class SegmentCipher(private val suite: Suite, private val key: Key, private val prefix: ByteArray) {
+    private val cipher = Cipher.getInstance(
+        when (suite) {
+            Suite.AES256_GCM_HKDF_1MB -> "AES/GCM/NoPadding"
+            // The name on Android from API 28; OpenJDK has the same under it.
+            Suite.CHACHA20_POLY1305_HKDF_1MB -> "ChaCha20-Poly1305"
+        },
+    )
+
+    /** Decrypts segment [index] from [sealed] into [plain], which is 16 bytes shorter and wiped on failure. */
+    fun decrypt(index: Int, isLast: Boolean, sealed: ByteBuffer, plain: ByteBuffer) {
+        val target = plain.slice()
+        try {
+            cipher.init(Cipher.DECRYPT_MODE, key, parameters(index, isLast))
+            cipher.doFinal(sealed, plain)
+        } catch (_: GeneralSecurityException) {
+            target.wipe()
+            throw TamperedError("payload: segment $index does not decrypt")
+        }
+    }
+
+    private fun parameters(index: Int, isLast: Boolean): AlgorithmParameterSpec {
+        val nonce = prefix + bigEndian(index.toLong(), 4) + (if (isLast) 1 else 0).toByte()
+        if (suite == Suite.CHACHA20_POLY1305_HKDF_1MB) return IvParameterSpec(nonce)
+        return GCMParameterSpec(8 * StreamLayout.TAG, nonce)
+    }
+}

@@ -1,0 +1,69 @@
+package dev.modelkeep.fake
+
+import android.hardware.security.keymint.Algorithm
+import android.hardware.security.keymint.KeyParameter
+import android.hardware.security.keymint.KeyParameterValue
+import android.hardware.security.keymint.Tag
+import android.system.keystore2.Authorization
+import android.system.keystore2.Domain
+import android.system.keystore2.KeyDescriptor
+import android.system.keystore2.KeyMetadata
+import java.security.KeyPair
+import java.security.KeyPairGenerator
+import java.security.spec.ECGenParameterSpec
+import javax.crypto.KeyGenerator
+import javax.crypto.SecretKey
+
+/** A key as the secure world has it: the key itself and the rules it was made with. */
+internal class KeyMintKey(
+    val id: Long,
+    val securityLevel: Int,
+    private val parameters: List<KeyParameter>,
+    imported: ByteArray? = null,
+) {
+    private val algorithm = parameters.first { it.tag == Tag.ALGORITHM }.value.algorithm
+    val secret: SecretKey? = if (algorithm == Algorithm.AES) newSecret() else null
+    val pair: KeyPair? = if (algorithm == Algorithm.EC) imported?.let(SoftwareKeys::pair) ?: newPair() else null
+
+    val purposes: List<Int> = parameters.filter { it.tag == Tag.PURPOSE }.map { it.value.keyPurpose }
+    val secureUserIds: List<Long> = parameters.filter { it.tag == Tag.USER_SECURE_ID }.map { it.value.longInteger }
+    val needsUser: Boolean = !has(Tag.NO_AUTH_REQUIRED)
+    val needsUnlockedDevice: Boolean = has(Tag.UNLOCKED_DEVICE_REQUIRED)
+    val allowsCallerNonce: Boolean = has(Tag.CALLER_NONCE)
+    val timeout: Int? = parameters.firstOrNull { it.tag == Tag.AUTH_TIMEOUT }?.value?.integer
+
+    val metadata: KeyMetadata = KeyMetadata().also {
+        it.key = KeyDescriptor().apply { domain = Domain.KEY_ID; nspace = id }
+        it.keySecurityLevel = securityLevel
+        it.authorizations = (parameters + origin() + sizeOfImported()).map(::authorization).toTypedArray()
+        it.certificate = pair?.let { pair -> Der.certificate(pair.public, securityLevel, challenge()) }
+    }
+
+    fun has(tag: Int): Boolean = parameters.any { it.tag == tag }
+
+    private fun challenge(): ByteArray? =
+        parameters.firstOrNull { it.tag == Tag.ATTESTATION_CHALLENGE }?.value?.blob
+
+    private fun origin() = KeyParameter().apply {
+        tag = Tag.ORIGIN
+        value = KeyParameterValue.origin(0)
+    }
+
+    /** KeyMint finds out the size of a key that was imported without saying it. */
+    private fun sizeOfImported(): List<KeyParameter> = if (has(Tag.KEY_SIZE)) emptyList() else listOf(
+        KeyParameter().apply {
+            tag = Tag.KEY_SIZE
+            value = KeyParameterValue.integer(256)
+        },
+    )
+
+    private fun authorization(parameter: KeyParameter) = Authorization().apply {
+        securityLevel = this@KeyMintKey.securityLevel
+        keyParameter = parameter
+    }
+
+    private fun newSecret(): SecretKey = KeyGenerator.getInstance("AES").apply { init(256) }.generateKey()
+
+    private fun newPair(): KeyPair =
+        KeyPairGenerator.getInstance("EC").apply { initialize(ECGenParameterSpec("secp256r1")) }.generateKeyPair()
+}

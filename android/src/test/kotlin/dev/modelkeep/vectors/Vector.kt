@@ -1,0 +1,91 @@
+package dev.modelkeep.vectors
+
+import android.content.res.AssetFileDescriptor
+import dev.modelkeep.Authentication
+import dev.modelkeep.FleetIdentity
+import dev.modelkeep.Identity
+import dev.modelkeep.KeepError
+import dev.modelkeep.KeyProtection
+import dev.modelkeep.KeystoreIdentity
+import dev.modelkeep.SealedModel
+import dev.modelkeep.SecureModelLoader
+import dev.modelkeep.Verifier
+import dev.modelkeep.fake.SoftwareKeys
+import dev.modelkeep.json.CanonicalJson
+import dev.modelkeep.toHexadecimal
+import java.io.File
+import java.security.MessageDigest
+
+/** One entry of an index of test vectors; vectors/README.md says what its members mean. */
+internal class Vector(private val folder: File, private val members: Map<*, *>) {
+    val name = members["name"] as String
+    val bundle = File(folder, members["bundle"] as String)
+    private val grants = (members["grants"] as String?)?.let { File(folder, it) }
+
+    /** What a reader must make of the bundle: the name of an error, or null. */
+    val error = members["error"] as String?
+
+    /** Path to SHA-256 of every file; null where an error is expected. */
+    val files: Map<String, String>? = (members["files"] as Map<*, *>?)?.entries?.associate { (path, file) ->
+        path as String to (file as Map<*, *>)["sha256"] as String
+    }
+    val deviceId = members["device_id"] as String?
+    val inputs = members["inputs"] as List<*>?
+
+    override fun toString() = name
+
+    /** Opens the bundle, or another file in its place. */
+    fun open(file: File = bundle): SealedModel = identity().use { loader(it).open(file, grants) }
+
+    fun open(asset: AssetFileDescriptor): SealedModel = identity().use { loader(it).open(asset) }
+
+    fun verify() = identity().use { loader(it).verify(bundle) }
+
+    /** Returns the name of the error that opening gives, or null. */
+    fun outcome(check: (SealedModel) -> Unit): String? = identity().use { identity ->
+        try {
+            loader(identity).open(bundle, grants).use(check)
+            null
+        } catch (error: KeepError) {
+            error.javaClass.simpleName
+        }
+    }
+
+    private fun loader(identity: Identity): SecureModelLoader {
+        val now = members["now"] as Long
+        val trusted = listOf(members["trusted"] as String)
+        val lowest = members["minimum_epoch"] as Long
+        val model = members["model"] as String? ?: Verifier.UNSAFE_ANY_MODEL
+        return SecureModelLoader(
+            identity,
+            Verifier(trusted, model, lowest, members["maximum_age"] as Long?) { now },
+        )
+    }
+
+    private fun identity(): Identity {
+        val (kind, secret) = (members["identity"] as Map<*, *>).entries.first()
+        val given = when (kind) {
+            "pem" -> SoftwareKeys.intoKeystore(secret as String, "vector")
+            "fleet" -> FleetIdentity.parse(secret as String)
+            else -> null
+        }
+        // Keys of a kind that Android's Keystore does not have belong to somebody else.
+        return given ?: KeystoreIdentity.enrol("nobody", KeyProtection(Authentication.NONE))
+    }
+
+    companion object {
+        fun all(folder: File): List<Vector> = entries(folder, "bundles").map { Vector(folder, it) }
+
+        fun entries(folder: File, kind: String): List<Map<*, *>> {
+            val index = CanonicalJson.decodeLenient(File(folder, "index.json").readBytes(), "index") as Map<*, *>
+            return (index[kind] as List<*>).map { it as Map<*, *> }
+        }
+
+        /** Returns the SHA-256 of every file of an open model. */
+        fun digests(model: SealedModel): Map<String, String> = model.paths.associateWith { path ->
+            val digest = MessageDigest.getInstance("SHA-256")
+            digest.update(model.buffer(path))
+            digest.digest().toHexadecimal()
+        }
+    }
+}

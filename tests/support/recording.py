@@ -1,0 +1,163 @@
+"""A pytest plugin that keeps every bundle that tests open, with what this reader makes of it.
+
+`pytest -p support.recording tests/attacks` with MODELKEEP_RECORDING set to an empty folder fills that
+folder with the bundles and an `index.json` in the form of vectors/README.md, so that a reader in another
+language can be held against the same attacks. Bundles are sealed with SHA-256 leaves, which every reader has.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from modelkeep import sealing
+from modelkeep.bundle import access
+from modelkeep.bundle.bundle import UnlockedBundle
+from modelkeep.errors import KeepError
+from modelkeep.keys.fleet import FleetDevice
+from modelkeep.keys.hpke import HpkeHandle
+from modelkeep.keys.identity import Identity
+from modelkeep.manifest import LeafAlgorithm
+from modelkeep.trust.policy import ExpectModel, MaximumAge, MinimumEpoch, UnsafeAnyModel
+from modelkeep.trust.verifier import Verifier
+
+_FOLDER = os.environ.get("MODELKEEP_RECORDING")
+_original = access.unlocked
+_entries: dict[str, dict[str, Any]] = {}
+
+
+def pytest_unconfigure() -> None:
+    """Writes the index."""
+    if _FOLDER is not None:
+        index = {"format": "modelkeep/vectors", "version": 1, "bundles": list(_entries.values())}
+        Path(_FOLDER, "index.json").write_text(json.dumps(index, indent=1, sort_keys=True))
+
+
+@contextmanager
+def _recorded(path: str | os.PathLike[str], **options: Any) -> Iterator[Any]:
+    entry = _entry(Path(path), **options)
+    if entry is not None:
+        name = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:16]
+        if name not in _entries:
+            _add(entry | {"name": name}, _outcome(Path(path), entry, **options))
+    with _original(path, **options) as opened:
+        yield opened
+
+
+def _add(entry: dict[str, Any], outcome: dict[str, Any] | None) -> None:
+    if outcome is not None:
+        _entries[entry["name"]] = entry | outcome
+
+
+def _entry(
+    path: Path, *, identity: Identity, verifier: object, grant_file: object = None, proved: object = ()
+) -> dict[str, Any] | None:
+    if path.is_file() and path.read_bytes()[:13] == b"install.json\0":
+        return None
+    secret, trust = _secret(identity), _trust(verifier)
+    grants = Path(str(grant_file)) if grant_file is not None else access.sidecar_path(path)
+    odd_files = [file for file in (path, grants) if file.exists() and not file.is_file()]
+    if secret is None or trust is None or proved or odd_files or not path.is_file():
+        return None
+    entry = {"about": "recorded", "bundle": _keep(path), "identity": secret} | trust
+    if grant_file is not None:
+        entry["grants"] = _keep(grants)
+    elif grants.exists():
+        _keep(grants, beside=entry["bundle"])
+    return entry
+
+
+def _outcome(
+    path: Path, entry: dict[str, Any], *, verifier: Verifier, **options: Any
+) -> dict[str, Any] | None:
+    """Returns what reading all of the bundle gives at one fixed moment; nothing for what is no bundle."""
+    clock, verifier._clock = verifier._clock, lambda: float(entry["now"])
+    try:
+        with _original(path, verifier=verifier, **options) as opened:
+            if not isinstance(opened, UnlockedBundle):
+                return None
+            files = {}
+            for index, file in enumerate(opened.inner_manifest().files, start=1):
+                content = bytearray(opened.verified.manifest.members[index].size)
+                opened.decrypt(index, memoryview(content))
+                files[file.path] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+            return {"error": None, "files": files, "device_id": opened.grant.device_id}
+    except KeepError as error:
+        return {"error": type(error).__name__}
+    finally:
+        verifier._clock = clock
+
+
+def _keep(path: Path, *, beside: str | None = None) -> str:
+    assert _FOLDER is not None
+    data = path.read_bytes() if path.exists() else b""
+    grants = access.sidecar_path(path)
+    # A bundle with a sidecar is another case than the same bundle without.
+    extra = grants.read_bytes() if beside is None and grants.exists() else b""
+    name = (
+        f"{hashlib.sha256(data + b'/' + extra).hexdigest()[:16]}.keep"
+        if beside is None
+        else f"{beside}.grants"
+    )
+    if path.exists():
+        shutil.copy(path, Path(_FOLDER, name))
+    return name
+
+
+def _secret(identity: Identity) -> dict[str, str] | None:
+    handle = identity._handle
+    if isinstance(handle, FleetDevice):
+        key = base64.b64encode(handle.view).decode()
+        return {"fleet": f"modelkeep-fleet-device {key} {handle.device_id}"}
+    key_object = handle._key if isinstance(handle, HpkeHandle) else None
+    if not isinstance(key_object, ec.EllipticCurvePrivateKey):
+        return None
+    pem = key_object.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {"pem": pem.decode()}
+
+
+def _trust(verifier: object) -> dict[str, Any] | None:
+    if not isinstance(verifier, Verifier) or len(verifier._keys) != 1 or verifier._roots:
+        return None
+    key = next(iter(verifier._keys.values()))
+    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    result: dict[str, Any] = {"trusted": pem.decode(), "now": int(verifier._clock()), "minimum_epoch": 0}
+    for policy in verifier._policy._policies:
+        match policy:
+            case ExpectModel():
+                result["model"] = policy.model
+            case UnsafeAnyModel():
+                result["model"] = None
+            case MinimumEpoch():
+                result["minimum_epoch"] = policy.epoch
+            case MaximumAge():
+                result["maximum_age"] = int(policy.age.total_seconds())
+            case _:
+                return None
+    return result
+
+
+def _start() -> None:
+    """Replaces what tests and their helpers will import, which is why it happens on import."""
+    assert sealing.seal.__kwdefaults__ is not None
+    sealing.seal.__kwdefaults__["leaf"] = LeafAlgorithm.SHA256
+    access.unlocked = _recorded
+    attacker = importlib.import_module("support.attacker")
+    attacker.blake3 = hashlib.sha256  # type: ignore[attr-defined]
+
+
+if _FOLDER is not None:
+    _start()
