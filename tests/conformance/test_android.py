@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,20 +13,19 @@ from modelkeep.errors import NotForThisDeviceError
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import LeafAlgorithm, Suite
+from support.needs import require
 from support.workshop import Workshop
 
 ROOT = Path(__file__).parents[2]
 ANDROID = ROOT / "android"
 MAIN_CLASS = "dev.modelkeep.vectors.Conformance"
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mvn") is None or shutil.which("javac") is None, reason="needs Maven and a JDK 17"
-)
-
 
 @pytest.fixture(scope="module")
 def classpath(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Builds library and test classes and returns what `java -cp` needs."""
+    require("mvn", "maven")
+    require("javac", "openjdk-17-jdk-headless")
     listing = tmp_path_factory.mktemp("android") / "classpath"
     goals = ["test-compile", "dependency:build-classpath", f"-Dmdep.outputFile={listing}"]
     built = subprocess.run(
