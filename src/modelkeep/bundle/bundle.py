@@ -18,6 +18,7 @@ from modelkeep.bundle.files import Files
 from modelkeep.bundle.opened import Opened, Provenance
 from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
 from modelkeep.errors import TamperedError
+from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.grant import Grant, parse_all
 from modelkeep.keys.identity import Identity, UnwrappedGrant
 from modelkeep.manifest import Manifest
@@ -124,6 +125,7 @@ class VerifiedBundle:
         *,
         proved: frozenset[str] = frozenset(),
         passed_over: Counter[str] | None = None,
+        delegating: bool = False,
     ) -> UnlockedBundle:
         """Finds the grant for `identity` and takes the data key out of it.
 
@@ -132,17 +134,18 @@ class VerifiedBundle:
             grants: where to look; only read as far as needed.
             proved: the device states that were proved, for grants that require some.
             passed_over: kinds of grants that were left out of `grants`, for messages.
+            delegating: only a grant that allows delegation will do.
 
         Raises:
             NotForThisDeviceError: no grant fits.
+            RefusedError: none of those that fit allows delegation.
             TamperedError: the grant is damaged or holds the key of something else.
             ExpiredError, PostureError: the grant's constraints are not met.
             UntrustedSignerError, SignatureError: the bundle wants signed grants and this is none.
         """
         # The header that is checked here is authentic as soon as the grant opens under it.
-        grant = identity.select(
-            grants, self.manifest.bundle, accept=partial(self._accept, proved), passed_over=passed_over
-        )
+        accept = partial(self._accept, proved, delegating)
+        grant = identity.select(grants, self.manifest.bundle, accept=accept, passed_over=passed_over)
         unwrapped = identity.unwrap(grant, self.manifest.bundle)
         try:
             manifest = self.manifest
@@ -152,10 +155,12 @@ class VerifiedBundle:
             unwrapped.data_key.close()
             raise
 
-    def _accept(self, proved: frozenset[str], grant: Grant) -> None:
+    def _accept(self, proved: frozenset[str], delegating: bool, grant: Grant) -> None:
         if self.manifest.grant_issuers:
             grant.check_issuer(self.manifest.grant_issuers)
         grant.header.constraints.check(self.now, proved)
+        if delegating:
+            grant.header.constraints.delegated(Constraints())
 
     def signed_sha256(self, name: str) -> bytes | None:
         """Returns the SHA-256 that the statement lists for a file, or None."""
