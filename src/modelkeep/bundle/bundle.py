@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 
 from modelkeep.bundle import names
@@ -26,6 +27,7 @@ from modelkeep.payload import stream
 from modelkeep.payload.cipher import StreamCipher, associated_data
 from modelkeep.payload.layout import sealed_size, segment_count
 from modelkeep.payload.resealing import reseal
+from modelkeep.payload.sealed_stream import SealedStream
 from modelkeep.payload.segments import LEAF, Extent
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.trust.verifier import BundleVerifier
@@ -204,22 +206,23 @@ class UnlockedBundle(Opened):
         self._payload_key.close()
         self.grant.data_key.close()
 
-    def decrypt(self, index: int, destination: memoryview, progress: Progress = no_progress) -> None:
-        """Decrypts member `index` into `destination`; on an error nothing of it may be used.
+    @property
+    def key(self) -> memoryview:
+        """See `Opened.key`."""
+        return self._payload_key.view
 
-        Raises:
-            TamperedError: it is not what was signed.
-            StorageError: it cannot be read.
-        """
-        with self.verified.bundle.open_stream(index, self.manifest.members[index].size) as extent:
-            stream.decrypt(
-                extent,
-                self._cipher_maker(index),
-                self.verified.leaves(index),
-                self.manifest.leaf_algorithm,
-                destination,
-                progress=progress,
-            )
+    def sealed_stream(self, index: int) -> SealedStream:
+        """See `Opened.sealed_stream`."""
+        return SealedStream(
+            self.manifest.suite,
+            associated_data(self.manifest.suite, self.manifest.bundle, index),
+            self.manifest.leaf_algorithm,
+            self.verified.leaves(index),
+        )
+
+    def open_stream(self, index: int) -> AbstractContextManager[Extent]:
+        """See `Opened.open_stream`."""
+        return self.verified.bundle.open_stream(index, self.manifest.members[index].size)
 
     def reseal(
         self, index: int, target: Extent, cipher: StreamCipher, progress: Progress = no_progress
@@ -230,7 +233,7 @@ class UnlockedBundle(Opened):
             TamperedError: it is not what was signed; `target` must be thrown away.
             StorageError: it cannot be read.
         """
-        with self.verified.bundle.open_stream(index, self.manifest.members[index].size) as extent:
+        with self.open_stream(index) as extent:
             reseal(
                 extent,
                 self._cipher_maker(index),
