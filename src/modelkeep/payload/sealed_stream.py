@@ -47,6 +47,4 @@ class SealedStream:
         if self.leaves is None:
             stream.decrypt_installed(extent, make_cipher, destination, progress=progress)
             return
-        stream.decrypt(
-            extent, make_cipher, self.leaves, self.leaf_algorithm, destination, progress=progress
-        )
+        stream.decrypt(extent, make_cipher, self.leaves, self.leaf_algorithm, destination, progress=progress)
