@@ -56,8 +56,13 @@ class Channel:
         self._socket.close()
 
     def wait_at_most(self, seconds: float | None) -> None:
-        """Makes later calls raise TimeoutError when one packet takes longer than this."""
-        self._socket.settimeout(seconds)
+        """Makes later calls raise TimeoutError when one packet takes longer than this.
+
+        Raises:
+            ChannelClosedError: this end was closed.
+        """
+        with _closed_as_ours():
+            self._socket.settimeout(seconds)
 
     def send(self, message: Sequence[object], descriptor: int | None = None) -> None:
         """Sends a message and a copy of a descriptor.
