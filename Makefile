@@ -4,6 +4,7 @@
 # make test-slow  big files, long fuzzing, many kills
 # make fuzz       coverage-guided fuzzing of every reader, SECONDS=60 for each
 # make bench      figures of this machine
+# make leftovers  what stays in memory after a model is closed; writes docs/leftovers.md
 #
 # Every environment is made when it is first needed, and again when pyproject.toml changes.
 # PYTHON=python3.12 chooses the interpreter.
@@ -32,7 +33,7 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: demo check test test-slow fuzz bench clean lint fast-tests other-tests
+.PHONY: demo check test test-slow fuzz bench leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
@@ -77,6 +78,9 @@ fuzz: .venv-fuzz/ready
 bench: .venv-bench/ready
 	$(call installed,age)
 	.venv-bench/bin/python -m benches
+
+leftovers: .venv/ready
+	$(test_python) tools/leftovers.py
 
 .venv/ready: pyproject.toml tools/environment
 	@tools/environment .venv --editable . --group test --group lint
