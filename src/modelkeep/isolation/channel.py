@@ -11,8 +11,8 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from modelkeep.errors import MalformedError
@@ -22,11 +22,27 @@ _LENGTH = struct.Struct("=Q")
 # One packet must fit the default send buffer of the kernel.
 _PACKET = 64 * 2**10
 _MOST_DESCRIPTORS = 1
+# Made once: json.dumps would make a new one for each message.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _DESCRIPTOR = array.array("i").itemsize
 
 
 class ChannelClosedError(Exception):
     """The other side is gone."""
+
+
+class _ClosedAsOurs:
+    """Turns failures of the socket into ours; a class, because every run passes here several times."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            raise ChannelClosedError from error
+
+
+_closed_as_ours = _ClosedAsOurs()
 
 
 class Channel:
@@ -61,7 +77,7 @@ class Channel:
         Raises:
             ChannelClosedError: this end was closed.
         """
-        with _closed_as_ours():
+        with _closed_as_ours:
             self._socket.settimeout(seconds)
 
     def send(self, message: Sequence[object], descriptor: int | None = None) -> None:
@@ -70,11 +86,11 @@ class Channel:
         Raises:
             ChannelClosedError: the other side is gone.
         """
-        data = json.dumps(message, ensure_ascii=False).encode()
+        data = _encode(message).encode()
         ancillary = []
         if descriptor is not None:
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-        with _closed_as_ours():
+        with _closed_as_ours:
             self._socket.sendmsg([_LENGTH.pack(len(data)), data[:_PACKET]], ancillary)
             for start in range(_PACKET, len(data), _PACKET):
                 self._socket.send(data[start : start + _PACKET])
@@ -87,7 +103,7 @@ class Channel:
             MalformedError: not a message.
             TimeoutError: none came in time.
         """
-        with _closed_as_ours():
+        with _closed_as_ours:
             packet, ancillary, _flags, _address = self._socket.recvmsg(
                 _LENGTH.size + _PACKET,
                 socket.CMSG_SPACE(_MOST_DESCRIPTORS * _DESCRIPTOR),
@@ -107,7 +123,7 @@ class Channel:
         Raises:
             ChannelClosedError: the other side is gone.
         """
-        with _closed_as_ours():
+        with _closed_as_ours:
             self._socket.send(secret)
 
     def receive_secret(self, destination: memoryview) -> None:
@@ -117,7 +133,7 @@ class Channel:
             ChannelClosedError: the other side is gone.
             MalformedError: it is shorter.
         """
-        with _closed_as_ours():
+        with _closed_as_ours:
             count = self._socket.recv_into(destination)
         if count != len(destination):
             raise MalformedError("isolated process: a key of another length came")
@@ -132,7 +148,7 @@ class Channel:
             raise MalformedError("isolated process: the message is too long")
         data = bytearray(memoryview(packet)[_LENGTH.size :])
         while len(data) < length:
-            with _closed_as_ours():
+            with _closed_as_ours:
                 more = self._socket.recv(_PACKET)
             if not more:
                 raise ChannelClosedError
@@ -155,16 +171,6 @@ def _descriptor(ancillary: list[tuple[int, int, bytes]]) -> int | None:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS) and len(data) >= _DESCRIPTOR:
             return int(array.array("i", data[:_DESCRIPTOR])[0])
     return None
-
-
-@contextmanager
-def _closed_as_ours() -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError:
-        raise
-    except OSError as error:
-        raise ChannelClosedError from error
 
 
 def close_quietly(descriptor: int | None) -> None:
