@@ -24,7 +24,7 @@ from modelkeep import errors
 from modelkeep.errors import KeepError, UnavailableError, UsageError
 from modelkeep.manifest import LeafAlgorithm, Suite
 from modelkeep.payload.sealed_stream import SealedStream
-from modelkeep.payload.stream import Extent
+from modelkeep.payload.segments import Extent
 
 KEY = 32
 _LONGEST_TEXT = 1000
