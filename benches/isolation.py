@@ -67,9 +67,8 @@ def main() -> None:
     """Measures both modes."""
     from support.workshop import Workshop
 
-    print(
-        f"load of the machine: {', '.join(f'{each:.1f}' for each in os.getloadavg())}; cores: {os.cpu_count()}"
-    )
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    print(f"load of the machine: {load}; cores: {os.cpu_count()}")
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(Path(folder))
         source = Path(folder, "picking.onnx")
