@@ -242,3 +242,31 @@ def test_a_model_that_took_over_touches_no_other_process(inside: Inside) -> None
 
 def test_a_model_that_took_over_does_not_open_itself_to_readers(inside: Inside) -> None:
     assert inside.tries("undo") == ["refused"]
+
+
+_WITHOUT_LANDLOCK = """
+import errno, sys
+from modelkeep.isolation import hardening, landlock
+
+def restrict():
+    raise OSError(errno.ENOSYS, "Function not implemented")
+
+landlock.restrict = restrict
+done = hardening.before_imports()
+assert done.missing == ("landlock: Function not implemented",), done
+open(sys.executable, "rb").close()
+for mode in ("wb", "ab", "r+b", "xb"):
+    try:
+        open(sys.argv[1], mode)
+    except PermissionError:
+        continue
+    sys.exit(f"opened with {mode}")
+"""
+
+
+def test_a_kernel_without_landlock_refuses_writing_all_the_same(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_bytes(b"as it was")
+    command = [sys.executable, "-c", _WITHOUT_LANDLOCK, str(target)]
+    subprocess.run(command, check=True, timeout=60)
+    assert target.read_bytes() == b"as it was"
