@@ -160,9 +160,10 @@ def test_a_crash_leaves_no_core_dump(inside: Inside, monkeypatch: pytest.MonkeyP
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
     monkeypatch.chdir(inside.folder)
+    running = children()
     try:
         with inside.session() as session:
-            (pid,) = children()
+            (pid,) = children() - running
             limits = Path("/proc", str(pid), "limits").read_text()
             with pytest.raises(RuntimeCrashedError, match="SIGSEGV"):
                 session.run({"x": np.array("die SIGSEGV")})
@@ -173,8 +174,9 @@ def test_a_crash_leaves_no_core_dump(inside: Inside, monkeypatch: pytest.MonkeyP
 
 
 def test_the_process_cannot_gain_privileges(inside: Inside) -> None:
+    running = children()
     with inside.session():
-        (pid,) = children()
+        (pid,) = children() - running
         assert status(pid, "NoNewPrivs") == "1"
         assert status(pid, "Seccomp") == "2"
 

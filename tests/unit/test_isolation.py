@@ -301,11 +301,12 @@ def _ends(pid: int) -> bool:
 
 @pytest.mark.parametrize("secret", [True, False])
 def test_weights_may_be_secret(workshop: Workshop, secret: bool) -> None:
+    running = children()
     bundle = workshop.seal(workshop.model(size=20_000))
     with workshop.open(bundle, isolation=ProcessIsolation(secret=secret)) as session:
         x = np.ones((1, 20_000), np.float32)
         assert np.array_equal(session.run({"x": x})["y"], 2 * x)
-        (pid,) = children()
+        (pid,) = children() - running
         maps = Path(f"/proc/{pid}/maps").read_text()
         assert ("secretmem" in maps) == secret
 
