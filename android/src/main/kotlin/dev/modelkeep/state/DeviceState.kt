@@ -75,6 +75,7 @@ internal class DeviceState(private val file: File, private val local: LocalKey) 
 
     // A lock on a file keeps out other processes only, so threads have a lock of their own.
     private fun locked(action: () -> Unit) = synchronized(THREADS) {
+        file.absoluteFile.parentFile?.mkdirs()
         storage("write") {
             // The file itself is replaced, so the lock needs a file of its own.
             RandomAccessFile(File("${file.path}.lock"), "rw").use {
