@@ -8,7 +8,8 @@ import java.io.Closeable
 internal class Place(val offset: Long, val size: Long)
 
 /**
- * The archive form of a bundle or an installation: an uncompressed tar of which every byte that is not content is checked.
+ * The archive form of a bundle or an installation: an uncompressed tar of which every byte that is not
+ * content is checked.
  * Source: spec/bundle-v1.md, section 1.1.
  */
 internal class Archive private constructor(val file: BundleFile, form: Form) : Closeable by file {

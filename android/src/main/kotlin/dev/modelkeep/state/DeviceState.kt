@@ -43,7 +43,9 @@ internal class DeviceState(private val file: File, private val local: LocalKey) 
         val secret = random()
         changing { body ->
             val state = body.models.getOrPut(model, ::ModelState)
-            if (epoch < state.epoch) throw RollbackError("epoch $epoch is below ${state.epoch}, which was installed before")
+            if (epoch < state.epoch) {
+                throw RollbackError("epoch $epoch is below ${state.epoch}, which was installed before")
+            }
             state.add(id, Installed(epoch, secret, isPending = true))
         }
         return secret
