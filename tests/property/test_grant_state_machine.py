@@ -104,8 +104,8 @@ class Granting(RuleBasedStateMachine):
     def pass_on(self, holder: str, plain: str | None, admin: str | None, wanted: Constraints) -> None:
         if plain is None and admin is None:
             return
-        own = self.expected(holder, frozenset())
-        if own is None or not own.delegate:
+        own = self.expected(holder, frozenset(), delegating=True)
+        if own is None:
             with pytest.raises((RefusedError, NotForThisDeviceError)):
                 self.grant(holder, plain, admin, wanted)
             return
@@ -166,10 +166,11 @@ class Granting(RuleBasedStateMachine):
         with pytest.raises(RefusedError if granted else NotForThisDeviceError):
             self.open(device, proved)
 
-    def expected(self, device: str, proved: frozenset[str]) -> Given | None:
-        """Returns the grant that counts: the first whose constraints are met."""
+    def expected(self, device: str, proved: frozenset[str], *, delegating: bool = False) -> Given | None:
+        """Returns the grant that counts: the first whose constraints are met and that may do what is asked."""
         own = [given for given in self.embedded + self.beside if given.device == device]
-        return next((given for given in own if given.counts(proved)), None)
+        fitting = [given for given in own if given.counts(proved) and (given.delegate or not delegating)]
+        return next(iter(fitting), None)
 
     def open(self, device: str, proved: frozenset[str]) -> Constraints:
         identity, verifier = self.keys.identities[device], self.keys.verifier
