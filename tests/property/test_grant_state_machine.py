@@ -167,7 +167,7 @@ class Granting(RuleBasedStateMachine):
             self.open(device, proved)
 
     def expected(self, device: str, proved: frozenset[str], *, delegating: bool = False) -> Given | None:
-        """Returns the grant that counts: the first whose constraints are met and that may do what is asked."""
+        """Returns the grant that counts: the first whose constraints are met and that will do."""
         own = [given for given in self.embedded + self.beside if given.device == device]
         fitting = [given for given in own if given.counts(proved) and (given.delegate or not delegating)]
         return next(iter(fitting), None)
