@@ -20,7 +20,7 @@ class GuardFinding:
     """An alarm of one rule. It holds scores: keep it from whoever sends the inputs.
 
     Attributes:
-        stage: ``signal`` or ``model``.
+        stage: ``signal``, ``model``, or ``client`` for a sequence of requests.
         rule: stable code, for example ``envelope``; ``form`` for what cannot be read at all.
         subject: name of the input or output.
         action: what the profile says to do: ``reject`` or ``flag``.
