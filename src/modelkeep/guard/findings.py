@@ -37,6 +37,11 @@ class GuardFinding:
     threshold: float
     detail: str
 
+    @property
+    def is_alarm(self) -> bool:
+        """Whether the score is above the threshold; one that is no number is."""
+        return not self.score <= self.threshold
+
     def __str__(self) -> str:
         return (
             f"{self.subject}: {self.stage}/{self.rule}: {self.detail}: "
