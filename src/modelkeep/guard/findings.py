@@ -17,7 +17,7 @@ _EDGES = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.5, 2.0, 10.0)
 
 @dataclass(frozen=True, slots=True)
 class GuardFinding:
-    """An alarm of one rule. It holds scores: keep it from whoever sends the inputs.
+    """What one rule makes of a call, mostly an alarm. It holds scores: keep it from whoever sends the inputs.
 
     Attributes:
         stage: ``signal``, ``model``, or ``client`` for a sequence of requests.
