@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from modelkeep.extraction import extract
     from modelkeep.files import Files, open_files
     from modelkeep.granting import grant
-    from modelkeep.guard import Guard, GuardProfile
+    from modelkeep.guard import ClientGuard, Guard, GuardProfile
     from modelkeep.installing import install
     from modelkeep.isolation import Hardening, ProcessIsolation
     from modelkeep.keys.constraints import Constraints
@@ -46,6 +46,7 @@ _HOMES = {
     "AnyOf": "trust.policy",
     "Bundle": "bundle.bundle",
     "CertificateRoots": "trust.certificates",
+    "ClientGuard": "guard",
     "Constraints": "keys.constraints",
     "Contract": "contract",
     "Coverage": "manifest",
@@ -85,6 +86,7 @@ __all__ = [
     "AnyOf",
     "Bundle",
     "CertificateRoots",
+    "ClientGuard",
     "Constraints",
     "Contract",
     "Coverage",

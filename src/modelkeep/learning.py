@@ -54,7 +54,7 @@ def learn(
     """
     found = read_model(model, entry=entry)
     digest = model_digest(found)
-    with _running(found) as runner:
+    with running(found) as runner:
         measured = _measure(samples, found, runner, layouts, embedding, progress)
         first = next(measured, None)
         if first is None:
@@ -95,8 +95,14 @@ def _measure(
 
 
 @contextmanager
-def _running(model: Model) -> Iterator[Runner]:
-    """Yields the plain model, ready to run."""
+def running(model: Model) -> Iterator[Runner]:
+    """Yields the plain model, ready to run.
+
+    Raises:
+        UsageError: no file of the model is one that a runtime could load.
+        StorageError: the model cannot be read.
+        RuntimeMissingError: no runtime for the model is installed.
+    """
     if model.entry is None:
         raise UsageError("the model has no file that a runtime could load", hint="say which with --entry")
     adapter = open_runtime(model.format)

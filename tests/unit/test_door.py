@@ -18,6 +18,7 @@ NAMES = {
     "AnyOf",
     "Bundle",
     "CertificateRoots",
+    "ClientGuard",
     "Constraints",
     "Contract",
     "Coverage",

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from modelkeep.guard import Guard, statistics
+from modelkeep.guard.measurement import measure_outputs
 from support.guarded import picture_profile
 from support.pictures import Picture, pictures
 
@@ -178,3 +179,13 @@ def test_findings_go_to_the_log_and_counters_keep_no_inputs(caplog: pytest.LogCa
 def test_a_stage_that_is_off_finds_nothing() -> None:
     guard = Guard(picture_profile().with_actions(signal="off"))
     assert guard.check({"x": None}) == ()
+
+
+@pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
+def test_embeddings_that_are_no_numbers_are_measured_without_a_warning(strange: float) -> None:
+    embedding = np.ones((1, 100), np.float32)
+    embedding[0, :2] = strange, 1
+    outputs = {"y": np.ones((1, 4), np.float32), "h": embedding}
+    measured = measure_outputs(outputs, "y", "logits", "h", 1024.0)
+    assert measured.embedding is not None
+    assert (np.abs(measured.embedding) == 2**20).all()

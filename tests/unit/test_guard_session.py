@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 import modelkeep
 from modelkeep import canonical
@@ -20,35 +18,11 @@ from modelkeep.errors import InputError, UnsupportedVersionError, UsageError
 from modelkeep.guard import GuardProfile
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.model import model_digest, read_model
+from support.classifier import classifier
 from support.pictures import pictures
 from support.workshop import Workshop
 
 Inputs = Mapping[str, NDArray[Any]]
-
-
-def classifier(path: Path) -> Path:
-    """Writes a model of pictures [n, 24, 24, 3] with logits [n, 4] and embedding [n, 8]."""
-    generator = np.random.default_rng(1)
-    weights = [
-        numpy_helper.from_array(generator.normal(size=(1728, 8)).astype(np.float32) / 20, "w"),
-        numpy_helper.from_array(generator.normal(size=(8, 4)).astype(np.float32), "v"),
-    ]
-    nodes = [
-        helper.make_node("Flatten", ["x"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "w"], ["h"]),
-        helper.make_node("MatMul", ["h", "v"], ["logits"]),
-    ]
-    tensor = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        nodes,
-        "classifier",
-        [tensor("x", TensorProto.FLOAT, ["n", 24, 24, 3])],
-        [tensor("logits", TensorProto.FLOAT, ["n", 4]), tensor("h", TensorProto.FLOAT, ["n", 8])],
-        weights,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, path)
-    return path
 
 
 def samples(count: int) -> list[Inputs]:

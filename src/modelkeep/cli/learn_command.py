@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from modelkeep.arrays import read_arrays
 from modelkeep.cli.output import print_json, progress, say
+from modelkeep.cli.samples import read_samples
 from modelkeep.errors import UsageError
 from modelkeep.guard.profile import GuardProfile
 from modelkeep.learning import learn
@@ -22,7 +20,7 @@ def run(arguments: argparse.Namespace) -> None:
     refuse_overwrite(target, force=arguments.force)
     with progress("learning", len(arguments.samples), "{:.0f} files".format) as advance:
         profile = learn(
-            _samples(arguments, advance),
+            read_samples(arguments, advance),
             model=arguments.model,
             entry=arguments.entry,
             alpha=arguments.alpha,
@@ -38,24 +36,6 @@ def run(arguments: argparse.Namespace) -> None:
     )
     if arguments.json:
         print_json(_summary(profile, target))
-
-
-def _samples(arguments: argparse.Namespace, advance: Any) -> Iterator[Mapping[str, Any]]:
-    for path in arguments.samples:
-        arrays = read_arrays(path, arguments.input if path.endswith(".npy") else None)
-        if not arguments.stacked:
-            yield arrays
-        else:
-            yield from _unstacked(path, arrays)
-        advance(1)
-
-
-def _unstacked(path: str, arrays: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    counts = {len(array) if array.ndim else 0 for array in arrays.values()}
-    if len(counts) != 1:
-        raise UsageError(f"{path}: --stacked needs arrays with as many samples each")
-    for place in range(counts.pop()):
-        yield {name: array[place : place + 1] for name, array in arrays.items()}
 
 
 def _pairs(specs: list[str], example: str) -> dict[str, str]:
@@ -78,7 +58,3 @@ def _summary(profile: GuardProfile, target: Path) -> dict[str, object]:
         "delta": profile.delta,
         "stages": {stage.name: stage.action for stage in profile.stages},
     }
-
-
-def _files(count: float) -> str:
-    return f"{count:.0f} files"

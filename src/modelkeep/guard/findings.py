@@ -17,10 +17,10 @@ _EDGES = (0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.5, 2.0, 10.0)
 
 @dataclass(frozen=True, slots=True)
 class GuardFinding:
-    """An alarm of one rule. It holds scores: keep it from whoever sends the inputs.
+    """What one rule makes of a call, mostly an alarm. It holds scores: keep it from whoever sends the inputs.
 
     Attributes:
-        stage: ``signal`` or ``model``.
+        stage: ``signal``, ``model``, or ``client`` for a sequence of requests.
         rule: stable code, for example ``envelope``; ``form`` for what cannot be read at all.
         subject: name of the input or output.
         action: what the profile says to do: ``reject`` or ``flag``.
@@ -36,6 +36,11 @@ class GuardFinding:
     score: float
     threshold: float
     detail: str
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether the score is above the threshold; one that is no number is."""
+        return not self.score <= self.threshold
 
     def __str__(self) -> str:
         return (

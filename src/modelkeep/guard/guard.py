@@ -66,6 +66,25 @@ class Guard:
             return ()
         return self._judge(stage, _of_outputs(known, _plain(outputs)))
 
+    def readings(
+        self, inputs: Mapping[str, object], outputs: Mapping[str, object]
+    ) -> tuple[GuardFinding, ...]:
+        """Returns what every rule makes of a call, alarm or not, without logging or counting it.
+
+        For whoever publishes a model and wants to see how the guard does; scores help to get past it.
+
+        Args:
+            inputs: arrays by input name.
+            outputs: arrays by output name; empty where the model was not run.
+        """
+        read: list[GuardFinding] = []
+        if signal := self._stages.get("signal"):
+            read += _readings(signal, self._signal(_plain(inputs)))
+        model = self._stages.get("model")
+        if outputs and model is not None and self.profile.outputs is not None:
+            read += _readings(model, _of_outputs(self.profile.outputs, _plain(outputs)))
+        return tuple(read)
+
     def _signal(self, inputs: Mapping[str, Any]) -> Iterator[_Score]:
         for profile in self.profile.inputs:
             name = profile.layout.name
@@ -76,19 +95,21 @@ class Guard:
                 yield from _of_input(profile, measure_input(inputs[name], profile.layout))
 
     def _judge(self, stage: Stage, scores: Iterator[_Score]) -> tuple[GuardFinding, ...]:
-        judged, findings = [], []
-        for rule, subject, score, detail in scores:
-            threshold = 0.0 if rule == "form" else stage.thresholds.get((rule, subject), math.inf)
-            judged.append((rule, score, threshold))
-            # Written so that a score that is no number is an alarm.
-            if not score <= threshold:
-                findings.append(
-                    GuardFinding(stage.name, rule, subject, stage.action, score, threshold, detail)
-                )
+        read = _readings(stage, scores)
+        findings = [reading for reading in read if reading.is_alarm]
         for finding in findings:
             _LOG.warning("%s", finding)
+        judged = [(reading.rule, reading.score, reading.threshold) for reading in read]
         self.counters.record(stage.name, judged, findings)
         return tuple(findings)
+
+
+def _readings(stage: Stage, scores: Iterator[_Score]) -> list[GuardFinding]:
+    read = []
+    for rule, subject, score, detail in scores:
+        threshold = 0.0 if rule == "form" else stage.thresholds.get((rule, subject), math.inf)
+        read.append(GuardFinding(stage.name, rule, subject, stage.action, score, threshold, detail))
+    return read
 
 
 def _of_input(profile: InputProfile, rows: features.Features) -> Iterator[_Score]:

@@ -170,7 +170,8 @@ def _quantised(rows: Numbers, scale: float) -> NDArray[np.int64]:
 
 def _projected(rows: Numbers) -> Numbers:
     width = rows.shape[1]
-    return rows if width <= EMBEDDING_SIZE else np.asarray(rows @ _signs(width))
+    with np.errstate(all="ignore"):  # what is no number becomes 1 when it is quantised
+        return rows if width <= EMBEDDING_SIZE else np.asarray(rows @ _signs(width))
 
 
 @lru_cache(maxsize=4)
