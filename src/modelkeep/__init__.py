@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from modelkeep.session import open_session as open
     from modelkeep.trust.certificates import CertificateRoots
     from modelkeep.trust.policy import AllOf, AnyOf, ExpectModel, MaximumAge, MinimumEpoch, UnsafeAnyModel
+    from modelkeep.trust.second_signature import SecondSigner
     from modelkeep.trust.signer import Signer
     from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
 
@@ -60,6 +61,7 @@ _HOMES = {
     "MaximumAge": "trust.policy",
     "MinimumEpoch": "trust.policy",
     "Report": "session",
+    "SecondSigner": "trust.second_signature",
     "Session": "session",
     "Signer": "trust.signer",
     "Suite": "manifest",
@@ -97,6 +99,7 @@ __all__ = [
     "MaximumAge",
     "MinimumEpoch",
     "Report",
+    "SecondSigner",
     "Session",
     "Signer",
     "Suite",

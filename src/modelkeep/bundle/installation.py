@@ -72,7 +72,8 @@ class Installation(Files):
             RefusedError: the verifier's policy says no.
         """
         data = self.read(names.MANIFEST)
-        signed = verify_manifest(data, self.read(names.SIGNATURE), verifier)
+        second = self.find(names.SECOND_SIGNATURE)
+        signed = verify_manifest(data, self.read(names.SIGNATURE), verifier, second=second)
         record = InstallRecord.from_bytes(self.read(names.INSTALL))
         _check_header(record.header, signed.manifest, data)
         self._check_sizes(signed.manifest)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +91,7 @@ class _Installing:
         bundle = opened.verified.bundle
         self._manifest_bytes = bundle.read(names.MANIFEST)
         self._signature = bundle.read(names.SIGNATURE)
+        self._second_signature = bundle.find(names.SECOND_SIGNATURE)
         self.installation = os.urandom(INSTALLATION_BYTES)
         self._header = self._make_header()
         self._install_key = Pages.allocate(INSTALL_KEY_BYTES)
@@ -108,7 +108,7 @@ class _Installing:
         with self._install_key, payload_key(self._install_key.view, secret) as key:
             for index in range(len(manifest.members)):
                 self._reseal(index, slots[names.payload(index)], key)
-        for name, content in self._small_files().items():
+        for name, content in (self._small_files() | self._second()).items():
             write_at(self._descriptor, memoryview(content), slots[name].data_offset)
 
     def _make_header(self) -> InstallHeader:
@@ -124,17 +124,23 @@ class _Installing:
             device_id=self._opened.provenance.device_id,
         )
 
-    def _small_files(self) -> Mapping[str, bytes]:
+    def _small_files(self) -> dict[str, bytes]:
         return {
             names.INSTALL: self._record,
             names.MANIFEST: self._manifest_bytes,
             names.SIGNATURE: self._signature,
         }
 
+    def _second(self) -> dict[str, bytes]:
+        # For verifiers that demand it whenever the installation is opened.
+        found = self._second_signature
+        return {} if found is None else {names.SECOND_SIGNATURE: found}
+
     def _sizes(self) -> dict[str, int]:
         sizes = {name: len(content) for name, content in self._small_files().items()}
         members = self._opened.manifest.members
-        return sizes | {names.payload(i): sealed_size(member.size) for i, member in enumerate(members)}
+        sizes |= {names.payload(i): sealed_size(member.size) for i, member in enumerate(members)}
+        return sizes | {name: len(content) for name, content in self._second().items()}
 
     def _reseal(self, index: int, slot: Slot, key: Pages) -> None:
         suite = self._header.suite
