@@ -79,7 +79,7 @@ class Installation(Files):
         self._check_sizes(signed.manifest)
         local = identity.local_key()
         try:
-            state = DeviceState(identity.state_path, local)
+            state = DeviceState(identity.state_path, local, identity.counter())
             install_key = local.unwrap(record.wrapped, wrapping_context(record.header_bytes))
             try:
                 # From here on the header is authentic.

@@ -16,10 +16,11 @@ from modelkeep.bundle.install_key import INSTALL_KEY_BYTES, payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
 from modelkeep.bundle.slots import Slot, lay_out, write_frame
 from modelkeep.errors import RollbackError, UsageError
-from modelkeep.keys.device_state import INSTALLATION_BYTES, DeviceState
+from modelkeep.keys.device_state import DeviceState
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.local import LocalKey
 from modelkeep.keys.randomness import fill_random
+from modelkeep.keys.state_file import INSTALLATION_BYTES
 from modelkeep.memory import Pages
 from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
 from modelkeep.payload.layout import sealed_size
@@ -56,7 +57,7 @@ def install(
         raise UsageError("only a bundle whose publisher was verified can be installed")
     local = identity.local_key()
     try:
-        state = DeviceState(identity.state_path, local)
+        state = DeviceState(identity.state_path, local, identity.counter())
         _refuse_rollback(opened, state)
         with Replacement(target, force=force, mode=0o600) as file, words_for(target):
             installing = _Installing(opened, local, state, file.descriptor, progress)
