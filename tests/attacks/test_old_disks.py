@@ -116,3 +116,27 @@ def test_a_number_that_can_be_written_in_the_place_of_the_counter(device: Device
         esapi.nv_write(index, number.to_bytes(8, "big"))
     with pytest.raises(KeyStoreError, match="no counter"):
         device.open()
+
+
+def test_removing_the_counter_of_a_tpm_whose_owner_has_a_password(
+    tpm: SoftwareTpm, workshop: Workshop, tmp_path: Path
+) -> None:
+    from tpm2_pytss import ESAPI, ESYS_TR, TPM2B_SENSITIVE_CREATE
+
+    from modelkeep.keys.tpm2.creation import USUAL_PARENT
+    from modelkeep.keys.tpm2.key_counter import KeyCounter
+    from modelkeep.keys.tpm2.templates import storage_primary
+
+    with ESAPI(tpm.tcti) as esapi:
+        created = esapi.create_primary(TPM2B_SENSITIVE_CREATE(), storage_primary())
+        primary = created[0]
+        esapi.evict_control(ESYS_TR.OWNER, primary, USUAL_PARENT)
+        esapi.flush_context(primary)
+    device = Device(workshop, tmp_path)
+    device.install(epoch=1)
+    with ESAPI(tpm.tcti) as esapi:
+        esapi.hierarchy_change_auth(ESYS_TR.OWNER, b"the owner's password")
+    with pytest.raises(KeyStoreError, match="owner|authorisation"):
+        KeyCounter(device.recipient.public, tpm.tcti).delete()
+    device.install(epoch=2)
+    device.open()
