@@ -6,7 +6,7 @@ the TPM ever had, so removing and defining it again does not take it back.
 
 from __future__ import annotations
 
-from tpm2_pytss import TPM2_ALG, TPM2_NT, TPM2B_NV_PUBLIC, TPMA_NV, TPMS_NV_PUBLIC, TSS2_Exception
+from tpm2_pytss import TPM2_ALG, TPM2_NT, TPM2_RC, TPM2B_NV_PUBLIC, TPMA_NV, TPMS_NV_PUBLIC, TSS2_Exception
 
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.tpm2.device import Handle, Tpm, connected
@@ -112,8 +112,11 @@ class MonotonicCounter:
     def _find(self, tpm: Tpm) -> Handle | None:
         try:
             found = tpm.esapi.tr_from_tpmpublic(self._index)
-        except TSS2_Exception:
-            return None
+        except TSS2_Exception as error:
+            # Any other failure must not pass for a counter that is not there.
+            if error.error == TPM2_RC.HANDLE:
+                return None
+            raise
         # An index of another kind could be written with any number, an old one for example.
         if _attributes(tpm, found) & TPMA_NV.TPM2_NT_MASK != TPM2_NT.COUNTER << 4:
             raise KeyStoreError(
