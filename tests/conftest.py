@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep.guard.statistics import kernel_is_installed
+from support.needs import missing
 from support.swtpm import SoftwareTpm, copy_of, manufacture
 from support.workshop import Workshop
 
@@ -33,3 +35,10 @@ def tpm(manufactured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MODELKEEP_TPM2_TCTI", tpm.tcti)
     yield tpm
     tpm.stop(clean=False)
+
+
+@pytest.fixture(scope="session")
+def kernel() -> None:
+    """The compiled kernel; without it, NumPy takes the statistics and has nothing to agree with."""
+    if not kernel_is_installed():
+        missing("modelkeep-kernel is not installed (pip install ./kernel, which needs cargo)")

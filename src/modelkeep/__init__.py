@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from modelkeep.granting import grant
     from modelkeep.guard import Guard, GuardProfile
     from modelkeep.installing import install
+    from modelkeep.isolation import Hardening, ProcessIsolation
     from modelkeep.keys.constraints import Constraints
     from modelkeep.keys.identity import Identity
     from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Suite
@@ -54,12 +55,14 @@ _HOMES = {
     "Files": "files",
     "Guard": "guard",
     "GuardProfile": "guard",
+    "Hardening": "isolation",
     "Identity": "keys.identity",
     "KeepError": "errors",
     "LeafAlgorithm": "manifest",
     "Manifest": "manifest",
     "MaximumAge": "trust.policy",
     "MinimumEpoch": "trust.policy",
+    "ProcessIsolation": "isolation",
     "Report": "session",
     "SecondSigner": "trust.second_signature",
     "Session": "session",
@@ -92,12 +95,14 @@ __all__ = [
     "Files",
     "Guard",
     "GuardProfile",
+    "Hardening",
     "Identity",
     "KeepError",
     "LeafAlgorithm",
     "Manifest",
     "MaximumAge",
     "MinimumEpoch",
+    "ProcessIsolation",
     "Report",
     "SecondSigner",
     "Session",

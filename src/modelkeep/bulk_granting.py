@@ -73,7 +73,9 @@ def grant_all(
         StorageError: something cannot be read or written.
     """
     chosen = verifier or UnsafeUnsigned()
-    with unlocked_bundle(path, identity=identity, verifier=chosen, grant_file=grant_file) as opened:
+    with unlocked_bundle(
+        path, identity=identity, verifier=chosen, grant_file=grant_file, delegating=True
+    ) as opened:
         terms = _Terms(opened, constraints or Constraints(), grant_signer)
         done, size = _finished(output, devices, terms.bundle)
         progress(done)

@@ -17,6 +17,8 @@
     │   ├── StorageError           a file cannot be read or written
     │   ├── KeyStoreError          a key cannot be reached, unlocked or used
     │   ├── RuntimeMissingError    the runtime for this model is not installed
+    │   ├── RuntimeCrashedError    the process of an isolated model ended
+    │   │   └── RuntimeTimeoutError   it was ended, because it took too long
     │   └── ChannelError           a server or a download failed
     └── UsageError                 the call itself is wrong
 
@@ -123,6 +125,14 @@ class KeyStoreError(UnavailableError):
 
 class RuntimeMissingError(UnavailableError):
     """The runtime for this model is not installed or too old."""
+
+
+class RuntimeCrashedError(UnavailableError):
+    """The process that an isolated model ran in has ended; open the model again."""
+
+
+class RuntimeTimeoutError(RuntimeCrashedError):
+    """The process that an isolated model ran in was ended, because it took too long."""
 
 
 class ChannelError(UnavailableError):

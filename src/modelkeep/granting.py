@@ -64,7 +64,9 @@ def grant(
             "a passphrase grant must be the only one of its bundle", hint="seal again for other recipients"
         )
     verifier = verifier or UnsafeUnsigned()
-    with unlocked_bundle(path, identity=identity, verifier=verifier, grant_file=grant_file) as opened:
+    with unlocked_bundle(
+        path, identity=identity, verifier=verifier, grant_file=grant_file, delegating=True
+    ) as opened:
         issuing = _Issuing(opened, constraints or Constraints(), grant_signer)
         grants = [issuing.grant(recipient, delegate=False) for recipient in recipients]
         grants += [issuing.grant(recipient, delegate=True) for recipient in delegates]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from modelkeep.bundle.access import unlocked
 from modelkeep.bundle.opened import Opened
@@ -19,16 +19,21 @@ from modelkeep.guard import UNUSUAL, Guard, GuardFinding
 from modelkeep.guard import check as check_contract
 from modelkeep.guard.profile_json import parse_profile
 from modelkeep.inner_manifest import InnerManifest
+from modelkeep.isolation import Hardening, ProcessIsolation
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import Memory, MemoryReport
 from modelkeep.memory import report as memory_report
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.runtimes.loading import allocate, loaded_model
+from modelkeep.runtimes.loading import allocate, keep_borrowed, loaded_model
 from modelkeep.runtimes.registry import Runner, open_runtime
 from modelkeep.trust.verifier import BundleVerifier
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from modelkeep.isolation.protocol import SealedFile
+
+Isolation = Literal["in-process", "process"] | ProcessIsolation
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Report:
         not_after: last second at which the grant counts, or None.
         installed: whether this is an installation of this device.
         memory: how the weights are held.
+        hardening: what the process of an isolated model has given up, or None in this process.
         notes: what a careful reader should know, in words.
     """
 
@@ -57,6 +63,7 @@ class Report:
     not_after: int | None
     installed: bool
     memory: MemoryReport
+    hardening: Hardening | None
     notes: tuple[str, ...]
 
 
@@ -181,6 +188,7 @@ def open_session(
     proved: frozenset[str] = frozenset(),
     runtime: str | None = None,
     progress: Progress = no_progress,
+    isolation: Isolation = "in-process",
     **options: Any,
 ) -> Session:
     """Opens a sealed model for inference; nothing of it reaches a runtime before all checks passed.
@@ -193,6 +201,8 @@ def open_session(
         proved: device states proved beforehand, for grants that require some.
         runtime: name of the adapter, where a format has several.
         progress: told the bytes that are decrypted; called from several threads.
+        isolation: ``"process"``, or a `ProcessIsolation` with settings, runs the model in a hardened
+            process of its own; by default it runs in this one.
         options: passed on to the runtime's adapter, for example `session_options` for ONNX Runtime.
 
     Raises:
@@ -207,6 +217,10 @@ def open_session(
             raise UsageError("this bundle holds files, but no model that a runtime could load")
         # Read before the weights are: a profile that cannot be applied ends the opening.
         guard = None if inner.guard is None else Guard(parse_profile(inner.guard))
+        settings = _isolation_settings(isolation)
+        if settings is not None:
+            runner, report = _load_isolated(bundle, inner, settings, runtime, progress, options)
+            return Session(runner, {}, inner.contract, report, guard)
         adapter = open_runtime(inner.format, runtime)
         memory: dict[str, Memory] = {}
         for index, file in enumerate(inner.files, start=1):
@@ -216,8 +230,61 @@ def open_session(
             bundle.decrypt(index, pages.view, progress)
         runner = adapter.load(loaded_model(inner.format, inner.entry, memory), options)
         memory_on_error.pop_all()
-        kept = _wipe_what_is_not_borrowed(memory, runner.borrowed)
-        return Session(runner, kept, inner.contract, _report(bundle, inner, kept), guard)
+        kept = keep_borrowed(memory, runner.borrowed)
+        report = _report(bundle, inner, memory_report(*kept.values()), None)
+        return Session(runner, kept, inner.contract, report, guard)
+
+
+def _isolation_settings(isolation: Isolation) -> ProcessIsolation | None:
+    match isolation:
+        case "in-process":
+            return None
+        case "process":
+            return ProcessIsolation()
+        case ProcessIsolation():
+            return isolation
+    raise UsageError(
+        f"no such isolation: {isolation!r}", hint="'in-process', 'process', or a ProcessIsolation"
+    )
+
+
+def _load_isolated(
+    bundle: Opened,
+    inner: InnerManifest,
+    settings: ProcessIsolation,
+    runtime: str | None,
+    progress: Progress,
+    options: Mapping[str, object],
+) -> tuple[Runner, Report]:
+    from modelkeep.isolation.opening import open_process
+    from modelkeep.isolation.protocol import Opening
+
+    opening = Opening(
+        format=inner.format,
+        entry=str(inner.entry),
+        runtime=runtime,
+        options=options,
+        secret=settings.secret,
+        memory_limit=settings.memory_limit,
+        files=len(inner.files),
+    )
+    runner, hardening, held = open_process(
+        opening,
+        _sealed_files(bundle, inner),
+        bundle.key,
+        timeout=settings.timeout,
+        open_timeout=settings.open_timeout,
+        progress=progress,
+    )
+    return runner, _report(bundle, inner, held, hardening)
+
+
+def _sealed_files(bundle: Opened, inner: InnerManifest) -> Iterator[SealedFile]:
+    from modelkeep.isolation.protocol import SealedFile
+
+    for index, file in enumerate(inner.files, start=1):
+        with bundle.open_stream(index) as extent:
+            yield SealedFile(file.path, bundle.sealed_stream(index), extent)
 
 
 def _end(process: int, runner: Runner, memory: Mapping[str, Memory]) -> None:
@@ -230,16 +297,8 @@ def _end(process: int, runner: Runner, memory: Mapping[str, Memory]) -> None:
             pages.close()
 
 
-def _wipe_what_is_not_borrowed(memory: Mapping[str, Memory], borrowed: frozenset[str]) -> dict[str, Memory]:
-    for path, pages in memory.items():
-        if path not in borrowed:
-            pages.close()
-    return {path: pages for path, pages in memory.items() if path in borrowed}
-
-
-def _report(bundle: Opened, inner: InnerManifest, memory: Mapping[str, Memory]) -> Report:
+def _report(bundle: Opened, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None) -> Report:
     manifest, provenance = bundle.manifest, bundle.provenance
-    held = memory_report(*memory.values())
     return Report(
         model=manifest.model,
         release=manifest.release,
@@ -250,11 +309,14 @@ def _report(bundle: Opened, inner: InnerManifest, memory: Mapping[str, Memory]) 
         not_after=provenance.constraints.not_after,
         installed=provenance.installed,
         memory=held,
-        notes=tuple(_notes(bundle, inner, held)),
+        hardening=hardening,
+        notes=tuple(_notes(bundle, inner, held, hardening)),
     )
 
 
-def _notes(bundle: Opened, inner: InnerManifest, held: MemoryReport) -> list[str]:
+def _notes(
+    bundle: Opened, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None
+) -> list[str]:
     notes = []
     if bundle.provenance.signer is None:
         notes.append("the publisher was not checked: anybody could have made this bundle")
@@ -264,4 +326,6 @@ def _notes(bundle: Opened, inner: InnerManifest, held: MemoryReport) -> list[str
         notes.append("expiry is advisory: the clock of this device is not protected")
     if inner.contract is None:
         notes.append(f"inputs are not checked: models of format {inner.format!r} have no contract")
+    if hardening is not None:
+        notes += [f"the isolated process is not hardened in full: {each}" for each in hardening.missing]
     return notes

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from modelkeep.errors import NotForThisDeviceError
+from modelkeep.errors import NotForThisDeviceError, RollbackError
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import LeafAlgorithm, Suite
+from support.needs import require
 from support.workshop import Workshop
 
 ROOT = Path(__file__).parents[2]
 ANDROID = ROOT / "android"
 MAIN_CLASS = "dev.modelkeep.vectors.Conformance"
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("mvn") is None or shutil.which("javac") is None, reason="needs Maven and a JDK 17"
-)
-
 
 @pytest.fixture(scope="module")
 def classpath(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Builds library and test classes and returns what `java -cp` needs."""
+    require("mvn", "maven")
+    require("javac", "openjdk-17-jdk-headless")
     listing = tmp_path_factory.mktemp("android") / "classpath"
     goals = ["test-compile", "dependency:build-classpath", f"-Dmdep.outputFile={listing}"]
     built = subprocess.run(
@@ -56,8 +54,8 @@ def test_the_library_passes_its_own_tests(classpath: str) -> None:
 def test_attacks_give_the_same_errors(classpath: str, tmp_path: Path) -> None:
     recording = tmp_path / "recording"
     recording.mkdir()
-    # Races read other bytes than were recorded, and installations are not for this reader.
-    left_out = ["test_races.py", "test_installations.py"]
+    # Races read other bytes than were recorded.
+    left_out = ["test_races.py"]
     subprocess.run(
         [
             sys.executable,
@@ -98,3 +96,39 @@ def test_grants_made_on_android_open_here(classpath: str, workshop: Workshop, su
     plain = workshop.read(bundle)
     assert workshop.read(bundle, identity=workshop.identity(phone)) == plain
     assert workshop.read(bundle, identity=Identity(f"fleet:{device}")) == plain
+
+
+def test_what_android_installs_opens_here(classpath: str, workshop: Workshop) -> None:
+    (workshop.folder / "publisher.pub").write_bytes(workshop.publisher_public)
+    installed, older = workshop.folder / "installed.keep", workshop.folder / "older.keep"
+    state = workshop.identity().state_path
+    for epoch, target in [(1, older), (2, installed)]:
+        bundle = workshop.seal(epoch=epoch, leaf=LeafAlgorithm.SHA256)
+        arguments = [bundle, workshop.folder / "publisher.pub", workshop.device, target, state]
+        kotlin(classpath, "install", *arguments)
+    assert workshop.read(installed) == workshop.read(bundle)
+    with pytest.raises(RollbackError, match="epoch 1 is below 2"):
+        workshop.read(older)
+
+
+@pytest.mark.parametrize("suite", Suite)
+def test_what_a_fleets_device_installs_on_android_opens_here(
+    classpath: str, workshop: Workshop, suite: Suite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(workshop.folder))
+    (workshop.folder / "publisher.pub").write_bytes(workshop.publisher_public)
+    master, device = workshop.folder / "master.key", workshop.folder / "fleet.key"
+    create_master(str(master))
+    create_device(str(device), str(master), "phone-2")
+    bundle = workshop.seal(to=[f"fleet:{device}"], leaf=LeafAlgorithm.SHA256, suite=suite)
+    identity, installed = Identity(f"fleet:{device}"), workshop.folder / "installed.keep"
+    kotlin(
+        classpath,
+        "install",
+        bundle,
+        workshop.folder / "publisher.pub",
+        device,
+        installed,
+        identity.state_path,
+    )
+    assert workshop.read(installed, identity=identity) == workshop.read(bundle, identity=identity)

@@ -118,7 +118,7 @@ class Edit:
 
 KINDS = ("flip", "insert", "delete", "truncate", "repeat", "swap", "splice", "splice region", "zero")
 LENGTHS = (1, 2, 16, 32, 511, 512, 513, 4096, 2**20)
-# A million takes two processors about half an hour.
+# A million takes some 25 minutes of processor time.
 MUTATIONS = int(os.environ.get("MODELKEEP_MUTATIONS", "50000"))
 
 EDITS = st.lists(

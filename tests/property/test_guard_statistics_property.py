@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from modelkeep.guard.statistics import kernel_is_installed, summarize, summarize_with_numpy
+from modelkeep.guard.statistics import summarize, summarize_with_numpy
 
-pytestmark = pytest.mark.skipif(not kernel_is_installed(), reason="modelkeep-kernel is missing")
+pytestmark = pytest.mark.usefixtures("kernel")
 
 Array = NDArray[Any]
 _SIDES = st.sampled_from([1, 2, 3, 7, 16, 17, 33, 65])

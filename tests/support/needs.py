@@ -11,10 +11,10 @@ import pytest
 REQUIRE_ALL = "MODELKEEP_REQUIRE_ALL"
 
 
-def require(command: str) -> None:
+def require(command: str, package: str | None = None) -> None:
     """Skips the test, or fails it when the environment asks for all, if `command` is not installed."""
     if shutil.which(command) is None:
-        missing(f"{command} is not installed (apt-get install {command})")
+        missing(f"{command} is not installed (apt-get install {package or command})")
 
 
 def missing(what: str) -> NoReturn:

@@ -1,8 +1,9 @@
-"""A pytest plugin that keeps every bundle that tests open, with what this reader makes of it.
+"""A pytest plugin that keeps everything that tests open, with what this reader makes of it.
 
 `pytest -p support.recording tests/attacks` with MODELKEEP_RECORDING set to an empty folder fills that
-folder with the bundles and an `index.json` in the form of vectors/README.md, so that a reader in another
-language can be held against the same attacks. Bundles are sealed with SHA-256 leaves, which every reader has.
+folder with bundles and installations and an `index.json` in the form of vectors/README.md, so that a reader
+in another language can be held against the same attacks. An entry with a `state` names the file in which the
+device remembers its installations. Bundles are sealed with SHA-256 leaves, which every reader has.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import sealing
 from modelkeep.bundle import access
-from modelkeep.bundle.bundle import UnlockedBundle
+from modelkeep.bundle.installation import is_installation
 from modelkeep.errors import KeepError
 from modelkeep.keys.fleet import FleetDevice
 from modelkeep.keys.hpke import HpkeHandle
@@ -63,14 +64,14 @@ def _add(entry: dict[str, Any], outcome: dict[str, Any] | None) -> None:
 def _entry(
     path: Path, *, identity: Identity, verifier: object, grant_file: object = None, proved: object = ()
 ) -> dict[str, Any] | None:
-    if path.is_file() and path.read_bytes()[:13] == b"install.json\0":
-        return None
     secret, trust = _secret(identity), _trust(verifier)
     grants = Path(str(grant_file)) if grant_file is not None else access.sidecar_path(path)
     odd_files = [file for file in (path, grants) if file.exists() and not file.is_file()]
     if secret is None or trust is None or proved or odd_files or not path.is_file():
         return None
     entry = {"about": "recorded", "bundle": _keep(path), "identity": secret} | trust
+    if is_installation(path) and identity.state_path.exists():
+        entry["state"] = _keep_state(identity.state_path)
     if grant_file is not None:
         entry["grants"] = _keep(grants)
     elif grants.exists():
@@ -85,14 +86,12 @@ def _outcome(
     clock, verifier._clock = verifier._clock, lambda: float(entry["now"])
     try:
         with _original(path, verifier=verifier, **options) as opened:
-            if not isinstance(opened, UnlockedBundle):
-                return None
             files = {}
             for index, file in enumerate(opened.inner_manifest().files, start=1):
-                content = bytearray(opened.verified.manifest.members[index].size)
+                content = bytearray(opened.manifest.members[index].size)
                 opened.decrypt(index, memoryview(content))
                 files[file.path] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-            return {"error": None, "files": files, "device_id": opened.grant.device_id}
+            return {"error": None, "files": files, "device_id": opened.provenance.device_id}
     except KeepError as error:
         return {"error": type(error).__name__}
     finally:
@@ -112,6 +111,14 @@ def _keep(path: Path, *, beside: str | None = None) -> str:
     )
     if path.exists():
         shutil.copy(path, Path(_FOLDER, name))
+    return name
+
+
+def _keep_state(path: Path) -> str:
+    assert _FOLDER is not None
+    data = path.read_bytes()
+    name = f"{hashlib.sha256(data).hexdigest()[:16]}.state"
+    Path(_FOLDER, name).write_bytes(data)
     return name
 
 

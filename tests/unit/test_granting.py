@@ -184,3 +184,13 @@ def test_a_passphrase_is_not_granted_to(workshop: Workshop, admin: Path) -> None
     with pytest.raises(UsageError, match="only one of its bundle"):
         grant(bundle, identity=workshop.identity(admin), to=[secret])
     assert not sidecar_path(bundle).exists()
+
+
+def test_an_admin_grant_that_came_later_counts(workshop: Workshop) -> None:
+    admin = workshop.new_device("admin")
+    publics = [workshop.device.with_suffix(".pub")]
+    bundle = workshop.seal(to=publics, admins=[admin.with_suffix(".pub")])
+    grant(bundle, identity=workshop.identity(admin), admins=publics)
+    late = workshop.new_device("late")
+    grant(bundle, identity=workshop.identity(), to=[late.with_suffix(".pub")])
+    workshop.open(bundle, identity=workshop.identity(late)).close()

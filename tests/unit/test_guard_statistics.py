@@ -17,7 +17,7 @@ from modelkeep.guard.summary import Summary
 
 Array = NDArray[Any]
 
-needs_kernel = pytest.mark.skipif(not statistics.kernel_is_installed(), reason="modelkeep-kernel is missing")
+needs_kernel = pytest.mark.usefixtures("kernel")
 either = pytest.mark.parametrize("measure", [summarize, summarize_with_numpy])
 Measure = Callable[[Array, float, float], Summary]
 

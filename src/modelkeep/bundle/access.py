@@ -60,8 +60,11 @@ def unlocked_bundle(
     verifier: BundleVerifier,
     grant_file: str | os.PathLike[str] | None = None,
     proved: frozenset[str] = frozenset(),
+    delegating: bool = False,
 ) -> Iterator[UnlockedBundle]:
     """Opens, verifies and unlocks a bundle for the length of a `with` block.
+
+    With `delegating`, only a grant that allows delegation will do.
 
     Raises:
         KeepError: the subclass says what to do; see `Bundle.verify` and `VerifiedBundle.unlock`.
@@ -71,7 +74,9 @@ def unlocked_bundle(
         glance = identity.glance(verified.manifest.bundle)
         grants = grants_of(bundle, grant_file, glance)
         passed_over = glance.kinds if glance else None
-        with verified.unlock(identity, grants, proved=proved, passed_over=passed_over) as opened:
+        with verified.unlock(
+            identity, grants, proved=proved, passed_over=passed_over, delegating=delegating
+        ) as opened:
             yield opened
 
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 
 from modelkeep.bundle import names
@@ -18,6 +19,7 @@ from modelkeep.bundle.files import Files
 from modelkeep.bundle.opened import Opened, Provenance
 from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
 from modelkeep.errors import TamperedError
+from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.grant import Grant, parse_all
 from modelkeep.keys.identity import Identity, UnwrappedGrant
 from modelkeep.manifest import Manifest
@@ -25,6 +27,7 @@ from modelkeep.payload import stream
 from modelkeep.payload.cipher import StreamCipher, associated_data
 from modelkeep.payload.layout import sealed_size, segment_count
 from modelkeep.payload.resealing import reseal
+from modelkeep.payload.sealed_stream import SealedStream
 from modelkeep.payload.segments import LEAF, Extent
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.trust.verifier import BundleVerifier
@@ -128,6 +131,7 @@ class VerifiedBundle:
         *,
         proved: frozenset[str] = frozenset(),
         passed_over: Counter[str] | None = None,
+        delegating: bool = False,
     ) -> UnlockedBundle:
         """Finds the grant for `identity` and takes the data key out of it.
 
@@ -136,17 +140,18 @@ class VerifiedBundle:
             grants: where to look; only read as far as needed.
             proved: the device states that were proved, for grants that require some.
             passed_over: kinds of grants that were left out of `grants`, for messages.
+            delegating: only a grant that allows delegation will do.
 
         Raises:
             NotForThisDeviceError: no grant fits.
+            RefusedError: none of those that fit allows delegation.
             TamperedError: the grant is damaged or holds the key of something else.
             ExpiredError, PostureError: the grant's constraints are not met.
             UntrustedSignerError, SignatureError: the bundle wants signed grants and this is none.
         """
         # The header that is checked here is authentic as soon as the grant opens under it.
-        grant = identity.select(
-            grants, self.manifest.bundle, accept=partial(self._accept, proved), passed_over=passed_over
-        )
+        accept = partial(self._accept, proved, delegating)
+        grant = identity.select(grants, self.manifest.bundle, accept=accept, passed_over=passed_over)
         unwrapped = identity.unwrap(grant, self.manifest.bundle)
         try:
             manifest = self.manifest
@@ -156,10 +161,12 @@ class VerifiedBundle:
             unwrapped.data_key.close()
             raise
 
-    def _accept(self, proved: frozenset[str], grant: Grant) -> None:
+    def _accept(self, proved: frozenset[str], delegating: bool, grant: Grant) -> None:
         if self.manifest.grant_issuers:
             grant.check_issuer(self.manifest.grant_issuers)
         grant.header.constraints.check(self.now, proved)
+        if delegating:
+            grant.header.constraints.delegated(Constraints())
 
     def signed_sha256(self, name: str) -> bytes | None:
         """Returns the SHA-256 that the statement lists for a file, or None."""
@@ -203,22 +210,23 @@ class UnlockedBundle(Opened):
         self._payload_key.close()
         self.grant.data_key.close()
 
-    def decrypt(self, index: int, destination: memoryview, progress: Progress = no_progress) -> None:
-        """Decrypts member `index` into `destination`; on an error nothing of it may be used.
+    @property
+    def key(self) -> memoryview:
+        """See `Opened.key`."""
+        return self._payload_key.view
 
-        Raises:
-            TamperedError: it is not what was signed.
-            StorageError: it cannot be read.
-        """
-        with self.verified.bundle.open_stream(index, self.manifest.members[index].size) as extent:
-            stream.decrypt(
-                extent,
-                self._cipher_maker(index),
-                self.verified.leaves(index),
-                self.manifest.leaf_algorithm,
-                destination,
-                progress=progress,
-            )
+    def sealed_stream(self, index: int) -> SealedStream:
+        """See `Opened.sealed_stream`."""
+        return SealedStream(
+            self.manifest.suite,
+            associated_data(self.manifest.suite, self.manifest.bundle, index),
+            self.manifest.leaf_algorithm,
+            self.verified.leaves(index),
+        )
+
+    def open_stream(self, index: int) -> AbstractContextManager[Extent]:
+        """See `Opened.open_stream`."""
+        return self.verified.bundle.open_stream(index, self.manifest.members[index].size)
 
     def reseal(
         self, index: int, target: Extent, cipher: StreamCipher, progress: Progress = no_progress
@@ -229,7 +237,7 @@ class UnlockedBundle(Opened):
             TamperedError: it is not what was signed; `target` must be thrown away.
             StorageError: it cannot be read.
         """
-        with self.verified.bundle.open_stream(index, self.manifest.members[index].size) as extent:
+        with self.open_stream(index) as extent:
             reseal(
                 extent,
                 self._cipher_maker(index),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from functools import partial
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from modelkeep.bundle import names
@@ -25,10 +25,10 @@ from modelkeep.keys.device_state import DeviceState
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Manifest
 from modelkeep.memory import Pages, wipe
-from modelkeep.payload import stream
-from modelkeep.payload.cipher import StreamCipher, installed_associated_data
+from modelkeep.payload.cipher import installed_associated_data
 from modelkeep.payload.layout import sealed_size
-from modelkeep.payload.stream import Progress, no_progress
+from modelkeep.payload.sealed_stream import SealedStream
+from modelkeep.payload.segments import Extent
 from modelkeep.trust.verifier import BundleVerifier
 
 
@@ -123,13 +123,23 @@ class UnlockedInstallation(Opened):
         """Wipes the key; harmless when repeated."""
         self._key.close()
 
-    def decrypt(self, index: int, destination: memoryview, progress: Progress = no_progress) -> None:
-        """See `Opened.decrypt`."""
-        suite = self._header.suite
-        associated = installed_associated_data(suite, self._header.installation, index)
-        make_cipher = partial(StreamCipher, suite, self._key.view, associated)
-        with self._installation.open_stream(index, self.manifest.members[index].size) as extent:
-            stream.decrypt_installed(extent, make_cipher, destination, progress=progress)
+    @property
+    def key(self) -> memoryview:
+        """See `Opened.key`."""
+        return self._key.view
+
+    def sealed_stream(self, index: int) -> SealedStream:
+        """See `Opened.sealed_stream`."""
+        return SealedStream(
+            self._header.suite,
+            installed_associated_data(self._header.suite, self._header.installation, index),
+            self.manifest.leaf_algorithm,
+            leaves=None,
+        )
+
+    def open_stream(self, index: int) -> AbstractContextManager[Extent]:
+        """See `Opened.open_stream`."""
+        return self._installation.open_stream(index, self.manifest.members[index].size)
 
 
 def _check_header(header: InstallHeader, manifest: Manifest, data: bytes) -> None:

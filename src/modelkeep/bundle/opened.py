@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,6 +12,8 @@ from modelkeep.inner_manifest import LARGEST_INNER_MANIFEST, InnerManifest
 from modelkeep.keys.constraints import Constraints
 from modelkeep.manifest import Manifest
 from modelkeep.memory import Pages
+from modelkeep.payload.sealed_stream import SealedStream
+from modelkeep.payload.segments import Extent
 from modelkeep.payload.stream import Progress, no_progress
 
 
@@ -50,7 +53,28 @@ class Opened(ABC):
     def close(self) -> None:
         """Wipes the keys; harmless when repeated."""
 
+    @property
     @abstractmethod
+    def key(self) -> memoryview:
+        """The 32 bytes that the streams have in common; valid until `close`."""
+
+    @abstractmethod
+    def sealed_stream(self, index: int) -> SealedStream:
+        """Returns what decrypting member `index` takes.
+
+        Raises:
+            TamperedError: the description is not what was signed.
+            StorageError: it cannot be read.
+        """
+
+    @abstractmethod
+    def open_stream(self, index: int) -> AbstractContextManager[Extent]:
+        """Opens the encrypted bytes of member `index` for the length of a `with` block.
+
+        Raises:
+            StorageError: they cannot be read.
+        """
+
     def decrypt(self, index: int, destination: memoryview, progress: Progress = no_progress) -> None:
         """Decrypts member `index` into `destination`; on an error nothing of it may be used.
 
@@ -58,6 +82,8 @@ class Opened(ABC):
             TamperedError: it is not what was signed or installed.
             StorageError: it cannot be read.
         """
+        with self.open_stream(index) as extent:
+            self.sealed_stream(index).decrypt(extent, self.key, destination, progress)
 
     def inner_manifest(self) -> InnerManifest:
         """Returns the description of the model inside.

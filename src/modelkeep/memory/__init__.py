@@ -2,7 +2,8 @@
 
 `Pages` is a private mapping of our own. `BytesPages` is a `bytes` object for runtimes that accept
 nothing else. Both keep their content out of core dumps and of forked children. `MemoryFile` is a
-file without a disk behind it, for programs that insist on a path.
+file without a disk behind it, for programs that insist on a path. `SecretPages` is out of reach for
+other processes, as far as the limit on locked memory goes.
 
 Linux gives all of it. Elsewhere the buffers work and are wiped alike, but without huge pages,
 dump exclusion and, on Windows, locking.
@@ -11,6 +12,7 @@ dump exclusion and, on Windows, locking.
 from modelkeep.memory.heap import freed_memory_overwritten
 from modelkeep.memory.memory_file import MemoryFile
 from modelkeep.memory.pages import BytesPages, Memory, MemoryReport, Pages, report
+from modelkeep.memory.secret_pages import SecretPages
 from modelkeep.memory.wiping import wipe, wiped
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "MemoryFile",
     "MemoryReport",
     "Pages",
+    "SecretPages",
     "freed_memory_overwritten",
     "report",
     "wipe",

@@ -18,6 +18,7 @@ KEY_ROOM = 2**20
 
 # From Linux's uapi/asm-generic/mman-common.h and mman.h; Python's mmap module has not all of them.
 MADV_DONTNEED = 4
+MADV_DONTFORK = 10
 MADV_HUGEPAGE = 14
 MADV_DONTDUMP = 16
 MADV_DODUMP = 17

@@ -43,6 +43,7 @@ _TOO_OLD = re.compile(
 )
 _MODEL_FAULTS = frozenset({"InvalidProtobuf", "InvalidGraph", "InvalidArgument", "Fail", "NoModel"})
 _DEVICE_FAULTS = frozenset({"EPFail", "EngineError", "DeviceReset", "RuntimeException", "MemoryError"})
+_NO_MEMORY = "Failed to allocate memory"
 # Its error codes, and the places in its source that it names: file, line and signature.
 _NOISE = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+:\d+ .*?\)(?: const)?(?: \[[^\]]*\])?(?= [A-Z])"
@@ -284,7 +285,7 @@ def _load_error(error: Exception) -> KeepError:
 
 def _run_error(error: Exception) -> KeepError:
     message = f"onnxruntime cannot run the model: {_shorten(error)}"
-    if type(error).__name__ in _DEVICE_FAULTS:
+    if type(error).__name__ in _DEVICE_FAULTS or _NO_MEMORY in str(error):
         return UnavailableError(message)
     return UsageError(message, hint="check the inputs against the model")
 

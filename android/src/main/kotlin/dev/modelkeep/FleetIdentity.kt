@@ -3,6 +3,7 @@ package dev.modelkeep
 import dev.modelkeep.keys.GrantSecret
 import dev.modelkeep.keys.Hkdf
 import dev.modelkeep.keys.KeyWrap
+import dev.modelkeep.keys.LocalKey
 import kotlin.io.encoding.Base64
 
 /**
@@ -16,6 +17,8 @@ public class FleetIdentity private constructor(internal val key: ByteArray, publ
     override val publicValue: ByteArray = Hkdf.derive(key, null, "modelkeep/v1/fleet-id".encodeToByteArray())
 
     override fun unwrap(wrapped: ByteArray, context: ByteArray): ByteArray? = KeyWrap.unwrap(key, wrapped, context)
+
+    override fun localKey(): LocalKey = LocalKey.of(key)
 
     /** Returns the device as a recipient: who has its key can grant to it. Valid until [close]. */
     public fun recipient(): Recipient = Recipient.fleet(key, publicValue, deviceId)

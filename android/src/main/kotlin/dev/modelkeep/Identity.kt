@@ -6,6 +6,7 @@ import dev.modelkeep.keys.Grant
 import dev.modelkeep.keys.GrantHeader
 import dev.modelkeep.keys.GrantSecret
 import dev.modelkeep.keys.Grants
+import dev.modelkeep.keys.LocalKey
 
 /**
  * Who opens: a key, and the rules for finding and opening the grants made for it.
@@ -21,6 +22,9 @@ public abstract class Identity internal constructor() : AutoCloseable {
 
     /** Returns the decrypted grant secret, or null when it does not open; wiping it is the caller's. */
     internal abstract fun unwrap(wrapped: ByteArray, context: ByteArray): ByteArray?
+
+    /** Returns what protects models that are installed on this device; closing it is the caller's. */
+    internal abstract fun localKey(): LocalKey
 
     /** Forgets the key where it is in memory; a key in hardware stays there. */
     override fun close() {}

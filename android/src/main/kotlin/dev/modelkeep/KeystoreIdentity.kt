@@ -5,6 +5,7 @@ import android.security.keystore.KeyInfo
 import android.security.keystore.KeyProperties
 import dev.modelkeep.keys.AgreementKey
 import dev.modelkeep.keys.Hpke
+import dev.modelkeep.keys.LocalKey
 import dev.modelkeep.keys.P256
 import dev.modelkeep.keystore.Keystore
 import java.security.KeyFactory
@@ -33,6 +34,8 @@ public class KeystoreIdentity private constructor(
     override val publicValue: ByteArray get() = key.publicValue
 
     override fun unwrap(wrapped: ByteArray, context: ByteArray): ByteArray? = Hpke.open(key, wrapped, context)
+
+    override fun localKey(): LocalKey = LocalKey.of(key)
 
     /**
      * Returns the public key as one line of text, for `modelkeep seal -r` and `modelkeep grant -r`.

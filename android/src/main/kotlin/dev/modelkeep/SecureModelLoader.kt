@@ -2,6 +2,9 @@ package dev.modelkeep
 
 import android.content.res.AssetFileDescriptor
 import dev.modelkeep.bundle.Bundle
+import dev.modelkeep.bundle.Installation
+import dev.modelkeep.bundle.Installer
+import dev.modelkeep.bundle.Opened
 import dev.modelkeep.bundle.UnlockedBundle
 import dev.modelkeep.container.BundleFile
 import dev.modelkeep.keys.Constraints
@@ -22,22 +25,49 @@ import java.io.File
  * @param identity the key of this device.
  * @param verifier whom to trust, and which model and release to accept.
  * @param proved device states that the app proved beforehand, for grants that require some.
+ * @param stateFile where this key remembers what it installed; needed for installations. One file for each key,
+ *   in a folder that is not backed up, such as `Context.getNoBackupFilesDir()`.
  */
 public class SecureModelLoader @JvmOverloads constructor(
     private val identity: Identity,
     private val verifier: Verifier,
     private val proved: Set<String> = emptySet(),
+    private val stateFile: File? = null,
 ) {
     /**
-     * Opens a bundle file. The grant is looked for in the bundle and in the file next to it, `NAME.grants`.
+     * Opens a bundle file, or one that [install] wrote. The grant is looked for in the bundle and in the file next
+     * to it, `NAME.grants`; an installation carries its own.
      *
      * @param grants look for the grant in this file instead.
      * @throws AuthenticationRequiredError show the prompt, then call again.
      * @throws KeepError the subclass says what to do next.
      */
     @JvmOverloads
-    public fun open(file: File, grants: File? = null): SealedModel =
-        unlocked({ BundleFile.open(file) }, { sets(file, grants, it) }, ::load)
+    public fun open(file: File, grants: File? = null): SealedModel {
+        if (!Installation.isOne(file)) return unlocked({ BundleFile.open(file) }, { sets(file, grants, it) }, ::load)
+        if (grants != null) throw UsageError("an installation carries its grant", "leave the grants file out")
+        return Installation(BundleFile.open(file)).use {
+            it.unlock(verifier, identity::localKey, requireState(), proved).use(::load)
+        }
+    }
+
+    /**
+     * Checks a bundle completely and writes it to [target], in place of any file that is there, encrypted under a
+     * key that no other device has. From then on [open] takes that file: it needs no digests, and older epochs of
+     * the model are refused on this device, as bundles to install and as installations.
+     *
+     * @throws RollbackError a higher epoch of this model was installed before.
+     * @throws AuthenticationRequiredError show the prompt, then call again.
+     * @throws UsageError the loader has no state file.
+     * @throws KeepError the subclass says what to do next; nothing was installed.
+     */
+    @JvmOverloads
+    public fun install(bundle: File, target: File, grants: File? = null) {
+        val state = requireState()
+        unlocked({ BundleFile.open(bundle) }, { sets(bundle, grants, it) }) { opened ->
+            identity.localKey().use { Installer(opened, it, state).install(target) }
+        }
+    }
 
     /**
      * Opens a bundle that is an asset of the app, stored without compression. [descriptor] stays the caller's.
@@ -86,11 +116,14 @@ public class SecureModelLoader @JvmOverloads constructor(
             if (notAfter != null && notAfter !in 0..Constraints.LATEST_TIME) {
                 throw UsageError("constraint: time must lie between 1970 and 9999")
             }
-            val manifest = bundle.verified.manifest
+            val manifest = bundle.manifest
             if (manifest.grantIssuers.isNotEmpty()) throw UsageError("this bundle accepts signed grants only")
-            val narrowed = bundle.grant.constraints.delegated(Constraints(null, notAfter, emptyList(), mayDelegate))
-            to.grant(manifest.bundle, bundle.grant.dataKey, narrowed).toBytes() + '\n'.code.toByte()
+            val narrowed = bundle.constraints.delegated(Constraints(null, notAfter, emptyList(), mayDelegate))
+            to.grant(manifest.bundle, bundle.dataKey, narrowed).toBytes() + '\n'.code.toByte()
         }
+
+    private fun requireState(): File =
+        stateFile ?: throw UsageError("an installation needs the device's state", "pass a stateFile to the loader")
 
     private fun sets(file: File, grants: File?, bundle: Bundle): Array<Sequence<ByteArray>> {
         if (grants != null) return arrayOf(Grants.lines(grants))
@@ -108,12 +141,12 @@ public class SecureModelLoader @JvmOverloads constructor(
             verified.unlock(identity, Grants.all(*grantSets(bundle)), proved).use(use)
         }
 
-    private fun load(bundle: UnlockedBundle): SealedModel {
+    private fun load(bundle: Opened): SealedModel {
         val inner = bundle.innerManifest()
         val memory = LinkedHashMap<String, ModelMemory>()
         try {
             inner.paths.forEachIndexed { index, path ->
-                val allocated = ModelMemory.allocate(bundle.verified.manifest.members[index + 1].size)
+                val allocated = ModelMemory.allocate(bundle.manifest.members[index + 1].size)
                 memory[path] = allocated
                 bundle.decrypt(index + 1, allocated.writable())
             }
@@ -124,16 +157,16 @@ public class SecureModelLoader @JvmOverloads constructor(
         return SealedModel(report(bundle), inner.format, inner.entry, inner.contract, memory)
     }
 
-    private fun report(bundle: UnlockedBundle): SealedModel.Report {
-        val manifest = bundle.verified.manifest
+    private fun report(bundle: Opened): SealedModel.Report {
+        val manifest = bundle.manifest
         return SealedModel.Report(
             manifest.model,
             manifest.release,
             manifest.epoch,
             manifest.bundle.toHexadecimal(),
-            bundle.verified.signer,
-            bundle.grant.deviceId,
-            bundle.grant.constraints.notAfter,
+            bundle.signed.signer,
+            bundle.deviceId,
+            bundle.constraints.notAfter,
         )
     }
 }

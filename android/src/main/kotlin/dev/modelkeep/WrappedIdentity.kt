@@ -6,6 +6,7 @@ import dev.modelkeep.json.CanonicalJson
 import dev.modelkeep.json.Record
 import dev.modelkeep.keys.Hpke
 import dev.modelkeep.keys.KeyWrap
+import dev.modelkeep.keys.LocalKey
 import dev.modelkeep.keys.P256
 import dev.modelkeep.keys.SoftwareKey
 import dev.modelkeep.keystore.Keystore
@@ -35,8 +36,13 @@ public class WrappedIdentity private constructor(
             if (type == Recipient.FLEET) {
                 KeyWrap.unwrap(secret, wrapped, context)
             } else {
-                openHpke(secret, wrapped, context)
+                Hpke.open(softwareKey(secret), wrapped, context)
             }
+        }
+
+    override fun localKey(): LocalKey =
+        wrappingKey.unwrap(content.wrapped, content.associated).wipedAfter { secret ->
+            if (type == Recipient.FLEET) LocalKey.of(secret) else LocalKey.of(softwareKey(secret))
         }
 
     /**
@@ -50,9 +56,9 @@ public class WrappedIdentity private constructor(
         return Recipient.parse(Recipient.line(publicValue, deviceId))
     }
 
-    private fun openHpke(secret: ByteArray, wrapped: ByteArray, context: ByteArray): ByteArray? {
+    private fun softwareKey(secret: ByteArray): SoftwareKey {
         val privateKey = KeyFactory.getInstance("EC").generatePrivate(PKCS8EncodedKeySpec(secret))
-        return Hpke.open(SoftwareKey(privateKey, publicValue), wrapped, context)
+        return SoftwareKey(privateKey, publicValue)
     }
 
     /** What the file holds: canonical JSON; the type and the public value are bound into the wrapping. */

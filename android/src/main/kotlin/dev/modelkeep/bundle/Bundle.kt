@@ -1,16 +1,14 @@
 package dev.modelkeep.bundle
 
 import dev.modelkeep.Identity
-import dev.modelkeep.MalformedError
-import dev.modelkeep.SignatureError
 import dev.modelkeep.TamperedError
 import dev.modelkeep.Verifier
 import dev.modelkeep.container.Archive
 import dev.modelkeep.container.BundleFile
+import dev.modelkeep.container.Form
 import dev.modelkeep.container.Names
-import dev.modelkeep.document.Coverage
-import dev.modelkeep.document.InnerManifest
 import dev.modelkeep.document.Manifest
+import dev.modelkeep.keys.DataKey
 import dev.modelkeep.keys.Grant
 import dev.modelkeep.payload.SealedStream
 import dev.modelkeep.payload.StreamKey
@@ -27,12 +25,7 @@ import java.nio.ByteBuffer
 
 /** A bundle that was opened and nothing more: everything it says is hearsay. Owns [file]. */
 internal class Bundle(file: BundleFile) : Closeable by file {
-    val archive: Archive = try {
-        Archive(file)
-    } catch (error: Throwable) {
-        file.close()
-        throw error
-    }
+    val archive: Archive = Archive.open(file, Form.BUNDLE)
 
     /** Gives the grants that were sealed into the bundle. */
     fun embeddedGrants(): Sequence<ByteArray> =
@@ -40,26 +33,10 @@ internal class Bundle(file: BundleFile) : Closeable by file {
 
     /** Checks signature, manifest and policy; reads no payload. */
     fun verify(verifier: Verifier): VerifiedBundle {
-        if (Names.SIGNATURE !in archive.places) {
-            throw SignatureError("the bundle is not signed", "seal it with a signer")
-        }
-        val data = archive.read(Names.MANIFEST)
-        val statement = verifier.verifyStatement(archive.read(Names.SIGNATURE))
-        if (!sha256(data).contentEquals(statement.resources[Names.MANIFEST])) {
-            throw TamperedError("manifest.json is not the one that was signed")
-        }
-        val manifest = Manifest.parse(data)
-        checkCoverage(manifest, statement.resources.keys)
-        verifier.check(manifest)
-        checkSizes(manifest)
-        return VerifiedBundle(this, manifest, statement, verifier.now(manifest))
-    }
-
-    // The statement's own ignore_paths have no say: what is listed must be exactly what the manifest announces.
-    private fun checkCoverage(manifest: Manifest, listed: Set<String>) {
-        val isWhole = manifest.coverage == Coverage.FILES
-        val expected = if (isWhole) Names.signedFiles(manifest.members.size) else setOf(Names.MANIFEST)
-        if (listed != expected) throw SignatureError("the signature covers other files than the bundle has")
+        val signed = SignedManifest.verify(archive, verifier)
+        signed.manifest.requireSha256()
+        checkSizes(signed.manifest)
+        return VerifiedBundle(this, signed)
     }
 
     private fun checkSizes(manifest: Manifest) {
@@ -77,17 +54,12 @@ internal class Bundle(file: BundleFile) : Closeable by file {
 }
 
 /** A bundle whose manifest was signed by somebody trusted; made by [Bundle.verify] alone. */
-internal class VerifiedBundle(
-    private val bundle: Bundle,
-    val manifest: Manifest,
-    private val statement: Verifier.VerifiedStatement,
-    val now: Long,
-) {
-    val signer: String get() = statement.signer
+internal class VerifiedBundle(private val bundle: Bundle, val signed: SignedManifest) {
+    private val manifest get() = signed.manifest
 
     /** Checks every byte of the payload against the signed digests, of both kinds where both are there. */
     fun checkDigests() {
-        for (index in manifest.members.indices) stream(index).check(statement.resources[Names.payload(index)])
+        for (index in manifest.members.indices) stream(index).check(wholeDigest(index))
     }
 
     /** Finds the grant for [identity] and takes the data key out of it. */
@@ -111,17 +83,20 @@ internal class VerifiedBundle(
         return SealedStream(bundle.archive.file, place.offset, layout, leaves(index))
     }
 
+    /** Returns the SHA-256 of the whole stream of member [index], where the statement lists it. */
+    fun wholeDigest(index: Int): ByteArray? = signed.resources[Names.payload(index)]
+
     private fun accept(grant: Grant, proved: Set<String>) {
         if (manifest.grantIssuers.isNotEmpty()) grant.checkIssuer(manifest.grantIssuers)
-        grant.header.constraints.check(now, proved)
+        grant.header.constraints.check(signed.now, proved)
     }
 
     private fun leaves(index: Int): ByteArray {
         val name = Names.leaves(index)
         val leaves = bundle.archive.read(name)
         val digest = sha256(leaves)
-        val signed = statement.resources[name] ?: digest
-        if (!digest.contentEquals(manifest.members[index].leaves) || !digest.contentEquals(signed)) {
+        val listed = signed.resources[name] ?: digest
+        if (!digest.contentEquals(manifest.members[index].leaves) || !digest.contentEquals(listed)) {
             throw TamperedError("$name is not the one that was signed")
         }
         return leaves
@@ -129,33 +104,26 @@ internal class VerifiedBundle(
 }
 
 /** A verified bundle together with its data key; made by [VerifiedBundle.unlock] alone. */
-internal class UnlockedBundle(val verified: VerifiedBundle, val grant: Identity.UnwrappedGrant) : AutoCloseable {
-    private val payloadKey = grant.dataKey.payloadKey()
+internal class UnlockedBundle(private val verified: VerifiedBundle, private val grant: Identity.UnwrappedGrant) :
+    Opened(verified.signed, grant.deviceId, grant.constraints) {
+    val dataKey: DataKey get() = grant.dataKey
+    private val payloadKey = dataKey.payloadKey()
 
-    /** Returns the description of the model inside. */
-    fun innerManifest(): InnerManifest {
-        val size = verified.manifest.members[0].size
-        if (size > InnerManifest.LARGEST) throw MalformedError("inner manifest: larger than 16 MiB")
-        val data = ByteArray(size.toInt())
-        decrypt(0, ByteBuffer.wrap(data))
-        val inner = InnerManifest.parse(data)
-        if (inner.paths.size != verified.manifest.members.size - 1) {
-            throw MalformedError("inner manifest: does not name every file of the bundle")
-        }
-        return inner
-    }
+    override fun decrypt(index: Int, destination: ByteBuffer) =
+        verified.stream(index).decrypt({ streamKey(index, it) }, destination)
 
-    /** Decrypts member [index] into [destination]; on an error nothing of it may be used. */
-    fun decrypt(index: Int, destination: ByteBuffer) {
-        val manifest = verified.manifest
-        val associated = StreamKey.associatedData(manifest.suite, manifest.bundle, index)
-        val makeKey = { header: ByteArray -> StreamKey.derive(manifest.suite, payloadKey, associated, header) }
-        verified.stream(index).decrypt(makeKey, destination)
-    }
+    /** Checks all of member [index] and hands its plaintext to [use], segment by segment. */
+    fun forEachSegment(index: Int, use: (segment: Int, plain: ByteBuffer) -> Unit) =
+        verified.stream(index).decryptInOrder({ streamKey(index, it) }, verified.wholeDigest(index), use)
 
     /** Wipes the keys. */
     override fun close() {
         payloadKey.wipe()
-        grant.dataKey.close()
+        dataKey.close()
+    }
+
+    private fun streamKey(index: Int, header: ByteArray): StreamKey {
+        val associated = StreamKey.associatedData(manifest.suite, manifest.bundle, index)
+        return StreamKey.derive(manifest.suite, payloadKey, associated, header)
     }
 }

@@ -8,11 +8,12 @@ import java.io.Closeable
 internal class Place(val offset: Long, val size: Long)
 
 /**
- * The archive form of a bundle: an uncompressed tar of which every byte that is not content is checked.
+ * The archive form of a bundle or an installation: an uncompressed tar of which every byte that is not
+ * content is checked.
  * Source: spec/bundle-v1.md, section 1.1.
  */
-internal class Archive(val file: BundleFile) : Closeable by file {
-    val places: Map<String, Place> = Walk(file).run()
+internal class Archive private constructor(val file: BundleFile, form: Form) : Closeable by file {
+    val places: Map<String, Place> = Walk(file, form).run()
 
     /** Returns a small file of the bundle as it is, unverified. */
     fun read(name: String): ByteArray {
@@ -20,8 +21,8 @@ internal class Archive(val file: BundleFile) : Closeable by file {
         return ByteArray(place.size.toInt()).also { file.read(place.offset, it) }
     }
 
-    private class Walk(private val file: BundleFile) {
-        private val order = Order()
+    private class Walk(private val file: BundleFile, form: Form) {
+        private val order = Order(form)
         private val places = LinkedHashMap<String, Place>()
         private var position = 0L
 
@@ -80,7 +81,16 @@ internal class Archive(val file: BundleFile) : Closeable by file {
         private fun read(count: Int): ByteArray = ByteArray(count).also { file.read(position, it) }
     }
 
-    private companion object {
-        val ZERO = { byte: Byte -> byte == 0.toByte() }
+    companion object {
+        private val ZERO = { byte: Byte -> byte == 0.toByte() }
+
+        /** Reads what [file] holds, and closes it when that is not an archive of this [form]. */
+        fun open(file: BundleFile, form: Form): Archive =
+            try {
+                Archive(file, form)
+            } catch (error: Throwable) {
+                file.close()
+                throw error
+            }
     }
 }

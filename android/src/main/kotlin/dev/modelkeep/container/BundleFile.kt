@@ -61,11 +61,11 @@ internal class BundleFile private constructor(
 }
 
 /** Runs [action] and turns failures of input and output into [StorageError]. */
-internal inline fun <T> storage(action: () -> T): T =
+internal inline fun <T> storage(verb: String = "read", action: () -> T): T =
     try {
         action()
     } catch (error: ClosedChannelException) {
         throw UsageError("this bundle is closed", "open it again")
     } catch (error: IOException) {
-        throw StorageError("cannot read: ${error.message}", "check the path and its permissions", error)
+        throw StorageError("cannot $verb: ${error.message}", "check the path and its permissions", error)
     }

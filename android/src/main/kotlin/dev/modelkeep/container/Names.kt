@@ -1,7 +1,8 @@
 package dev.modelkeep.container
 
-/** Names of the files that make up a bundle. Source: spec/bundle-v1.md, section 1. */
+/** Names of the files in bundles and installations. Source: spec/bundle-v1.md and spec/install-v1.md, section 1. */
 internal object Names {
+    const val INSTALL = "install.json"
     const val MANIFEST = "manifest.json"
     const val SIGNATURE = "model.sig"
     const val GRANTS = "grants/"

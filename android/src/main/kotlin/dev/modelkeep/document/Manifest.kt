@@ -39,7 +39,8 @@ internal class Manifest private constructor(record: Record) {
         if (!MODEL_ID.matches(model)) throw record.fault("model", "is not a model id")
     }
 
-    private fun requireSha256() {
+    /** Checks that the leaves are of a kind that this library can check. */
+    fun requireSha256() {
         if (leaf == "sha256") return
         throw UnsupportedVersionError(
             "manifest: leaf algorithm $leaf is not supported on Android",
@@ -60,11 +61,10 @@ internal class Manifest private constructor(record: Record) {
         /** Parses a manifest. The signature over [data] must have been verified before. */
         fun parse(data: ByteArray): Manifest {
             if (data.size > LARGEST) throw MalformedError("manifest: larger than 1 MiB")
-            val manifest = Record.read(CanonicalJson.decode(data, "manifest"), "manifest") {
+            return Record.read(CanonicalJson.decode(data, "manifest"), "manifest") {
                 checkVersion(this)
                 Manifest(this)
             }
-            return manifest.also { it.requireSha256() }
         }
 
         private fun checkVersion(record: Record) {

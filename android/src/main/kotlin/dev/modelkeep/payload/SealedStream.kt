@@ -2,6 +2,7 @@ package dev.modelkeep.payload
 
 import dev.modelkeep.TamperedError
 import dev.modelkeep.container.BundleFile
+import dev.modelkeep.wipe
 import java.nio.ByteBuffer
 import java.security.MessageDigest
 
@@ -10,13 +11,14 @@ import java.security.MessageDigest
  * checked before anything else happens. Source: spec/bundle-v1.md, sections 6 and 10.
  *
  * @param offset where the stream begins in [file].
- * @param leaves the signed leaf digests, 32 bytes for each segment.
+ * @param leaves the signed leaf digests, 32 bytes for each segment; null for an installed stream, of which nobody
+ *   but this device can make a segment.
  */
 internal class SealedStream(
     private val file: BundleFile,
     private val offset: Long,
     private val layout: StreamLayout,
-    private val leaves: ByteArray,
+    private val leaves: ByteArray?,
 ) {
     /** Decrypts the whole stream into [destination], which has room for exactly its plaintext. */
     fun decrypt(makeKey: (header: ByteArray) -> StreamKey, destination: ByteBuffer) {
@@ -30,11 +32,44 @@ internal class SealedStream(
         }
     }
 
+    /**
+     * Decrypts the segments one after the other and hands each to [use], in memory that is wiped afterwards. Only
+     * when this returns is it certain that the stream is the one with the SHA-256 [whole], where there is one.
+     */
+    fun decryptInOrder(
+        makeKey: (header: ByteArray) -> StreamKey,
+        whole: ByteArray?,
+        use: (index: Int, plain: ByteBuffer) -> Unit,
+    ) {
+        val cipher = makeKey(header()).cipher()
+        val reader = Reader()
+        val digest = MessageDigest.getInstance("SHA-256")
+        val plain = ByteBuffer.allocateDirect(StreamLayout.SEGMENT)
+        try {
+            for (index in 0 until layout.count) {
+                val sealed = reader.segment(index)
+                digest.update(sealed.duplicate())
+                if (index == 0) sealed.position(StreamLayout.HEADER)
+                plain.clear()
+                cipher.decrypt(index, layout.isLast(index), sealed, plain)
+                plain.flip()
+                use(index, plain)
+            }
+        } finally {
+            plain.wipe()
+        }
+        checkWhole(digest, whole)
+    }
+
     /** Checks all leaves and, where there is one, the SHA-256 of the whole stream; needs no key. */
     fun check(whole: ByteArray?) {
         val reader = Reader()
         val digest = MessageDigest.getInstance("SHA-256")
         for (index in 0 until layout.count) digest.update(reader.segment(index))
+        checkWhole(digest, whole)
+    }
+
+    private fun checkWhole(digest: MessageDigest, whole: ByteArray?) {
         if (whole != null && !digest.digest().contentEquals(whole)) {
             throw TamperedError("payload: a file is not the one that was signed")
         }
@@ -73,12 +108,15 @@ internal class SealedStream(
             scratch.limit(layout.sealedLength(index))
             file.read(offset + layout.offset(index), scratch)
             scratch.flip()
+            leaves?.let { checkLeaf(it.copyOfRange(index * StreamLayout.LEAF, (index + 1) * StreamLayout.LEAF), index) }
+            return scratch
+        }
+
+        private fun checkLeaf(leaf: ByteArray, index: Int) {
             digest.update(scratch.duplicate())
-            val leaf = leaves.copyOfRange(index * StreamLayout.LEAF, (index + 1) * StreamLayout.LEAF)
             if (!MessageDigest.isEqual(digest.digest(), leaf)) {
                 throw TamperedError("payload: segment $index is not the one that was signed")
             }
-            return scratch
         }
 
         /** Returns a segment without the stream header that segment 0 carries. */

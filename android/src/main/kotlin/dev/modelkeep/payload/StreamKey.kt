@@ -9,6 +9,7 @@ import dev.modelkeep.wipedAfter
 import java.nio.ByteBuffer
 import java.security.GeneralSecurityException
 import java.security.Key
+import java.security.SecureRandom
 import java.security.spec.AlgorithmParameterSpec
 import javax.crypto.Cipher
 import javax.crypto.spec.GCMParameterSpec
@@ -16,7 +17,7 @@ import javax.crypto.spec.IvParameterSpec
 import javax.crypto.spec.SecretKeySpec
 
 /**
- * The key of one stream; [cipher] gives one thread the means to decrypt segments with it.
+ * The key of one stream; [cipher] gives one thread the means to decrypt or encrypt segments with it.
  * Source: spec/bundle-v1.md, section 5.
  */
 internal class StreamKey private constructor(
@@ -29,6 +30,7 @@ internal class StreamKey private constructor(
     companion object {
         private const val SALT = 32
         private val LABEL = "modelkeep/v1/stream".encodeToByteArray()
+        private val INSTALLED_LABEL = "modelkeep/v1/installed".encodeToByteArray()
 
         /** Derives the key from the 40 [header] bytes of the stream. */
         fun derive(suite: Suite, payloadKey: ByteArray, associated: ByteArray, header: ByteArray): StreamKey {
@@ -40,14 +42,27 @@ internal class StreamKey private constructor(
         }
 
         /** Returns the associated data of member [index]: role 0 is the inner manifest, role 1 a file. */
-        fun associatedData(suite: Suite, bundle: ByteArray, index: Int): ByteArray {
+        fun associatedData(suite: Suite, bundle: ByteArray, index: Int): ByteArray =
+            LABEL + place(suite, bundle, index)
+
+        /** Returns the associated data of an installed stream. Source: spec/install-v1.md, section 4. */
+        fun installedAssociatedData(suite: Suite, installation: ByteArray, index: Int): ByteArray =
+            INSTALLED_LABEL + place(suite, installation, index)
+
+        /** Returns the 40 bytes that a new stream begins with. */
+        fun newHeader(): ByteArray {
+            val random = ByteArray(StreamLayout.HEADER - 1).also(SecureRandom()::nextBytes)
+            return byteArrayOf(StreamLayout.HEADER.toByte()) + random
+        }
+
+        private fun place(suite: Suite, owner: ByteArray, index: Int): ByteArray {
             val role: Byte = if (index == 0) 0 else 1
-            return LABEL + suite.number.toByte() + bundle + role + bigEndian(index.toLong(), 4)
+            return byteArrayOf(suite.number.toByte()) + owner + role + bigEndian(index.toLong(), 4)
         }
     }
 }
 
-/** Decrypts segments of one stream; for one thread. */
+/** Decrypts or encrypts segments of one stream; for one thread. */
 internal class SegmentCipher(private val suite: Suite, private val key: Key, private val prefix: ByteArray) {
     private val cipher = Cipher.getInstance(
         when (suite) {
@@ -67,6 +82,12 @@ internal class SegmentCipher(private val suite: Suite, private val key: Key, pri
             target.wipe()
             throw TamperedError("payload: segment $index does not decrypt")
         }
+    }
+
+    /** Encrypts what remains of [plain] as segment [index] into [sealed]; each segment once. */
+    fun encrypt(index: Int, isLast: Boolean, plain: ByteBuffer, sealed: ByteBuffer) {
+        cipher.init(Cipher.ENCRYPT_MODE, key, parameters(index, isLast))
+        cipher.doFinal(plain, sealed)
     }
 
     private fun parameters(index: Int, isLast: Boolean): AlgorithmParameterSpec {

@@ -15,7 +15,8 @@ import javax.crypto.Cipher
 import javax.crypto.KeyGenerator
 
 /**
- * Measures what opening a model costs: `BUNDLE PUBLISHER.pem DEVICE.pem` for a sealed model, `SIZE` in MiB for the
+ * Measures what opening a model costs: `BUNDLE PUBLISHER.pem DEVICE.pem` for a sealed model, and then for the same
+ * model installed; `SIZE` in MiB for the
  * way of the tutorials, which decrypts the whole model with a key in the Keystore.
  */
 internal object Benchmark {
@@ -31,12 +32,24 @@ internal object Benchmark {
     private fun sealed(phone: FakePhone, files: List<File>) {
         val (bundle, publisher, device) = files
         val identity = SoftwareKeys.intoKeystore(device.readText(), "key")!!
-        val loader = SecureModelLoader(identity, Verifier(publisher.readText(), Verifier.UNSAFE_ANY_MODEL))
-        repeat(ROUNDS) {
-            phone.forgetCalls()
-            report(phone, bundle.length()) { loader.open(bundle).close() }
-            android.os.SharedMemory.given.clear()
-        }
+        val state = File(bundle.path + ".state")
+        val installed = File(bundle.path + ".installed")
+        val verifier = Verifier(publisher.readText(), Verifier.UNSAFE_ANY_MODEL)
+        val loader = SecureModelLoader(identity, verifier, stateFile = state)
+        println("bundle")
+        open(phone, loader, bundle)
+        println("installing")
+        phone.forgetCalls()
+        report(phone, bundle.length()) { loader.install(bundle, installed) }
+        println("installation")
+        open(phone, loader, installed)
+        listOf(state, File(state.path + ".lock"), installed).forEach(File::delete)
+    }
+
+    private fun open(phone: FakePhone, loader: SecureModelLoader, file: File) = repeat(ROUNDS) {
+        phone.forgetCalls()
+        report(phone, file.length()) { loader.open(file).close() }
+        android.os.SharedMemory.given.clear()
     }
 
     private fun tutorial(phone: FakePhone, size: Int) {

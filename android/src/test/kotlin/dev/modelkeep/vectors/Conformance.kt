@@ -17,6 +17,7 @@ import kotlin.system.exitProcess
  *
  *     open FOLDER                                    opens every bundle of an index, says where it disagrees
  *     grant BUNDLE PUBLISHER.pem ADMIN.pem LINE...   prints grants for recipients: public keys, or fleet device keys
+ *     install BUNDLE PUBLISHER.pem DEVICE TARGET STATE   installs for a device: P-256 in PEM, or a fleet's
  */
 internal object Conformance {
     @JvmStatic
@@ -24,6 +25,7 @@ internal object Conformance {
         FakePhone().switchOn()
         val isGood = when (arguments[0]) {
             "open" -> open(File(arguments[1]))
+            "install" -> install(arguments.drop(1).map(::File))
             else -> grant(arguments.drop(1))
         }
         exitProcess(if (isGood) 0 else 1)
@@ -40,6 +42,16 @@ internal object Conformance {
         disagreements.forEach(::println)
         println("${vectors.size} bundles, ${disagreements.size} disagreements")
         return vectors.isNotEmpty() && disagreements.isEmpty()
+    }
+
+    private fun install(files: List<File>): Boolean {
+        val (bundle, publisher, device, target, state) = files
+        val secret = device.readText()
+        val isFleet = secret.startsWith("modelkeep-fleet-device")
+        val identity = if (isFleet) FleetIdentity.parse(secret) else SoftwareKeys.intoKeystore(secret, "device")!!
+        val verifier = Verifier(publisher.readText(), Verifier.UNSAFE_ANY_MODEL)
+        SecureModelLoader(identity, verifier, stateFile = state).install(bundle, target)
+        return true
     }
 
     private fun grant(arguments: List<String>): Boolean {

@@ -22,6 +22,11 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
     val bundle = File(folder, members["bundle"] as String)
     private val grants = (members["grants"] as String?)?.let { File(folder, it) }
 
+    val now = members["now"] as Long
+
+    /** What the device remembers of installations; there need not be such a file. */
+    private val state = File(folder, members["state"] as String? ?: "absent.state")
+
     /** What a reader must make of the bundle: the name of an error, or null. */
     val error = members["error"] as String?
 
@@ -51,18 +56,16 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
         }
     }
 
-    private fun loader(identity: Identity): SecureModelLoader {
-        val now = members["now"] as Long
+    private fun loader(identity: Identity) = SecureModelLoader(identity, verifier(), stateFile = state)
+
+    fun verifier(clock: () -> Long = { now }): Verifier {
         val trusted = listOf(members["trusted"] as String)
         val lowest = members["minimum_epoch"] as Long
         val model = members["model"] as String? ?: Verifier.UNSAFE_ANY_MODEL
-        return SecureModelLoader(
-            identity,
-            Verifier(trusted, model, lowest, members["maximum_age"] as Long?) { now },
-        )
+        return Verifier(trusted, model, lowest, members["maximum_age"] as Long?, clock)
     }
 
-    private fun identity(): Identity {
+    fun identity(): Identity {
         val (kind, secret) = (members["identity"] as Map<*, *>).entries.first()
         val given = when (kind) {
             "pem" -> SoftwareKeys.intoKeystore(secret as String, "vector")

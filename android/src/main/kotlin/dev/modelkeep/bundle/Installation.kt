@@ -1,0 +1,109 @@
+package dev.modelkeep.bundle
+
+import dev.modelkeep.RollbackError
+import dev.modelkeep.TamperedError
+import dev.modelkeep.Verifier
+import dev.modelkeep.container.Archive
+import dev.modelkeep.container.BundleFile
+import dev.modelkeep.container.Form
+import dev.modelkeep.container.Names
+import dev.modelkeep.container.Tar
+import dev.modelkeep.keys.Hkdf
+import dev.modelkeep.keys.LocalKey
+import dev.modelkeep.payload.SealedStream
+import dev.modelkeep.payload.StreamKey
+import dev.modelkeep.payload.StreamLayout
+import dev.modelkeep.sha256
+import dev.modelkeep.state.DeviceState
+import dev.modelkeep.state.StateBody
+import dev.modelkeep.toHexadecimal
+import dev.modelkeep.wipe
+import dev.modelkeep.wipedAfter
+import java.io.Closeable
+import java.io.File
+import java.nio.ByteBuffer
+
+/**
+ * A model that was installed on this device. Digests were checked when it was installed; what can change since is
+ * checked at every open. Owns [file]. Source: spec/install-v1.md, section 7.
+ */
+internal class Installation(private val file: BundleFile) : Closeable by file {
+    private val archive = Archive.open(file, Form.INSTALLATION)
+
+    /** Checks everything that can have changed; [localKey] is asked for when signature and policy hold. */
+    fun unlock(verifier: Verifier, localKey: () -> LocalKey, stateFile: File, proved: Set<String>): Opened {
+        val signed = SignedManifest.verify(archive, verifier)
+        val record = InstallRecord.parse(archive.read(Names.INSTALL))
+        checkHeader(record.header, signed)
+        checkSizes(signed)
+        localKey().use { local ->
+            val body = DeviceState(stateFile, local).read()
+            val installKey = local.unwrap(record.wrapped, InstallRecord.context(record.headerBytes))
+            return installKey.wipedAfter {
+                // From here on the header is authentic.
+                checkPresent(record.header, body, signed, proved)
+                UnlockedInstallation(signed, record.header, payloadKey(it, secret(record.header, body)))
+            }
+        }
+    }
+
+    private fun checkHeader(header: InstallHeader, signed: SignedManifest) {
+        val manifest = signed.manifest
+        val isSame = header.manifest.contentEquals(sha256(signed.bytes)) &&
+            header.model == manifest.model && header.epoch == manifest.epoch
+        if (!isSame) throw TamperedError("the installation was made for another release")
+    }
+
+    private fun checkSizes(signed: SignedManifest) {
+        val sizes = signed.manifest.members.map { StreamLayout(it.size).sealedSize }
+        val expected = sizes.withIndex().associate { (index, size) -> Names.payload(index) to size }
+        if (archive.places.filterKeys(Names::isPayload).mapValues { it.value.size } != expected) {
+            throw TamperedError("the files of the installation are not those that its manifest lists")
+        }
+    }
+
+    private fun checkPresent(header: InstallHeader, body: StateBody, signed: SignedManifest, proved: Set<String>) {
+        val floor = body.floor(header.model)
+        if (header.epoch < floor) {
+            val problem = "epoch ${header.epoch} is below $floor, which was installed since"
+            throw RollbackError(problem, "open the newest installation")
+        }
+        header.constraints.check(maxOf(signed.now, body.time), proved)
+    }
+
+    private fun secret(header: InstallHeader, body: StateBody): ByteArray =
+        body.installed(header.model, header.installation.toHexadecimal())?.secret ?: throw RollbackError(
+            "this installation does not count any more, or was not made with this key",
+            "open the newest installation, or install the bundle again",
+        )
+
+    private inner class UnlockedInstallation(
+        signed: SignedManifest,
+        private val header: InstallHeader,
+        private val key: ByteArray,
+    ) : Opened(signed, header.deviceId, header.constraints) {
+        override fun decrypt(index: Int, destination: ByteBuffer) {
+            val layout = StreamLayout(manifest.members[index].size)
+            val associated = StreamKey.installedAssociatedData(header.suite, header.installation, index)
+            val stream = SealedStream(file, archive.places.getValue(Names.payload(index)).offset, layout, null)
+            stream.decrypt({ StreamKey.derive(header.suite, key, associated, it) }, destination)
+        }
+
+        override fun close() = key.wipe()
+    }
+
+    companion object {
+        private val LABEL = "modelkeep/v1/payload".encodeToByteArray()
+
+        /** Returns the 32 bytes that stream keys are derived from; wiping them is the caller's. */
+        fun payloadKey(installKey: ByteArray, secret: ByteArray): ByteArray = Hkdf.derive(installKey, secret, LABEL)
+
+        /** Returns whether a file begins like an installation; says nothing of its worth. */
+        fun isOne(file: File): Boolean = BundleFile.open(file).use {
+            val block = ByteArray(Tar.BLOCK)
+            if (it.length < block.size) return false
+            it.read(0, block)
+            Tar.name(block) == Names.INSTALL
+        }
+    }
+}

@@ -1,0 +1,80 @@
+package dev.modelkeep.bundle
+
+import dev.modelkeep.container.ArchiveWriter
+import dev.modelkeep.container.Names
+import dev.modelkeep.container.Replacement
+import dev.modelkeep.keys.Constraints
+import dev.modelkeep.keys.LocalKey
+import dev.modelkeep.payload.SegmentWriter
+import dev.modelkeep.payload.StreamKey
+import dev.modelkeep.payload.StreamLayout
+import dev.modelkeep.sha256
+import dev.modelkeep.state.DeviceState
+import dev.modelkeep.toHexadecimal
+import dev.modelkeep.wipedAfter
+import java.io.File
+import java.nio.ByteBuffer
+import java.security.SecureRandom
+
+/**
+ * Checks an unlocked bundle once, completely, and keeps it under a key of this device alone; afterwards older
+ * epochs of the model do not count. Source: spec/install-v1.md, section 6.
+ */
+internal class Installer(private val bundle: UnlockedBundle, private val local: LocalKey, stateFile: File) {
+    private val state = DeviceState(stateFile, local)
+    private val manifest = bundle.manifest
+    private val header = InstallHeader(
+        random(16),
+        sha256(bundle.signed.bytes),
+        manifest.model,
+        manifest.epoch,
+        manifest.suite,
+        // An installation cannot grant: it does not hold the data key.
+        bundle.constraints.let { Constraints(it.notBefore, it.notAfter, it.posture) },
+        bundle.deviceId,
+    )
+    private val id = header.installation.toHexadecimal()
+
+    /** Writes the installation to [target], in place of any file that is there. */
+    fun install(target: File) {
+        val secret = state.prepare(manifest.model, manifest.epoch, id)
+        Replacement(target).use { file ->
+            random(32).wipedAfter { installKey ->
+                val writer = writer(file, installKey)
+                Installation.payloadKey(installKey, secret).wipedAfter { key ->
+                    for (index in manifest.members.indices) reseal(index, key, writer)
+                }
+            }
+            // The state changes last: a crash before that leaves the old installation in force.
+            state.commit(manifest.model, id, bundle.signed.now, file::commit)
+        }
+    }
+
+    private fun writer(file: Replacement, installKey: ByteArray): ArchiveWriter {
+        val headerBytes = header.toBytes()
+        val wrapped = local.wrap(installKey, InstallRecord.context(headerBytes))
+        val small = mapOf(
+            Names.INSTALL to InstallRecord(headerBytes, wrapped).toBytes(),
+            Names.MANIFEST to bundle.signed.bytes,
+            Names.SIGNATURE to bundle.signed.signature,
+        )
+        val payload = manifest.members.indices.associate {
+            Names.payload(it) to StreamLayout(manifest.members[it].size).sealedSize
+        }
+        val writer = ArchiveWriter(file.channel, small.mapValues { it.value.size.toLong() } + payload)
+        small.forEach { (name, content) -> writer.write(name, 0, ByteBuffer.wrap(content)) }
+        return writer
+    }
+
+    private fun reseal(index: Int, key: ByteArray, writer: ArchiveWriter) {
+        val streamHeader = StreamKey.newHeader()
+        val associated = StreamKey.installedAssociatedData(header.suite, header.installation, index)
+        val streamKey = StreamKey.derive(header.suite, key, associated, streamHeader)
+        val name = Names.payload(index)
+        val layout = StreamLayout(manifest.members[index].size)
+        val segments = SegmentWriter(layout, streamHeader, streamKey) { at, data -> writer.write(name, at, data) }
+        bundle.forEachSegment(index, segments::write)
+    }
+
+    private fun random(length: Int) = ByteArray(length).also(SecureRandom()::nextBytes)
+}

@@ -1,0 +1,34 @@
+package dev.modelkeep.bundle
+
+import dev.modelkeep.MalformedError
+import dev.modelkeep.document.InnerManifest
+import dev.modelkeep.document.Manifest
+import dev.modelkeep.keys.Constraints
+import java.nio.ByteBuffer
+
+/**
+ * A bundle or an installation whose signature, policy, grant and key were all checked. Closing it wipes the keys.
+ *
+ * @property deviceId the name under which it was granted, may be empty.
+ * @property constraints what the grant demands; met now.
+ */
+internal abstract class Opened(val signed: SignedManifest, val deviceId: String, val constraints: Constraints) :
+    AutoCloseable {
+    val manifest: Manifest get() = signed.manifest
+
+    /** Decrypts member [index] into [destination]; on an error nothing of it may be used. */
+    abstract fun decrypt(index: Int, destination: ByteBuffer)
+
+    /** Returns the description of the model inside. */
+    fun innerManifest(): InnerManifest {
+        val size = manifest.members[0].size
+        if (size > InnerManifest.LARGEST) throw MalformedError("inner manifest: larger than 16 MiB")
+        val data = ByteArray(size.toInt())
+        decrypt(0, ByteBuffer.wrap(data))
+        val inner = InnerManifest.parse(data)
+        if (inner.paths.size != manifest.members.size - 1) {
+            throw MalformedError("inner manifest: does not name every file of the bundle")
+        }
+        return inner
+    }
+}

@@ -1,0 +1,288 @@
+package dev.modelkeep.loader
+
+import android.os.SharedMemory
+import dev.modelkeep.Authentication
+import dev.modelkeep.AuthenticationRequiredError
+import dev.modelkeep.ExpiredError
+import dev.modelkeep.FleetIdentity
+import dev.modelkeep.Identity
+import dev.modelkeep.KeepError
+import dev.modelkeep.KeyProtection
+import dev.modelkeep.KeystoreIdentity
+import dev.modelkeep.MalformedError
+import dev.modelkeep.RollbackError
+import dev.modelkeep.SecureModelLoader
+import dev.modelkeep.TamperedError
+import dev.modelkeep.UsageError
+import dev.modelkeep.WrappedIdentity
+import dev.modelkeep.bundle.Bundle
+import dev.modelkeep.bundle.InstallRecord
+import dev.modelkeep.container.Archive
+import dev.modelkeep.container.ArchiveWriter
+import dev.modelkeep.container.BundleFile
+import dev.modelkeep.container.Form
+import dev.modelkeep.container.Names
+import dev.modelkeep.container.Replacement
+import dev.modelkeep.fake.FakePhone
+import dev.modelkeep.keys.Constraints
+import dev.modelkeep.keys.Grants
+import dev.modelkeep.keys.Hpke
+import dev.modelkeep.keys.KeyWrap
+import dev.modelkeep.keys.LocalKey
+import dev.modelkeep.keys.P256
+import dev.modelkeep.keys.SoftwareKey
+import dev.modelkeep.state.DeviceState
+import dev.modelkeep.vectors.Vector
+import java.io.File
+import java.nio.ByteBuffer
+import java.security.interfaces.ECPublicKey
+import java.util.Random
+import org.junit.jupiter.api.Assertions.assertArrayEquals
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
+import org.junit.jupiter.api.Assertions.assertThrows
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.BeforeEach
+import org.junit.jupiter.api.Test
+import org.junit.jupiter.api.io.TempDir
+
+/** Installing on the device, and attacks on what it keeps. */
+internal class InstallationTest {
+    @TempDir
+    lateinit var folder: File
+    private lateinit var phone: FakePhone
+    private lateinit var state: File
+    private lateinit var installed: File
+
+    @BeforeEach
+    fun switchOn() {
+        phone = FakePhone().switchOn()
+        SharedMemory.given.clear()
+        state = File(folder, "key.state")
+        installed = File(folder, "installed.keep")
+    }
+
+    private val vector = Vector.all(File("../vectors/v1")).first { it.name == "sha256-leaves" }
+    private val device by lazy { vector.identity() as KeystoreIdentity }
+
+    @Test
+    fun `an installation gives the same files with one agreement`() {
+        val loader = loader()
+        loader.install(vector.bundle, installed)
+        phone.forgetCalls()
+        loader.open(installed).use { model ->
+            assertEquals(vector.files, Vector.digests(model))
+            assertEquals(vector.deviceId, model.report.deviceId)
+        }
+        assertEquals(listOf("createOperation", "finish", "abort"), phone.calls)
+        assertTrue(SharedMemory.given.all { it.isZero && it.isClosed })
+        assertEquals(setOf("installed.keep", "key.state", "key.state.lock"), folder.list()!!.toSet())
+    }
+
+    @Test
+    fun `every kind of key gives a local key that only this device has`() {
+        val fleet = FleetIdentity.derive(ByteArray(32) { 1 }, "phone-1")
+        val none = KeyProtection(Authentication.NONE)
+        val identities = listOf(
+            KeystoreIdentity.enrol("a", none),
+            WrappedIdentity.enrol("b", File(folder, "b"), none, 28),
+            WrappedIdentity.keepFleetKey("c", File(folder, "c"), fleet, none),
+        )
+        val context = byteArrayOf(1)
+        val wrapped = identities.map { identity -> identity.localKey().use { it.wrap(ByteArray(32) { 7 }, context) } }
+        identities.forEachIndexed { index, identity -> checkUnwraps(identity, wrapped, index, context) }
+        checkUnwraps(fleet, wrapped, 2, context)
+    }
+
+    private fun checkUnwraps(identity: Identity, wrapped: List<ByteArray>, own: Int, context: ByteArray) {
+        identity.localKey().use { local ->
+            assertArrayEquals(ByteArray(32) { 7 }, local.unwrap(wrapped[own], context))
+            assertThrows(TamperedError::class.java) { local.unwrap(wrapped[own], context + 1) }
+            assertThrows(TamperedError::class.java) { local.unwrap(wrapped[(own + 1) % wrapped.size], context) }
+        }
+    }
+
+    @Test
+    fun `a local key needs the user's authentication where the key does`() {
+        val identity = KeystoreIdentity.enrol("key")
+        assertThrows(AuthenticationRequiredError::class.java) { identity.localKey() }
+        phone.authenticate()
+        identity.localKey().close()
+    }
+
+    @Test
+    fun `planting a model by wrapping a key to the public key`() {
+        val loader = installOne()
+        val own = P256.decode(device.publicValue)!!
+        val ephemeral = SoftwareKey(P256.generate())
+        val agreed = LocalKey.of(ephemeral.agree(own))
+        val ways = listOf<(ByteArray, ByteArray) -> ByteArray>(
+            { key, context -> Hpke.seal(own, key, context) },
+            { key, context -> agreed.wrap(key, context) },
+            { key, context -> KeyWrap.wrap(device.publicValue.copyOf(32), key, context) },
+        )
+        for (way in ways) {
+            rewriteRecord { InstallRecord(it.headerBytes, way(ByteArray(32), InstallRecord.context(it.headerBytes))) }
+            assertThrows(TamperedError::class.java) { loader.open(installed) }
+        }
+    }
+
+    @Test
+    fun `an installation made elsewhere with the device's own key`() {
+        installOne()
+        assertThrows(RollbackError::class.java) { loader(File(folder, "other.state")).open(installed) }
+    }
+
+    @Test
+    fun `an installation does not open on another device`() {
+        installOne()
+        val stranger = KeystoreIdentity.enrol("stranger", KeyProtection(Authentication.NONE))
+        val loader = SecureModelLoader(stranger, vector.verifier(), stateFile = File(folder, "stranger.state"))
+        assertThrows(TamperedError::class.java) { loader.open(installed) }
+        val thief = SecureModelLoader(stranger, vector.verifier(), stateFile = state)
+        assertThrows(TamperedError::class.java) { thief.open(installed) }
+    }
+
+    @Test
+    fun `restoring an older installation`() {
+        val loader = installOne()
+        raiseEpoch()
+        assertThrows(RollbackError::class.java) { loader.open(installed) }
+        assertThrows(RollbackError::class.java) { loader.install(vector.bundle, File(folder, "again.keep")) }
+        assertFalse(File(folder, "again.keep").exists())
+        // Its secret is gone for good, too.
+        val body = device.localKey().use { DeviceState(state, it).read() }
+        assertEquals(setOf("ff".repeat(16)), body.models.getValue("acme/detector").installations.keys)
+    }
+
+    private fun raiseEpoch() = device.localKey().use {
+        val deviceState = DeviceState(state, it)
+        deviceState.prepare("acme/detector", 1_000_000, "ff".repeat(16))
+        deviceState.commit("acme/detector", "ff".repeat(16), 0) {}
+    }
+
+    @Test
+    fun `outliving the grant, and setting the clock back`() {
+        var now = vector.now
+        val loader = SecureModelLoader(device, vector.verifier { now }, stateFile = state)
+        loader.install(vector.bundle, installed, grantUntil(vector.now + 100))
+        now += 100
+        loader.open(installed).close()
+        now += 1
+        assertThrows(ExpiredError::class.java) { loader.open(installed) }
+        // Installing anything tells the device how late it is.
+        loader.install(vector.bundle, File(folder, "other.keep"))
+        now -= 100
+        assertThrows(ExpiredError::class.java) { loader.open(installed) }
+    }
+
+    /** Returns a grants file with a grant for the device that counts until [last]. */
+    private fun grantUntil(last: Long): File = Bundle(BundleFile.open(vector.bundle)).use { bundle ->
+        val grants = Grants.all(bundle.embeddedGrants())
+        bundle.verify(vector.verifier()).unlock(device, grants, emptySet()).use { opened ->
+            val grant = device.recipient().grant(opened.manifest.bundle, opened.dataKey, Constraints(notAfter = last))
+            File(folder, "grants").apply { writeBytes(grant.toBytes() + '\n'.code.toByte()) }
+        }
+    }
+
+    @Test
+    fun `editing the header`() {
+        val loader = installOne()
+        val edits = listOf(
+            "\"constraints\":{}" to "\"constraints\":{\"not_before\":0}",
+            "\"device_id\":\"" to "\"device_id\":\"x",
+        )
+        val original = installed.readBytes()
+        for ((from, to) in edits) {
+            installed.writeBytes(original)
+            rewriteRecord {
+                val header = it.headerBytes.decodeToString()
+                assertTrue(from in header)
+                InstallRecord(header.replace(from, to).encodeToByteArray(), it.wrapped)
+            }
+            assertThrows(TamperedError::class.java) { loader.open(installed) }
+        }
+    }
+
+    @Test
+    fun `changing the state`() {
+        val loader = installOne()
+        val original = state.readBytes()
+        for (position in 20 until original.size step 41) {
+            val changed = original.clone()
+            changed[position] = (changed[position].toInt() xor 1).toByte()
+            state.writeBytes(changed)
+            val error = assertThrows(KeepError::class.java) { loader.open(installed) }
+            assertTrue(error is TamperedError || error is MalformedError)
+        }
+    }
+
+    @Test
+    fun `every mutation of an installation is refused or changes nothing`() {
+        val loader = installOne()
+        val original = installed.readBytes()
+        val random = Random(7)
+        repeat(300) {
+            val mutant = original.clone()
+            mutant[random.nextInt(mutant.size)] = random.nextInt().toByte()
+            installed.writeBytes(mutant)
+            val files = try {
+                loader.open(installed).use(Vector::digests)
+            } catch (_: KeepError) {
+                vector.files
+            }
+            assertEquals(vector.files, files, "mutation $it")
+        }
+        assertTrue(SharedMemory.given.all { it.isZero && it.isClosed })
+    }
+
+    @Test
+    fun `a damaged bundle is not installed, and what was there stays`() {
+        val loader = installOne()
+        val bytes = vector.bundle.readBytes()
+        val place = Archive.open(BundleFile.open(vector.bundle), Form.BUNDLE).use { it.places.getValue("payload/1") }
+        val last = (place.offset + place.size - 1).toInt()
+        bytes[last] = (bytes[last].toInt() xor 1).toByte()
+        val damaged = File(folder, "damaged.keep").apply { writeBytes(bytes) }
+        assertThrows(TamperedError::class.java) { loader.install(damaged, installed) }
+        loader.open(installed).use { assertEquals(vector.files, Vector.digests(it)) }
+        assertTrue(folder.list()!!.none { it.endsWith(".partial") })
+    }
+
+    @Test
+    fun `installations need a state and carry their grant`() {
+        val loader = installOne()
+        val forgetful = SecureModelLoader(device, vector.verifier())
+        assertThrows(UsageError::class.java) { forgetful.open(installed) }
+        assertThrows(UsageError::class.java) { forgetful.install(vector.bundle, installed) }
+        assertThrows(UsageError::class.java) { loader.open(installed, state) }
+    }
+
+    @Test
+    fun `a device that fails over and over keeps what it has`() {
+        val loader = installOne()
+        device.localKey().use { local ->
+            val deviceState = DeviceState(state, local)
+            repeat(70) { deviceState.prepare("acme/detector", 1_000, "%032x".format(it)) }
+            assertEquals(64, deviceState.read().models.getValue("acme/detector").installations.size)
+        }
+        loader.open(installed).close()
+    }
+
+    private fun loader(state: File = this.state) = SecureModelLoader(device, vector.verifier(), stateFile = state)
+
+    private fun installOne(): SecureModelLoader = loader().also { it.install(vector.bundle, installed) }
+
+    private fun rewriteRecord(change: (InstallRecord) -> InstallRecord) {
+        val files = Archive.open(BundleFile.open(installed), Form.INSTALLATION).use { archive ->
+            archive.places.keys.associateWith(archive::read)
+        }
+        val record = change(InstallRecord.parse(files.getValue(Names.INSTALL))).toBytes()
+        val changed = files + (Names.INSTALL to record)
+        Replacement(installed).use { file ->
+            val writer = ArchiveWriter(file.channel, changed.mapValues { it.value.size.toLong() })
+            changed.forEach { (name, content) -> writer.write(name, 0, ByteBuffer.wrap(content)) }
+            file.commit()
+        }
+    }
+}

@@ -1,0 +1,231 @@
+"""Memory that a session and its process share, and the arrays in it.
+
+One side writes, the other reads. An area can neither shrink nor grow, so that reading it never faults;
+its content may change at any moment, so what is read is copied once and then used.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import mmap
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelkeep.errors import MalformedError, UsageError
+from modelkeep.memory.pages import words_for_allocation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# From Linux's uapi/linux/fcntl.h; Python's fcntl module has not all of them.
+_F_ADD_SEALS, _F_GET_SEALS = 1033, 1034
+_FIXED = 0x01 | 0x02 | 0x04  # seal, shrink, grow
+_ALIGNMENT = 64
+_SMALLEST = 2**20
+LARGEST_AREA = 4 * 2**30
+_MOST_ARRAYS = 4096
+_MOST_DIMENSIONS = 32
+_TEXT_KINDS = {"O": "text", "U": "characters"}
+_TEXTS = frozenset(_TEXT_KINDS.values())
+_KINDS = "biufc"
+
+# name, dtype, shape, offset, length in bytes
+Place = list[Any]
+
+
+class Area:
+    """A memfd of fixed size, mapped.
+
+    Attributes:
+        size: length in bytes.
+        descriptor: of the file; whoever gets it can map it too.
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self.size = size
+        self.descriptor = descriptor
+        self._mapping = mmap.mmap(descriptor, size)
+
+    @classmethod
+    def allocate(cls, size: int) -> Area:
+        """Makes an area for at least `size` bytes.
+
+        Raises:
+            UnavailableError: there is not enough memory.
+            UsageError: more than an area can hold.
+        """
+        if size > LARGEST_AREA:
+            raise UsageError(f"{size} bytes are more than can be handed to an isolated process")
+        size = max(_SMALLEST, 1 << (size - 1).bit_length()) if size else _SMALLEST
+        with words_for_allocation(size):
+            descriptor = os.memfd_create("arrays", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            try:
+                os.ftruncate(descriptor, size)
+                fcntl.fcntl(descriptor, _F_ADD_SEALS, _FIXED)
+                return cls(descriptor, size)
+            except BaseException:
+                os.close(descriptor)
+                raise
+
+    @classmethod
+    def received(cls, descriptor: int) -> Area:
+        """Maps an area that the other side made; the descriptor belongs to the area from now on.
+
+        Raises:
+            MalformedError: it is not one: it could shrink under its reader, or is too large.
+        """
+        try:
+            size = os.fstat(descriptor).st_size
+            fixed = fcntl.fcntl(descriptor, _F_GET_SEALS) & _FIXED == _FIXED
+            if not fixed or not 0 < size <= LARGEST_AREA:
+                raise MalformedError("isolated process: not memory of a fixed size")
+            return cls(descriptor, size)
+        except OSError as error:
+            os.close(descriptor)
+            raise MalformedError("isolated process: not memory of a fixed size") from error
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    @property
+    def view(self) -> memoryview:
+        """The whole area, writable."""
+        return memoryview(self._mapping)
+
+    def close(self) -> None:
+        """Gives the descriptor back; the memory goes with the last array in it."""
+        os.close(self.descriptor)
+        try:
+            self._mapping.close()
+        except BufferError:
+            return
+
+
+def packed(arrays: Mapping[str, Any]) -> tuple[list[tuple[Place, Any]], int]:
+    """Lays arrays out one after the other.
+
+    Returns:
+        For each its place and its content (an array or bytes), and the length of all together in bytes.
+
+    Raises:
+        UsageError: a value is no array of numbers, truth values or text.
+    """
+    places: list[tuple[Place, Any]] = []
+    end = 0
+    for name, value in arrays.items():
+        shape, kind, content, length = _laid_out(name, value)
+        places.append(([name, kind, shape, end, length], content))
+        end += -(-length // _ALIGNMENT) * _ALIGNMENT
+    return places, end
+
+
+def _laid_out(name: str, value: Any) -> tuple[list[int], str, Any, int]:
+    import numpy as np
+
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of unequal length
+        raise _not_numbers_or_text(name) from None
+    if array.dtype.kind in _KINDS:
+        return list(array.shape), array.dtype.str, array, array.nbytes
+    text = _text(name, array)
+    return list(array.shape), _TEXT_KINDS[array.dtype.kind], text, len(text)
+
+
+def write(area: Area, places: Sequence[tuple[Place, Any]]) -> list[Place]:
+    """Copies what was laid out into an area that has room for it; returns the places."""
+    import numpy as np
+
+    view = area.view
+    for (_name, kind, shape, offset, length), content in places:
+        if kind in _TEXTS:
+            view[offset : offset + length] = content
+        else:
+            np.copyto(np.frombuffer(view, content.dtype, content.size, offset).reshape(shape), content)
+    return [place for place, _content in places]
+
+
+def read(area: Area | None, places: object, *, copy: bool) -> dict[str, NDArray[Any]]:
+    """Returns the arrays at `places`, as copies or as read-only views of the area.
+
+    Raises:
+        MalformedError: a place is not one, or does not lie in the area.
+    """
+    return {name: _array(area, rest, copy) for name, *rest in _checked(places)}
+
+
+def _checked(places: object) -> Iterator[Place]:
+    if not isinstance(places, list) or len(places) > _MOST_ARRAYS:
+        raise _no_array()
+    for place in places:
+        match place:
+            case [str(), str(), list() as shape, int() as offset, int() as length]:
+                if min(0, offset, length, *_lengths(shape)) < 0:
+                    raise _no_array()
+                yield place
+            case _:
+                raise _no_array()
+
+
+def _lengths(shape: list[Any]) -> list[int]:
+    if len(shape) > _MOST_DIMENSIONS or any(type(length) is not int for length in shape):
+        raise _no_array()
+    return shape
+
+
+def _array(area: Area | None, place: list[Any], copy: bool) -> NDArray[Any]:
+    import numpy as np
+
+    kind, shape, offset, length = place
+    if area is None or offset + length > area.size:
+        raise _no_array()
+    part = area.view[offset : offset + length]
+    if kind in _TEXTS:
+        texts = _texts(bytes(part), shape)
+        return texts if kind == _TEXT_KINDS["O"] else texts.astype(np.str_)
+    try:
+        dtype = np.dtype(kind)
+    except TypeError:
+        raise _no_array() from None
+    if dtype.kind not in _KINDS or math.prod(shape) * dtype.itemsize != length:
+        raise _no_array()
+    array = np.frombuffer(part, dtype).reshape(shape) if length else np.empty(shape, dtype)
+    if copy:
+        return array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def _text(name: str, array: NDArray[Any]) -> bytes:
+    if array.dtype.kind not in _TEXT_KINDS or not all(isinstance(item, str) for item in array.flat):
+        raise _not_numbers_or_text(name)
+    return json.dumps([str(item) for item in array.flat]).encode()
+
+
+def _not_numbers_or_text(name: str) -> UsageError:
+    return UsageError(
+        f"{name!r} is no array of numbers or text", hint="an isolated process takes and gives nothing else"
+    )
+
+
+def _texts(data: bytes, shape: list[int]) -> NDArray[Any]:
+    import numpy as np
+
+    try:
+        items = json.loads(data)
+    except (ValueError, RecursionError):
+        raise _no_array() from None
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise _no_array()
+    if math.prod(shape) != len(items):
+        raise _no_array()
+    texts = np.empty(len(items), object)
+    texts[:] = items
+    return texts.reshape(shape)
+
+
+def _no_array() -> MalformedError:
+    return MalformedError("isolated process: not an array")

@@ -1,0 +1,141 @@
+"""The isolated side: decrypts and loads the model, then answers one run after the other."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import resource
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from modelkeep.isolation import area
+from modelkeep.isolation.area import Area
+from modelkeep.isolation.channel import Channel, ChannelClosedError
+from modelkeep.isolation.hardening import Hardening
+from modelkeep.isolation.protocol import KEY, Opening, SealedFile, error_message
+from modelkeep.memory import Memory, Pages, SecretPages
+from modelkeep.memory import report as memory_report
+from modelkeep.runtimes.loading import allocate, keep_borrowed, loaded_model
+from modelkeep.runtimes.registry import Runner, Runtime, open_runtime
+
+
+def serve(channel: Channel, done: Hardening, harden_more: Callable[[], Hardening]) -> None:
+    """Opens the model that the session asks for and runs it until the session goes.
+
+    Args:
+        channel: to the session.
+        done: what this process has given up.
+        harden_more: gives up what only loading needs.
+    """
+    try:
+        channel.send(["hardened", done.in_force, done.missing])
+        with ExitStack() as memory:
+            try:
+                runner, ready = _open(channel, memory)
+            except ChannelClosedError:
+                raise
+            except Exception as error:
+                channel.send(error_message(error))
+                return
+            importlib.import_module("numpy")  # the last chance: modules are files
+            more = harden_more()
+            channel.send(["ready", *ready, more.in_force, more.missing])
+            _Answers(channel, runner).run()
+    except ChannelClosedError:
+        return
+
+
+def _open(channel: Channel, stack: ExitStack) -> tuple[Runner, Sequence[object]]:
+    opening = Opening.from_message(channel.receive()[0])
+    with ExitStack() as while_loading:
+        files = [_file(channel, while_loading) for _ in range(opening.files)]
+        key = SecretPages.allocate(KEY) if opening.secret else Pages.allocate(KEY)
+        while_loading.enter_context(key)
+        channel.receive_secret(key.view)
+        runtime = open_runtime(opening.format, opening.runtime)
+        _limit_memory(opening.memory_limit)
+        memory = {each.path: _decrypted(channel, opening, runtime, each, key, stack) for each in files}
+    runner = runtime.load(loaded_model(opening.format, opening.entry, memory), opening.options)
+    held = memory_report(*keep_borrowed(memory, runner.borrowed).values())
+    return runner, (held.locked_bytes, held.unlocked_bytes, held.huge)
+
+
+def _file(channel: Channel, stack: ExitStack) -> SealedFile:
+    message, descriptor = channel.receive()
+    if descriptor is None:
+        raise ChannelClosedError
+    stack.callback(os.close, descriptor)
+    return SealedFile.from_message(message, descriptor)
+
+
+def _decrypted(
+    channel: Channel,
+    opening: Opening,
+    runtime: type[Runtime],
+    file: SealedFile,
+    key: Memory,
+    stack: ExitStack,
+) -> Memory:
+    memory = allocate(runtime, opening.entry, file.path, file.extent.size, secret=opening.secret)
+    stack.enter_context(memory)
+    file.stream.decrypt(
+        file.extent, key.view, memory.view, progress=lambda count: channel.send(["progress", count])
+    )
+    return memory
+
+
+def _limit_memory(limit: int | None) -> None:
+    """Lets this process allocate `limit` bytes more than it has."""
+    if limit is None:
+        return
+    status = Path("/proc/self/status").read_text()
+    used = 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmData:"))
+    resource.setrlimit(resource.RLIMIT_DATA, (used + limit, used + limit))
+
+
+class _Answers:
+    """Answers runs; keeps the memory that both sides share."""
+
+    def __init__(self, channel: Channel, runner: Runner) -> None:
+        self._channel = channel
+        self._runner = runner
+        self._inputs: Area | None = None
+        self._outputs: Area | None = None
+
+    def run(self) -> None:
+        """Answers until the session goes.
+
+        Raises:
+            ChannelClosedError: it went.
+        """
+        while True:
+            message, descriptor = self._channel.receive()
+            if descriptor is not None:
+                self._inputs = _replaced(self._inputs, Area.received(descriptor))
+            try:
+                answer, new = self._answer(message[1])
+            except Exception as error:
+                answer, new = error_message(error), None
+            self._channel.send(answer, new)
+
+    def _answer(self, places: Any) -> tuple[list[object], int | None]:
+        outputs = self._runner.run(area.read(self._inputs, places, copy=False))
+        laid_out, size = area.packed(outputs)
+        new = self._room_for(size)
+        assert self._outputs is not None
+        return ["outputs", area.write(self._outputs, laid_out)], new
+
+    def _room_for(self, size: int) -> int | None:
+        """Makes room for outputs; returns the descriptor to tell the session of, if it is new."""
+        if self._outputs is not None and size <= self._outputs.size:
+            return None
+        self._outputs = _replaced(self._outputs, Area.allocate(size))
+        return self._outputs.descriptor
+
+
+def _replaced(old: Area | None, new: Area) -> Area:
+    if old is not None:
+        old.close()
+    return new
