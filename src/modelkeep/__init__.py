@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from modelkeep.session import open_session as open
     from modelkeep.trust.certificates import CertificateRoots
     from modelkeep.trust.policy import AllOf, AnyOf, ExpectModel, MaximumAge, MinimumEpoch, UnsafeAnyModel
+    from modelkeep.trust.second_signature import SecondSigner
     from modelkeep.trust.signer import Signer
     from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
 
@@ -64,6 +65,7 @@ _HOMES = {
     "MinimumEpoch": "trust.policy",
     "ProcessIsolation": "isolation",
     "Report": "session",
+    "SecondSigner": "trust.second_signature",
     "Session": "session",
     "Signer": "trust.signer",
     "Suite": "manifest",
@@ -104,6 +106,7 @@ __all__ = [
     "MinimumEpoch",
     "ProcessIsolation",
     "Report",
+    "SecondSigner",
     "Session",
     "Signer",
     "Suite",

@@ -28,6 +28,7 @@ from modelkeep.model import Model, model_digest, read_model
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.trust import public_key
 from modelkeep.trust.public_key import TrustedKey
+from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import BundleSigner
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def seal(
     grant_signer: EcdsaSigner | None = None,
     grant_issuers: Iterable[TrustedKey] = (),
     guard: GuardProfile | None = None,
+    second_signer: SecondSigner | None = None,
 ) -> Draft:
     """Prepares a model for sealing: reads its structure, not yet its weights.
 
@@ -114,6 +116,7 @@ def seal(
         grant_signer: signs the embedded grants; the bundle then accepts signed grants only.
         grant_issuers: public keys of others whose signed grants the bundle accepts as well.
         guard: what inputs usually look like; it must have been learned with this very model.
+        second_signer: an ML-DSA-65 key that signs as well, for verifiers that demand it.
 
     Raises:
         UsageError: an argument is wrong or missing, or the profile belongs to another model.
@@ -122,6 +125,8 @@ def seal(
     """
     if signer is None and not unsafe_unsigned:
         raise UsageError("a bundle needs a signer", hint="pass signer=, or unsafe_unsigned=True for a trial")
+    if signer is None and second_signer is not None:
+        raise UsageError("a second signature needs a first one", hint="pass signer= as well")
     found = source if isinstance(source, Model) else read_model(source, entry=entry)
     found = _guarded(_tightened(found, contract), guard)
     manifest = Manifest(
@@ -147,6 +152,7 @@ def seal(
             _grantees(to, admins, constraints or Constraints()),
             signer,
             grant_signer,
+            second_signer,
         ),
     )
 

@@ -8,25 +8,6 @@ from pathlib import Path
 import pytest
 
 from support import softhsm
-from support.swtpm import SoftwareTpm, copy_of, manufacture
-
-
-@pytest.fixture(scope="session")
-def manufactured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state of a new software TPM."""
-    folder = tmp_path_factory.mktemp("swtpm")
-    manufacture(folder)
-    return folder
-
-
-@pytest.fixture
-def tpm(manufactured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftwareTpm]:
-    """A running software TPM, which tpm2: keys find through the environment."""
-    tpm = copy_of(manufactured, tmp_path / "tpm")
-    tpm.start()
-    monkeypatch.setenv("MODELKEEP_TPM2_TCTI", tpm.tcti)
-    yield tpm
-    tpm.stop(clean=False)
 
 
 @pytest.fixture(scope="session")

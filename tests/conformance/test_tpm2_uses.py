@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,39 @@ def test_counter_only_grows(tpm: SoftwareTpm) -> None:
         counter.create()
     counter.delete()
     assert counter.create() > first + 2
+
+
+def test_counter_of_a_key_tells_its_next_number_also_the_first_and_after_a_crash(tpm: SoftwareTpm) -> None:
+    from tpm2_pytss import ESAPI
+
+    from modelkeep.keys.tpm2.counter import MonotonicCounter
+    from modelkeep.keys.tpm2.key_counter import KeyCounter, index_of
+
+    MonotonicCounter(0x01800100, tpm.tcti).create()
+    # As after a crash while the trial counter was alive.
+    MonotonicCounter(index_of(b"a key") + 1, tpm.tcti).create()
+    counter = KeyCounter(b"a key", tpm.tcti)
+    assert counter.value() is None
+    first = counter.upcoming()
+    # As after a crash between defining and counting.
+    with ESAPI(tpm.tcti) as esapi:
+        esapi.nv_define_space(b"", counter_space(index_of(b"a key")))
+    assert (counter.value(), counter.upcoming()) == (None, first + 1)
+    assert counter.advance() == counter.value() == first + 1
+    assert counter.upcoming() == counter.advance() == first + 2
+    assert KeyCounter(b"another key", tpm.tcti).value() is None
+    counter.delete()
+    counter.delete()
+    assert counter.value() is None
+
+
+def counter_space(index: int) -> Any:
+    from tpm2_pytss import TPM2_ALG, TPM2_NT, TPM2B_NV_PUBLIC, TPMA_NV, TPMS_NV_PUBLIC
+
+    attributes = (TPM2_NT.COUNTER << 4) | TPMA_NV.AUTHREAD | TPMA_NV.AUTHWRITE | TPMA_NV.NO_DA
+    return TPM2B_NV_PUBLIC(
+        TPMS_NV_PUBLIC(nvIndex=index, nameAlg=TPM2_ALG.SHA256, attributes=attributes, dataSize=8)
+    )
 
 
 def test_counters_stay_within_the_indexes_of_owners(tpm: SoftwareTpm) -> None:

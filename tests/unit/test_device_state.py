@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep.errors import RollbackError, StorageError
-from modelkeep.keys import device_state
+from modelkeep.keys import state_file
 from modelkeep.keys.device_state import DeviceState
 from modelkeep.keys.hpke import HpkeHandle
 
@@ -17,7 +17,7 @@ MODEL = "acme/detector"
 
 @pytest.fixture(autouse=True)
 def few_installations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_state, "MOST_INSTALLATIONS", 3)
+    monkeypatch.setattr(state_file, "MOST_INSTALLATIONS", 3)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_state_that_could_not_be_read_again_is_not_written(
     state: DeviceState, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:
     secret = install(state, 1)
-    monkeypatch.setattr(device_state, limit, value)
+    monkeypatch.setattr(state_file, limit, value)
     with pytest.raises(StorageError, match="no room"):
         state.prepare("acme/other", 1, name(2))
     assert state.secret(MODEL, name(1)) == secret

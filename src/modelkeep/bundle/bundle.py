@@ -73,8 +73,12 @@ class Bundle(Files):
             RefusedError: the verifier's policy says no.
             MalformedError: the manifest is damaged.
         """
-        signature = self.read(names.SIGNATURE) if names.SIGNATURE in self.sizes else None
-        signed = verify_manifest(self.read(names.MANIFEST), signature, verifier)
+        signed = verify_manifest(
+            self.read(names.MANIFEST),
+            self.find(names.SIGNATURE),
+            verifier,
+            second=self.find(names.SECOND_SIGNATURE),
+        )
         self._check_sizes(signed.manifest)
         return VerifiedBundle(self, signed)
 

@@ -48,6 +48,14 @@ class Files:
         with self.open_file(name) as place:
             return place.read()
 
+    def find(self, name: str) -> bytes | None:
+        """Returns a small file as `read` does, or None if there is none.
+
+        Raises:
+            StorageError: cannot be read.
+        """
+        return self.read(name) if name in self.sizes else None
+
     def open_file(self, name: str) -> AbstractContextManager[Place]:
         """Opens a file of the bundle for the length of a `with` block."""
         return self._container.open(name)

@@ -72,13 +72,14 @@ class Installation(Files):
             RefusedError: the verifier's policy says no.
         """
         data = self.read(names.MANIFEST)
-        signed = verify_manifest(data, self.read(names.SIGNATURE), verifier)
+        second = self.find(names.SECOND_SIGNATURE)
+        signed = verify_manifest(data, self.read(names.SIGNATURE), verifier, second=second)
         record = InstallRecord.from_bytes(self.read(names.INSTALL))
         _check_header(record.header, signed.manifest, data)
         self._check_sizes(signed.manifest)
         local = identity.local_key()
         try:
-            state = DeviceState(identity.state_path, local)
+            state = DeviceState(identity.state_path, local, identity.counter())
             install_key = local.unwrap(record.wrapped, wrapping_context(record.header_bytes))
             try:
                 # From here on the header is authentic.

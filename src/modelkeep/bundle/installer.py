@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +16,11 @@ from modelkeep.bundle.install_key import INSTALL_KEY_BYTES, payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
 from modelkeep.bundle.slots import Slot, lay_out, write_frame
 from modelkeep.errors import RollbackError, UsageError
-from modelkeep.keys.device_state import INSTALLATION_BYTES, DeviceState
+from modelkeep.keys.device_state import DeviceState
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.local import LocalKey
 from modelkeep.keys.randomness import fill_random
+from modelkeep.keys.state_file import INSTALLATION_BYTES
 from modelkeep.memory import Pages
 from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
 from modelkeep.payload.layout import sealed_size
@@ -57,7 +57,7 @@ def install(
         raise UsageError("only a bundle whose publisher was verified can be installed")
     local = identity.local_key()
     try:
-        state = DeviceState(identity.state_path, local)
+        state = DeviceState(identity.state_path, local, identity.counter())
         _refuse_rollback(opened, state)
         with Replacement(target, force=force, mode=0o600) as file, words_for(target):
             installing = _Installing(opened, local, state, file.descriptor, progress)
@@ -92,6 +92,7 @@ class _Installing:
         bundle = opened.verified.bundle
         self._manifest_bytes = bundle.read(names.MANIFEST)
         self._signature = bundle.read(names.SIGNATURE)
+        self._second_signature = bundle.find(names.SECOND_SIGNATURE)
         self.installation = os.urandom(INSTALLATION_BYTES)
         self._header = self._make_header()
         self._install_key = Pages.allocate(INSTALL_KEY_BYTES)
@@ -108,7 +109,7 @@ class _Installing:
         with self._install_key, payload_key(self._install_key.view, secret) as key:
             for index in range(len(manifest.members)):
                 self._reseal(index, slots[names.payload(index)], key)
-        for name, content in self._small_files().items():
+        for name, content in (self._small_files() | self._second()).items():
             write_at(self._descriptor, memoryview(content), slots[name].data_offset)
 
     def _make_header(self) -> InstallHeader:
@@ -124,17 +125,23 @@ class _Installing:
             device_id=self._opened.provenance.device_id,
         )
 
-    def _small_files(self) -> Mapping[str, bytes]:
+    def _small_files(self) -> dict[str, bytes]:
         return {
             names.INSTALL: self._record,
             names.MANIFEST: self._manifest_bytes,
             names.SIGNATURE: self._signature,
         }
 
+    def _second(self) -> dict[str, bytes]:
+        # For verifiers that demand it whenever the installation is opened.
+        found = self._second_signature
+        return {} if found is None else {names.SECOND_SIGNATURE: found}
+
     def _sizes(self) -> dict[str, int]:
         sizes = {name: len(content) for name, content in self._small_files().items()}
         members = self._opened.manifest.members
-        return sizes | {names.payload(i): sealed_size(member.size) for i, member in enumerate(members)}
+        sizes |= {names.payload(i): sealed_size(member.size) for i, member in enumerate(members)}
+        return sizes | {name: len(content) for name, content in self._second().items()}
 
     def _reseal(self, index: int, slot: Slot, key: Pages) -> None:
         suite = self._header.suite

@@ -10,6 +10,7 @@ SIGNATURE = "model.sig"
 LEAVES = "leaves"
 PAYLOAD = "payload"
 SIGNATURES = "signatures"
+SECOND_SIGNATURE = f"{SIGNATURES}/0"
 GRANTS = "grants"
 INSTALL = "install.json"
 

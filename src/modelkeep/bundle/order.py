@@ -28,7 +28,7 @@ BUNDLE = Form(
     (names.MANIFEST,),
 )
 INSTALLATION = Form(
-    (names.INSTALL, names.MANIFEST, names.SIGNATURE, names.PAYLOAD),
+    (names.INSTALL, names.MANIFEST, names.SIGNATURE, names.PAYLOAD, names.SIGNATURES),
     (names.INSTALL, names.MANIFEST, names.SIGNATURE),
 )
 

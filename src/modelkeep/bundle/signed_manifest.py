@@ -32,8 +32,16 @@ class SignedManifest:
     now: int
 
 
-def verify_manifest(data: bytes, signature: bytes | None, verifier: BundleVerifier) -> SignedManifest:
+def verify_manifest(
+    data: bytes, signature: bytes | None, verifier: BundleVerifier, *, second: bytes | None
+) -> SignedManifest:
     """Verifies a manifest as it was received; it is parsed only when its signature holds.
+
+    Args:
+        data: the manifest.
+        signature: the signature document, or None.
+        verifier: whom to trust, and what to accept.
+        second: the document with the second signature, or None.
 
     Raises:
         SignatureError, UntrustedSignerError: nobody trusted signed this.
@@ -41,7 +49,7 @@ def verify_manifest(data: bytes, signature: bytes | None, verifier: BundleVerifi
         RefusedError: the verifier's policy says no.
         MalformedError: the manifest is damaged although signed.
     """
-    resources, signer = _signed_resources(data, signature, verifier)
+    resources, signer = _signed_resources(data, signature, verifier, second)
     manifest = Manifest.from_bytes(data)
     if signer is not None:
         _check_coverage(manifest, resources)
@@ -50,13 +58,13 @@ def verify_manifest(data: bytes, signature: bytes | None, verifier: BundleVerifi
 
 
 def _signed_resources(
-    data: bytes, signature: bytes | None, verifier: BundleVerifier
+    data: bytes, signature: bytes | None, verifier: BundleVerifier, second: bytes | None
 ) -> tuple[Mapping[str, bytes], str | None]:
     if not verifier.requires_signature:
         return {}, None
     if signature is None:
         raise SignatureError("the bundle is not signed", hint="seal it with a signer")
-    verified = verifier.verify_statement(signature)
+    verified = verifier.verify_statement(signature, second)
     resources = verified.statement.resources
     if resources.get(names.MANIFEST) != hashlib.sha256(data).digest():
         raise TamperedError("manifest.json is not the one that was signed")

@@ -29,7 +29,8 @@ from modelkeep.payload.segments import LEAF, Extent
 from modelkeep.payload.source import MemorySource, Source
 from modelkeep.payload.stream import Progress, StreamDigests
 from modelkeep.storage import Replacement, words_for, write_at
-from modelkeep.trust import oms
+from modelkeep.trust import oms, second_signature
+from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.statement import Statement
 
@@ -57,6 +58,7 @@ class Recipe:
         grantees: who gets an embedded grant.
         signer: who signs, or None for an unsigned bundle.
         grant_signer: who signs the embedded grants, where the manifest lists grant issuers.
+        second_signer: who signs the statement as well, or None.
     """
 
     manifest: Manifest
@@ -65,6 +67,7 @@ class Recipe:
     grantees: Sequence[Grantee]
     signer: BundleSigner | None
     grant_signer: EcdsaSigner | None = None
+    second_signer: SecondSigner | None = None
 
 
 def write_bundle(recipe: Recipe, target: Path, *, force: bool, progress: Progress) -> None:
@@ -105,7 +108,7 @@ class _Writing:
         for index, content in enumerate(leaves):
             self._write(names.leaves(index), content)
         self._write(names.MANIFEST, manifest)
-        self._write_signature(self._statement(manifest, digests))
+        self._write_signatures(self._statement(manifest, digests))
         for index, grant in enumerate(self._grants):
             self._write(names.grant(index), grant)
 
@@ -122,6 +125,8 @@ class _Writing:
             sizes[names.SIGNATURE] = oms.signature_size(draft, self._recipe.signer)
         sizes |= {names.leaves(i): LEAF * segment_count(m.size) for i, m in enumerate(members)}
         sizes |= {names.payload(i): sealed_size(m.size) for i, m in enumerate(members)}
+        if self._recipe.second_signer is not None:
+            sizes[names.SECOND_SIGNATURE] = second_signature.document_size(self._recipe.second_signer)
         sizes |= {names.grant(i): len(grant) for i, grant in enumerate(self._grants)}
         return sizes
 
@@ -177,11 +182,14 @@ class _Writing:
             return [names.MANIFEST]
         return names.signed_files(len(self._manifest.members))
 
-    def _write_signature(self, statement: Statement) -> None:
+    def _write_signatures(self, statement: Statement) -> None:
         if self._recipe.signer is None:
             return
         size = self._slot(names.SIGNATURE).size
         self._write(names.SIGNATURE, oms.pad(oms.sign(statement, self._recipe.signer), size))
+        if self._recipe.second_signer is not None:
+            document = second_signature.sign(statement, self._recipe.second_signer)
+            self._write(names.SECOND_SIGNATURE, document)
 
     def _write(self, name: str, content: bytes) -> None:
         write_at(self._descriptor, memoryview(content), self._slot(name).data_offset)

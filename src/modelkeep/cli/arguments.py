@@ -19,6 +19,7 @@ from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.storage import read_small
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.policy import UnsafeAnyModel
+from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
 from modelkeep.trust.trust_file import LARGEST_FILE as LARGEST_TRUST_FILE
@@ -98,6 +99,13 @@ def grant_signer(arguments: argparse.Namespace) -> BundleSigner | None:
     return None if arguments.grant_signer is None else open_signer(arguments.grant_signer)
 
 
+def second_signer(arguments: argparse.Namespace) -> SecondSigner | None:
+    """Returns the key that makes second signatures, or None."""
+    if arguments.second_signer is None:
+        return None
+    return SecondSigner.from_pem(key_file(arguments.second_signer))
+
+
 def passphrase(arguments: argparse.Namespace) -> bytes | None:
     """Returns the passphrase of the signer's key, from the environment.
 
@@ -124,6 +132,8 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
             raise UsageError(
                 "nobody is trusted", hint="pass -t publisher.pub, or --unsafe-unsigned for a trial"
             )
+        if arguments.second_trust is not None:
+            raise UsageError("a second signature counts beside the first one only", hint="pass -t as well")
         if arguments.minimum_epoch or arguments.maximum_age is not None:
             raise UsageError("nobody vouches for the epoch and age of a bundle that nobody signed")
         return UnsafeUnsigned(arguments.model_id)
@@ -133,6 +143,7 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         "model": arguments.model_id or UnsafeAnyModel(),
         "minimum_epoch": arguments.minimum_epoch,
         "maximum_age": _age(arguments.maximum_age),
+        "second": arguments.second_trust,
     }
     if arguments.trust_root:
         return TrustFileVerifier(_trust_file(arguments), **rules)
@@ -200,6 +211,7 @@ def sealing_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "leaf": LeafAlgorithm(arguments.leaf),
         "digest": Coverage(arguments.digest),
         "grant_signer": grant_signer(arguments),
+        "second_signer": second_signer(arguments),
     }
 
 

@@ -54,7 +54,7 @@ def _all(arguments: argparse.Namespace) -> None:
 
 
 def _terms(arguments: argparse.Namespace, identity: Identity) -> dict[str, Any]:
-    checked = bool(arguments.trust) or arguments.unsafe_unsigned
+    checked = bool(arguments.trust or arguments.second_trust) or arguments.unsafe_unsigned
     return {
         "identity": identity,
         "constraints": options.constraints(arguments),

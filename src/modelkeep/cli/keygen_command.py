@@ -13,6 +13,7 @@ from modelkeep.keys.hpke import HpkeRecipient
 from modelkeep.keys.recipients import format_recipient
 from modelkeep.keys.registry import create_key
 from modelkeep.trust.private_key import Purpose
+from modelkeep.trust.second_signature import keygen_second
 from modelkeep.trust.signer import keygen_signing
 from modelkeep.uri import split
 
@@ -21,6 +22,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Makes the key that the arguments ask for."""
     if arguments.master is not None and split(arguments.key)[0] != "fleet":
         raise UsageError("--master goes with a fleet: key")
+    if arguments.algorithm != "ecdsa" and not (arguments.signing or arguments.plain):
+        raise UsageError("--algorithm goes with a signing key", hint="pass --signing as well")
     if arguments.signing or arguments.plain:
         _signing_key(arguments)
     elif split(arguments.key)[0] == "fleet":
@@ -30,11 +33,22 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _signing_key(arguments: argparse.Namespace) -> None:
+    if arguments.algorithm == "ml-dsa-65":
+        _second_key(arguments)
+        return
     purpose = Purpose.BUNDLE if arguments.signing else Purpose.PLAIN
     path = options.key_file(arguments.key)
     pem = keygen_signing(path, arguments.curve, purpose=purpose, force=arguments.force)
     sys.stdout.write(pem.decode())
     say(f"private key in {path}: keep it off every device")
+
+
+def _second_key(arguments: argparse.Namespace) -> None:
+    if arguments.plain:
+        raise UsageError("plain files are signed with elliptic-curve keys", hint="leave --algorithm out")
+    path = options.key_file(arguments.key)
+    sys.stdout.write(keygen_second(path, force=arguments.force).decode())
+    say(f"private key in {path}: keep it off every device, and away from the first signer's key")
 
 
 def _fleet_key(arguments: argparse.Namespace) -> None:

@@ -49,6 +49,12 @@ def _keygen(commands: _Subparsers) -> None:
         help="curve of a signing key (default: p256)",
     )
     parser.add_argument(
+        "--algorithm",
+        choices=["ecdsa", "ml-dsa-65"],
+        default="ecdsa",
+        help="ml-dsa-65: a --signing key for second signatures (default: ecdsa)",
+    )
+    parser.add_argument(
         "--master", metavar="FILE", help="fleet master that a fleet: device key is derived from"
     )
     parser.add_argument("--device-id", metavar="ID", help="name of the device (default: the file's name)")
@@ -273,6 +279,9 @@ def _signer(parser: argparse.ArgumentParser, *, unsigned: bool = True) -> None:
         "--passphrase-env", metavar="VAR", help="environment variable with the key's passphrase"
     )
     if unsigned:
+        parser.add_argument(
+            "--second-signer", metavar="FILE", help="ML-DSA-65 key that signs as well: PEM file"
+        )
         parser.add_argument("--certificates", metavar="FILE", help="certificate chain of the signer (PEM)")
         parser.add_argument("--unsafe-unsigned", action="store_true", help="seal without a signature")
 
@@ -302,6 +311,9 @@ def _trust(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--trust-threshold", metavar="N", type=int, default=1, help="how many of them must have signed"
+    )
+    parser.add_argument(
+        "--second-trust", metavar="PEM", help="ML-DSA-65 public key: demand its second signature as well"
     )
     parser.add_argument("--model-id", metavar="ID", help="refuse every other model of this publisher")
     parser.add_argument("--minimum-epoch", metavar="N", type=int, default=0, help="refuse older releases")

@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _plain_file(arguments: argparse.Namespace) -> None:
-    if len(arguments.trust) != 1 or arguments.unsafe_unsigned:
+    if len(arguments.trust) != 1 or arguments.unsafe_unsigned or arguments.second_trust:
         raise UsageError("a plain signature is checked against one public key", hint="pass -t KEY.pub once")
     signature = read_small(arguments.signature, _LARGEST_SIGNATURE, "a signature")
     public_key = read_small(arguments.trust[0], _LARGEST_PEM, "a public key")

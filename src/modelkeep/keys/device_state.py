@@ -1,106 +1,74 @@
 """What a device must not forget: the lowest epoch of each model, and the secret of each installation.
 
-One small file per device key. It is authenticated with a key that only the device can unwrap, and
-replaced as a whole under a lock. Without hardware that counts, somebody who can write the disk can
-still bring back an old state together with its old installations; see spec/limitations.md.
-Source: spec/install-v1.md, "Device state".
+One small file per device key, replaced as a whole under a lock. Where the key's hardware counts, the
+state that counts is the one that names the counter's present number: an older one that comes back
+with an old disk is refused. Elsewhere it is accepted; see spec/limitations.md.
+Source: spec/install-v1.md, "Device state" and "Counters".
 """
 
 from __future__ import annotations
 
-import base64
 import fcntl
-import hmac
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from modelkeep import canonical
-from modelkeep.errors import RollbackError, StorageError, TamperedError
+from modelkeep.errors import RollbackError
+from modelkeep.keys.counting import StateCounter
 from modelkeep.keys.local import LocalKey
 from modelkeep.keys.randomness import fill_random
-from modelkeep.memory import wipe, wiped
-from modelkeep.record import Record
-from modelkeep.storage import read_small, words_for, write_file
-
-FORMAT = "modelkeep/state"
-VERSION = 1
-LARGEST_STATE = 16 * 2**20
-MOST_MODELS = 10_000
-MOST_INSTALLATIONS = 64
-INSTALLATION_BYTES = 16
-SECRET_BYTES = 32
-
-_KEY_CONTEXT = b"modelkeep/v1/state"
-
-
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """What is known of one installation.
-
-    Attributes:
-        epoch: the epoch of its model.
-        secret: 32 bytes without which it cannot be opened.
-        pending: is it still being made, or was that broken off?
-    """
-
-    epoch: int
-    secret: bytes
-    pending: bool = False
-
-
-@dataclass(slots=True)
-class ModelState:
-    """What is known of one model.
-
-    Attributes:
-        epoch: lowest epoch that counts.
-        installations: by id (16 bytes), oldest first.
-    """
-
-    epoch: int = 0
-    installations: dict[bytes, Installed] = field(default_factory=dict)
-
-    def add(self, installation: bytes, installed: Installed) -> None:
-        """Adds an installation; forgets an old one when there are too many."""
-        self.installations[installation] = installed
-        while len(self.installations) > MOST_INSTALLATIONS:
-            # Those first that were broken off: a device that fails over and over keeps what it has.
-            others = [key for key in self.installations if key != installation]
-            del self.installations[min(others, key=lambda key: not self.installations[key].pending)]
+from modelkeep.keys.state_file import (
+    SECRET_BYTES,
+    Contents,
+    Installed,
+    ModelState,
+    read_state,
+    write_state,
+)
+from modelkeep.memory import wiped
+from modelkeep.storage import sync_folder, words_for
 
 
 class DeviceState:
-    """The state of one device key; every change is durable when the method returns."""
+    """The state of one device key; every change is durable when the method returns.
 
-    def __init__(self, path: Path, local: LocalKey) -> None:
+    Args:
+        path: where it is kept.
+        local: the key that authenticates it.
+        counter: what counts its changes, or None.
+    """
+
+    def __init__(self, path: Path, local: LocalKey, counter: StateCounter | None = None) -> None:
         self.path = path
+        self._next = path.with_name(f"{path.name}.next")
         self._local = local
+        self._counter = counter
 
     def floor(self, model: str) -> int:
         """Returns the lowest epoch of `model` that counts on this device; 0 for an unknown model.
 
         Raises:
+            RollbackError: the state is an old one, or is gone.
             TamperedError: the state was changed by somebody else.
             StorageError: it cannot be read.
+            KeyStoreError: the counter cannot be read.
         """
-        return self._read()[0].get(model, ModelState()).epoch
+        return self._look().models.get(model, ModelState()).epoch
 
     def time_floor(self) -> int:
         """Returns a time (seconds since 1970-01-01 UTC) that has certainly passed."""
-        return self._read()[1]
+        return self._look().time
 
     def secret(self, model: str, installation: bytes) -> bytes:
         """Returns the 32 secret bytes of an installation.
 
         Raises:
             RollbackError: a newer epoch has replaced it, or this device never made it.
-            TamperedError, StorageError: as for `floor`.
+            TamperedError, StorageError, KeyStoreError: as for `floor`.
         """
-        known = self._read()[0].get(model, ModelState()).installations.get(installation)
+        known = self._look().models.get(model, ModelState()).installations.get(installation)
         if known is None:
             raise RollbackError(
                 "this installation does not count any more, or was not made with this key",
@@ -113,16 +81,18 @@ class DeviceState:
 
         Raises:
             RollbackError: a higher epoch of the model was installed before.
-            TamperedError, StorageError: as for `floor`.
+            TamperedError, StorageError, KeyStoreError: as for `floor`.
         """
-        with self._changing() as (models, _times):
-            state = models.setdefault(model, ModelState())
+        with self._locked():
+            contents = self._settled()
+            state = contents.models.setdefault(model, ModelState())
             if epoch < state.epoch:
                 raise RollbackError(f"epoch {epoch} is below {state.epoch}, which was installed before")
             with wiped(SECRET_BYTES) as fresh:
                 fill_random(memoryview(fresh))
                 secret = bytes(fresh)
             state.add(installation, Installed(epoch, secret, pending=True))
+            self._write(contents)
         return secret
 
     @contextmanager
@@ -135,29 +105,73 @@ class DeviceState:
 
         Raises:
             RollbackError: a higher epoch was installed since it was prepared.
-            TamperedError, StorageError: as for `floor`.
+            TamperedError, StorageError, KeyStoreError: as for `floor`.
         """
-        with self._changing() as (models, times):
-            state = models.get(model, ModelState())
+        with self._locked():
+            contents = self._settled()
+            state = contents.models.get(model, ModelState())
             installed = state.installations.get(installation)
             if installed is None:
                 raise RollbackError(
                     "another installation was made meanwhile", hint="get the newest release of the model"
                 )
+            if self._counter is not None:
+                # A change that was cut off before it was counted has left a state with the next number.
+                # Whoever kept a copy could choose between the two, so that number goes to what is old.
+                self._write_counted(contents)
             yield
             state.epoch = installed.epoch
             state.installations[installation] = replace(installed, pending=False)
             kept = {key: value for key, value in state.installations.items() if value.epoch >= state.epoch}
             state.installations = kept
-            times[0] = max(times[0], now)
+            contents.time = max(contents.time, now)
+            self._write_counted(contents)
 
-    @contextmanager
-    def _changing(self) -> Iterator[tuple[dict[str, ModelState], list[int]]]:
+    def _look(self) -> Contents:
+        if self._counter is None:
+            return self._settled()
+        # Counter and file change one after the other; only under the lock do they fit together.
         with self._locked():
-            models, time = self._read()
-            times = [time]
-            yield models, times
-            self._write(models, times[0])
+            return self._settled()
+
+    def _settled(self) -> Contents:
+        """Returns the state that counts, after finishing a change that a crash interrupted."""
+        contents = read_state(self.path, self._local) or Contents()
+        value = None if self._counter is None else self._counter.value()
+        if contents.counter == value:
+            return contents
+        upcoming = read_state(self._next, self._local)
+        if upcoming is not None and upcoming.counter == value:
+            self._take_next()
+            return upcoming
+        raise RollbackError(
+            f"{self.path}: is not the newest state of this device, or was lost",
+            hint="put the newest state back; if it is lost, make a new key and get new grants",
+        )
+
+    def _write(self, contents: Contents) -> None:
+        if self._counter is not None and contents.counter is None:
+            self._write_counted(contents)
+            return
+        write_state(self.path, self._local, contents)
+
+    def _write_counted(self, contents: Contents) -> None:
+        if self._counter is None:
+            write_state(self.path, self._local, contents)
+            return
+        # In this order, so that after a crash at any point one of the two files has the number.
+        contents.counter = self._counter.upcoming()
+        write_state(self._next, self._local, contents)
+        counted = self._counter.advance()
+        if counted != contents.counter:
+            contents.counter = counted
+            write_state(self._next, self._local, contents)
+        self._take_next()
+
+    def _take_next(self) -> None:
+        with words_for(self.path):
+            self._next.replace(self.path)
+            sync_folder(self.path.parent)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -171,89 +185,3 @@ class DeviceState:
             yield
         finally:
             os.close(descriptor)
-
-    def _read(self) -> tuple[dict[str, ModelState], int]:
-        if not os.path.lexists(self.path):
-            return {}, 0
-        data = read_small(self.path, LARGEST_STATE, "a device's state")
-        with Record(canonical.decode(data, "device state"), "device state") as record:
-            body = record.base64("body", longest=LARGEST_STATE)
-            key = record.base64("key", longest=1024)
-            mac = record.hexadecimal("mac", 32)
-        if not hmac.compare_digest(self._mac(key, body), mac):
-            raise TamperedError(f"{self.path}: was changed by somebody else", hint=_REPAIR)
-        return _parse(body)
-
-    def _write(self, models: dict[str, ModelState], time: int) -> None:
-        body = canonical.encode(_to_json(models, time))
-        # A new key for every state: an old key opens no new state.
-        with wiped(32) as fresh:
-            fill_random(memoryview(fresh))
-            key = self._local.wrap(memoryview(fresh), _KEY_CONTEXT)
-        members = {
-            "body": base64.b64encode(body).decode(),
-            "key": base64.b64encode(key).decode(),
-            "mac": self._mac(key, body).hex(),
-        }
-        data = canonical.encode(members)
-        if len(models) > MOST_MODELS or len(data) > LARGEST_STATE:
-            raise StorageError(f"{self.path}: has no room for another model or installation")
-        write_file(self.path, data, force=True, mode=0o600)
-
-    def _mac(self, wrapped: bytes, body: bytes) -> bytes:
-        key = self._local.unwrap(wrapped, _KEY_CONTEXT)
-        try:
-            return hmac.digest(key, body, "sha256")
-        finally:
-            wipe(key)
-
-
-_REPAIR = "find out who writes to this disk; removing the file forgets all installations"
-
-
-def _to_json(models: dict[str, ModelState], time: int) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "models": [
-            {
-                "epoch": state.epoch,
-                "installations": [
-                    _installation_to_json(identifier, installed)
-                    for identifier, installed in state.installations.items()
-                ],
-                "model": model,
-            }
-            for model, state in models.items()
-        ],
-        "time": time,
-        "version": VERSION,
-    }
-
-
-def _installation_to_json(identifier: bytes, installed: Installed) -> dict[str, Any]:
-    members = {"epoch": installed.epoch, "id": identifier.hex(), "secret": installed.secret.hex()}
-    return members | ({"pending": True} if installed.pending else {})
-
-
-def _parse(body: bytes) -> tuple[dict[str, ModelState], int]:
-    with Record(canonical.decode(body, "device state"), "device state") as record:
-        if record.text("format") != FORMAT or record.integer("version") != VERSION:
-            raise StorageError("the device's state was written by another version", hint="update modelkeep")
-        models = dict(_model(item) for item in record.items("models", longest=MOST_MODELS))
-        return models, record.integer("time")
-
-
-def _model(item: object) -> tuple[str, ModelState]:
-    with Record(item, "device state: model") as record:
-        installations = dict(
-            _installation(each) for each in record.items("installations", longest=MOST_INSTALLATIONS)
-        )
-        return record.text("model"), ModelState(record.integer("epoch"), installations)
-
-
-def _installation(item: object) -> tuple[bytes, Installed]:
-    with Record(item, "device state: installation") as record:
-        identifier = record.hexadecimal("id", INSTALLATION_BYTES)
-        epoch, secret = record.integer("epoch"), record.hexadecimal("secret", SECRET_BYTES)
-        pending = "pending" in record and record.boolean("pending")
-        return identifier, Installed(epoch, secret, pending)

@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.hpke import (
 
 from modelkeep.errors import KeyStoreError, MalformedError, UsageError
 from modelkeep.keys.constraints import Constraints
+from modelkeep.keys.counting import StateCounter
 from modelkeep.keys.grant import Grant, damaged
 from modelkeep.keys.hardware import Relay
 from modelkeep.keys.header import Header, key_id
@@ -92,17 +93,25 @@ class HpkeHandle:
             hardware is a subclass of `modelkeep.keys.hardware.AgreementKey`.
         device_id: name that `recipient` gives the device when asked without one.
         state_path: where the device keeps its state; under the user's state folder by default.
+        counter: the hardware's counter that goes with this key, or None.
 
     Raises:
         KeyStoreError: no recipient type goes with this key.
     """
 
-    def __init__(self, key: PrivateKey, device_id: str = "", state_path: Path | None = None) -> None:
+    def __init__(
+        self,
+        key: PrivateKey,
+        device_id: str = "",
+        state_path: Path | None = None,
+        counter: StateCounter | None = None,
+    ) -> None:
         self.type = _type_of(key)
         self.public = _public_bytes(key)
         self.state_path = state_path or default_state_path(self.public)
         self._key: PrivateKey | None = key
         self._device_id = device_id
+        self._counter = counter
 
     def public_value(self, header: Header) -> bytes:
         """Returns the raw public key, whatever the header."""
@@ -138,6 +147,10 @@ class HpkeHandle:
             KeyStoreError: the key was closed, or its hardware failed.
         """
         return from_secret(memoryview(_agree_with_itself(self._opened())))
+
+    def counter(self) -> StateCounter | None:
+        """Returns the counter that goes with this key, or None."""
+        return self._counter
 
     def close(self) -> None:
         """Drops the key; pyca/cryptography frees, and OpenSSL wipes, what it holds."""

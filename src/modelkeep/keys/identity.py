@@ -11,6 +11,7 @@ from typing import Self
 
 from modelkeep.errors import NotForThisDeviceError, RefusedError, TamperedError
 from modelkeep.keys.constraints import Constraints
+from modelkeep.keys.counting import StateCounter
 from modelkeep.keys.data_key import DataKey
 from modelkeep.keys.glance import Glance
 from modelkeep.keys.grant import Grant, standing_alone
@@ -147,6 +148,12 @@ class Identity:
             KeyStoreError: the key cannot be used.
         """
         return self._handle.local_key()
+
+    def counter(self) -> StateCounter | None:
+        """Returns what counts the changes of this device's state, or None where nothing can."""
+        # Only key stores whose hardware counts have this.
+        make: Callable[[], StateCounter | None] | None = getattr(self._handle, "counter", None)
+        return None if make is None else make()
 
     @property
     def state_path(self) -> Path:

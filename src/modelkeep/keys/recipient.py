@@ -35,7 +35,11 @@ class Recipient(Protocol):
 
 
 class KeyHandle(Protocol):
-    """What a key store opens to: a key that unwraps the grants made for it."""
+    """What a key store opens to: a key that unwraps the grants made for it.
+
+    Where the store's hardware counts, the handle has one more method: ``counter()``, which
+    returns a `modelkeep.keys.counting.StateCounter` that belongs to this key, or None.
+    """
 
     @property
     def type(self) -> str:

@@ -10,6 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
+from modelkeep import storage
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.private_file import read_private
 
@@ -45,6 +46,36 @@ def load(path: str | os.PathLike[str], passphrase: bytes | None, purpose: Purpos
     with read_private(name) as content:
         _check_purpose(name, content, purpose)
         return _parse(name, content, passphrase)
+
+
+def write(
+    path: str | os.PathLike[str],
+    key: PrivateKeyTypes,
+    purpose: Purpose,
+    passphrase: bytes | None,
+    *,
+    force: bool,
+) -> None:
+    """Writes a private key as PKCS #8 PEM, mode 0600, encrypted where there is a passphrase.
+
+    Raises:
+        UsageError: an empty passphrase, or the file exists and `force` is not set.
+        StorageError: the file cannot be written.
+    """
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, _encryption(passphrase)
+    )
+    storage.write_file(path, purpose.mark + pem, force=force, mode=0o600)
+
+
+def _encryption(passphrase: bytes | None) -> serialization.KeySerializationEncryption:
+    if passphrase is None:
+        return serialization.NoEncryption()
+    if not passphrase:
+        raise UsageError(
+            "an empty passphrase protects nothing", hint="leave the passphrase out or choose one"
+        )
+    return serialization.BestAvailableEncryption(passphrase)
 
 
 def _check_purpose(path: str, content: memoryview, purpose: Purpose) -> None:

@@ -6,10 +6,9 @@ import os
 from typing import Protocol
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep import dsse, storage
+from modelkeep import dsse
 from modelkeep.errors import UsageError
 from modelkeep.trust import certificates as certificate_files
 from modelkeep.trust import private_key, public_key
@@ -119,18 +118,5 @@ def keygen_signing(
     if curve not in _CURVES:
         raise UsageError(f"no such curve: {curve!r}", hint=f"choose one of {', '.join(_CURVES)}")
     key = ec.generate_private_key(_CURVES[curve]())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, _encryption(passphrase)
-    )
-    storage.write_file(path, purpose.mark + pem, force=force, mode=0o600)
+    private_key.write(path, key, purpose, passphrase, force=force)
     return public_key.to_pem(key.public_key())
-
-
-def _encryption(passphrase: bytes | None) -> serialization.KeySerializationEncryption:
-    if passphrase is None:
-        return serialization.NoEncryption()
-    if not passphrase:
-        raise UsageError(
-            "an empty passphrase protects nothing", hint="leave the passphrase out or choose one"
-        )
-    return serialization.BestAvailableEncryption(passphrase)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from modelkeep.errors import RefusedError, UntrustedSignerError, UsageError
 from modelkeep.manifest import Manifest
 from modelkeep.trust.policy import Policy, UnsafeAnyModel
+from modelkeep.trust.second_signature import SecondKey
 from modelkeep.trust.trust_file import Publisher, TrustFile
 from modelkeep.trust.verifier import Clock, VerifiedStatement, Verifier
 
@@ -23,6 +24,7 @@ class TrustFileVerifier:
         maximum_age: longest time since sealing.
         policies: further rules, all of which must accept.
         clock: present time in seconds since 1970-01-01 UTC.
+        second: ML-DSA-65 public key whose second signature every bundle must have as well.
 
     Raises:
         UsageError: the trust file leaves nobody to trust, or an argument is not of its form.
@@ -37,6 +39,7 @@ class TrustFileVerifier:
         maximum_age: datetime.timedelta | None = None,
         policies: Sequence[Policy] = (),
         clock: Clock = time.time,
+        second: SecondKey | None = None,
     ) -> None:
         self._trust = trust
         # One key may stand there several times, with other families and times.
@@ -52,6 +55,7 @@ class TrustFileVerifier:
             maximum_age=maximum_age,
             policies=policies,
             clock=clock,
+            second=second,
         )
 
     @property
@@ -59,7 +63,7 @@ class TrustFileVerifier:
         """True: an unsigned bundle is refused."""
         return True
 
-    def verify_statement(self, document: bytes) -> VerifiedStatement:
+    def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
         """Verifies a signature document (OMS) and returns what it says; see `Verifier`.
 
         Raises:
@@ -67,7 +71,7 @@ class TrustFileVerifier:
             MalformedError: not a signature document.
         """
         self._trust.check_time(self._verifier.now())
-        return self._verifier.verify_statement(document)
+        return self._verifier.verify_statement(document, second)
 
     def check(self, manifest: Manifest, signer: str | None = None) -> None:
         """Applies the publisher's limits, the revocations, and the rules of `Verifier`.

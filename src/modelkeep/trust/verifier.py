@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from modelkeep import dsse
 from modelkeep.errors import RefusedError, SignatureError, UntrustedSignerError, UsageError
 from modelkeep.manifest import Manifest
-from modelkeep.trust import certificates, oms, public_key
+from modelkeep.trust import certificates, oms, public_key, second_signature
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.policy import AllOf, ExpectModel, MaximumAge, MinimumEpoch, Policy, UnsafeAnyModel
 from modelkeep.trust.public_key import TrustedKey
+from modelkeep.trust.second_signature import SecondKey
 from modelkeep.trust.statement import Statement
 
 Clock = Callable[[], float]
@@ -42,8 +43,11 @@ class BundleVerifier(Protocol):
     def requires_signature(self) -> bool:
         """Whether a bundle without signature is refused."""
 
-    def verify_statement(self, document: bytes) -> VerifiedStatement:
-        """Returns what a signature document says, or raises RefusedError or MalformedError."""
+    def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
+        """Returns what a signature document says, or raises RefusedError or MalformedError.
+
+        `second` is the document with the second signature, for verifiers that demand one.
+        """
 
     def check(self, manifest: Manifest, signer: str | None = None) -> None:
         """Raises RefusedError unless the release that `signer` (an id) describes is acceptable."""
@@ -63,6 +67,7 @@ class Verifier:
         maximum_age: datetime.timedelta | None = None,
         policies: Sequence[Policy] = (),
         clock: Clock = time.time,
+        second: SecondKey | None = None,
     ) -> None:
         """Takes whom to trust and what to accept.
 
@@ -73,6 +78,7 @@ class Verifier:
             maximum_age: longest time since sealing.
             policies: further rules, all of which must accept.
             clock: present time in seconds since 1970-01-01 UTC.
+            second: ML-DSA-65 public key whose second signature every bundle must have as well.
 
         Raises:
             StorageError: a key file cannot be read.
@@ -86,14 +92,15 @@ class Verifier:
         age = () if maximum_age is None else (MaximumAge(maximum_age),)
         self._policy = AllOf(_expect(model), MinimumEpoch(minimum_epoch), *age, *policies)
         self._clock = clock
+        self._second = None if second is None else second_signature.load_key(second)
 
     @property
     def requires_signature(self) -> bool:
         """True: an unsigned bundle is refused."""
         return True
 
-    def verify_statement(self, document: bytes) -> VerifiedStatement:
-        """Verifies a signature document (OMS) and returns what it says.
+    def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
+        """Verifies a signature document (OMS), with the second signature where that is demanded.
 
         Raises:
             SignatureError: absent, broken, or over another kind of document.
@@ -105,6 +112,8 @@ class Verifier:
             raise SignatureError("the bundle is not signed", hint="seal it again with a signer")
         bundle = oms.parse(document)
         signer_id = self._verify_chain(bundle) if bundle.certificates else self._verify_key(bundle)
+        if self._second is not None:
+            second_signature.verify(second, self._second, bundle.payload)
         return VerifiedStatement(Statement.from_bytes(bundle.payload), signer_id)
 
     def check(self, manifest: Manifest, signer: str | None = None) -> None:
@@ -165,7 +174,7 @@ class UnsafeUnsigned:
         """False: an unsigned bundle is accepted."""
         return False
 
-    def verify_statement(self, document: bytes) -> VerifiedStatement:
+    def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
         """Returns what a signature document says without verifying who said it.
 
         Raises:

@@ -6,9 +6,7 @@ the TPM ever had, so removing and defining it again does not take it back.
 
 from __future__ import annotations
 
-from contextlib import suppress
-
-from tpm2_pytss import TPM2_ALG, TPM2_NT, TPM2B_NV_PUBLIC, TPMA_NV, TPMS_NV_PUBLIC, TSS2_Exception
+from tpm2_pytss import TPM2_ALG, TPM2_NT, TPM2_RC, TPM2B_NV_PUBLIC, TPMA_NV, TPMS_NV_PUBLIC, TSS2_Exception
 
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.tpm2.device import Handle, Tpm, connected
@@ -44,19 +42,21 @@ class MonotonicCounter:
         self._tcti = tcti
 
     def create(self) -> int:
-        """Defines the counter and returns its first value.
+        """Defines the counter, unless that was all that was done before, and returns its first value.
 
         Raises:
-            UsageError: the index is taken.
+            UsageError: there is such a counter.
             KeyStoreError: the TPM has no space left, or its owner has set a password.
         """
         public = TPMS_NV_PUBLIC(
             nvIndex=self._index, nameAlg=TPM2_ALG.SHA256, attributes=_ATTRIBUTES, dataSize=COUNTER_BYTES
         )
         with connected(self._tcti) as tpm:
-            if self._find(tpm) is not None:
-                raise UsageError(f"the TPM has something at NV index {self._index:#x} already")
-            defined = tpm.esapi.nv_define_space(b"", TPM2B_NV_PUBLIC(public))
+            defined = self._find(tpm)
+            if defined is None:
+                defined = tpm.esapi.nv_define_space(b"", TPM2B_NV_PUBLIC(public))
+            elif _has_value(tpm, defined):
+                raise UsageError(f"the TPM has a counter at NV index {self._index:#x} already")
             # A counter has no value before it is incremented once.
             tpm.esapi.nv_increment(defined)
             return _value(tpm, defined)
@@ -69,6 +69,16 @@ class MonotonicCounter:
         """
         with connected(self._tcti) as tpm:
             return _value(tpm, self._existing(tpm))
+
+    def find(self) -> int | None:
+        """Returns the present value, or None if there is no counter with a value.
+
+        Raises:
+            KeyStoreError: there is something else, or the TPM cannot be reached.
+        """
+        with connected(self._tcti) as tpm:
+            counter = self._find(tpm)
+            return _value(tpm, counter) if counter is not None and _has_value(tpm, counter) else None
 
     def increment(self) -> int:
         """Adds one for ever and returns the new value.
@@ -100,9 +110,30 @@ class MonotonicCounter:
         return counter
 
     def _find(self, tpm: Tpm) -> Handle | None:
-        with suppress(TSS2_Exception):
-            return tpm.esapi.tr_from_tpmpublic(self._index)
-        return None
+        try:
+            found = tpm.esapi.tr_from_tpmpublic(self._index)
+        except TSS2_Exception as error:
+            # Any other failure must not pass for a counter that is not there.
+            if error.error == TPM2_RC.HANDLE:
+                return None
+            raise
+        # An index of another kind could be written with any number, an old one for example.
+        if _attributes(tpm, found) & TPMA_NV.TPM2_NT_MASK != TPM2_NT.COUNTER << 4:
+            raise KeyStoreError(
+                f"the TPM has something that is no counter at NV index {self._index:#x}",
+                hint="find out what defined it: tpm2_nvreadpublic",
+            )
+        return found
+
+
+def _has_value(tpm: Tpm, counter: Handle) -> bool:
+    return bool(_attributes(tpm, counter) & TPMA_NV.WRITTEN)
+
+
+def _attributes(tpm: Tpm, handle: Handle) -> int:
+    answer = tpm.esapi.nv_read_public(handle)
+    public = answer[0]
+    return int(public.nvPublic.attributes)
 
 
 def _value(tpm: Tpm, counter: Handle) -> int:

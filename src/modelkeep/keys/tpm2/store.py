@@ -10,11 +10,13 @@ from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
 from modelkeep.keys.hpke import HpkeHandle, HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
+from modelkeep.keys.point import point_of
 from modelkeep.keys.secret import device_id_of
 from modelkeep.keys.tpm2 import creation
 from modelkeep.keys.tpm2.address import DEFAULT_PCRS, TpmAddress
 from modelkeep.keys.tpm2.device import choose_tcti, connected
-from modelkeep.keys.tpm2.key import TpmKey
+from modelkeep.keys.tpm2.key import TpmKey, public_key_of
+from modelkeep.keys.tpm2.key_counter import KeyCounter
 from modelkeep.keys.tpm2.key_file import OPEN, QUOTE, SIGN, KeyFile
 from modelkeep.keys.tpm2.policy import Approval
 from modelkeep.keys.tpm2.reseal import add_approval, approve_here
@@ -38,7 +40,8 @@ class TpmStore:
         parsed = TpmAddress.parse(address)
         key_file = parsed.read(OPEN)
         key = TpmKey(key_file, parsed.tcti, parsed.passphrase_for(key_file.policy))
-        return HpkeHandle(key, device_id_of(parsed.path), Path(f"{parsed.path}.state"))
+        state = Path(f"{parsed.path}.state")
+        return HpkeHandle(key, device_id_of(parsed.path), state, _counter_of(key_file, parsed.tcti))
 
     def create(self, address: str, kind: str | None = None, *, force: bool = False) -> HpkeRecipient | None:
         """Makes a key (``p256``, ``signing`` or ``quote``) and writes its file.
@@ -59,7 +62,7 @@ class TpmStore:
         return HpkeHandle(TpmKey(key_file, parsed.tcti), device_id_of(parsed.path)).recipient()
 
     def delete(self, address: str) -> None:
-        """Removes a key: from the TPM, then its file.
+        """Removes a key: it and its counter from the TPM, then its file.
 
         Raises:
             StorageError: the file cannot be read or removed.
@@ -70,6 +73,8 @@ class TpmStore:
         if key_file.handle:
             with connected(parsed.tcti) as tpm:
                 creation.remove(tpm, key_file)
+        if key_file.use == OPEN:
+            _counter_of(key_file, parsed.tcti).delete()
         with words_for(parsed.path):
             Path(parsed.path).unlink()
 
@@ -113,10 +118,12 @@ class TpmStore:
         policy = key_file.policy
         with connected(parsed.tcti) as tpm:
             values = tpm.pcr_values(policy.pcrs)
+        count = _counter_of(key_file, parsed.tcti).value() if key_file.use == OPEN else None
         return {
             "use": key_file.use,
             "protection": Protection.TPM.value,
             "persistent": f"{key_file.handle:#x}" if key_file.handle else "no",
+            "counter": "not in use" if count is None else str(count),
             "passphrase": "yes" if policy.auth else "no",
             "approvals": len(key_file.approvals) if policy.authority else "no authority",
             "pcrs": {str(index): value.hex() for index, value in values.items()},
@@ -146,6 +153,10 @@ def _create(address: TpmAddress, use: str, *, force: bool) -> KeyFile:
             creation.remove(tpm, key_file)
             raise
     return key_file
+
+
+def _counter_of(key_file: KeyFile, tcti: str) -> KeyCounter:
+    return KeyCounter(point_of(public_key_of(key_file)), tcti)
 
 
 def _use(kind: str) -> str:
