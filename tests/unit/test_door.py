@@ -36,6 +36,7 @@ NAMES = {
     "MinimumEpoch",
     "ProcessIsolation",
     "Report",
+    "SecondSigner",
     "Session",
     "Signer",
     "Suite",
