@@ -79,7 +79,7 @@ def grant_all(
         terms = _Terms(opened, constraints or Constraints(), grant_signer)
         done, size = _finished(output, devices, terms.bundle)
         progress(done)
-        with _workers(terms, processes or os.cpu_count() or 1, _count(devices) - done) as run:
+        with _workers(terms, processes or os.cpu_count() or 1, count_devices(devices) - done) as run:
             for grants in run(_batches(devices, skip=done)):
                 size = sidecar.append_encoded(output, grants, expected_start=size)
                 done += len(grants)
@@ -93,17 +93,15 @@ def count_devices(devices: str | os.PathLike[str]) -> int:
     Raises:
         StorageError: cannot be read.
     """
-    return _count(devices)
+    return sum(1 for _line in _lines(devices))
 
 
 class _Terms:
     """Under which terms grants are made; everything a worker needs but the device."""
 
     def __init__(self, opened: UnlockedBundle, constraints: Constraints, signer: EcdsaSigner | None) -> None:
-        manifest = opened.verified.manifest
-        if manifest.grant_issuers and signer is None:
-            raise UsageError("this bundle accepts signed grants only", hint="pass the grant signer's key")
-        self.bundle = manifest.bundle
+        opened.check_grant_signer(signer)
+        self.bundle = opened.manifest.bundle
         self.data_key = opened.grant.data_key
         # Delegation is asked for device by device.
         wanted = replace(constraints, delegate=True)
@@ -117,9 +115,7 @@ Work = Callable[[Batches], Iterator[list[bytes]]]
 
 
 @contextmanager
-def _workers(
-    terms: _Terms, processes: int, count: int
-) -> Iterator[Callable[[Batches], Iterator[list[bytes]]]]:
+def _workers(terms: _Terms, processes: int, count: int) -> Iterator[Work]:
     """Gives a function that turns batches of lines into batches of grants, in order."""
     arguments = (bytes(terms.data_key.view), terms.bundle, terms.constraints)
     if processes == 1 or count < ALONE_BELOW:
@@ -212,10 +208,6 @@ def _batches(devices: str | os.PathLike[str], *, skip: int) -> Batches:
     lines = itertools.islice(_lines(devices), skip, None)
     while batch := list(itertools.islice(lines, BATCH)):
         yield batch
-
-
-def _count(devices: str | os.PathLike[str]) -> int:
-    return sum(1 for _line in _lines(devices))
 
 
 def _finished(

@@ -79,10 +79,8 @@ class _Issuing:
 
     def __init__(self, opened: UnlockedBundle, constraints: Constraints, signer: EcdsaSigner | None) -> None:
         self._own = opened.grant
-        manifest = opened.verified.manifest
-        if manifest.grant_issuers and signer is None:
-            raise UsageError("this bundle accepts signed grants only", hint="pass the grant signer's key")
-        self._bundle = manifest.bundle
+        opened.check_grant_signer(signer)
+        self._bundle = opened.manifest.bundle
         self._constraints = constraints
         self._signer = signer
 

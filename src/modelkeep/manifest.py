@@ -21,7 +21,6 @@ VERSION = 1
 LARGEST_MANIFEST = 2**20
 MOST_MEMBERS = 65_536 + 1  # model files and the inner manifest
 LARGEST_MEMBER = (2**32 - 1) * (2**20 - 16) - 40
-DATA_KEY_BYTES = 32
 MOST_GRANT_ISSUERS = 64
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,7}")

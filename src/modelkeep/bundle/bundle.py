@@ -18,7 +18,8 @@ from modelkeep.bundle.container import open_container
 from modelkeep.bundle.files import Files
 from modelkeep.bundle.opened import Opened, Provenance
 from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
-from modelkeep.errors import TamperedError
+from modelkeep.dsse import EcdsaSigner
+from modelkeep.errors import TamperedError, UsageError
 from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.grant import Grant, parse_all
 from modelkeep.keys.identity import Identity, UnwrappedGrant
@@ -227,6 +228,11 @@ class UnlockedBundle(Opened):
     def open_stream(self, index: int) -> AbstractContextManager[Extent]:
         """See `Opened.open_stream`."""
         return self.verified.bundle.open_stream(index, self.manifest.members[index].size)
+
+    def check_grant_signer(self, signer: EcdsaSigner | None) -> None:
+        """Raises UsageError when the bundle accepts signed grants only and nobody would sign new ones."""
+        if self.manifest.grant_issuers and signer is None:
+            raise UsageError("this bundle accepts signed grants only", hint="pass the grant signer's key")
 
     def reseal(
         self, index: int, target: Extent, cipher: StreamCipher, progress: Progress = no_progress
