@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from modelkeep.errors import UsageError
 from modelkeep.guard import check
-from modelkeep.guard.calibration import Calibration, Fit, Measurement, measure
-from modelkeep.guard.measurement import Plan
+from modelkeep.guard.calibration import Calibration
+from modelkeep.guard.fit import Fit
+from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import GuardProfile
+from modelkeep.guard.sample import Measurement, measure
 from modelkeep.model import Model, model_digest, read_model
 from modelkeep.runtimes.registry import LoadedModel, Runner, open_runtime
 

@@ -6,7 +6,6 @@ Source: spec/guard-v1.md.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -154,9 +153,10 @@ class GuardProfile:
         progress: Callable[[int], None] = lambda _count: None,
     ) -> GuardProfile:
         """Learns a profile from clean samples; see `modelkeep.learning.learn`."""
-        # Learning runs the model, and so lives above the guard and the runtimes.
-        learning = importlib.import_module("modelkeep.learning")
-        profile: GuardProfile = learning.learn(
+        # Learning runs the model, so it lives above guard and runtimes: the one import that goes upward.
+        from modelkeep.learning import learn
+
+        return learn(
             samples,
             model=model,
             alpha=alpha,
@@ -166,7 +166,6 @@ class GuardProfile:
             entry=entry,
             progress=progress,
         )
-        return profile
 
     def to_json(self) -> dict[str, Any]:
         """Returns the profile as a JSON value without floats."""
