@@ -22,7 +22,7 @@ from modelkeep.guard.profile import GuardProfile, Stage
 from modelkeep.guard.sample import Measurement
 from modelkeep.guard.scores import TopScores, too_few
 
-_DEFAULT_ACTIONS = {"signal": "reject", "model": "flag"}
+_DEFAULT_ACTIONS = {"signal": "reject", "model": "flag", "squeeze": "flag"}
 
 
 @dataclass(slots=True)
@@ -51,6 +51,8 @@ class Calibration:
             self._tops["energy", known.scores].add(outputs.energy)
         if known.embedding is not None:
             self._tops["distance", known.embedding].add(distances(outputs, known))
+        for squeezer, scores in measurement.squeezed.items():
+            self._tops[squeezer, known.scores].add(scores)
 
     def merge(self, other: Self) -> None:
         """Adds what another one, of the same frozen fit, has seen.
@@ -110,7 +112,7 @@ def samples_needed(plan: Plan, alpha: float, delta: float) -> int:
     if plan.outputs is not None:
         _, kind, embedding, _ = plan.outputs
         outputs = 1 + (kind == "logits") + (embedding is not None)
-    largest = max(inputs, outputs)
+    largest = max(inputs, outputs, len(plan.squeezers))
     return bound.samples_needed(alpha / largest, delta / largest)
 
 
@@ -124,4 +126,5 @@ def _rules(usual: Usual) -> dict[str, list[tuple[str, str]]]:
     model = [("confidence", outputs.scores)]
     model += [("energy", outputs.scores)] if outputs.kind == "logits" else []
     model += [] if outputs.embedding is None else [("distance", outputs.embedding)]
-    return {"signal": signal, "model": model}
+    squeeze = [(squeezer, outputs.scores) for squeezer in usual.plan.squeezers]
+    return {"signal": signal, "model": model} | ({"squeeze": squeeze} if squeeze else {})

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelkeep.guard import features
+from modelkeep.guard import features, squeezing
 from modelkeep.guard.features import Features
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.profile import OutputProfile
@@ -60,13 +60,22 @@ def measure_outputs(
     outputs: Mapping[str, Array], scores: str, kind: str, embedding: str | None, scale: float
 ) -> OutputMeasurement:
     """Returns what the model made of some samples; the outputs must be without fault."""
-    rows = rows_of(outputs[scores])
-    with np.errstate(all="ignore"):
-        logits = rows if kind == "logits" else np.log(np.maximum(rows, 1e-300))
-        highest = logits.max(axis=1)
-        total = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
+    logits, total = _logits(outputs, scores, kind)
     vectors = None if embedding is None else _quantised(projected(rows_of(outputs[embedding])), scale)
-    return OutputMeasurement(total - highest, -total, logits.argmax(axis=1).astype(np.int64), vectors)
+    with np.errstate(all="ignore"):
+        confidence = total - logits.max(axis=1)
+    return OutputMeasurement(confidence, -total, logits.argmax(axis=1).astype(np.int64), vectors)
+
+
+def measure_squeezed(
+    outputs: Mapping[str, Array], of_squeezed: Mapping[str, Array], scores: str, kind: str
+) -> Numbers:
+    """Returns how far what the model made of some samples is from what it made of them squeezed.
+
+    The outputs must be without fault.
+    """
+    one, other = (_log_probabilities(each, scores, kind) for each in (outputs, of_squeezed))
+    return squeezing.disagreement(one, other)
 
 
 def distances(measured: OutputMeasurement, profile: OutputProfile) -> Numbers:
@@ -88,6 +97,21 @@ def projected(rows: Numbers) -> Numbers:
     width = rows.shape[1]
     with np.errstate(all="ignore"):  # what is no number becomes 1 when it is quantised
         return rows if width <= EMBEDDING_SIZE else np.asarray(rows @ _signs(width))
+
+
+def _logits(outputs: Mapping[str, Array], scores: str, kind: str) -> tuple[Numbers, Numbers]:
+    """Returns logits [samples, classes] and the logarithm of the sum of their exponentials [samples]."""
+    rows = rows_of(outputs[scores])
+    with np.errstate(all="ignore"):
+        logits = rows if kind == "logits" else np.log(np.maximum(rows, 1e-300))
+        highest = logits.max(axis=1)
+        return logits, highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
+
+
+def _log_probabilities(outputs: Mapping[str, Array], scores: str, kind: str) -> Numbers:
+    logits, total = _logits(outputs, scores, kind)
+    with np.errstate(all="ignore"):
+        return np.asarray(logits - total[:, None])
 
 
 def _quantised(rows: Numbers, scale: float) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from modelkeep.contract import Contract
 from modelkeep.errors import UsageError
-from modelkeep.guard import layout
+from modelkeep.guard import layout, squeezing
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.measurement import Numbers, output_fault, projected, rows_of
 
@@ -35,10 +35,12 @@ class Plan:
     Attributes:
         inputs: layouts of the inputs that the signal stage looks at.
         outputs: what the model-aware stage looks at, as yet without means, or None.
+        squeezers: names of the squeezers whose effect is looked at; see `squeezing.SQUEEZERS`.
     """
 
     inputs: tuple[Layout, ...]
     outputs: OutputPlan | None
+    squeezers: tuple[str, ...] = ()
 
     @staticmethod
     def make(
@@ -48,6 +50,7 @@ class Plan:
         contract: Contract | None = None,
         layouts: Mapping[str, str] | None = None,
         embedding: str | None = None,
+        squeezers: Collection[str] = (),
     ) -> Plan:
         """Returns a plan from the first sample and what the model makes of it.
 
@@ -57,9 +60,10 @@ class Plan:
             contract: what the model says about its inputs.
             layouts: axes by input name, where they cannot be guessed.
             embedding: output that exposes what the last layer sees.
+            squeezers: names of squeezers, for the stage ``squeeze``.
 
         Raises:
-            UsageError: no input can be read, or an output is not there.
+            UsageError: no input can be read or squeezed, or an output is not there.
         """
         layouts = dict(layouts or {})
         known = {} if contract is None else contract.by_name()
@@ -68,10 +72,11 @@ class Plan:
         numeric = {name: value for name, value in inputs.items() if value.dtype.kind in "biuf"}
         if not numeric:
             raise UsageError("the samples hold no arrays of numbers")
-        planned = (
+        planned = tuple(
             layout.plan(name, value, known.get(name), layouts.get(name)) for name, value in numeric.items()
         )
-        return Plan(tuple(planned), _plan_outputs(outputs, embedding))
+        looked_at = _plan_outputs(outputs, embedding)
+        return Plan(planned, looked_at, _plan_squeezers(planned, looked_at, squeezers))
 
     def check_same(self, other: Plan) -> None:
         """Checks that two plans are equal, so that what was measured by them can be merged.
@@ -94,6 +99,18 @@ def _plan_outputs(outputs: Mapping[str, Array], embedding: str | None) -> Output
     kind = "probabilities" if is_distribution else "logits"
     scale = 1.0 if embedding is None else _scale_of(projected(rows_of(outputs[embedding])))
     return OutputPlan(candidates[0], kind, embedding, scale)
+
+
+def _plan_squeezers(
+    inputs: tuple[Layout, ...], outputs: OutputPlan | None, squeezers: Collection[str]
+) -> tuple[str, ...]:
+    if unknown := sorted(set(squeezers) - squeezing.SQUEEZERS.keys()):
+        raise UsageError(f"no squeezer {unknown[0]!r}", hint=f"squeezers: {', '.join(squeezing.SQUEEZERS)}")
+    if squeezers and outputs is None:
+        raise UsageError("squeezing compares scores of classes, and the model gives none")
+    if squeezers and not any(squeezing.can_squeeze(each) for each in inputs):
+        raise UsageError("only images and series can be squeezed", hint="say --layout NAME=AXES if it is one")
+    return tuple(sorted(set(squeezers)))
 
 
 def _are_scores(value: object) -> bool:
