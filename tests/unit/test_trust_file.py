@@ -25,7 +25,8 @@ from modelkeep.errors import (
 from modelkeep.trust import public_key
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.signer import Signer
-from modelkeep.trust.trust_file import LATEST_TIME, PAYLOAD_TYPE, Publisher, TrustFile
+from modelkeep.trust.trust_envelope import PAYLOAD_TYPE
+from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
 from modelkeep.trust.trust_file_verifier import TrustFileVerifier
 from support.command_line import CommandLine
 from support.workshop import MODEL_ID, Workshop

@@ -22,7 +22,7 @@ from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
-from modelkeep.trust.trust_file import LARGEST_FILE as LARGEST_TRUST_FILE
+from modelkeep.trust.trust_envelope import LARGEST_FILE as LARGEST_TRUST_FILE
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_file_verifier import TrustFileVerifier
 from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned, Verifier
