@@ -211,3 +211,7 @@ def test_command_line_takes_a_trust_file(shop: CommandLine) -> None:
     assert shop.shell(f"{run} --trust-root publisher.pub").code == 3
     assert shop.shell(f"{run} --trust-root stranger.pub --trust-threshold 2").code == 2
     assert shop.shell(f"{run} -t publisher.pub --trust-root stranger.pub").code == 2
+    shop.ok(f"{run} --trust-root stranger.pub --minimum-trust-number 1")
+    assert shop.shell(f"{run} --trust-root stranger.pub --minimum-trust-number 2").code == 3
+    by_key = run.replace("trust.json", "publisher.pub")
+    assert shop.shell(f"{by_key} --minimum-trust-number 1").code == 2

@@ -147,6 +147,8 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
     }
     if arguments.trust_root:
         return TrustFileVerifier(_trust_file(arguments), **rules)
+    if arguments.minimum_trust_number:
+        raise UsageError("trust files have numbers, keys have none", hint="pass --trust-root as well")
     return Verifier(*[_trusted(path) for path in arguments.trust], **rules)
 
 
@@ -154,7 +156,9 @@ def _trust_file(arguments: argparse.Namespace) -> TrustFile:
     if len(arguments.trust) != 1:
         raise UsageError("there is one trust file", hint="pass it with -t, and its signers with --trust-root")
     data = read_small(arguments.trust[0], LARGEST_TRUST_FILE, "a trust file")
-    return TrustFile.from_bytes(data, arguments.trust_root, arguments.trust_threshold)
+    return TrustFile.from_bytes(
+        data, arguments.trust_root, arguments.trust_threshold, minimum=arguments.minimum_trust_number
+    )
 
 
 def _age(days: float | None) -> datetime.timedelta | None:

@@ -313,6 +313,9 @@ def _trust(parser: argparse.ArgumentParser) -> None:
         "--trust-threshold", metavar="N", type=int, default=1, help="how many of them must have signed"
     )
     parser.add_argument(
+        "--minimum-trust-number", metavar="N", type=int, default=0, help="refuse older trust files"
+    )
+    parser.add_argument(
         "--second-trust", metavar="PEM", help="ML-DSA-65 public key: demand its second signature as well"
     )
     parser.add_argument("--model-id", metavar="ID", help="refuse every other model of this publisher")
