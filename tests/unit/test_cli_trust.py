@@ -91,7 +91,8 @@ def test_show_says_who_may_what_from_when_to_when(office: CommandLine) -> None:
     bundle = office.ok("modelkeep inspect model.keep --json").json["bundle"]
     office.ok(
         f"{CREATE} --number 4 --publisher publisher.pub=vision, --publisher stranger.pub "
-        f"--revoke stranger.pub --revoke {'ab' * 32} --revoke-bundle model.keep --not-before 2026-01-01 --not-after 2030-01-31"
+        f"--revoke stranger.pub --revoke {'ab' * 32} --revoke-bundle model.keep "
+        "--not-before 2026-01-01 --not-after 2030-01-31"
     )
     facts = shown(office, "trust.json")
     assert facts["number"] == 4
