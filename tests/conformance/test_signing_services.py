@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.errors import KeyStoreError
+from modelkeep.errors import KeyStoreError, StorageError
 from modelkeep.trust import public_key
 from modelkeep.trust.service_errors import words_of_service
 from modelkeep.trust.signer import keygen_signing
@@ -199,3 +199,11 @@ def test_library_that_a_service_needs_is_named(tmp_path: Path) -> None:
         scheme: [f"the signer {scheme!r} lacks its library", f"pip install 'securesystemslib[{extra}]'"]
         for scheme, extra in extras.items()
     }
+
+
+def test_error_of_ours_passes_and_a_missing_library_is_named_by_its_class() -> None:
+    signers = importlib.import_module("securesystemslib.exceptions")
+    with pytest.raises(KeyStoreError, match="'hv' lacks its library"), words_of_service("hv"):
+        raise signers.UnsupportedLibraryError("hvac")
+    with pytest.raises(StorageError, match="as it was"), words_of_service("hv"):
+        raise StorageError("as it was")
