@@ -12,12 +12,8 @@ from modelkeep.installing import install
 from modelkeep.keys.hpke import HpkeRecipient
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.registry import create_key
-from modelkeep.trust import public_key
-from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
-from modelkeep.trust.trust_file_verifier import TrustFileVerifier
-from modelkeep.trust.verifier import BundleVerifier
 from support.swtpm import SoftwareTpm
-from support.workshop import MODEL_ID, Workshop
+from support.workshop import Workshop
 
 
 class Device:
@@ -39,9 +35,8 @@ class Device:
         verifier = self._workshop.verifier()
         install(bundle, target, identity=Identity(self.key), verifier=verifier, force=True)
 
-    def open(self, verifier: BundleVerifier | None = None) -> None:
-        options = {} if verifier is None else {"verifier": verifier}
-        self._workshop.open(self.disk / "installed.keep", identity=Identity(self.key), **options).close()
+    def open(self) -> None:
+        self._workshop.open(self.disk / "installed.keep", identity=Identity(self.key)).close()
 
     def keep_disk(self) -> Path:
         return Path(shutil.copytree(self.disk, self.disk.with_name("kept")))
@@ -145,25 +140,3 @@ def test_removing_the_counter_of_a_tpm_whose_owner_has_a_password(
         KeyCounter(device.recipient.public, tpm.tcti).delete()
     device.install(epoch=2)
     device.open()
-
-
-def test_restoring_a_disk_from_before_a_newer_trust_file(device: Device, workshop: Workshop) -> None:
-    publisher = Publisher(workshop.signer.public_key, ("*",))
-    roots = [public_key.to_pem(workshop.signer.public_key)]
-    files = [TrustFile(number, LATEST_TIME, (publisher,)).to_bytes(workshop.signer) for number in (1, 2)]
-    old, new = (TrustFileVerifier(TrustFile.from_bytes(data, roots), model=MODEL_ID) for data in files)
-    device.install(epoch=1)
-    device.open(old)
-    kept = device.keep_disk()
-    device.open(new)
-    device.open(new)
-    with pytest.raises(RollbackError, match="trust file 1 is older"):
-        device.open(old)
-    device.bring_back(kept)
-    with pytest.raises(RollbackError, match="not the newest state"):
-        device.open(old)
-    bundle = workshop.seal(to=[device.recipient])
-    for path in device.disk.glob("device.tpm.state*"):
-        path.unlink()
-    with pytest.raises(RollbackError, match="was lost"):
-        workshop.open(bundle, identity=Identity(device.key), verifier=old)

@@ -9,10 +9,14 @@ import pytest
 
 from modelkeep.errors import MalformedError, RefusedError, RollbackError, TamperedError
 from modelkeep.installing import install
+from modelkeep.keys.hpke import HpkeRecipient
+from modelkeep.keys.identity import Identity
+from modelkeep.keys.registry import create_key
 from modelkeep.trust import public_key
 from modelkeep.trust.signer import Signer, keygen_signing
 from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
 from modelkeep.trust.trust_file_verifier import TrustFileVerifier
+from support.swtpm import SoftwareTpm
 from support.workshop import MODEL_ID, Workshop
 
 OLDER = "trust file 1 is older than 2, which this device has seen"
@@ -133,3 +137,26 @@ def test_the_trust_file_of_another_publisher_is_no_older_one(workshop: Workshop,
     workshop.open(workshop.seal(), verifier=verifier).close()
     with pytest.raises(RollbackError, match=OLDER):
         workshop.open(workshop.seal(), verifier=files.verifier(files.old))
+
+
+def test_an_old_trust_file_that_comes_with_its_old_disk(
+    workshop: Workshop, files: Files, tpm: SoftwareTpm
+) -> None:
+    assert tpm.tcti
+    key, disk = f"tpm2:{workshop.folder / 'device.tpm'}", workshop.folder / "device.tpm.state"
+    recipient = create_key(key)
+    assert isinstance(recipient, HpkeRecipient)
+    bundle, target = workshop.seal(to=[recipient]), workshop.folder / "installed.keep"
+    old, new = files.verifier(files.old), files.verifier(files.new)
+    install(bundle, target, identity=Identity(key), verifier=old)
+    kept = disk.read_bytes()
+    workshop.open(target, identity=Identity(key), verifier=new).close()
+    with pytest.raises(RollbackError, match=OLDER):
+        workshop.open(target, identity=Identity(key), verifier=old)
+    disk.write_bytes(kept)
+    for path in (target, bundle):
+        with pytest.raises(RollbackError, match="not the newest state"):
+            workshop.open(path, identity=Identity(key), verifier=old)
+    disk.unlink()
+    with pytest.raises(RollbackError, match="was lost"):
+        workshop.open(bundle, identity=Identity(key), verifier=old)
