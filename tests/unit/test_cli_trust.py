@@ -160,8 +160,12 @@ def test_next_file_says_the_same_but_for_what_was_asked(office: CommandLine) -> 
     assert office.shell(line).code == 2
     since = office.ok("modelkeep trust show trust-2.json --since trust.json")
     assert since.out in made.err
-    sign = "modelkeep trust sign trust-2.json -s root-1.pem --yes --since trust.json"
-    assert since.out in office.ok(sign).err
+    sign = "modelkeep trust sign trust-2.json --yes --since trust.json -s"
+    assert since.out in office.ok(f"{sign} root-1.pem").err
+    before = (office.folder / "trust-2.json").read_bytes()
+    refused = office.shell(f"{sign} root-3.pem")
+    assert (refused.code, "trust.json was not signed with this key" in refused.err) == (2, True)
+    assert (office.folder / "trust-2.json").read_bytes() == before
     changed = office.ok("modelkeep trust show trust-2.json --since trust.json --json").json["changes"]
     assert changed == since.out.splitlines()
 

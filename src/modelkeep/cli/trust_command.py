@@ -82,6 +82,8 @@ def _sign(arguments: argparse.Namespace) -> None:
         refuse_overwrite(Path(arguments.output), force=arguments.force)
     for signer in _signers(arguments):
         name = public_key.fingerprint(signer.public_key)
+        if arguments.since is not None:
+            _check_signed(arguments.since, name, signer)
         signed = envelope.signed(signer)
         say(f"{'signed already by' if signed is envelope else 'signed by'} sha256:{name}")
         envelope = signed
@@ -89,6 +91,15 @@ def _sign(arguments: argparse.Namespace) -> None:
     # The file itself takes the signature: it says what it said before, and lacks none that it had.
     write_file(target, envelope.to_bytes(), force=arguments.force or arguments.output is None)
     say(f"written: {target}")
+
+
+def _check_signed(since: str, name: str, signer: BundleSigner) -> None:
+    # What both files say was not shown, so it has to be known from another signature of this key.
+    if not TrustEnvelope.from_bytes(_read(since)).signed_by({name: signer.public_key}):
+        raise UsageError(
+            f"{since} was not signed with this key, so what it says does not count as seen",
+            hint="leave --since out, and look at the whole file",
+        )
 
 
 def _about(envelope: TrustEnvelope, since: str | None) -> list[str]:

@@ -59,7 +59,9 @@ def _sign(actions: Any) -> None:
     parser.add_argument(
         "--passphrase-env", metavar="VAR", help="environment variable with the passphrase of the one key"
     )
-    parser.add_argument("--since", metavar="LAST", help="show what it says otherwise than this one")
+    parser.add_argument(
+        "--since", metavar="LAST", help="show what it says otherwise than this one, which the key has signed"
+    )
     parser.add_argument("--yes", action="store_true", help="yes, sign what was shown")
     parser.add_argument("-o", "--output", metavar="FILE", help="write it here (default: into FILE itself)")
     _force(parser)
