@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any, Protocol
 
 
-def add_key(parser: argparse.ArgumentParser, what: str) -> None:
+class Options(Protocol):
+    """A parser, or a group of its options."""
+
+    def add_argument(self, *names: str, **details: Any) -> argparse.Action:
+        """Adds an option."""
+
+
+def add_key(parser: Options, what: str, *, required: bool = True) -> None:
     """Adds the key of a device and where its grant is.
 
     Args:
         parser: gets the options.
         what: whose key it is, in words.
+        required: whether nothing goes without a key.
     """
     parser.add_argument(
-        "-k", "--key", metavar="KEY", required=True, help=f"{what}: file:PATH, fleet:PATH, ..."
+        "-k", "--key", metavar="KEY", required=required, help=f"{what}: file:PATH, fleet:PATH, ..."
     )
     parser.add_argument("--grant", metavar="FILE", help="look for the grant in this file")
 
 
-def add_trust(parser: argparse.ArgumentParser) -> None:
+def add_trust(parser: Options) -> None:
     """Adds whom and what to accept; `arguments.verifier` makes a verifier of it."""
     parser.add_argument(
         "-t",
