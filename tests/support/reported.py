@@ -39,7 +39,7 @@ def predictions(folder: Path, samples: list[Sample]) -> list[NDArray[np.int64]]:
     import onnxruntime
 
     model = onnxruntime.InferenceSession(str(classifier(folder / "predicting.onnx")))
-    return [model.run(["logits"], dict(sample))[0].argmax(axis=1) for sample in samples]
+    return [np.asarray(model.run(["logits"], dict(sample))[0]).argmax(axis=1) for sample in samples]
 
 
 def without_time(result: dict[str, Any]) -> dict[str, Any]:

@@ -40,11 +40,11 @@ def _noise(values: Array, _layout: Layout, random: np.random.Generator) -> Array
 
 def _normalised(values: Array, _layout: Layout, _random: np.random.Generator) -> Array:
     numbers = values.astype(np.float64)
-    return (numbers - numbers.mean()) / (numbers.std() + 1e-9)
+    return np.asarray((numbers - numbers.mean()) / (numbers.std() + 1e-9))
 
 
 def _gain(values: Array, _layout: Layout, _random: np.random.Generator) -> Array:
-    return np.clip(values.astype(np.float64) * 3, values.min(), values.max())
+    return np.asarray((values.astype(np.float64) * 3).clip(values.min(), values.max()))
 
 
 def _dead_channel(values: Array, layout: Layout, _random: np.random.Generator) -> Array:
