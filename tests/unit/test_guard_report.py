@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 
 from modelkeep.errors import UsageError
-from modelkeep.guard import GuardProfile
+from modelkeep.guard import Guard, GuardProfile
 from modelkeep.guard.layout import Layout
 from modelkeep.guard_report import Settings, measure_guard
 from modelkeep.guard_report.attacks import ATTACKS, Task, allowed, grid_of
+from modelkeep.guard_report.case import make_cases
 from modelkeep.guard_report.corruptions import corrupted
 from modelkeep.guard_report.faults import MOST_FAULTS, faults_for
 from modelkeep.guard_report.shares import share
+from modelkeep.guard_report.subject import Subject
+from modelkeep.learning import running
+from modelkeep.model import read_model
 from support.classifier import classifier
 from support.pictures import pictures
 from support.reported import SMALL, held_out, learned, predictions, without_time
@@ -159,6 +163,31 @@ def test_wrong_labels_are_refused(
     labels = [np.array(0)] * 29 + ([] if wrong is None else [wrong])
     with pytest.raises(UsageError, match=message):
         measured(model, profile, labels=labels)
+
+
+def test_labels_are_for_predictions(model: Path, profile: GuardProfile) -> None:
+    """A model that makes one prediction of two samples: which label would it be?"""
+    two = {"x": np.concatenate(pictures(2, seed=5))}
+    with running(read_model(model)) as runner:
+        subject = Subject(lambda inputs: runner.run({"x": inputs["x"][:1]}), None, Guard(profile), two)
+        (case,) = make_cases(subject, [two], [np.array([1, 2])])
+        with pytest.raises(UsageError, match="one for each prediction"):
+            _ = case.answer
+        answer = subject.ask(two)
+    assert answer.lead(np.array([1, 2])) == np.inf
+    assert case.right(answer) == 0
+
+
+def test_whole_numbers_are_measured_too(tmp_path: Path) -> None:
+    model = classifier(tmp_path / "bytes.onnx", takes_bytes=True)
+    samples = [{"x": np.rint(each * 255).astype(np.uint8)} for each in pictures(330, seed=40)]
+    profile = GuardProfile.learn(samples[:300], model=model, alpha=0.1, delta=0.1)
+    result = measure_guard(samples[300:], model=model, profile=profile, settings=SMALL)
+    faults = by_name(result["faults"], "fault")
+    assert not {"bytes swapped", "one NaN", "all NaN"} & faults.keys()
+    assert faults["transposed"]["alarms"]["contract"]["share"] == 1
+    assert all(faults[name]["any"]["share"] == 1 for name in ("x 255", "/ 255", "constant", "half frozen"))
+    assert {row["won"]["of"] for row in result["attacks"]} == {3}
 
 
 def test_an_attack_without_limits_gets_through_a_guard_that_is_off(

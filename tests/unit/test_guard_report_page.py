@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from modelkeep.cli import main
+from modelkeep.errors import UsageError
 from modelkeep.guard import GuardProfile
 from modelkeep.guard_report import Settings, measure_guard, measure_session, write_report
 from modelkeep.guard_report.page import page
 from modelkeep.guard_report.plots import COLOURS
 from modelkeep.guard_report.shares import share
+from modelkeep.guard_report.words import few
 from support.classifier import classifier
 from support.reported import SMALL, held_out, learned, predictions
 from support.workshop import Workshop
@@ -91,6 +93,7 @@ def test_the_page_says_what_was_measured(result: dict[str, Any]) -> None:
     assert "about every one" in text
     assert "accuracy 100 % [88 to 100]" in text
     assert "3 samples are few" in text
+    assert few(200) == ""
     for row in (*result["faults"], *result["attacks"]):
         assert row.get("fault", row.get("attack")) in text
     for stage in ("contract", "signal", "model", "any stage"):
@@ -162,6 +165,9 @@ def test_a_report_on_a_model_without_scores_of_classes(tmp_path: Path) -> None:
     assert result["attacks"] is None
     assert list(result["clean"]["stages"]) == ["signal"]
     assert "nothing was attacked" in page(result)
+    labels = [np.array(0)] * 100
+    with pytest.raises(UsageError, match="scores of classes"):
+        measure_guard(samples[300:], model=model, profile=blind, labels=labels)
 
 
 def _fields(profile: GuardProfile) -> dict[str, Any]:

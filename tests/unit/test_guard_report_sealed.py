@@ -179,6 +179,14 @@ def test_a_state_is_for_one_bundle_and_one_runtime(shop: Workshop, session: Sess
         assert samples_of(other) == 30
 
 
+def test_a_clean_sample_that_the_runtime_refuses_ends_the_report(session: Session) -> None:
+    session.contract = None
+    with pytest.raises(UsageError):
+        measure_session([{"x": np.zeros((1, 20, 20, 3), np.float32)}], session, settings=SMALL)
+    with pytest.raises(UsageError, match="input 'x' of a sample: not of 3 channels"):
+        measure_session([{"x": np.zeros((1, 24, 24, 1), np.float32)}], session, settings=SMALL)
+
+
 def test_a_bundle_without_a_profile_is_refused(shop: Workshop) -> None:
     with (
         shop.open(shop.seal(shop.folder / "net.onnx")) as session,
@@ -232,6 +240,7 @@ class Commands:
         (folder / "predicting.onnx").unlink()
         np.savez(folder / "many.npz", x=pictures)
         np.savez(folder / "labelled.npz", x=pictures, label=classes)
+        np.savez(folder / "uneven.npz", x=pictures, label=classes[1:])
         np.save(folder / "x.npy", pictures)
         np.save(folder / "classes.npy", classes)
         for number in range(2):
@@ -309,6 +318,7 @@ def test_labels_that_do_not_fit_are_refused(report: Commands) -> None:
     sealed = [report.bundle, *report.key]
     for words, message in (
         (["@many.npz", "--stacked", "--labels", "label"], "holds no array 'label'"),
+        (["@uneven.npz", "--stacked", "--labels", "label"], "as many samples each"),
         (["@labelled.npz", "--stacked"], "breaks the model's contract"),
         (["@call-0.npz", "--labels", str(report.folder / "classes.npy")], "labels of shape (8,) for 1"),
         (["@call-0.npz", "--labels", str(report.folder / "x.npy")], "one number for each sample"),

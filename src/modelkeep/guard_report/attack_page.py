@@ -30,7 +30,7 @@ def sections(
 def _wins(attacks: Sequence[dict[str, Any]], settings: dict[str, Any], labelled: bool) -> str:
     samples = attacks[0]["samples"]
     chosen = "of which the model is right" if labelled else "whose labels nobody gave"
-    goal = "is wrong then" if labelled else "changes"
+    goal = "is wrong" if labelled else "changes"
     text = paragraph(
         f"Each on {samples} samples {chosen}, with at most {settings['tries']} tries and no gradients; "
         f"elements change by at most {settings['reach']:.3g} of the range, but for patches, corruption and "
@@ -67,7 +67,8 @@ def _detection(attacks: Sequence[dict[str, Any]]) -> str:
 def _carried(attacks: Sequence[dict[str, Any]]) -> str:
     text = paragraph(
         "What won on one sample, put on other samples without asking the model again: an attacker "
-        "who has one device can do this to all others."
+        "who has one device can do this to all others. Inputs with the same change are not independent: "
+        "the intervals are too narrow here."
     )
     rows = [
         [row["attack"], str(row["carried"]["won"]["of"])]

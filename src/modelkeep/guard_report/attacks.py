@@ -82,13 +82,18 @@ def boundary(task: Task, best: Values, _spent: float) -> Values:
 
 
 def patch(task: Task, best: Values, spent: float) -> Values:
-    """One block of 5 % with any content: placed anew in the first half of the tries, then repainted."""
+    """One block of 5 %, of any content or one colour: placed anew in half of the tries, then repainted."""
     if spent < 0.5 or best is task.start:
         place, tried = _patch_block(task), task.start.copy()
-        tried[place] = task.random.choice([task.layout.low, task.layout.high], tried[place].shape)
+        if task.random.random() < 0.5:
+            tried[place] = task.random.choice([task.layout.low, task.layout.high], tried[place].shape)
+        else:
+            colour = [size if axis in "CN" else 1 for axis, size in _sizes(task)]
+            tried[place] = task.random.uniform(task.layout.low, task.layout.high, colour)
         return tried
     tried = best.copy()
-    repainted = (best != task.start) & (task.random.random(best.shape) < 0.1)
+    share = task.random.choice([0.01, 0.1])
+    repainted = (best != task.start) & (task.random.random(best.shape) < share)
     tried[repainted] = task.random.uniform(task.layout.low, task.layout.high, int(repainted.sum()))
     return tried
 

@@ -10,7 +10,7 @@ from modelkeep.guard_report import attack_page, plots
 from modelkeep.guard_report.words import UNLIKELY, few, of, paragraph, percent, section, table
 
 _STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:52em;margin:2em auto;padding:0 1em;color:#222;background:#fff;"
+    "body{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222;background:#fff;"
     "overflow-wrap:anywhere}h3{font-size:1em;margin:1.2em 0 .3em}"
     "div{overflow-x:auto}table{border-collapse:collapse;font-size:14px;overflow-wrap:normal}"
     "th,td{padding:.2em .7em;text-align:right;border-bottom:1px solid #ccc;vertical-align:top}"
@@ -108,13 +108,16 @@ def _callers(callers: dict[str, int] | None) -> str:
 
 
 def _distributions(rules: Sequence[dict[str, Any]]) -> str:
-    figures = [
-        f"<h3>{escape(rule['stage'])} / {escape(rule['rule'])} of {escape(rule['subject'])}</h3>"
-        + plots.distribution(rule)
-        for rule in rules
-    ]
+    figures = [f"<h3>{escape(_rule(rule))}</h3>" + plots.distribution(rule) for rule in rules]
     text = paragraph("Scores of the clean samples; right of the line, a score is an alarm.")
     return section("Scores", text + "".join(figures))
+
+
+def _rule(rule: dict[str, Any]) -> str:
+    samples = sum(rule["counts"]) + rule["not_finite"]
+    odd = f", {rule['not_finite']} of them no numbers" if rule["not_finite"] else ""
+    name = f"{rule['stage']} / {rule['rule']} of {rule['subject']}"
+    return f"{name}: {rule['alarms']} of {samples} are alarms{odd}"
 
 
 def _faults(faults: Sequence[dict[str, Any]]) -> str:
@@ -123,7 +126,7 @@ def _faults(faults: Sequence[dict[str, Any]]) -> str:
         [(row["fault"], [*row["alarms"].values(), row["any"]]) for row in faults], tuple(stages)
     )
     labelled = faults[0]["accuracy"] is not None
-    header = ["fault", "alarm of any stage", "refused to callers", "prediction changed or none"]
+    header = ["fault", "alarm of any stage", "refused to callers", "prediction changed, or none"]
     rows = [
         [
             row["fault"],
@@ -132,7 +135,7 @@ def _faults(faults: Sequence[dict[str, Any]]) -> str:
         ]
         for row in faults
     ]
-    header += ["changed and accepted", *(["accuracy where the model ran"] if labelled else [])]
+    header += ["changed and accepted", *(["accuracy, if run"] if labelled else [])]
     samples = faults[0]["samples"]
     about = f"Share of alarms among {samples} faulty samples, by stage at its threshold. {few(samples)}"
     text = paragraph(about)

@@ -47,8 +47,6 @@ def shares(rows: Sequence[tuple[str, Sequence[dict[str, Any]]]], legend: Sequenc
 
 
 def _bar(top: float, share: dict[str, Any], number: int) -> str:
-    if share["share"] is None:
-        return _text(_NAMES, top + _BAR - 4, "none")
     room, middle = _WIDTH - _NAMES - _PERCENT, top + _BAR / 2 - 1
     low, width, high = (_NAMES + room * share[end] for end in ("low", "share", "high"))
     return (

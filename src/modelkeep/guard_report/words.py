@@ -15,7 +15,11 @@ def percent(share: dict[str, Any]) -> str:
     """Returns a share with its interval."""
     if share["share"] is None:
         return "none"
-    return f"{100 * share['share']:.3g} % [{100 * share['low']:.2g} to {100 * share['high']:.3g}]"
+    return f"{100 * share['share']:.3g} % [{_short(share['low'])} to {_short(share['high'])}]"
+
+
+def _short(part: float) -> str:
+    return f"{100 * part:.0f}" if part >= 0.1 else f"{100 * part:.1f}".removesuffix(".0")
 
 
 def of(share: dict[str, Any]) -> str:
