@@ -128,31 +128,28 @@ class Session:
         """
         self._check_process()
         with self._gate:
-            inputs = self._keeping_contract(inputs)
+            # Taken once: a mapping that is asked twice may give two different arrays.
+            inputs = dict(inputs)
+            if self.contract is not None:
+                findings = check_contract(self.contract, inputs)
+                if findings:
+                    raise InputError(findings, hint="`session.contract` says what the model takes")
             if self.guard is None:
                 return self._runner.run(inputs)
             return self._run_guarded(self.guard, inputs)
 
-    def run_unguarded(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Does what `run` does without the guard, which neither judges nor counts these inputs.
+    def run_unchecked(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs the model alone, as `native` could, for whoever measures what contract and guard do.
 
-        For whoever measures the guard, as `modelkeep guard report` does.
+        Args:
+            inputs: arrays by input name that keep `contract`; runtimes trust what they are handed.
 
         Raises:
-            InputError: an input breaks the contract.
-            UsageError: see `run`.
+            UsageError: see `run`; or the runtime refuses these inputs.
         """
         self._check_process()
         with self._gate:
-            return self._runner.run(self._keeping_contract(inputs))
-
-    def _keeping_contract(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        # Taken once: a mapping that is asked twice may give two different arrays.
-        inputs = dict(inputs)
-        findings = () if self.contract is None else check_contract(self.contract, inputs)
-        if findings:
-            raise InputError(findings, hint="`session.contract` says what the model takes")
-        return inputs
+            return self._runner.run(inputs)
 
     def _run_guarded(self, guard: Guard, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         _refuse(guard.check_inputs(inputs))

@@ -19,7 +19,7 @@ _TIMED = 50
 def latency_section(subject: Subject, cases: Sequence[Case]) -> dict[str, Any]:
     """Returns the median and the 95 % quantile of some calls, in microseconds, part by part.
 
-    `whole call` is what callers of a session wait for; there, `inference` holds the contract as well.
+    `whole call` is what callers of a session wait for.
     """
     samples = [case.sample for case in cases[:_TIMED]]
     parts: dict[str, list[float]] = {}

@@ -29,7 +29,7 @@ def page(result: dict[str, Any]) -> str:
         _distributions(result["clean"]["rules"]),
         _faults(result["faults"]),
         *attack_page.sections(result["attacks"], result["settings"], result["clean"]["accuracy"] is not None),
-        _latency(result["latency"], sealed=result["callers"] is not None),
+        _latency(result["latency"]),
     )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
@@ -142,7 +142,6 @@ def _faults(faults: Sequence[dict[str, Any]]) -> str:
     return section("Faults", text + bars + table(header, rows))
 
 
-def _latency(latency: dict[str, dict[str, float]], *, sealed: bool) -> str:
+def _latency(latency: dict[str, dict[str, float]]) -> str:
     rows = [[name, f"{each['median']:.0f}", f"{each['slow']:.0f}"] for name, each in latency.items()]
-    note = "Inference is that of the session, which holds the contract again." if sealed else ""
-    return section("Time", paragraph(note) + table(["what", "median, µs", "95 %, µs"], rows))
+    return section("Time", table(["what", "median, µs", "95 %, µs"], rows))

@@ -116,7 +116,7 @@ def measure_session(
         )
     guard, bundle = session.guard, session.report.bundle
     check_samples(samples, guard.profile, session.contract)
-    subject = Subject(session.run_unguarded, session.contract, guard, samples[0], session.run)
+    subject = Subject(session.run_unchecked, session.contract, guard, samples[0], session.run)
     # What is asked here on purpose is no news for the log of the device.
     with quiet("modelkeep.guard"):
         cases = make_cases(subject, samples, labels)

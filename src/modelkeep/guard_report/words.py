@@ -35,8 +35,8 @@ def few(samples: int) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Returns a paragraph, or nothing for no text."""
-    return f"<p>{escape(text)}</p>" if text else ""
+    """Returns a paragraph."""
+    return f"<p>{escape(text)}</p>"
 
 
 def section(title: str, content: str) -> str:
