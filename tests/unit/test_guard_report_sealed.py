@@ -348,6 +348,25 @@ def test_words_about_both_kinds_of_model_are_refused(report: Commands) -> None:
         assert "hint" in said
 
 
+def test_grants_and_installations_are_those_of_run(report: Commands, shop: Workshop) -> None:
+    admin, late = shop.new_device("admin"), shop.new_device("late")
+    model = shop.folder / "net.onnx"
+    bundle = shop.seal(model, guard=learned(model), admins=[admin.with_suffix(".pub")])
+    grants, installed = report.folder / "late.grants", report.folder / "installed.keep"
+    to = ["-r", str(late.with_suffix(".pub")), "--not-after", "+90d", "-o", str(grants)]
+    assert main(["grant", str(bundle), "-k", str(admin), *to, *report.key[2:]]) == 0
+    key = ["-k", f"file:{late}", *report.key[2:], "--grant", str(grants)]
+    code, said = report(str(bundle), *key, "@call-0.npz")
+    assert code == 0, said
+    assert "note: expiry is advisory" in said
+    granted = report.result()
+    assert main(["install", str(bundle), *key, "-o", str(installed)]) == 0
+    assert report(str(installed), *key[:-2], "@call-0.npz")[0] == 0
+    result = report.result()
+    assert result["source"]["installed"]
+    assert without_time(result) == without_time(granted)
+
+
 def test_a_stranger_learns_nothing(report: Commands, shop: Workshop) -> None:
     stranger = shop.new_device("stranger")
     code, said = report(report.bundle, "-k", f"file:{stranger}", *report.key[2:], "@call-0.npz")
