@@ -1,34 +1,34 @@
-"""The grammar of `modelkeep keys` and `modelkeep doctor`."""
+"""The options of `modelkeep keys` and of its commands."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
+
+from modelkeep.cli.options.shared import add_action, add_json
+
+# Set as `typing` would: what commands are made of is kept cheap to import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 KINDS = ["p256", "x25519", "mlkem768-x25519", "signing", "quote"]
 
-_AddCommand = Callable[[Any, str, str], argparse.ArgumentParser]
 
-
-def add_keys(commands: Any, add_command: _AddCommand) -> None:
-    """Adds `keys` with its own commands."""
-    parser = add_command(commands, "keys", "look after keys in files, TPMs, tokens and keyrings")
-    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="action")
-    for add in (_list, _create, _show, _rotate, _reseal, _delete):
-        add(actions)
-
-
-def add_doctor(commands: Any, add_command: _AddCommand) -> None:
-    """Adds `doctor`."""
-    parser = add_command(
-        commands, "doctor", "say which key stores this device has, and how to get better ones"
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands."""
+    actions = parser.add_subparsers(
+        title="commands",
+        metavar="COMMAND",
+        required=True,
+        dest="action",
+        parser_class=argparse.ArgumentParser,
     )
-    _json(parser)
+    for add_command in (_list, _create, _show, _rotate, _reseal, _delete):
+        add_command(actions)
 
 
 def _list(actions: Any) -> None:
-    parser = _action(actions, "list", "name the keys of a place")
+    parser = add_action(actions, "list", "name the keys of a place")
     parser.add_argument(
         "places",
         metavar="PLACE",
@@ -36,11 +36,11 @@ def _list(actions: Any) -> None:
         default=["file:."],
         help="file:FOLDER, tpm2:FOLDER or pkcs11:token=NAME (default: file:.)",
     )
-    _json(parser)
+    add_json(parser)
 
 
 def _create(actions: Any) -> None:
-    parser = _action(actions, "create", "make a key; its public part goes to standard output")
+    parser = add_action(actions, "create", "make a key; its public part goes to standard output")
     _key(parser)
     parser.add_argument("--kind", choices=KINDS, help="what the key is for (default: p256, opens models)")
     parser.add_argument("--device-id", metavar="ID", help="name of the device (default: the key's name)")
@@ -48,13 +48,13 @@ def _create(actions: Any) -> None:
 
 
 def _show(actions: Any) -> None:
-    parser = _action(actions, "show", "say what is public about a key")
+    parser = add_action(actions, "show", "say what is public about a key")
     _key(parser)
-    _json(parser)
+    add_json(parser)
 
 
 def _rotate(actions: Any) -> None:
-    parser = _action(
+    parser = add_action(
         actions, "rotate", "make a new key that takes the place of an old one; delete that later"
     )
     parser.add_argument("key", metavar="OLD", help="the key in use")
@@ -65,7 +65,7 @@ def _rotate(actions: Any) -> None:
 
 
 def _reseal(actions: Any) -> None:
-    parser = _action(actions, "reseal", "let a key in the TPM work in another state of the device")
+    parser = add_action(actions, "reseal", "let a key in the TPM work in another state of the device")
     parser.add_argument("key", metavar="KEY", nargs="?", help="tpm2:PATH; without it, -o takes the approval")
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("-s", "--signer", metavar="KEY", help="the authority that the key was created with")
@@ -75,21 +75,10 @@ def _reseal(actions: Any) -> None:
 
 
 def _delete(actions: Any) -> None:
-    parser = _action(actions, "delete", "delete a key: what was granted to it never opens again")
+    parser = add_action(actions, "delete", "delete a key: what was granted to it never opens again")
     _key(parser)
     parser.add_argument("--yes", action="store_true", help="yes, delete it")
 
 
-def _action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(
-        name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False
-    )
-    return parser
-
-
 def _key(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("key", metavar="KEY", help="file:PATH, tpm2:PATH, pkcs11:..., keyring:NAME, ...")
-
-
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON on standard output")

@@ -1,14 +1,16 @@
-"""The grammar of `modelkeep guard`."""
+"""The options of `modelkeep guard` and of its commands."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
 
-from modelkeep.cli.opening_options import add_key_options, add_trust_options
+from modelkeep.cli.options.opening import add_key_options, add_trust_options
+from modelkeep.cli.options.shared import add_action, add_json, sentence
 
-_AddCommand = Callable[[Any, str, str], argparse.ArgumentParser]
+# Set as `typing` would: what commands are made of is kept cheap to import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class IntermixedParser(argparse.ArgumentParser):
@@ -27,19 +29,14 @@ class IntermixedParser(argparse.ArgumentParser):
             self._is_inside = False
 
 
-def add_guard(commands: Any, add_command: _AddCommand) -> None:
-    """Adds `guard` with its own commands."""
-    parser = add_command(commands, "guard", "see how well a guard does")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands."""
     actions = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, dest="action", parser_class=IntermixedParser
     )
     summary = "measure false alarms, faults, attacks and time; write a page and the same as JSON"
-    report = actions.add_parser(
-        "report",
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ". Of a sealed model, or with --model of a plain one.",
-        allow_abbrev=False,
-    )
+    report = add_action(actions, "report", summary)
+    report.description = f"{sentence(summary)} Of a sealed model, or with --model of a plain one."
     report.add_argument("bundle", metavar="BUNDLE", nargs="?", help="sealed model, unless --model is given")
     report.add_argument("samples", metavar="SAMPLE", nargs="+", help=".npz that was not learned from")
     report.add_argument("-o", "--output", metavar="FILE", required=True, help="page to write: report.html")
@@ -77,4 +74,4 @@ def _add_effort(report: argparse.ArgumentParser) -> None:
         default=8 / 255,
         help="share of the range an attack may change (default: 8/255)",
     )
-    report.add_argument("--json", action="store_true", help="print JSON on standard output")
+    add_json(report)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
-from typing import Any, Protocol
-
-
-class Options(Protocol):
-    """A parser, or a group of its options."""
-
-    def add_argument(self, *names: str, **details: Any) -> argparse.Action:
-        """Adds an option."""
+# Set as `typing` would: what commands are made of is kept cheap to import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from modelkeep.cli.options.shared import Options
 
 
 def add_key_options(parser: Options, what: str, *, required: bool = True) -> None:

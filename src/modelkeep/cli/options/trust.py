@@ -1,24 +1,32 @@
-"""The grammar of `modelkeep trust`."""
+"""The options of `modelkeep trust` and of its commands."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
 
-_AddCommand = Callable[[Any, str, str], argparse.ArgumentParser]
+from modelkeep.cli.options.shared import add_action, add_force, add_json
+
+# Set as `typing` would: what commands are made of is kept cheap to import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-def add_trust(commands: Any, add_command: _AddCommand) -> None:
-    """Adds `trust` with its own commands."""
-    parser = add_command(commands, "trust", "make, sign and show trust files: who may sign which models")
-    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="action")
-    for add in (_create, _next, _sign, _show):
-        add(actions)
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands."""
+    actions = parser.add_subparsers(
+        title="commands",
+        metavar="COMMAND",
+        required=True,
+        dest="action",
+        parser_class=argparse.ArgumentParser,
+    )
+    for add_command in (_create, _next, _sign, _show):
+        add_command(actions)
 
 
 def _create(actions: Any) -> None:
-    parser = _action(actions, "create", "make the first trust file, which its roots sign afterwards")
+    parser = add_action(actions, "create", "make the first trust file, which its roots sign afterwards")
     parser.add_argument(
         "--expires", metavar="WHEN", required=True, help="counts until then: 2027-01-31, or +365d"
     )
@@ -29,7 +37,9 @@ def _create(actions: Any) -> None:
 
 
 def _next(actions: Any) -> None:
-    parser = _action(actions, "next", "make the next trust file from the last; its roots sign it afterwards")
+    parser = add_action(
+        actions, "next", "make the next trust file from the last; its roots sign it afterwards"
+    )
     parser.add_argument("file", metavar="LAST", help="the newest trust file there is")
     parser.add_argument("--expires", metavar="WHEN", help="counts until then (default: as the last one)")
     _publishers(parser)
@@ -46,7 +56,7 @@ def _next(actions: Any) -> None:
 
 
 def _sign(actions: Any) -> None:
-    parser = _action(actions, "sign", "show a trust file and add the signature of a root to it")
+    parser = add_action(actions, "sign", "show a trust file and add the signature of a root to it")
     parser.add_argument("file", metavar="FILE", help="trust file")
     parser.add_argument(
         "-s",
@@ -64,18 +74,18 @@ def _sign(actions: Any) -> None:
     )
     parser.add_argument("--yes", action="store_true", help="yes, sign what was shown")
     parser.add_argument("-o", "--output", metavar="FILE", help="write it here (default: into FILE itself)")
-    _force(parser)
+    add_force(parser)
 
 
 def _show(actions: Any) -> None:
-    parser = _action(actions, "show", "say what a trust file says; with --trust-root, verify it")
+    parser = add_action(actions, "show", "say what a trust file says; with --trust-root, verify it")
     parser.add_argument("file", metavar="FILE", help="trust file")
     parser.add_argument("--since", metavar="LAST", help="show what it says otherwise than this one")
     _roots(parser)
     parser.add_argument(
         "--minimum-trust-number", metavar="N", type=int, default=0, help="refuse older trust files"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON on standard output")
+    add_json(parser)
 
 
 def _publishers(parser: argparse.ArgumentParser) -> None:
@@ -118,15 +128,4 @@ def _roots(parser: argparse.ArgumentParser) -> None:
 
 def _output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="trust file to write")
-    _force(parser)
-
-
-def _force(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-f", "--force", action="store_true", help="replace an existing file")
-
-
-def _action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = actions.add_parser(
-        name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False
-    )
-    return parser
+    add_force(parser)

@@ -1,0 +1,13 @@
+"""The options of `modelkeep inspect`."""
+
+from __future__ import annotations
+
+import argparse
+
+from modelkeep.cli.options.shared import add_json
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    parser.add_argument("bundle", metavar="BUNDLE")
+    add_json(parser)

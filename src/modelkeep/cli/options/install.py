@@ -1,0 +1,17 @@
+"""The options of `modelkeep install`."""
+
+from __future__ import annotations
+
+import argparse
+
+from modelkeep.cli.options.opening import add_key_options, add_trust_options
+from modelkeep.cli.options.shared import add_force
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    parser.add_argument("bundle", metavar="BUNDLE")
+    add_key_options(parser, "key of this device")
+    add_trust_options(parser)
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="installation to write")
+    add_force(parser)

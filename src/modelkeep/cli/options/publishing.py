@@ -1,0 +1,56 @@
+"""Options of commands that make bundles: who signs, and what is said of the model."""
+
+from __future__ import annotations
+
+import argparse
+
+from modelkeep.cli.options.granting import add_constraints
+
+
+def add_signer(parser: argparse.ArgumentParser, *, unsigned: bool = True) -> None:
+    """Adds whose key signs; `unsigned` also offers to do without, and what goes with bundles."""
+    parser.add_argument(
+        "-s",
+        "--signer",
+        metavar="KEY",
+        required=not unsigned,
+        help="private key: PEM file, tpm2:PATH, pkcs11:...",
+    )
+    parser.add_argument(
+        "--passphrase-env", metavar="VAR", help="environment variable with the key's passphrase"
+    )
+    if unsigned:
+        parser.add_argument(
+            "--second-signer", metavar="FILE", help="ML-DSA-65 key that signs as well: PEM file"
+        )
+        parser.add_argument("--certificates", metavar="FILE", help="certificate chain of the signer (PEM)")
+        parser.add_argument("--unsafe-unsigned", action="store_true", help="seal without a signature")
+
+
+def add_seal_labels(parser: argparse.ArgumentParser) -> None:
+    """Adds what a bundle says of its model, and how it is encrypted and signed."""
+    parser.add_argument(
+        "--model-id", metavar="ID", help="stable id, for example acme/detector (default: file stem)"
+    )
+    parser.add_argument(
+        "--epoch", type=int, default=1, help="release counter; devices never go back (default: 1)"
+    )
+    parser.add_argument("--family", default="", help="group of models")
+    parser.add_argument("--release", default="", help="version for people")
+    parser.add_argument("--entry", metavar="PATH", help="file within a folder that the runtime loads")
+    parser.add_argument(
+        "--suite", choices=["aes", "chacha"], default="aes", help="chacha for CPUs without AES (default: aes)"
+    )
+    parser.add_argument("--leaf", choices=["blake3", "sha256"], default="blake3", help="segment digest")
+    parser.add_argument(
+        "--digest",
+        choices=["files", "leaves"],
+        default="files",
+        help="leaves: faster, but model_signing then proves nothing about the payload (default: files)",
+    )
+    add_constraints(parser)
+    parser.add_argument(
+        "--grant-signer",
+        metavar="KEY",
+        help="accept only grants signed with this key, and sign those embedded",
+    )

@@ -1,0 +1,30 @@
+"""The options of `modelkeep seal`."""
+
+from __future__ import annotations
+
+import argparse
+
+from modelkeep.cli.options.granting import add_recipients
+from modelkeep.cli.options.publishing import add_seal_labels, add_signer
+from modelkeep.cli.options.shared import add_force, add_json
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds the options."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="model file, folder with all files of the model, or - for standard input",
+    )
+    parser.add_argument("--name", metavar="NAME", help="the model's file name, with MODEL -")
+    add_recipients(parser)
+    add_signer(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="bundle to write (default: MODEL's name + .keep)"
+    )
+    add_force(parser)
+    add_seal_labels(parser)
+    parser.add_argument("--contract", metavar="FILE", help="JSON with tighter bounds for the model's inputs")
+    parser.add_argument("--guard", metavar="FILE", help="guard profile that `modelkeep learn` made")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be sealed, write nothing")
+    add_json(parser)

@@ -1,0 +1,39 @@
+"""Options of many commands, and what they are added to."""
+
+from __future__ import annotations
+
+import argparse
+
+# Set as `typing` would, which costs a command more than all of its options.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+
+    class Options(Protocol):
+        """A parser, or a group of its options."""
+
+        def add_argument(self, *names: str, **details: Any) -> argparse.Action:
+            """Adds an option."""
+
+
+def add_force(parser: argparse.ArgumentParser) -> None:
+    """Adds that existing files may be replaced."""
+    parser.add_argument("-f", "--force", action="store_true", help="replace an existing file")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds output for machines."""
+    parser.add_argument("--json", action="store_true", help="print JSON on standard output")
+
+
+def add_action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
+    """Adds a command to the commands of a command; returns its parser."""
+    parser: argparse.ArgumentParser = actions.add_parser(
+        name, help=summary, description=sentence(summary), allow_abbrev=False
+    )
+    return parser
+
+
+def sentence(summary: str) -> str:
+    """Returns a summary as a sentence."""
+    return f"{summary[0].upper()}{summary[1:]}."
