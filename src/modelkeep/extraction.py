@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import shutil
 from pathlib import Path
 
-from modelkeep import partial
 from modelkeep.bundle.access import unlocked
 from modelkeep.bundle.opened import Opened
 from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity
+from modelkeep.partial import Partial
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.storage import refuse_overwrite, sync_folder, words_for
 from modelkeep.trust.verifier import BundleVerifier
@@ -63,19 +62,15 @@ def extract(
 def _write_files(bundle: Opened, target: Path, progress: Progress) -> list[str]:
     inner = bundle.inner_manifest()
     with words_for(target):
-        folder, lock = partial.new_folder(target)
-    try:
-        with words_for(target):
+        new = Partial(target)
+        try:
             for index, file in enumerate(inner.files, start=1):
-                _write_file(bundle, index, folder / file.path, progress)
+                _write_file(bundle, index, new.path / file.path, progress)
             refuse_overwrite(target, force=False)
-            folder.rename(target)
+            new.path.rename(target)
             sync_folder(target.parent)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    finally:
-        os.close(lock)
+        finally:
+            new.discard()
     return [file.path for file in inner.files]
 
 

@@ -12,40 +12,58 @@ import os
 import re
 import secrets
 import shutil
+import weakref
 from pathlib import Path
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-def new_file(target: Path, mode: int) -> tuple[Path, int]:
-    """Returns a new file in the folder of `target`, and its locked descriptor.
+class Partial:
+    """A new file or folder beside a target; `discard` removes it unless it took another name."""
 
-    Raises:
-        OSError: it cannot be made.
-    """
-    _remove_left_behind(target)
-    while True:
-        path = _name_beside(target)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, mode)
-        if _is_ours(path, descriptor):
-            return path, descriptor
-        os.close(descriptor)
+    def __init__(self, target: Path, *, mode: int | None = None) -> None:
+        """Makes a file with `mode`, or without it a folder for its owner alone.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        self._paths: list[Path] = []
+        self._descriptors: list[int] = []
+        # Before anything is made, and not only on leaving a block: an interrupt can come at any time.
+        self.discard = weakref.finalize(self, _discard, self._descriptors, self._paths)
+        self.discard.atexit = False  # a forked child must leave its parent's file alone
+        _remove_left_behind(target)
+        while not self._descriptors:
+            self._make(_name_beside(target), mode)
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._paths[-1]
+
+    @property
+    def descriptor(self) -> int:
+        """Open on it, and locked."""
+        return self._descriptors[0]
+
+    def _make(self, path: Path, mode: int | None) -> None:
+        self._paths.append(path)
+        if mode is None:
+            path.mkdir(mode=0o700)
+            self._descriptors.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS))
+        else:
+            self._descriptors.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, mode))
+        if not _is_ours(path, self.descriptor):
+            os.close(self._descriptors.pop())
 
 
-def new_folder(target: Path) -> tuple[Path, int]:
-    """Returns a new folder beside `target`, for its owner alone, and its locked descriptor.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    _remove_left_behind(target)
-    while True:
-        path = _name_beside(target)
-        path.mkdir(mode=0o700)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
-        if _is_ours(path, descriptor):
-            return path, descriptor
-        os.close(descriptor)
+def _discard(descriptors: list[int], paths: list[Path]) -> None:
+    for path in paths:
+        # Where it took the target's name there is nothing left, or a second name of the target.
+        with contextlib.suppress(OSError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 def _name_beside(target: Path) -> Path:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelkeep import partial
 from modelkeep.errors import StorageError, UsageError
+from modelkeep.partial import Partial
 
 _PIECE = 2**16
 
@@ -52,22 +51,18 @@ class Replacement:
         self._force = force
         refuse_overwrite(self.target, force=force)
         with words_for(self.target):
-            self._temporary, descriptor = partial.new_file(self.target, mode)
-        self._descriptors = [descriptor]
-        # Not only `__exit__`: an interrupt can come before a `with` block has begun.
-        self._discard = weakref.finalize(self, _discard, self._descriptors, self._temporary)
-        self._discard.atexit = False  # a forked child must leave its parent's file alone
+            self._new = Partial(self.target, mode=mode)
 
     @property
     def descriptor(self) -> int:
         """The open file."""
-        return self._descriptors[0]
+        return self._new.descriptor
 
     def __enter__(self) -> Replacement:
         return self
 
     def __exit__(self, *_details: object) -> None:
-        self._discard()
+        self._new.discard()
 
     def commit(self) -> None:
         """Makes the new file durable under its final name.
@@ -83,25 +78,17 @@ class Replacement:
 
     def _take_name(self) -> None:
         if self._force:
-            self._temporary.replace(self.target)
+            self._new.path.replace(self.target)
             return
         try:
             # A link fails when the target exists, a rename would overwrite it.
-            self.target.hardlink_to(self._temporary)
+            self.target.hardlink_to(self._new.path)
         except FileExistsError:
             raise _exists(self.target) from None
         except OSError:
             # Some file systems have no hard links; check and rename is the best they offer.
             refuse_overwrite(self.target, force=False)
-            self._temporary.replace(self.target)
-
-
-def _discard(descriptors: list[int], temporary: Path) -> None:
-    while descriptors:
-        os.close(descriptors.pop())
-    # After a commit there is nothing left under this name, or a second name of the target.
-    with contextlib.suppress(OSError):
-        temporary.unlink()
+            self._new.path.replace(self.target)
 
 
 def write_file(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from modelkeep.storage import Replacement, write_file
 _WRITE = """
 import sys
 from modelkeep import partial
-partial.{kind}
+kept = partial.{kind}
 print("written", flush=True)
 sys.stdin.read()
 """
@@ -30,7 +31,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture(params=["new_file(target, 0o600)", "new_folder(target)"], ids=["file", "folder"])
+@pytest.fixture(params=["Partial(target, mode=0o600)", "Partial(target)"], ids=["file", "folder"])
 def writer(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that is writing `model.keep` just now."""
     setup = f"from pathlib import Path; target = Path({str(tmp_path / 'model.keep')!r})\n"
@@ -105,9 +106,24 @@ def test_one_that_was_taken_for_left_behind_is_made_again(
     assert (tmp_path / "file").read_bytes() == b"whole"
     (tmp_path / "file").unlink()
     taken.clear()
-    folder, descriptor = partial.new_folder(tmp_path / "folder")
-    os.close(descriptor)
-    assert folder.is_dir()
+    folder = partial.Partial(tmp_path / "folder")
+    assert folder.path.is_dir()
+    folder.discard()
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", [0o600, None])
+def test_an_interrupt_while_it_is_made_leaves_nothing(
+    mode: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_descriptor: int, _how: int) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fcntl, "flock", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        partial.Partial(tmp_path / "file", mode=mode)
+    gc.collect()
+    assert names_in(tmp_path) == []
 
 
 def test_file_systems_without_locks_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
