@@ -3,7 +3,8 @@
 An install key must never be wrapped to a public key: whoever knows the public key could plant a
 model. It is wrapped under a secret that only the device has: a symmetric key that cannot leave its
 hardware, or the agreement of the device's private key with its own public key (which nobody can
-compute from the public key alone). Source: spec/install-v1.md, "Install key".
+compute from the public key alone). The agreement is the same for ever, so hardware that can keep
+something for each installation adds that. Source: spec/install-v1.md, "Install key".
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from modelkeep.errors import TamperedError
 from modelkeep.keys import keywrap
-from modelkeep.memory import Pages
+from modelkeep.memory import Pages, wiped
 
 LOCAL_SECRET_BYTES = 32
+WRAPPED_BYTES = 40
 _LABEL = b"modelkeep/v1/local"
+_SEALED_LABEL = b"modelkeep/v1/sealed"
 
 
 class LocalKey(Protocol):
@@ -40,6 +43,12 @@ class LocalKey(Protocol):
         Raises:
             TamperedError: it was not wrapped by this device, or not with this context.
             KeyStoreError: the key store cannot be used.
+        """
+
+    def for_state(self) -> LocalKey:
+        """Returns what authenticates the device's state, which is read several times at every opening.
+
+        It is this key where that is quick enough, and is closed with this key.
         """
 
     def close(self) -> None:
@@ -65,9 +74,21 @@ class SecretLocalKey:
         try:
             return keywrap.unwrap(self._secret.view, wrapped, context)
         except TamperedError:
-            raise TamperedError(
-                "this was not installed by this device, or was changed since", hint="install the model again"
-            ) from None
+            raise not_ours() from None
+
+    def mixed_with(self, secret: memoryview) -> SecretLocalKey:
+        """Returns the local key that takes both this one and `secret` (32 bytes) to know.
+
+        HKDF-SHA256(own secret | `secret`, no salt, info ``modelkeep/v1/sealed``, 32).
+        """
+        with wiped(2 * LOCAL_SECRET_BYTES) as both:
+            memoryview(both)[:LOCAL_SECRET_BYTES] = self._secret.view
+            memoryview(both)[LOCAL_SECRET_BYTES:] = secret
+            return _derived(both, _SEALED_LABEL)
+
+    def for_state(self) -> SecretLocalKey:
+        """See `LocalKey.for_state`."""
+        return self
 
     def close(self) -> None:
         """Wipes the secret."""
@@ -85,6 +106,17 @@ def from_secret(secret: memoryview) -> SecretLocalKey:
 
     The derivation keeps it apart from every other use of the same secret.
     """
+    return _derived(secret, _LABEL)
+
+
+def not_ours() -> TamperedError:
+    """Returns the error for what this device did not wrap, or not with this context."""
+    return TamperedError(
+        "this was not installed by this device, or was changed since", hint="install the model again"
+    )
+
+
+def _derived(secret: bytearray | memoryview, label: bytes) -> SecretLocalKey:
     pages = Pages.allocate(LOCAL_SECRET_BYTES)
-    HKDF(hashes.SHA256(), LOCAL_SECRET_BYTES, None, _LABEL).derive_into(secret, pages.view)
+    HKDF(hashes.SHA256(), LOCAL_SECRET_BYTES, None, label).derive_into(secret, pages.view)
     return SecretLocalKey(pages)

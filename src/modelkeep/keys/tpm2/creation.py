@@ -39,7 +39,7 @@ def create(tpm: Tpm, use: str, policy: Policy, auth: Pages | None) -> KeyFile:
     template = key_template(use, digest, auth=policy.auth)
     with parent_key(tpm, parent_handle) as parent:
         session = tpm.flush_later(start_session(tpm, parent, TPM2_SE.HMAC))
-        answer = tpm.esapi.create(parent, _sensitive(auth), template, session1=session)
+        answer = tpm.esapi.create(parent, sensitive(auth), template, session1=session)
         private, public = answer[0], answer[1]
         _check(public, template)
         name = name_of(tpm, parent)
@@ -82,7 +82,8 @@ def _usual_parent(tpm: Tpm) -> int:
     return 0 if persistent(tpm, USUAL_PARENT) is None else USUAL_PARENT
 
 
-def _sensitive(auth: Pages | None) -> Any:
+def sensitive(auth: Pages | None) -> Any:
+    """Returns the secret part of a creation: the authorisation value of what is created."""
     value = TPM2B_AUTH(auth_value(auth)) if auth is not None else TPM2B_AUTH()
     return TPM2B_SENSITIVE_CREATE(TPMS_SENSITIVE_CREATE(userAuth=value))
 
