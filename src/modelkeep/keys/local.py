@@ -10,19 +10,19 @@ something for each installation adds that. Source: spec/install-v1.md, "Install 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from pathlib import Path
 from typing import Protocol
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from modelkeep.errors import TamperedError
 from modelkeep.keys import keywrap
 from modelkeep.memory import Pages, wiped
 
 LOCAL_SECRET_BYTES = 32
-WRAPPED_BYTES = 40
 _LABEL = b"modelkeep/v1/local"
 _SEALED_LABEL = b"modelkeep/v1/sealed"
 
@@ -76,15 +76,16 @@ class SecretLocalKey:
         except TamperedError:
             raise not_ours() from None
 
-    def mixed_with(self, secret: memoryview) -> SecretLocalKey:
-        """Returns the local key that takes both this one and `secret` (32 bytes) to know.
+    def authenticate(self, data: bytes, context: bytes) -> bytes:
+        """Returns what only this device can say of `data`: 32 bytes.
 
-        HKDF-SHA256(own secret | `secret`, no salt, info ``modelkeep/v1/sealed``, 32).
+        HMAC-SHA256(HKDF-Expand-SHA256(secret, ``modelkeep/v1/sealed`` | context, 32), data).
         """
-        with wiped(2 * LOCAL_SECRET_BYTES) as both:
-            memoryview(both)[:LOCAL_SECRET_BYTES] = self._secret.view
-            memoryview(both)[LOCAL_SECRET_BYTES:] = secret
-            return _derived(both, _SEALED_LABEL)
+        with wiped(LOCAL_SECRET_BYTES) as key:
+            HKDFExpand(hashes.SHA256(), LOCAL_SECRET_BYTES, _SEALED_LABEL + context).derive_into(
+                self._secret.view, key
+            )
+            return hmac.digest(key, data, "sha256")
 
     def for_state(self) -> SecretLocalKey:
         """See `LocalKey.for_state`."""
@@ -106,7 +107,9 @@ def from_secret(secret: memoryview) -> SecretLocalKey:
 
     The derivation keeps it apart from every other use of the same secret.
     """
-    return _derived(secret, _LABEL)
+    pages = Pages.allocate(LOCAL_SECRET_BYTES)
+    HKDF(hashes.SHA256(), LOCAL_SECRET_BYTES, None, _LABEL).derive_into(secret, pages.view)
+    return SecretLocalKey(pages)
 
 
 def not_ours() -> TamperedError:
@@ -114,9 +117,3 @@ def not_ours() -> TamperedError:
     return TamperedError(
         "this was not installed by this device, or was changed since", hint="install the model again"
     )
-
-
-def _derived(secret: bytearray | memoryview, label: bytes) -> SecretLocalKey:
-    pages = Pages.allocate(LOCAL_SECRET_BYTES)
-    HKDF(hashes.SHA256(), LOCAL_SECRET_BYTES, None, label).derive_into(secret, pages.view)
-    return SecretLocalKey(pages)

@@ -40,8 +40,6 @@ _WORDS = {
     0x923: ("the TPM's memory is busy", "try again"),
 }
 _LAYER = 0x00FF0000
-# Format one, and the number that follows is that of a parameter.
-_PARAMETER = 0x0C0
 
 
 @contextmanager
@@ -51,11 +49,6 @@ def words_of_tpm() -> Iterator[None]:
         yield
     except TSS2_Exception as error:
         raise _in_words(error) from error
-
-
-def is_about_a_parameter(error: TSS2_Exception) -> bool:
-    """Returns whether the TPM found fault with what it was given, not with the state it is in."""
-    return not error.rc & _LAYER and error.rc & _PARAMETER == _PARAMETER
 
 
 def _in_words(error: TSS2_Exception) -> KeyStoreError:

@@ -5,17 +5,15 @@ Source: TPM 2.0 Library, Part 1, "Data Object", and Part 3, TPM2_Unseal.
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from typing import Any
 
-from tpm2_pytss import TPM2_RC, TPM2_SE, TPM2B_PRIVATE, TPM2B_PUBLIC, TSS2_Exception
+from tpm2_pytss import TPM2_SE, TPM2B_PRIVATE, TPM2B_PUBLIC
 
 from modelkeep.errors import KeyStoreError
 from modelkeep.keys.local import not_ours
 from modelkeep.keys.tpm2.creation import sensitive
 from modelkeep.keys.tpm2.device import Handle, Tpm
-from modelkeep.keys.tpm2.errors import is_about_a_parameter
 from modelkeep.keys.tpm2.key import public_area_of
 from modelkeep.keys.tpm2.key_file import KeyFile
 from modelkeep.keys.tpm2.session import parent_key, start_session, under_policy
@@ -46,11 +44,17 @@ class SealedObject:
         return self.public + self.private
 
     @staticmethod
-    def from_bytes(data: bytes) -> SealedObject | None:
-        """Returns the object that `to_bytes` made, or None if `data` is not of this form."""
+    def from_bytes(data: bytes) -> SealedObject:
+        """Returns the object that `to_bytes` made.
+
+        Raises:
+            TamperedError: `data` is not of this form.
+        """
         public, rest = _part(data)
         private, rest = _part(rest)
-        return None if not public or not private or rest else SealedObject(public, private)
+        if rest:
+            raise not_ours()
+        return SealedObject(public, private)
 
 
 def seal(tpm: Tpm, key_file: KeyFile, auth: Pages | None, secret: memoryview) -> SealedObject:
@@ -79,20 +83,13 @@ def unseal(tpm: Tpm, key_file: KeyFile, auth: Pages | None, sealed: SealedObject
     """Returns the sealed secret (32 bytes), which the caller owns.
 
     Raises:
-        TamperedError: sealed by another TPM, under another policy, by somebody without the key's
-            passphrase, as something that could leave the TPM, or damaged.
-        KeyStoreError: the TPM cannot be reached, or the key's policy is not met.
+        TamperedError: sealed under another policy, or as something that could leave its TPM.
+        KeyStoreError: sealed by another TPM, the TPM cannot be reached, or the policy is not met.
     """
     if not _is_ours(sealed, _template(key_file)):
         raise not_ours()
     with under_policy(tpm, key_file, auth, lambda parent: _load(tpm, parent, sealed)) as (data, session):
-        try:
-            unsealed = tpm.esapi.unseal(data, session1=session)
-        except TSS2_Exception as error:
-            # The passphrase is right, or there would be no agreement: it is not the object's.
-            if error.error in (TPM2_RC.AUTH_FAIL, TPM2_RC.BAD_AUTH):
-                raise not_ours() from error
-            raise
+        unsealed = tpm.esapi.unseal(data, session1=session)
         content = unsealed.buffer
         try:
             if len(content) != SECRET_BYTES:
@@ -108,12 +105,7 @@ def unseal(tpm: Tpm, key_file: KeyFile, auth: Pages | None, sealed: SealedObject
 def _load(tpm: Tpm, parent: Handle, sealed: SealedObject) -> Handle:
     public, _ = TPM2B_PUBLIC.unmarshal(sealed.public)
     private, _ = TPM2B_PRIVATE.unmarshal(sealed.private)
-    try:
-        return tpm.flush_later(tpm.esapi.load(parent, private, public))
-    except TSS2_Exception as error:
-        if is_about_a_parameter(error):
-            raise not_ours() from error
-        raise
+    return tpm.flush_later(tpm.esapi.load(parent, private, public))
 
 
 def _template(key_file: KeyFile) -> Any:
@@ -132,9 +124,8 @@ def _is_ours(sealed: SealedObject, template: Any) -> bool:
 
 
 def _part(data: bytes) -> tuple[bytes, bytes]:
-    """Returns what the length at the beginning spans, with it, and the rest; nothing if it cannot."""
-    if len(data) < 2:
-        return b"", data
-    (size,) = struct.unpack_from(">H", data)
-    end = 2 + size
-    return (data[:end], data[end:]) if size <= _LONGEST_PART and end <= len(data) else (b"", data)
+    """Returns what the length at the beginning spans, with it, and the rest."""
+    end = 2 + int.from_bytes(data[:2], "big")
+    if not 2 < end <= min(len(data), _LONGEST_PART):
+        raise not_ours()
+    return data[:end], data[end:]
