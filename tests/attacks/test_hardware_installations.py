@@ -243,6 +243,24 @@ def test_planting_with_an_agreement_that_was_read_once(
     assert result(device) == 3.0
 
 
+def test_putting_a_key_of_ones_own_in_the_place_of_one_with_a_passphrase(
+    workshop: Workshop, device: Device, tmp_path: Path
+) -> None:
+    device.install(epoch=1)
+    for folder, options in (("plain", "?pcrs=none"), ("guarded", "?auth-file=" + str(tmp_path / "own"))):
+        (tmp_path / "own").write_text("wrong horse")
+        (tmp_path / folder).mkdir()
+        theirs = Device(workshop, tmp_path / folder, f"tpm2:{tmp_path / folder / 'own.tpm'}{options}")
+        theirs.install(epoch=1)
+        (device.disk / "device.tpm").write_bytes((tmp_path / folder / "own.tpm").read_bytes())
+        for name, path in (("device.tpm.state", theirs.state), ("installed.keep", theirs.installed)):
+            (device.disk / name).write_bytes(path.read_bytes())
+        with pytest.raises(
+            KeyStoreError, match="no passphrase, and one was given|passphrase of the key is wrong"
+        ):
+            device.open()
+
+
 def test_exchanging_the_wrapped_keys_of_two_installations(workshop: Workshop, device: Device) -> None:
     device.install(epoch=1)
     other = Exchanger(device.installed, device.state).record

@@ -381,6 +381,7 @@ def test_description_tells_what_matters_and_no_secret(tpm: SoftwareTpm, tmp_path
     create(f"tpm2:{tmp_path / 'key.tpm'}")
     described = describe_key(f"tpm2:{tmp_path / 'key.tpm'}")
     assert described["use"] == "open"
+    assert described["installations"] == "sealed to the TPM"
     assert described["pcrs"] == {"7": "00" * 32}
 
 

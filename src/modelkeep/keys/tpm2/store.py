@@ -116,6 +116,7 @@ class TpmStore:
         count = counter_of(key_file, parsed.tcti).value() if key_file.use == OPEN else None
         return {
             "use": key_file.use,
+            **({"installations": "sealed to the TPM"} if key_file.use == OPEN else {}),
             "protection": Protection.TPM.value,
             "persistent": f"{key_file.handle:#x}" if key_file.handle else "no",
             "counter": "not in use" if count is None else str(count),
