@@ -288,6 +288,8 @@ def test_every_byte_of_what_is_sealed_counts(device: Device) -> None:
     seen = agreement_of(open_key(device.key))
     bodies = [garbage[32:] for garbage in (*cut, *long)]
     vouched_for = [seen.authenticate(body, context) + body for body in bodies]
+    short = wrapped[32:72] + sealed(device, KNOWN[:31], b"correct horse")
+    vouched_for.append(seen.authenticate(short, context) + short)
     for garbage in (*cut, *long, *flipped, *vouched_for):
         with pytest.raises(TamperedError, match=NOT_HERE):
             local.unwrap(garbage, context)
