@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pkcs11 import ObjectClass
+from pkcs11 import Attribute, ObjectClass
 
 from modelkeep.keys.hpke import HpkeHandle
 from modelkeep.keys.local import LocalKey, SecretLocalKey
 from modelkeep.keys.pkcs11.key import TokenKey, find
-from modelkeep.keys.pkcs11.local import WRAPPED_BYTES, TokenLocalKey, aes_key_gone, aes_keys_of
+from modelkeep.keys.pkcs11.local import WRAPPED_BYTES, TokenLocalKey, aes_key_gone, find_aes_keys
 from modelkeep.keys.pkcs11.token import Login
 from modelkeep.keys.pkcs11.uri import TokenAddress
 from modelkeep.keys.secret import is_device_id
@@ -33,8 +33,10 @@ class TokenHandle(HpkeHandle):
         """
         self._opened()
         with self._login.session() as session:
-            if aes_keys_of(session, find(session, self._address, ObjectClass.PRIVATE_KEY)):
-                return TokenLocalKey(self._login, self._address)
+            private = find(session, self._address, ObjectClass.PRIVATE_KEY)
+            name = private[Attribute.LABEL], private[Attribute.ID]
+            if find_aes_keys(session, *name):
+                return TokenLocalKey(self._login, *name)
         return _AgreementInstead(self._agreement())
 
 

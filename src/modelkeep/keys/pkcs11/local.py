@@ -15,9 +15,7 @@ from pkcs11 import exceptions as p11
 
 from modelkeep.errors import KeyStoreError
 from modelkeep.keys.local import not_ours
-from modelkeep.keys.pkcs11.key import find
 from modelkeep.keys.pkcs11.token import Login
-from modelkeep.keys.pkcs11.uri import TokenAddress
 from modelkeep.keys.randomness import fill_random
 
 KEY_BYTES, NONCE_BYTES, TAG_BYTES = 32, 12, 16
@@ -30,12 +28,13 @@ class TokenLocalKey:
 
     Args:
         login: the login at the token.
-        address: names the private key that the AES key goes with.
+        label: label of the private key that the AES key goes with.
+        identifier: that key's CKA_ID.
     """
 
-    def __init__(self, login: Login, address: TokenAddress) -> None:
+    def __init__(self, login: Login, label: str, identifier: bytes) -> None:
         self._login = login
-        self._address = address
+        self._name = label, identifier
 
     def wrap(self, key: memoryview, context: bytes) -> bytes:
         """See `LocalKey.wrap`."""
@@ -63,7 +62,7 @@ class TokenLocalKey:
         """Does nothing: nothing is held."""
 
     def _key(self, session: pkcs11.Session) -> Any:
-        found = aes_keys_of(session, find(session, self._address, ObjectClass.PRIVATE_KEY))
+        found = find_aes_keys(session, *self._name)
         if len(found) != 1:
             raise aes_key_gone()
         return found[0]
