@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from modelkeep.guard.statistics import kernel_is_installed
 from support import softhsm
+from support.command_line import CommandLine
 from support.needs import missing
 from support.swtpm import SoftwareTpm, copy_of, manufacture
-from support.workshop import Workshop
+from support.workshop import Workshop, scale_model
 
 
 @pytest.fixture
@@ -63,3 +65,25 @@ def token(softhsm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PKCS11_MODULE", softhsm.module())
     monkeypatch.setenv("MODELKEEP_PKCS11_PIN", softhsm.PIN)
     return f"token=first;object={tmp_path.name[-60:].replace('[', '').replace(']', '')}"
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> CommandLine:
+    """A command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(tmp_path, capsys)
+
+
+@pytest.fixture
+def shop(command: CommandLine) -> CommandLine:
+    """A command line in a folder with keys, `model.onnx`, `x.npy`, and `model.keep` sealed for pi-17."""
+    (command.folder / "model.onnx").write_bytes(scale_model(2.0, 4))
+    np.save(command.folder / "x.npy", np.ones((1, 4), np.float32))
+    for name in ("pi-17", "pi-18", "admin"):
+        command.ok(f"modelkeep keygen file:{name}.pem > {name}.pub")
+    for name in ("publisher", "stranger"):
+        command.ok(f"modelkeep keygen --signing {name}.pem > {name}.pub")
+    command.ok("modelkeep seal model.onnx -r pi-17.pub --admin admin.pub -s publisher.pem -o model.keep")
+    return command

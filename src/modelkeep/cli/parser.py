@@ -10,6 +10,7 @@ from typing import Any
 from modelkeep._version import __version__
 from modelkeep.cli.guard_parser import add_guard
 from modelkeep.cli.keys_parser import add_doctor, add_keys
+from modelkeep.cli.trust_parser import add_trust
 
 _Subparsers = Any
 
@@ -27,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_keygen, _learn, _seal, _inspect, _verify, _grant, _sign, _install, _run, _extract, _import):
         add(commands)
-    for add_with in (add_guard, add_keys, add_doctor):
+    for add_with in (add_guard, add_keys, add_trust, add_doctor):
         add_with(commands, _command)
     return parser
 
@@ -83,6 +84,20 @@ def _learn(commands: _Subparsers) -> None:
         "--layout", metavar="NAME=AXES", action="append", default=[], help="axes of an input: NCHW, NTC, ..."
     )
     parser.add_argument("--embedding", metavar="OUTPUT", help="output that shows what the last layer sees")
+    parser.add_argument(
+        "--squeeze",
+        metavar="HOW",
+        action="append",
+        default=[],
+        help="run the model again on squeezed inputs: mean, median, depth-4 or depth-5",
+    )
+    parser.add_argument(
+        "--rule",
+        metavar="RULE",
+        action="append",
+        help="of the stage model: margin, confidence, energy, distance (default: margin, and distance "
+        "with --embedding)",
+    )
     parser.add_argument(
         "--action", metavar="STAGE=WHAT", action="append", default=[], help="reject, flag or off; signal=flag"
     )
@@ -311,6 +326,9 @@ def _trust(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--trust-threshold", metavar="N", type=int, default=1, help="how many of them must have signed"
+    )
+    parser.add_argument(
+        "--minimum-trust-number", metavar="N", type=int, default=0, help="refuse older trust files"
     )
     parser.add_argument(
         "--second-trust", metavar="PEM", help="ML-DSA-65 public key: demand its second signature as well"

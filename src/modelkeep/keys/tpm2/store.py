@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelkeep.dsse import EcdsaSigner
-from modelkeep.errors import KeepError, KeyStoreError, UsageError
+from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.hpke import HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
 from modelkeep.keys.tpm2 import creation
@@ -15,6 +15,7 @@ from modelkeep.keys.tpm2.address import DEFAULT_PCRS, TpmAddress
 from modelkeep.keys.tpm2.device import choose_tcti, connected
 from modelkeep.keys.tpm2.handle import TpmHandle, counter_of
 from modelkeep.keys.tpm2.key_file import OPEN, QUOTE, SIGN, KeyFile
+from modelkeep.keys.tpm2.maker import Maker
 from modelkeep.keys.tpm2.policy import Approval
 from modelkeep.keys.tpm2.reseal import add_approval, approve_here
 from modelkeep.storage import refuse_overwrite, words_for
@@ -51,7 +52,7 @@ class TpmStore:
         parsed = TpmAddress.parse(address)
         use = _use(kind or "p256")
         refuse_overwrite(Path(parsed.path), force=force)
-        key_file = _create(parsed, use, force=force)
+        key_file = creation.create_at(parsed, use, force=force)
         if use != OPEN:
             return None
         return TpmHandle(parsed, key_file).recipient()
@@ -112,12 +113,13 @@ class TpmStore:
         key_file = KeyFile.read(parsed.path)
         policy = key_file.policy
         with connected(parsed.tcti) as tpm:
-            values = tpm.pcr_values(policy.pcrs)
+            values, maker = tpm.pcr_values(policy.pcrs), Maker.of(tpm)
         count = counter_of(key_file, parsed.tcti).value() if key_file.use == OPEN else None
         return {
             "use": key_file.use,
             **({"installations": "sealed to the TPM"} if key_file.use == OPEN else {}),
-            "protection": Protection.TPM.value,
+            **maker.protection.described(),
+            "tpm": str(maker),
             "persistent": f"{key_file.handle:#x}" if key_file.handle else "no",
             "counter": "not in use" if count is None else str(count),
             "passphrase": "yes" if policy.auth else "no",
@@ -131,24 +133,10 @@ class TpmStore:
         try:
             with connected(tcti) as tpm:
                 tpm.pcr_values(DEFAULT_PCRS)
+                maker = Maker.of(tpm)
         except KeyStoreError as error:
             return StoreReport("tpm2", False, Protection.TPM, str(error), error.hint or "")
-        return StoreReport("tpm2", True, Protection.TPM, f"a TPM 2.0 answers at {tcti}")
-
-
-def _create(address: TpmAddress, use: str, *, force: bool) -> KeyFile:
-    auth, handle = address.passphrase(), address.handle()
-    policy = address.policy(auth=auth is not None)
-    with connected(address.tcti) as tpm:
-        key_file = creation.create(tpm, use, policy, auth)
-        if handle:
-            key_file = creation.persist(tpm, key_file, handle, force=force)
-        try:
-            key_file.write(address.path, force=force)
-        except KeepError:
-            creation.remove(tpm, key_file)
-            raise
-    return key_file
+        return StoreReport("tpm2", True, maker.protection, f"a TPM 2.0 answers at {tcti}, {maker}")
 
 
 def _use(kind: str) -> str:
