@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from modelkeep.guard.statistics import kernel_is_installed
+from support import softhsm
 from support.command_line import CommandLine
 from support.needs import missing
 from support.swtpm import SoftwareTpm, copy_of, manufacture
@@ -44,6 +45,26 @@ def kernel() -> None:
     """The compiled kernel; without it, NumPy takes the statistics and has nothing to agree with."""
     if not kernel_is_installed():
         missing("modelkeep-kernel is not installed (pip install ./kernel, which needs cargo)")
+
+
+@pytest.fixture(scope="session")
+def softhsm_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """SoftHSM's folder: its library reads the configuration once a process."""
+    library, folder = softhsm.module(), tmp_path_factory.mktemp("softhsm")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOFTHSM2_CONF", str(softhsm.configure(folder)))
+        patch.setenv("PKCS11_MODULE", library)
+        softhsm.initialise("first")
+        softhsm.initialise("second")
+        yield folder
+
+
+@pytest.fixture
+def token(softhsm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A token's URI attributes, with a key name of the test's own; the PIN is in the environment."""
+    monkeypatch.setenv("PKCS11_MODULE", softhsm.module())
+    monkeypatch.setenv("MODELKEEP_PKCS11_PIN", softhsm.PIN)
+    return f"token=first;object={tmp_path.name[-60:].replace('[', '').replace(']', '')}"
 
 
 @pytest.fixture

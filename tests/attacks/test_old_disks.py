@@ -2,48 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from modelkeep.errors import KeyStoreError, RollbackError
-from modelkeep.installing import install
-from modelkeep.keys.hpke import HpkeRecipient
-from modelkeep.keys.identity import Identity
-from modelkeep.keys.registry import create_key
+from support.device import Device
 from support.swtpm import SoftwareTpm
 from support.workshop import Workshop
-
-
-class Device:
-    """A device with a TPM, whose disk can be kept and brought back."""
-
-    def __init__(self, workshop: Workshop, folder: Path) -> None:
-        self._workshop = workshop
-        self.disk = folder / "disk"
-        self.disk.mkdir()
-        self.key = f"tpm2:{self.disk / 'device.tpm'}"
-        recipient = create_key(self.key)
-        assert isinstance(recipient, HpkeRecipient)
-        self.recipient = recipient
-        self.state = self.disk / "device.tpm.state"
-
-    def install(self, epoch: int) -> None:
-        bundle = self._workshop.seal(epoch=epoch, to=[self.recipient])
-        target = self.disk / "installed.keep"
-        verifier = self._workshop.verifier()
-        install(bundle, target, identity=Identity(self.key), verifier=verifier, force=True)
-
-    def open(self) -> None:
-        self._workshop.open(self.disk / "installed.keep", identity=Identity(self.key)).close()
-
-    def keep_disk(self) -> Path:
-        return Path(shutil.copytree(self.disk, self.disk.with_name("kept")))
-
-    def bring_back(self, kept: Path) -> None:
-        shutil.rmtree(self.disk)
-        shutil.copytree(kept, self.disk)
 
 
 @pytest.fixture

@@ -21,11 +21,10 @@ from modelkeep.keys.identity import Identity
 from modelkeep.keys.management import delete_key, describe_key
 from modelkeep.keys.recipient import issue
 from modelkeep.keys.registry import create_key, open_key
-from support.swtpm import SoftwareTpm, copy_of, manufacture
+from support.swtpm import SoftwareTpm, copy_of, loaded, manufacture
 
 BUNDLE = bytes(range(16))
 OTHER_SYSTEM = b"\x11" * 32
-TRANSIENT = 0x80000000
 POLICY_FAIL = 0x9D
 
 
@@ -48,16 +47,6 @@ def key_of(uri: str) -> ec.EllipticCurvePrivateKey:
 
     address = TpmAddress.parse(uri.removeprefix("tpm2:"))
     return TpmKey(address.read("open"), address.tcti, address.passphrase())
-
-
-def loaded(tcti: str) -> list[int]:
-    """Returns the handles of what is loaded in the TPM."""
-    from tpm2_pytss import ESAPI, TPM2_CAP
-
-    with ESAPI(tcti) as esapi:
-        answer = esapi.get_capability(TPM2_CAP.HANDLES, TRANSIENT, 16)
-        handles = answer[1].data.handles
-        return [int(handle) for handle in handles]
 
 
 def test_private_key_refuses_to_be_asked_for(tpm: SoftwareTpm, tmp_path: Path) -> None:
@@ -392,6 +381,7 @@ def test_description_tells_what_matters_and_no_secret(tpm: SoftwareTpm, tmp_path
     create(f"tpm2:{tmp_path / 'key.tpm'}")
     described = describe_key(f"tpm2:{tmp_path / 'key.tpm'}")
     assert described["use"] == "open"
+    assert described["installations"] == "sealed to the TPM"
     assert described["pcrs"] == {"7": "00" * 32}
     assert (described["level"], described["tpm"].startswith("manufacturer IBM")) == ("software", True)
 

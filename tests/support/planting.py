@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +20,7 @@ from modelkeep.bundle.installation import Installation
 from modelkeep.bundle.slots import lay_out, write_frame
 from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.recipients import parse_recipient
+from modelkeep.manifest import Manifest
 from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
 from modelkeep.payload.segments import Extent
 from modelkeep.payload.source import MemorySource
@@ -88,14 +92,65 @@ class Planter:
         return target
 
     def _stream(self, index: int, size: int) -> bytes:
-        path = self._workshop.folder / f"planted-{index}"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        suite = self._header.suite
-        with payload_key(bytearray(INSTALL_KEY), SECRET) as key:
-            associated = installed_associated_data(suite, self._header.installation, index)
-            cipher = StreamCipher(suite, key.view, associated, new_header())
-        source = MemorySource(memoryview(bytes(size)))
-        algorithm = self._manifest.leaf_algorithm
-        encrypt(source, Extent(descriptor, 0, size), cipher, algorithm, whole_sha256=False)
-        os.close(descriptor)
-        return path.read_bytes()
+        return _stream(self._header, index, bytes(size), SECRET, self._manifest.leaf_algorithm)
+
+
+class Exchanger:
+    """Has the disk of a device, state included, and an installation on it; wants another model in it."""
+
+    def __init__(self, installed: Path, state: Path) -> None:
+        self._installed = installed
+        self._files = files_of(installed)
+        self.record = InstallRecord.from_bytes(self._files[names.INSTALL])
+        self.context = wrapping_context(self.record.header_bytes)
+        self._secret = secret_in(state, self.record.header.installation)
+
+    def wrapped(self, wrapped: bytes) -> None:
+        """Writes the installation with other wrapped bytes in its record."""
+        header = self.record.header
+        files = self._files | {
+            names.INSTALL: InstallRecord(header, self.record.header_bytes, wrapped).to_bytes()
+        }
+        write_archive(self._installed, files)
+
+    def plant(self, contents: list[bytes], wrap: Wrap) -> None:
+        """Writes the installation with other `contents`, under a key that `wrap` wraps."""
+        header, algorithm = (
+            self.record.header,
+            Manifest.from_bytes(self._files[names.MANIFEST]).leaf_algorithm,
+        )
+        for index, content in enumerate(contents):
+            stream = _stream(header, index, content, self._secret, algorithm)
+            self._files[names.payload(index)] = stream
+        self.wrapped(wrap(bytearray(INSTALL_KEY), self.context))
+
+
+def secret_in(state: Path, installation: bytes) -> bytes:
+    """Returns the secret of an installation, which is nothing that a reader of the state lacks."""
+    body = json.loads(base64.b64decode(json.loads(state.read_bytes())["body"]))
+    (secret,) = (
+        each["secret"]
+        for model in body["models"]
+        for each in model["installations"]
+        if each["id"] == installation.hex()
+    )
+    return bytes.fromhex(secret)
+
+
+def contents_of(bundle: Path, **options: Any) -> list[bytes]:
+    """Returns the plaintext of every member of a bundle, the inner manifest first."""
+    with unlocked_bundle(bundle, **options) as opened:
+        contents = [bytearray(member.size) for member in opened.manifest.members]
+        for index, content in enumerate(contents):
+            opened.decrypt(index, memoryview(content))
+        return [bytes(content) for content in contents]
+
+
+def _stream(header: InstallHeader, index: int, content: bytes, secret: bytes, algorithm: Any) -> bytes:
+    with payload_key(bytearray(INSTALL_KEY), secret) as key:
+        associated = installed_associated_data(header.suite, header.installation, index)
+        cipher = StreamCipher(header.suite, key.view, associated, new_header())
+    with tempfile.TemporaryFile() as file:
+        extent = Extent(file.fileno(), 0, len(content))
+        encrypt(MemorySource(memoryview(content)), extent, cipher, algorithm, whole_sha256=False)
+        return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from support.needs import missing, require
 
+TRANSIENT = 0x80000000
+
 _ports = itertools.count(21_000, 2)
 
 
@@ -65,6 +67,16 @@ class SoftwareTpm:
         with ESAPI(self.tcti) as esapi:
             values = TPML_DIGEST_VALUES([TPMT_HA(hashAlg=TPM2_ALG.SHA256, digest=TPMU_HA(sha256=digest))])
             esapi.pcr_extend(getattr(ESYS_TR, f"PCR{pcr}"), values)
+
+
+def loaded(tcti: str) -> list[int]:
+    """Returns the handles of what is loaded in the TPM."""
+    from tpm2_pytss import ESAPI, TPM2_CAP
+
+    with ESAPI(tcti) as esapi:
+        answer = esapi.get_capability(TPM2_CAP.HANDLES, TRANSIENT, 16)
+        handles = answer[1].data.handles
+        return [int(handle) for handle in handles]
 
 
 def manufacture(folder: Path) -> None:

@@ -57,7 +57,7 @@ class DeviceState:
     def __init__(self, path: Path, local: LocalKey, counter: StateCounter | None = None) -> None:
         self.path = path
         self._next = path.with_name(f"{path.name}.next")
-        self._local = local
+        self._local = local.for_state()
         self._counter = counter
 
     def floor(self, model: str) -> int:

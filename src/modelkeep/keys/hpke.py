@@ -32,7 +32,7 @@ from modelkeep.keys.counting import StateCounter
 from modelkeep.keys.grant import Grant, damaged
 from modelkeep.keys.hardware import Relay
 from modelkeep.keys.header import Header, key_id
-from modelkeep.keys.local import SecretLocalKey, default_state_path, from_secret
+from modelkeep.keys.local import LocalKey, SecretLocalKey, default_state_path, from_secret
 from modelkeep.keys.recipient import grant_context
 from modelkeep.keys.secret import check_device_id
 
@@ -138,14 +138,18 @@ class HpkeHandle:
                 relay.raise_failure()
             raise damaged() from None
 
-    def local_key(self) -> SecretLocalKey:
+    def local_key(self) -> LocalKey:
         """Returns the local key that follows from the private key's agreement with its own public key.
 
-        The hybrid type uses its X25519 key: nothing of this ever travels.
+        The hybrid type uses its X25519 key: nothing of this ever travels. A handle whose hardware
+        has something better than an agreement, which never changes, overrides this.
 
         Raises:
             KeyStoreError: the key was closed, or its hardware failed.
         """
+        return self._agreement()
+
+    def _agreement(self) -> SecretLocalKey:
         return from_secret(memoryview(_agree_with_itself(self._opened())))
 
     def counter(self) -> StateCounter | None:

@@ -3,25 +3,28 @@
 An install key must never be wrapped to a public key: whoever knows the public key could plant a
 model. It is wrapped under a secret that only the device has: a symmetric key that cannot leave its
 hardware, or the agreement of the device's private key with its own public key (which nobody can
-compute from the public key alone). Source: spec/install-v1.md, "Install key".
+compute from the public key alone). The agreement is the same for ever, so hardware that can keep
+something for each installation adds that. Source: spec/install-v1.md, "Install key".
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from pathlib import Path
 from typing import Protocol
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from modelkeep.errors import TamperedError
 from modelkeep.keys import keywrap
-from modelkeep.memory import Pages
+from modelkeep.memory import Pages, wiped
 
 LOCAL_SECRET_BYTES = 32
 _LABEL = b"modelkeep/v1/local"
+_SEALED_LABEL = b"modelkeep/v1/sealed"
 
 
 class LocalKey(Protocol):
@@ -40,6 +43,12 @@ class LocalKey(Protocol):
         Raises:
             TamperedError: it was not wrapped by this device, or not with this context.
             KeyStoreError: the key store cannot be used.
+        """
+
+    def for_state(self) -> LocalKey:
+        """Returns what authenticates the device's state, which is read several times at every opening.
+
+        It is this key where that is quick enough, and is closed with this key.
         """
 
     def close(self) -> None:
@@ -65,9 +74,22 @@ class SecretLocalKey:
         try:
             return keywrap.unwrap(self._secret.view, wrapped, context)
         except TamperedError:
-            raise TamperedError(
-                "this was not installed by this device, or was changed since", hint="install the model again"
-            ) from None
+            raise not_ours() from None
+
+    def authenticate(self, data: bytes, context: bytes) -> bytes:
+        """Returns what only this device can say of `data`: 32 bytes.
+
+        HMAC-SHA256(HKDF-Expand-SHA256(secret, ``modelkeep/v1/sealed`` | context, 32), data).
+        """
+        with wiped(LOCAL_SECRET_BYTES) as key:
+            HKDFExpand(hashes.SHA256(), LOCAL_SECRET_BYTES, _SEALED_LABEL + context).derive_into(
+                self._secret.view, key
+            )
+            return hmac.digest(key, data, "sha256")
+
+    def for_state(self) -> SecretLocalKey:
+        """See `LocalKey.for_state`."""
+        return self
 
     def close(self) -> None:
         """Wipes the secret."""
@@ -88,3 +110,10 @@ def from_secret(secret: memoryview) -> SecretLocalKey:
     pages = Pages.allocate(LOCAL_SECRET_BYTES)
     HKDF(hashes.SHA256(), LOCAL_SECRET_BYTES, None, _LABEL).derive_into(secret, pages.view)
     return SecretLocalKey(pages)
+
+
+def not_ours() -> TamperedError:
+    """Returns the error for what this device did not wrap, or not with this context."""
+    return TamperedError(
+        "this was not installed by this device, or was changed since", hint="install the model again"
+    )

@@ -17,61 +17,41 @@ Every check wants a subject of its own whose key does not exist yet.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from modelkeep.errors import KeepError, NotForThisDeviceError, TamperedError, UnavailableError, UsageError
 from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.data_key import DATA_KEY_BYTES, DataKey
+from modelkeep.keys.data_key import DataKey
 from modelkeep.keys.grant import Grant
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipient import Recipient, issue
-from modelkeep.keys.registry import create_key
-from modelkeep.memory import wipe
+from modelkeep.keys.recipient import issue
+from modelkeep.testing.key_store_subject import KeyStoreSubject, create, created, data_key, opened, refuses
 from modelkeep.testing.leaks import Overheard, listening
+from modelkeep.testing.local_keys import (
+    CONTEXT,
+    expect_to_unwrap,
+    protects_what_is_installed,
+    refuses_changed_installations,
+    refuses_what_another_device_installed,
+    remembers_its_state,
+)
+
+__all__ = ["KEY_STORE_CHECKS", "KeyStoreCheck", "KeyStoreSubject"]
 
 BUNDLE_BYTES = 16
 THREADS, TIMES = 4, 5
-
-
-def _nothing() -> None:
-    """Does nothing: the store has nothing to restart."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyStoreSubject:
-    """A key store as its author presents it to the checks.
-
-    Attributes:
-        uri: names the key; nothing is there yet.
-        create_uri: where creating the key takes other options than opening it, the URI with them.
-        kind: kind of key to create, or None for the store's usual one.
-        locked_uri: names the same key with a wrong PIN or passphrase, or None if nothing locks it.
-        secrets: PINs, passphrases and the like, which must not show up anywhere.
-        delete: removes the key behind the store's back, or None if nobody can.
-        restart: switches the store off and on.
-    """
-
-    uri: str
-    create_uri: str | None = None
-    kind: str | None = None
-    locked_uri: str | None = None
-    secrets: tuple[bytes, ...] = ()
-    delete: Callable[[], None] | None = None
-    restart: Callable[[], None] = _nothing
-
 
 KeyStoreCheck = Callable[[KeyStoreSubject], None]
 
 
 def opens_its_grant(subject: KeyStoreSubject) -> None:
     """A grant for the created key opens, with its constraints and device id."""
-    recipient, bundle = _created(subject), os.urandom(BUNDLE_BYTES)
+    recipient, bundle = created(subject), os.urandom(BUNDLE_BYTES)
     constraints = Constraints(not_after=2_000_000_000, delegate=True)
-    with _data_key() as key, _opened(subject) as identity:
+    with data_key() as key, opened(subject) as identity:
         grant = Grant.from_bytes(issue(recipient, bundle, key, constraints).to_bytes())
         with identity.unwrap(identity.select([grant], bundle), bundle) as unwrapped:
             assert unwrapped.data_key.view == key.view, "the data key came back changed"
@@ -81,8 +61,8 @@ def opens_its_grant(subject: KeyStoreSubject) -> None:
 
 def names_the_same_recipient(subject: KeyStoreSubject) -> None:
     """The opened key is the recipient that was returned when it was created."""
-    recipient = _created(subject)
-    with _opened(subject) as identity:
+    recipient = created(subject)
+    with opened(subject) as identity:
         again, bundle = identity.recipient(), os.urandom(BUNDLE_BYTES)
         assert identity.type == again.type == recipient.type, "the recipient type differs"
         headers = [each.header(bundle, Constraints()) for each in (recipient, again)]
@@ -91,54 +71,41 @@ def names_the_same_recipient(subject: KeyStoreSubject) -> None:
 
 def passes_over_foreign_grants(subject: KeyStoreSubject) -> None:
     """A grant for another key, or for another bundle, is not this key's."""
-    recipient, bundle, other = _created(subject), os.urandom(BUNDLE_BYTES), os.urandom(BUNDLE_BYTES)
-    with _data_key() as key, _opened(subject) as identity:
+    recipient, bundle, other = created(subject), os.urandom(BUNDLE_BYTES), os.urandom(BUNDLE_BYTES)
+    with data_key() as key, opened(subject) as identity:
         elsewhere = issue(recipient, other, key)
-        _refuses(NotForThisDeviceError, lambda: identity.select([elsewhere], bundle))
-        _refuses(TamperedError, lambda: identity.unwrap(elsewhere, bundle))
+        refuses(NotForThisDeviceError, lambda: identity.select([elsewhere], bundle))
+        refuses(TamperedError, lambda: identity.unwrap(elsewhere, bundle))
 
 
 def refuses_changed_grants(subject: KeyStoreSubject) -> None:
     """A flipped bit anywhere in the wrapped key, or a changed constraint, does not open."""
-    recipient, bundle = _created(subject), os.urandom(BUNDLE_BYTES)
-    with _data_key() as key, _opened(subject) as identity:
+    recipient, bundle = created(subject), os.urandom(BUNDLE_BYTES)
+    with data_key() as key, opened(subject) as identity:
         grant = issue(recipient, bundle, key, Constraints(not_after=1))
         # The last byte, one in the middle, and the sender's part where there is one.
         for place in (-1, len(grant.wrapped) // 2, 7):
             damaged = bytearray(grant.wrapped)
             damaged[place] ^= 1
-            _refuses(TamperedError, partial(identity.unwrap, replace(grant, wrapped=bytes(damaged)), bundle))
+            refuses(TamperedError, partial(identity.unwrap, replace(grant, wrapped=bytes(damaged)), bundle))
         header = replace(grant.header, constraints=Constraints(not_after=2))
         widened = Grant(header, header.to_bytes(), grant.wrapped)
-        _refuses(TamperedError, partial(identity.unwrap, widened, bundle))
-
-
-def protects_what_is_installed(subject: KeyStoreSubject) -> None:
-    """The local key unwraps what it wrapped, in its context, and nothing that another key wrapped."""
-    recipient = _created(subject)
-    with _data_key() as key, _opened(subject) as identity, _opened(subject) as again:
-        wrapped = identity.local_key().wrap(key.view, b"a context")
-        unwrapped = again.local_key().unwrap(wrapped, b"a context")
-        assert unwrapped == key.view, "the installed key came back changed"
-        wipe(unwrapped)
-        _refuses(TamperedError, partial(again.local_key().unwrap, wrapped, b"another context"))
-        planted = recipient.wrap(bytearray(key.view), b"a context")
-        _refuses(TamperedError, partial(again.local_key().unwrap, planted, b"a context"))
+        refuses(TamperedError, partial(identity.unwrap, widened, bundle))
 
 
 def leaves_an_existing_key_alone(subject: KeyStoreSubject) -> None:
     """Creating where a key is fails, and the key still opens what it did."""
-    recipient, bundle = _created(subject), os.urandom(BUNDLE_BYTES)
-    with _data_key() as key:
+    recipient, bundle = created(subject), os.urandom(BUNDLE_BYTES)
+    with data_key() as key:
         grant = issue(recipient, bundle, key)
-        _refuses(UsageError, lambda: _create(subject))
+        refuses(UsageError, lambda: create(subject))
         _expect_to_open(subject, grant, bundle, key)
 
 
 def survives_a_restart(subject: KeyStoreSubject) -> None:
     """A key opens its grants after the store was switched off and on."""
-    recipient, bundle = _created(subject), os.urandom(BUNDLE_BYTES)
-    with _data_key() as key:
+    recipient, bundle = created(subject), os.urandom(BUNDLE_BYTES)
+    with data_key() as key:
         grant = issue(recipient, bundle, key)
         subject.restart()
         _expect_to_open(subject, grant, bundle, key)
@@ -146,18 +113,20 @@ def survives_a_restart(subject: KeyStoreSubject) -> None:
 
 def serves_many_threads(subject: KeyStoreSubject) -> None:
     """One open key is used by several threads, and several open keys at once."""
-    recipient, bundle = _created(subject), os.urandom(BUNDLE_BYTES)
+    recipient, bundle = created(subject), os.urandom(BUNDLE_BYTES)
     keys = [DataKey.generate() for _ in range(THREADS)]
     grants = [issue(recipient, bundle, key) for key in keys]
 
     def work(number: int) -> bool:
         grant, key = grants[number], keys[number]
-        with _opened(subject) as own:
+        with opened(subject) as own:
+            wrapped = own.local_key().wrap(key.view, CONTEXT)
+            expect_to_unwrap(shared.local_key(), wrapped, key)
             return all(
                 _opens_to(identity, grant, bundle, key) for _ in range(TIMES) for identity in (shared, own)
             )
 
-    with _opened(subject) as shared, ThreadPoolExecutor(THREADS) as pool:
+    with opened(subject) as shared, ThreadPoolExecutor(THREADS) as pool:
         assert all(pool.map(work, range(THREADS))), "threads got each other's keys"
     for key in keys:
         key.close()
@@ -165,35 +134,39 @@ def serves_many_threads(subject: KeyStoreSubject) -> None:
 
 def says_when_it_is_locked(subject: KeyStoreSubject) -> None:
     """A wrong PIN or passphrase is an UnavailableError, and the right one still works afterwards."""
-    recipient, bundle = _created(subject), os.urandom(BUNDLE_BYTES)
+    recipient, bundle = created(subject), os.urandom(BUNDLE_BYTES)
     locked = subject.locked_uri
     if locked is None:
         return
-    with _data_key() as key:
+    with data_key() as key:
         grant = issue(recipient, bundle, key)
-        _refuses(UnavailableError, partial(_open_once, locked, grant, bundle))
+        refuses(UnavailableError, partial(_open_once, locked, grant, bundle))
         _expect_to_open(subject, grant, bundle, key)
 
 
 def says_when_the_key_is_gone(subject: KeyStoreSubject) -> None:
-    """A deleted key is an UnavailableError; a new one in its place does not open old grants."""
-    recipient, bundle = _created(subject), os.urandom(BUNDLE_BYTES)
+    """A deleted key is an UnavailableError; a new one in its place does not open what the old one did."""
+    recipient, bundle = created(subject), os.urandom(BUNDLE_BYTES)
     if subject.delete is None:
         return
-    with _data_key() as key:
+    with data_key() as key:
         grant = issue(recipient, bundle, key)
+        with opened(subject) as identity:
+            wrapped = identity.local_key().wrap(key.view, CONTEXT)
         subject.delete()
-        _refuses(UnavailableError, partial(_open_once, subject.uri, grant, bundle))
-        _created(subject)
-        _refuses(NotForThisDeviceError, partial(_open_once, subject.uri, grant, bundle))
+        refuses(UnavailableError, partial(_open_once, subject.uri, grant, bundle))
+        created(subject)
+        refuses(NotForThisDeviceError, partial(_open_once, subject.uri, grant, bundle))
+        with opened(subject) as identity:
+            refuses(TamperedError, partial(identity.local_key().unwrap, wrapped, CONTEXT))
 
 
 def keeps_secrets_to_itself(subject: KeyStoreSubject) -> None:
     """Neither logs, nor output, nor the texts of objects and errors hold a secret."""
-    with listening() as overheard, _data_key() as key:
-        recipient, bundle = _created(subject), os.urandom(BUNDLE_BYTES)
+    with listening() as overheard, data_key() as key:
+        recipient, bundle = created(subject), os.urandom(BUNDLE_BYTES)
         grant = issue(recipient, bundle, key)
-        with _opened(subject) as identity:
+        with opened(subject) as identity:
             overheard.note(identity, recipient, identity.recipient())
             identity.unwrap(grant, bundle).close()
             torn = replace(grant, wrapped=grant.wrapped[:-1])
@@ -211,6 +184,9 @@ KEY_STORE_CHECKS: tuple[KeyStoreCheck, ...] = (
     passes_over_foreign_grants,
     refuses_changed_grants,
     protects_what_is_installed,
+    refuses_changed_installations,
+    refuses_what_another_device_installed,
+    remembers_its_state,
     leaves_an_existing_key_alone,
     survives_a_restart,
     serves_many_threads,
@@ -218,27 +194,6 @@ KEY_STORE_CHECKS: tuple[KeyStoreCheck, ...] = (
     says_when_the_key_is_gone,
     keeps_secrets_to_itself,
 )
-
-
-def _create(subject: KeyStoreSubject) -> Recipient | None:
-    return create_key(subject.create_uri or subject.uri, subject.kind)
-
-
-def _created(subject: KeyStoreSubject) -> Recipient:
-    recipient = _create(subject)
-    assert recipient is not None, "creating a key returned no recipient"
-    return recipient
-
-
-def _opened(subject: KeyStoreSubject) -> closing[Identity]:
-    return closing(Identity(subject.uri))
-
-
-@contextmanager
-def _data_key() -> Iterator[DataKey]:
-    with DataKey.generate() as key:
-        assert len(key.view) == DATA_KEY_BYTES
-        yield key
 
 
 def _open_once(uri: str, grant: Grant, bundle: bytes) -> None:
@@ -252,18 +207,8 @@ def _opens_to(identity: Identity, grant: Grant, bundle: bytes, key: DataKey) -> 
 
 
 def _expect_to_open(subject: KeyStoreSubject, grant: Grant, bundle: bytes, key: DataKey) -> None:
-    with _opened(subject) as identity:
+    with opened(subject) as identity:
         assert _opens_to(identity, grant, bundle, key), "the grant opens to another data key"
-
-
-def _refuses(expected: type[KeepError], work: Callable[[], object]) -> None:
-    try:
-        work()
-    except expected:
-        return
-    except Exception as error:
-        raise AssertionError(f"expected {expected.__name__}, got {type(error).__name__}: {error}") from error
-    raise AssertionError(f"expected {expected.__name__}, and nothing was refused")
 
 
 def _note_failure(overheard: Overheard, work: Callable[[], object]) -> None:

@@ -30,7 +30,7 @@ _WORDS: dict[type[Exception], tuple[str, str | None]] = {
     p11.ObjectHandleInvalid: ("the key was deleted", "create it again and get a new grant"),
     p11.MechanismInvalid: (
         "the token lacks a mechanism that modelkeep needs",
-        "it needs CKM_ECDH1_DERIVE for grants and installs, CKM_ECDSA for signing",
+        "it needs CKM_ECDH1_DERIVE for grants, CKM_AES_GCM beside an AES key, CKM_ECDSA for signing",
     ),
     p11.GeneralError: ("the token failed", "check that it is present and initialised"),
 }

@@ -23,7 +23,7 @@ class TokenKey(AgreementKey):
     """A private key that its token keeps.
 
     Raises:
-        KeyStoreError: the token has no such key, or it is no P-256 key.
+        KeyStoreError: the token has no such key, it is no P-256 key, or its public half is not its own.
     """
 
     def __init__(self, login: Login, address: TokenAddress) -> None:
@@ -33,6 +33,7 @@ class TokenKey(AgreementKey):
             # The private key first: where that is gone, its public half helps nobody.
             find(session, address, ObjectClass.PRIVATE_KEY)
             self._public = public_key_of(find(session, address, ObjectClass.PUBLIC_KEY))
+        self._check_public_half()
 
     def public_key(self) -> ec.EllipticCurvePublicKey:
         """Returns the public key."""
@@ -58,6 +59,16 @@ class TokenKey(AgreementKey):
                 return padded(bytes(shared[Attribute.VALUE]))
             finally:
                 shared.destroy()
+
+    def _check_public_half(self) -> None:
+        # Public objects can be replaced without the PIN. Grants for another half would be somebody
+        # else's, and an agreement with it is known to whoever made it.
+        trial = ec.generate_private_key(ec.SECP256R1())
+        if self.exchange(ec.ECDH(), trial.public_key()) != trial.exchange(ec.ECDH(), self._public):
+            raise KeyStoreError(
+                f"the public key in the token does not go with the private key {self._address.object_name}",
+                hint="find out who uses this token; put the public key back, or create the key again",
+            )
 
     def __repr__(self) -> str:
         return "TokenKey(hidden)"

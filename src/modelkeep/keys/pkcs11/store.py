@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import pkcs11
-from pkcs11 import Attribute, KeyType, MechanismFlag, ObjectClass
-from pkcs11.util.ec import encode_named_curve_parameters
+from pkcs11 import Attribute, ObjectClass
 
 from modelkeep.errors import KeyStoreError, UsageError
-from modelkeep.keys.hpke import HpkeHandle, HpkeRecipient
+from modelkeep.keys.hpke import HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
-from modelkeep.keys.pkcs11.key import TokenKey, find, find_all
+from modelkeep.keys.pkcs11.creation import generate, objects_of
+from modelkeep.keys.pkcs11.handle import TokenHandle
+from modelkeep.keys.pkcs11.key import find, find_all
 from modelkeep.keys.pkcs11.kind import protection_of
+from modelkeep.keys.pkcs11.local import aes_keys_of
 from modelkeep.keys.pkcs11.token import login, present_tokens
 from modelkeep.keys.pkcs11.uri import MODULE_VARIABLE, TokenAddress
-from modelkeep.keys.secret import is_device_id
 
 KINDS = ("p256", "signing")
-_OF_KEYS = (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY)
-_KEPT = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False, Attribute.PRIVATE: True}
 
 
 class TokenStore:
     """Keys in PKCS#11 tokens: smart cards, HSMs, SoftHSM."""
 
-    def open(self, address: str) -> HpkeHandle:
+    def open(self, address: str) -> TokenHandle:
         """Returns the key that a URI names, after logging in.
 
         Raises:
@@ -39,7 +36,7 @@ class TokenStore:
             StorageError: the PIN's file cannot be read.
         """
         parsed = _parse(address)
-        return HpkeHandle(TokenKey(login(parsed), parsed), _device_id(parsed))
+        return TokenHandle(login(parsed), parsed)
 
     def create(self, address: str, kind: str | None = None, *, force: bool = False) -> HpkeRecipient | None:
         """Makes a key inside the token: ``p256`` (grants) or ``signing``.
@@ -55,21 +52,17 @@ class TokenStore:
             raise UsageError(f"unknown kind of key {kind[:64]!r}", hint=f"token keys: {', '.join(KINDS)}")
         opened = login(parsed)
         with opened.session() as session:
-            old = [each for of_kind in _OF_KEYS for each in find_all(session, parsed, of_kind)]
+            old = objects_of(session, parsed)
             if old and not force:
                 raise UsageError(f"the token has a key named {parsed.object_name} already")
             # The old key goes last: a token that is full or slow must not lose both.
-            _generate(session, parsed, kind or "p256")
+            generate(session, parsed, kind or "p256")
             for each in old:
                 each.destroy()
-        return (
-            HpkeHandle(TokenKey(opened, parsed), _device_id(parsed)).recipient()
-            if kind in (None, "p256")
-            else None
-        )
+        return TokenHandle(opened, parsed).recipient() if kind in (None, "p256") else None
 
     def delete(self, address: str) -> None:
-        """Destroys the key, both halves of it.
+        """Destroys the key, both halves of it, and the AES key that goes with it.
 
         Raises:
             UsageError: the URI is not of this form.
@@ -77,7 +70,7 @@ class TokenStore:
         """
         parsed = _parse(address)
         with login(parsed).session() as session:
-            found = [each for kind in _OF_KEYS for each in find_all(session, parsed, kind)]
+            found = objects_of(session, parsed)
             if not found:
                 raise KeyStoreError(f"the token has no key named {parsed.object_name}")
             for each in found:
@@ -105,8 +98,11 @@ class TokenStore:
         with login(parsed).session() as session:
             token = session.token
             key = find(session, parsed, ObjectClass.PRIVATE_KEY)
+            opens = bool(key[Attribute.DERIVE])
+            installs = "AES key in the token" if aes_keys_of(session, key) else "agreement of the key"
             return {
-                "use": "open" if key[Attribute.DERIVE] else "sign",
+                "use": "open" if opens else "sign",
+                **({"installations": installs} if opens else {}),
                 **protection_of(parsed.module, token).described(),
                 "token": f"{token.label} ({token.manufacturer_id}, {token.model})",
                 "extractable": "yes" if key[Attribute.EXTRACTABLE] else "no",
@@ -135,23 +131,3 @@ def _parse(address: str) -> TokenAddress:
     parsed = TokenAddress.parse(address)
     parsed.require_object()
     return parsed
-
-
-def _device_id(address: TokenAddress) -> str:
-    return address.label if address.label is not None and is_device_id(address.label) else ""
-
-
-def _generate(session: pkcs11.Session, address: TokenAddress, kind: str) -> None:
-    names: dict[str, Any] = {
-        "label": address.label,
-        "id": address.identifier or secrets.token_bytes(8),
-        "store": True,
-    }
-    curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
-    parameters = session.create_domain_parameters(KeyType.EC, curve, local=True)
-    uses = MechanismFlag.DERIVE if kind == "p256" else MechanismFlag.SIGN | MechanismFlag.VERIFY
-    public, private = parameters.generate_keypair(capabilities=uses, private_template=_KEPT, **names)
-    if private[Attribute.EXTRACTABLE] or not private[Attribute.SENSITIVE]:
-        public.destroy()
-        private.destroy()
-        raise KeyStoreError("the token made a key that could leave it, and the key was destroyed")

@@ -4,4 +4,5 @@ KeyFile   what is on disk: nothing in it is secret, and none of it works on anot
 Policy    under which PCR values, whose approval and which authorisation the key works
 device    one connection for one operation, so that other processes get their turn
 session   encrypted, salted sessions in which a key is used
+local     what is sealed for an installation, and vouched for
 """

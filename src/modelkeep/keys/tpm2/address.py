@@ -73,14 +73,21 @@ class TpmAddress:
         """Returns the passphrase that `policy` asks for, or None.
 
         Raises:
-            KeyStoreError: it asks for one, and the options do not say where.
+            KeyStoreError: it asks for one, and the options do not say where, or the other way round.
         """
         passphrase = self.passphrase()
         if policy.auth and passphrase is None:
             raise KeyStoreError(
                 "the key needs a passphrase", hint="use tpm2:PATH?auth-file=PATH or ?auth-env=NAME"
             )
-        return passphrase if policy.auth else None
+        if passphrase is not None and not policy.auth:
+            # Somebody may have put a key of their own in the place of the device's.
+            passphrase.close()
+            raise KeyStoreError(
+                "the key has no passphrase, and one was given",
+                hint="leave the option out if this is the key that was made here without one",
+            )
+        return passphrase
 
     def policy(self, *, auth: bool) -> Policy:
         """Returns the policy that a key to be created gets.

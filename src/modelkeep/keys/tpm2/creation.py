@@ -15,8 +15,9 @@ from tpm2_pytss import (
     TSS2_Exception,
 )
 
-from modelkeep.errors import KeyStoreError, UsageError
-from modelkeep.keys.tpm2.device import Handle, Tpm
+from modelkeep.errors import KeepError, KeyStoreError, UsageError
+from modelkeep.keys.tpm2.address import TpmAddress
+from modelkeep.keys.tpm2.device import Handle, Tpm, connected
 from modelkeep.keys.tpm2.key_file import KeyFile
 from modelkeep.keys.tpm2.policy import Policy
 from modelkeep.keys.tpm2.session import auth_value, load, name_of, parent_key, start_session
@@ -26,6 +27,28 @@ from modelkeep.memory import Pages
 # Where the storage primary key usually is, and where owners may put keys (TCG registry).
 USUAL_PARENT = 0x81000001
 FIRST_HANDLE, LAST_HANDLE = 0x81000000, 0x817FFFFF
+
+
+def create_at(address: TpmAddress, use: str, *, force: bool) -> KeyFile:
+    """Makes the key that an address asks for, and writes its file; nothing stays when that fails.
+
+    Raises:
+        UsageError: an option is not of its form, or the file or handle is taken.
+        StorageError: the file cannot be written.
+        KeyStoreError: the TPM cannot be reached, or refuses.
+    """
+    auth, handle = address.passphrase(), address.handle()
+    policy = address.policy(auth=auth is not None)
+    with connected(address.tcti) as tpm:
+        key_file = create(tpm, use, policy, auth)
+        if handle:
+            key_file = persist(tpm, key_file, handle, force=force)
+        try:
+            key_file.write(address.path, force=force)
+        except KeepError:
+            remove(tpm, key_file)
+            raise
+    return key_file
 
 
 def create(tpm: Tpm, use: str, policy: Policy, auth: Pages | None) -> KeyFile:
@@ -39,7 +62,7 @@ def create(tpm: Tpm, use: str, policy: Policy, auth: Pages | None) -> KeyFile:
     template = key_template(use, digest, auth=policy.auth)
     with parent_key(tpm, parent_handle) as parent:
         session = tpm.flush_later(start_session(tpm, parent, TPM2_SE.HMAC))
-        answer = tpm.esapi.create(parent, _sensitive(auth), template, session1=session)
+        answer = tpm.esapi.create(parent, sensitive(auth), template, session1=session)
         private, public = answer[0], answer[1]
         _check(public, template)
         name = name_of(tpm, parent)
@@ -82,7 +105,8 @@ def _usual_parent(tpm: Tpm) -> int:
     return 0 if persistent(tpm, USUAL_PARENT) is None else USUAL_PARENT
 
 
-def _sensitive(auth: Pages | None) -> Any:
+def sensitive(auth: Pages | None) -> Any:
+    """Returns the secret part of a creation: the authorisation value of what is created."""
     value = TPM2B_AUTH(auth_value(auth)) if auth is not None else TPM2B_AUTH()
     return TPM2B_SENSITIVE_CREATE(TPMS_SENSITIVE_CREATE(userAuth=value))
 

@@ -18,6 +18,7 @@ from tpm2_pytss import ESAPI, TPML_PCR_SELECTION
 from modelkeep.errors import KeyStoreError
 from modelkeep.keys.tpm2.errors import words_of_tpm
 from modelkeep.keys.tpm2.policy import DIGEST_BYTES, selection
+from modelkeep.keys.tpm2.signals import signals_held_back
 
 DEFAULT_TCTI = "device:/dev/tpmrm0"
 VARIABLES = ("MODELKEEP_TPM2_TCTI", "TPM2TOOLS_TCTI")
@@ -81,7 +82,7 @@ def connected(tcti: str) -> Iterator[Tpm]:
     Raises:
         KeyStoreError: it cannot be reached, or refuses what is asked of it.
     """
-    with _turn, words_of_tpm():
+    with _turn, words_of_tpm(), signals_held_back():
         _probe(tcti)
         with ESAPI(tcti) as esapi:
             tpm = Tpm(esapi)

@@ -27,7 +27,10 @@ _WORDS = {
     0x100: ("the TPM is not started", "restart the device"),
     0x12F: ("the key needs its policy to be used", None),
     0x128: ("PCR values changed while the key was used", "try again"),
-    0x14B: ("the TPM has no space left for persistent objects", "leave handle= out, or remove old keys"),
+    0x14B: (
+        "the TPM has no space left for persistent objects",
+        "leave handle= out, or free some: tpm2_evictcontrol, tpm2_nvundefine",
+    ),
     0x14C: ("the TPM has an object at this handle already", "choose another handle"),
     0x902: ("the TPM has no room to load a key", _NO_MEMORY),
     0x903: ("the TPM has no room for a session", _NO_MEMORY),

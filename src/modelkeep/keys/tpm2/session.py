@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -37,13 +37,26 @@ def using(tpm: Tpm, key_file: KeyFile, auth: Pages | None) -> Iterator[tuple[Han
     Raises:
         KeyStoreError: the key is of another TPM, or its policy is not met.
     """
+    with under_policy(tpm, key_file, auth, lambda parent: load(tpm, key_file, parent)) as loaded:
+        yield loaded
+
+
+@contextmanager
+def under_policy(
+    tpm: Tpm, key_file: KeyFile, auth: Pages | None, load_under: Callable[[Handle], Handle]
+) -> Iterator[tuple[Handle, Handle]]:
+    """Loads what `load_under` finds under the parent of a key, and satisfies the key's policy for it.
+
+    Raises:
+        KeyStoreError: the key is of another TPM, or its policy is not met.
+    """
     with parent_key(tpm, key_file.parent, key_file.parent_name) as parent:
         session = tpm.flush_later(start_session(tpm, parent, TPM2_SE.POLICY))
-        key = load(tpm, key_file, parent)
+        loaded = load_under(parent)
     satisfy(tpm, session, key_file)
     if key_file.policy.auth:
-        tpm.esapi.tr_set_auth(key, auth_value(auth))
-    yield key, session
+        tpm.esapi.tr_set_auth(loaded, auth_value(auth))
+    yield loaded, session
 
 
 @contextmanager

@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from modelkeep.dsse import EcdsaSigner
-from modelkeep.errors import KeepError, KeyStoreError, UsageError
-from modelkeep.keys.hpke import HpkeHandle, HpkeRecipient
+from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.keys.hpke import HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
-from modelkeep.keys.point import point_of
-from modelkeep.keys.secret import device_id_of
 from modelkeep.keys.tpm2 import creation
 from modelkeep.keys.tpm2.address import DEFAULT_PCRS, TpmAddress
 from modelkeep.keys.tpm2.device import choose_tcti, connected
-from modelkeep.keys.tpm2.key import TpmKey, public_key_of
-from modelkeep.keys.tpm2.key_counter import KeyCounter
+from modelkeep.keys.tpm2.handle import TpmHandle, counter_of
 from modelkeep.keys.tpm2.key_file import OPEN, QUOTE, SIGN, KeyFile
 from modelkeep.keys.tpm2.maker import Maker
 from modelkeep.keys.tpm2.policy import Approval
@@ -29,7 +26,7 @@ KINDS = {"p256": OPEN, "signing": SIGN, "quote": QUOTE}
 class TpmStore:
     """Keys in the TPM of this device."""
 
-    def open(self, address: str) -> HpkeHandle:
+    def open(self, address: str) -> TpmHandle:
         """Returns the key of a key file; the TPM is asked when the key is used.
 
         Raises:
@@ -40,9 +37,7 @@ class TpmStore:
         """
         parsed = TpmAddress.parse(address)
         key_file = parsed.read(OPEN)
-        key = TpmKey(key_file, parsed.tcti, parsed.passphrase_for(key_file.policy))
-        state = Path(f"{parsed.path}.state")
-        return HpkeHandle(key, device_id_of(parsed.path), state, _counter_of(key_file, parsed.tcti))
+        return TpmHandle(parsed, key_file, parsed.passphrase_for(key_file.policy))
 
     def create(self, address: str, kind: str | None = None, *, force: bool = False) -> HpkeRecipient | None:
         """Makes a key (``p256``, ``signing`` or ``quote``) and writes its file.
@@ -57,10 +52,10 @@ class TpmStore:
         parsed = TpmAddress.parse(address)
         use = _use(kind or "p256")
         refuse_overwrite(Path(parsed.path), force=force)
-        key_file = _create(parsed, use, force=force)
+        key_file = creation.create_at(parsed, use, force=force)
         if use != OPEN:
             return None
-        return HpkeHandle(TpmKey(key_file, parsed.tcti), device_id_of(parsed.path)).recipient()
+        return TpmHandle(parsed, key_file).recipient()
 
     def delete(self, address: str) -> None:
         """Removes a key: it and its counter from the TPM, then its file.
@@ -75,7 +70,7 @@ class TpmStore:
             with connected(parsed.tcti) as tpm:
                 creation.remove(tpm, key_file)
         if key_file.use == OPEN:
-            _counter_of(key_file, parsed.tcti).delete()
+            counter_of(key_file, parsed.tcti).delete()
         with words_for(parsed.path):
             Path(parsed.path).unlink()
 
@@ -119,9 +114,10 @@ class TpmStore:
         policy = key_file.policy
         with connected(parsed.tcti) as tpm:
             values, maker = tpm.pcr_values(policy.pcrs), Maker.of(tpm)
-        count = _counter_of(key_file, parsed.tcti).value() if key_file.use == OPEN else None
+        count = counter_of(key_file, parsed.tcti).value() if key_file.use == OPEN else None
         return {
             "use": key_file.use,
+            **({"installations": "sealed to the TPM"} if key_file.use == OPEN else {}),
             **maker.protection.described(),
             "tpm": str(maker),
             "persistent": f"{key_file.handle:#x}" if key_file.handle else "no",
@@ -141,25 +137,6 @@ class TpmStore:
         except KeyStoreError as error:
             return StoreReport("tpm2", False, Protection.TPM, str(error), error.hint or "")
         return StoreReport("tpm2", True, maker.protection, f"a TPM 2.0 answers at {tcti}, {maker}")
-
-
-def _create(address: TpmAddress, use: str, *, force: bool) -> KeyFile:
-    auth, handle = address.passphrase(), address.handle()
-    policy = address.policy(auth=auth is not None)
-    with connected(address.tcti) as tpm:
-        key_file = creation.create(tpm, use, policy, auth)
-        if handle:
-            key_file = creation.persist(tpm, key_file, handle, force=force)
-        try:
-            key_file.write(address.path, force=force)
-        except KeepError:
-            creation.remove(tpm, key_file)
-            raise
-    return key_file
-
-
-def _counter_of(key_file: KeyFile, tcti: str) -> KeyCounter:
-    return KeyCounter(point_of(public_key_of(key_file)), tcti)
 
 
 def _use(kind: str) -> str:

@@ -10,9 +10,11 @@ from tpm2_pytss import (
     TPM2B_PUBLIC,
     TPMA_OBJECT,
     TPMS_ECC_PARMS,
+    TPMS_KEYEDHASH_PARMS,
     TPMS_SCHEME_HASH,
     TPMT_ECC_SCHEME,
     TPMT_KDF_SCHEME,
+    TPMT_KEYEDHASH_SCHEME,
     TPMT_PUBLIC,
     TPMT_SYM_DEF_OBJECT,
     TPMU_ASYM_SCHEME,
@@ -58,6 +60,21 @@ def key_template(use: str, policy_digest: bytes, *, auth: bool) -> Any:
             objectAttributes=attributes,
             authPolicy=policy_digest,
             parameters=_curve_parameters(*_SCHEMES[use]),
+        )
+    )
+
+
+def sealed_template(policy_digest: bytes, *, auth: bool) -> Any:
+    """Returns the template of sealed data under a policy; what is said of `auth` above goes for it, too."""
+    attributes = BOUND if auth else BOUND | TPMA_OBJECT.NODA
+    nothing = TPMT_KEYEDHASH_SCHEME(scheme=TPM2_ALG.NULL)
+    return TPM2B_PUBLIC(
+        TPMT_PUBLIC(
+            type=TPM2_ALG.KEYEDHASH,
+            nameAlg=TPM2_ALG.SHA256,
+            objectAttributes=attributes,
+            authPolicy=policy_digest,
+            parameters=TPMU_PUBLIC_PARMS(keyedHashDetail=TPMS_KEYEDHASH_PARMS(scheme=nothing)),
         )
     )
 
