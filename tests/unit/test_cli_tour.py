@@ -122,3 +122,10 @@ def test_a_dry_run_tells_and_writes_nothing(shop: CommandLine) -> None:
     assert "would seal model into new.keep" in told.err
     assert "pi-17: may open" in told.err
     assert told.json["files"] == {"model.onnx": (shop.folder / "model.onnx").stat().st_size}
+
+
+def test_a_model_runs_in_a_process_of_its_own(shop: CommandLine) -> None:
+    shop.ok("modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy -o here.npz")
+    shop.ok("modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy -o there.npz --isolated")
+    with np.load(shop.folder / "here.npz") as here, np.load(shop.folder / "there.npz") as there:
+        assert here["y"].tolist() == there["y"].tolist()

@@ -131,10 +131,13 @@ def test_learning_and_sealing_from_the_command_line(
 ) -> None:
     folder = workshop.folder
     model = classifier(folder / "net.onnx")
-    np.savez(folder / "many.npz", x=np.concatenate([each["x"] for each in samples(300)]))
+    np.savez(folder / "many.npz", x=np.concatenate([each["x"] for each in samples(300)]), label=np.zeros(300))
     profile = folder / "guard.json"
     rates = ["--alpha", "0.05", "--delta", "0.1"]
     learning = ["learn", str(folder / "many.npz"), "--stacked", "--model", str(model), "-o", str(profile)]
+    assert main(learning) == 2
+    assert "label: unexpected" in capsys.readouterr().err
+    learning += ["--labels", "label"]
     assert main([*learning, *rates, "--action", "model=off", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["fitted"] + summary["calibrated"] == 300

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
@@ -186,6 +186,11 @@ def _age(days: float | None) -> datetime.timedelta | None:
 def _trusted(path: str) -> bytes | CertificateRoots:
     pem = read_small(path, _LARGEST_PEM, "a public key or certificate")
     return CertificateRoots(pem) if b"BEGIN CERTIFICATE-----" in pem else pem
+
+
+def isolation(arguments: argparse.Namespace) -> Literal["in-process", "process"]:
+    """Returns which process the model is to run in."""
+    return "process" if arguments.isolated else "in-process"
 
 
 def say_which_model(arguments: argparse.Namespace, model: str) -> None:

@@ -18,8 +18,8 @@ from modelkeep.session import open_session
 from modelkeep.storage import refuse_overwrite
 
 _OF_SEALED = (
-    "key", "grant", "trust", "trust_root", "second_trust", "model_id", "minimum_epoch", "maximum_age",
-    "unsafe_unsigned", "runtime", "isolated",
+    "key", "grant", "trust", "trust_root", "minimum_trust_number", "second_trust", "model_id",
+    "minimum_epoch", "maximum_age", "unsafe_unsigned", "runtime", "isolated",
 )  # fmt: skip
 _OF_PLAIN = ("guard", "entry")
 _ARRAYS = (".npy", ".npz")
@@ -90,7 +90,7 @@ def _sealed(arguments: argparse.Namespace, samples: list[Sample], **how: Any) ->
             verifier=options.verifier(arguments),
             grant_file=arguments.grant,
             runtime=arguments.runtime,
-            isolation="process" if arguments.isolated else "in-process",
+            isolation=options.isolation(arguments),
         )
     with session:
         options.say_which_model(arguments, session.report.model)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from modelkeep.cli.output import print_json, progress, say
-from modelkeep.cli.samples import read_samples
+from modelkeep.cli.samples import read_samples, size_of_samples, without
 from modelkeep.errors import UsageError
 from modelkeep.guard.profile import GuardProfile
 from modelkeep.learning import learn
@@ -18,9 +18,9 @@ def run(arguments: argparse.Namespace) -> None:
     target = Path(arguments.output)
     # Said before the work, not after it.
     refuse_overwrite(target, force=arguments.force)
-    with progress("learning", len(arguments.samples), "{:.0f} files".format) as advance:
+    with progress("learning", size_of_samples(arguments)) as advance:
         profile = learn(
-            read_samples(arguments, advance),
+            without(read_samples(arguments, advance), arguments.labels),
             model=arguments.model,
             entry=arguments.entry,
             alpha=arguments.alpha,

@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
             grant_file=arguments.grant,
             runtime=arguments.runtime,
             progress=advance,
+            isolation=options.isolation(arguments),
         )
     with session:
         outputs = session.run(inputs)

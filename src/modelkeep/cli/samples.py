@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,16 @@ Labels = list[NDArray[Any]]
 _FILE_OF_LABELS = ".npy"
 
 
+def size_of_samples(arguments: argparse.Namespace) -> int:
+    """Returns how many bytes of files there are to read, for progress; nothing for what is not there."""
+    paths = (Path(path) for path in arguments.samples)
+    return sum(path.stat().st_size for path in paths if path.is_file())
+
+
 def read_samples(
     arguments: argparse.Namespace, advance: Callable[[int], None] = lambda _count: None
 ) -> Iterator[Sample]:
-    """Yields the inputs of one call after the other; `advance` is told the files that are done.
+    """Yields the inputs of one call after the other; `advance` is told the bytes of files that are done.
 
     Raises:
         StorageError: a file cannot be read.
@@ -30,11 +37,12 @@ def read_samples(
     """
     for path in arguments.samples:
         arrays = read_arrays(path, arguments.input if path.endswith(".npy") else None)
-        if not arguments.stacked:
-            yield arrays
-        else:
-            yield from _unstacked(path, arrays)
-        advance(1)
+        samples = _unstacked(path, arrays) if arguments.stacked else [arrays]
+        size = Path(path).stat().st_size
+        for done, sample in enumerate(samples, start=1):
+            yield sample
+            # A whole number of bytes for each, which add up to the file.
+            advance(size * done // len(samples) - size * (done - 1) // len(samples))
 
 
 def with_labels(samples: Iterable[Sample], name: str | None) -> tuple[list[Sample], Labels | None]:
@@ -60,8 +68,7 @@ def with_labels(samples: Iterable[Sample], name: str | None) -> tuple[list[Sampl
                 f"sample {place} holds no array {name!r}",
                 hint="name the array of labels, or for .npy samples a .npy file of labels",
             )
-    rest = [{key: value for key, value in sample.items() if key != name} for sample in found]
-    return list(rest), [sample[name] for sample in found]
+    return list(without(found, name)), [sample[name] for sample in found]
 
 
 def _dealt(path: str, labels: NDArray[Any], samples: Sequence[Sample]) -> Labels:
@@ -77,9 +84,16 @@ def _dealt(path: str, labels: NDArray[Any], samples: Sequence[Sample]) -> Labels
     return np.split(labels, np.cumsum(rows)[:-1])
 
 
-def _unstacked(path: str, arrays: Mapping[str, Any]) -> Iterator[Sample]:
+def _unstacked(path: str, arrays: Mapping[str, Any]) -> Sequence[Sample]:
     counts = {len(array) if array.ndim else 0 for array in arrays.values()}
     if len(counts) != 1:
         raise UsageError(f"{path}: --stacked needs arrays with as many samples each")
-    for place in range(counts.pop()):
-        yield {name: array[place : place + 1] for name, array in arrays.items()}
+    return [
+        {name: array[place : place + 1] for name, array in arrays.items()} for place in range(counts.pop())
+    ]
+
+
+def without(samples: Iterable[Sample], name: str | None) -> Iterator[Sample]:
+    """Yields the samples without the array `name`, which need not be there."""
+    for sample in samples:
+        yield {key: value for key, value in sample.items() if key != name}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.opening import add_key_options, add_trust_options
+from modelkeep.cli.options.opening import add_isolation, add_key_options, add_trust_options
 from modelkeep.cli.options.shared import add_action, add_json, sentence
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
@@ -51,7 +51,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_key_options(sealed, "key of this device", required=False)
     add_trust_options(sealed)
     sealed.add_argument("--runtime", metavar="NAME", help="which runtime, where several could run the model")
-    sealed.add_argument("--isolated", action="store_true", help="run the model in a process of its own")
+    add_isolation(sealed)
     plain = report.add_argument_group("a plain model")
     plain.add_argument("--model", metavar="MODEL", help="file or folder, before it is sealed")
     plain.add_argument("--guard", metavar="FILE", help="profile that `modelkeep learn` made")

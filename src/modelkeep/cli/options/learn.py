@@ -17,6 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_force(parser)
     parser.add_argument("--stacked", action="store_true", help="files hold many samples: cut along axis 0")
     parser.add_argument("--input", metavar="NAME", help="whose samples .npy files are")
+    parser.add_argument("--labels", metavar="NAME", help="array of true classes in the files; left out")
     parser.add_argument("--entry", metavar="PATH", help="file within a folder that the runtime loads")
     parser.add_argument(
         "--alpha", type=float, default=0.01, help="highest rate of false alarms of each stage (default: 0.01)"

@@ -22,6 +22,13 @@ def add_key_options(parser: Options, what: str, *, required: bool = True) -> Non
     parser.add_argument("--grant", metavar="FILE", help="look for the grant in this file")
 
 
+def add_isolation(parser: Options) -> None:
+    """Adds the choice of the process that the model runs in."""
+    parser.add_argument(
+        "--isolated", action="store_true", help="run the model in a hardened process of its own"
+    )
+
+
 def add_trust_options(parser: Options) -> None:
     """Adds whom and what to accept; `arguments.verifier` makes a verifier of it."""
     parser.add_argument(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.opening import add_key_options, add_trust_options
+from modelkeep.cli.options.opening import add_isolation, add_key_options, add_trust_options
 from modelkeep.cli.options.shared import add_force, add_json
 
 
@@ -24,4 +24,5 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help="write the outputs to this .npz")
     add_force(parser)
     parser.add_argument("--runtime", metavar="NAME", help="which runtime, where several could run the model")
+    add_isolation(parser)
     add_json(parser)
