@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import secrets
 import shutil
+import time
 import weakref
 from pathlib import Path
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+_MOST_NAMES = 8
+_LONG_AGO = 86_400  # seconds
 
 
 class Partial:
@@ -30,7 +34,7 @@ class Partial:
         self._paths: list[Path] = []
         self._descriptors: list[int] = []
         # Before anything is made, and not only on leaving a block: an interrupt can come at any time.
-        self.discard = weakref.finalize(self, _discard, self._descriptors, self._paths)
+        self.discard = weakref.finalize(self, _discard, os.getpid(), self._descriptors, self._paths)
         self.discard.atexit = False  # a forked child must leave its parent's file alone
         _remove_left_behind(target)
         while not self._descriptors:
@@ -50,15 +54,17 @@ class Partial:
         self._paths.append(path)
         if mode is None:
             path.mkdir(mode=0o700)
-            self._descriptors.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS))
+            with contextlib.suppress(FileNotFoundError):  # taken for left behind already
+                self._descriptors.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS))
         else:
             self._descriptors.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, mode))
-        if not _is_ours(path, self.descriptor):
+        # Whoever may read a file may lock it, and must not be able to hold up who writes it.
+        if self._descriptors and not _is_ours(path, self.descriptor) and len(self._paths) < _MOST_NAMES:
             os.close(self._descriptors.pop())
 
 
-def _discard(descriptors: list[int], paths: list[Path]) -> None:
-    for path in paths:
+def _discard(maker: int, descriptors: list[int], paths: list[Path]) -> None:
+    for path in paths if os.getpid() == maker else ():
         # Where it took the target's name there is nothing left, or a second name of the target.
         with contextlib.suppress(OSError):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -68,13 +74,22 @@ def _discard(descriptors: list[int], paths: list[Path]) -> None:
 
 def _name_beside(target: Path) -> Path:
     # Fifty characters are at most 200 of the 255 bytes that a name may have.
-    return target.with_name(f".{target.name[:50]}.{secrets.token_hex(6)}.part")
+    return target.with_name(f".{target.name[:50]}.{_host()}{secrets.token_hex(4)}.part")
+
+
+def _host() -> str:
+    """Returns four characters that stand for this host."""
+    return hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:4]
 
 
 def _is_ours(path: Path, descriptor: int) -> bool:
-    """Locks what was just made; False if somebody took it for left behind before that."""
-    with contextlib.suppress(OSError):  # a file system without locks: then nothing there is ever removed
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    """Locks what was just made; False if somebody took it for left behind before that, or holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks: then nothing there is ever removed
+        pass
     try:
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except FileNotFoundError:
@@ -91,10 +106,16 @@ def _remove_left_behind(target: Path) -> None:
                     _remove_if_left_behind(Path(entry.path))
 
 
+def _was_made_here(name: str) -> bool:
+    return name.rpartition(".part")[0].rpartition(".")[2].startswith(_host())
+
+
 def _remove_if_left_behind(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _was_made_here(path.name) and time.time() - os.fstat(descriptor).st_mtime < _LONG_AGO:
+            return  # on a network's disk, another host's lock is not seen
         if path.is_dir():
             shutil.rmtree(path)
         elif path.is_file():

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -63,7 +64,8 @@ def test_what_a_kill_left_behind_goes(writer: subprocess.Popen[bytes], tmp_path:
 def test_a_second_name_of_a_finished_file_goes_alone(tmp_path: Path) -> None:
     target = tmp_path / "model.keep"
     write_file(target, b"whole")
-    (tmp_path / ".model.keep.0123456789ab.part").hardlink_to(target)
+    left = tmp_path / f".model.keep.{partial._host()}456789ab.part"
+    left.hardlink_to(target)
     write_file(target, b"next", force=True)
     assert names_in(tmp_path) == ["model.keep"]
     assert target.read_bytes() == b"next"
@@ -75,11 +77,12 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
     (outside / "file").write_bytes(b"dear")
     folder = tmp_path / "folder"
     folder.mkdir()
-    (folder / ".model.keep.0123456789ab.part").symlink_to(outside)
-    (folder / ".model.keep.0123456789ac.part").symlink_to(outside / "file")
-    (folder / ".model.keep.0123456789AD.part").write_bytes(b"another's")
-    (folder / ".model.keepx.0123456789ab.part").write_bytes(b"another's")
-    os.mkfifo(folder / ".model.keep.0123456789af.part")
+    host = partial._host()
+    (folder / f".model.keep.{host}456789ab.part").symlink_to(outside)
+    (folder / f".model.keep.{host}456789ac.part").symlink_to(outside / "file")
+    (folder / f".model.keep.{host}456789AD.part").write_bytes(b"another's")
+    (folder / f".model.keepx.{host}456789ab.part").write_bytes(b"another's")
+    os.mkfifo(folder / f".model.keep.{host}456789af.part")
     before = names_in(folder)
     write_file(folder / "model.keep", b"whole")
     assert names_in(folder) == sorted([*before, "model.keep"])
@@ -131,7 +134,58 @@ def test_file_systems_without_locks_do(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(errno.ENOLCK, "no locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    left = tmp_path / ".file.0123456789ab.part"
+    left = tmp_path / f".file.{partial._host()}456789ab.part"
     left.write_bytes(b"nobody can tell")
     write_file(tmp_path / "file", b"whole")
     assert names_in(tmp_path) == [left.name, "file"]
+
+
+@pytest.mark.parametrize("age, stays", [(60, True), (7 * 86_400, False)])
+def test_what_another_host_left_goes_when_it_is_old(tmp_path: Path, age: int, stays: bool) -> None:
+    other = "0000" if partial._host() != "0000" else "1111"
+    left = tmp_path / f".file.{other}456789ab.part"
+    left.write_bytes(b"perhaps being written, where its lock is not seen")
+    os.utime(left, (time.time() - age,) * 2)
+    write_file(tmp_path / "file", b"whole")
+    assert left.exists() == stays
+
+
+def test_nobody_who_locks_new_files_holds_a_writer_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(_descriptor: int, how: int) -> NoReturn:
+        assert how & fcntl.LOCK_NB
+        raise BlockingIOError
+
+    monkeypatch.setattr(fcntl, "flock", busy)
+    write_file(tmp_path / "file", b"whole")
+    assert names_in(tmp_path) == ["file"]
+
+
+def test_a_folder_that_is_gone_at_once_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = Path.mkdir
+    made: list[Path] = []
+
+    def make_and_lose(path: Path, mode: int = 0o777) -> None:
+        make(path, mode)
+        if not made:
+            path.rmdir()
+        made.append(path)
+
+    monkeypatch.setattr(Path, "mkdir", make_and_lose)
+    new = partial.Partial(tmp_path / "folder")
+    assert len(made) == 2 and new.path.is_dir()
+    new.discard()
+    assert names_in(tmp_path) == []
+
+
+def test_a_forked_child_leaves_its_parents_file(tmp_path: Path) -> None:
+    new = partial.Partial(tmp_path / "file", mode=0o600)
+    child = os.fork()
+    if child == 0:
+        new.discard()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert new.path.exists()
+    new.discard()
+    assert names_in(tmp_path) == []
