@@ -1,18 +1,22 @@
 //! Input statistics for modelkeep's guard, as functions for Python.
 
+mod buffer;
 mod byte;
 mod float;
 mod frame;
+mod line;
 mod pass;
-mod plane;
+mod source;
+mod vector;
 
-use frame::{Frame, Half, Source};
+use frame::Frame;
+use line::Scale;
 use pass::Summary;
-use plane::{Scale, Value};
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use source::{Half, Source};
 
 /// What a buffered byte of int8 stands for, less the byte itself.
 const SIGNED: i16 = -128;
@@ -26,7 +30,6 @@ fn measure<'py, E, T>(
 where
     E: Element,
     T: Source,
-    T::Value: Value,
 {
     let shape = <[usize; 3]>::try_from(buffer.shape());
     let strides = <[isize; 3]>::try_from(buffer.strides());
