@@ -1,42 +1,40 @@
-//! Lines of bytes. Every sum is an integer and exact.
+//! Lines of bytes, one channel each. Every sum is an integer and exact.
 //!
 //! A signed byte is kept with its sign bit flipped, which adds 128 and keeps the order.
 
-use crate::line::{padded, Kind, Layout, Place, Rows, Scale, Sums, BINS};
+use std::marker::PhantomData;
 
-const N: usize = 32;
-/// So many counts fit into 8 bits, and so many differences of up to 255 into 16.
-const MOST: usize = 255;
-/// Chunks of a block in each lane.
-const BLOCK: usize = 128;
+use crate::line::{Edges, Kind, Layout, Place, Rows, Scale, Sums, BINS};
+use crate::vector::{Bytes, WholeSums, MOST_PRODUCTS};
 
-pub struct Bytes;
+/// Bytes that are added up in vectors B.
+pub struct Octets<B>(PhantomData<B>);
 
-pub struct Lanes {
-    pivot: [u8; N],
-    linked: [f64; N],
-    neighbours: [f64; N],
+pub struct Lanes<B: Bytes> {
+    place: Place<u8>,
     filled: usize,
     offset: i16,
     zero: u8,
     inside: Inside,
-    lowest: [u8; N],
-    highest: [u8; N],
-    /// Smallest step less one, so that no step at all becomes the largest.
-    smallest: [u8; N],
-    narrow: Narrow,
-    /// Chunks that the narrow sums hold, and chunks in all.
+    /// Which bytes of the first and of the last chunk have a Laplacian, and which of the last exist.
+    first: B,
+    last: B,
+    exist: B,
+    lowest: B,
+    highest: B,
+    smallest: B,
+    /// Zeros, bytes that are not saturated, and steps that are not 0, of the chunks held.
+    counts: [B; 3],
     held: usize,
     chunks: u64,
-    zeros: [u64; N],
-    inner: [u64; N],
-    flat: [u64; N],
-    sum: [u64; N],
-    square: [u64; N],
-    step_x: [u64; N],
-    step_y: [u64; N],
-    edges: [f64; N],
-    link: [f64; N],
+    totals: [B::Sums; 3],
+    sum: B::Sums,
+    step_x: B::Sums,
+    step_y: B::Sums,
+    squares: B::Products,
+    square: i64,
+    edges: f64,
+    link: f64,
 }
 
 /// The bytes that are not saturated.
@@ -46,28 +44,6 @@ struct Inside {
     /// Last less first; none if there are none.
     extent: Option<u8>,
 }
-
-/// Sums that have room for `MOST` chunks.
-#[derive(Clone, Copy)]
-struct Narrow {
-    zeros: [u8; N],
-    inner: [u8; N],
-    flat: [u8; N],
-    sum: [u16; N],
-    square: [u32; N],
-    step_x: [u16; N],
-    step_y: [u16; N],
-}
-
-const EMPTY: Narrow = Narrow {
-    zeros: [0; N],
-    inner: [0; N],
-    flat: [0; N],
-    sum: [0; N],
-    square: [0; N],
-    step_x: [0; N],
-    step_y: [0; N],
-};
 
 impl Inside {
     fn new(scale: &Scale) -> Self {
@@ -86,174 +62,177 @@ impl Inside {
     }
 }
 
-impl Lanes {
-    /// Adds every `period`-th chunk of values with their left and upper neighbours.
+impl<B: Bytes> Lanes<B> {
+    /// Adds up to `MOST_PRODUCTS` chunks of a line from `start` on. Returns the sums of squared
+    /// Laplacians and of their products with those of the channel before.
+    ///
+    /// # Safety
+    /// The pointers must reach all chunks of the line, and one element to either side.
     #[inline(always)]
-    fn add(&mut self, here: &[[u8; N]], left: &[[u8; N]], above: &[[u8; N]], period: usize) {
-        let count = here.len().div_ceil(period);
-        if self.held + count > MOST {
-            self.widen();
+    unsafe fn add(&mut self, line: &Line, chunks: std::ops::Range<usize>) -> [i64; 2] {
+        if self.held + chunks.len() > MOST_PRODUCTS {
+            self.flush();
         }
-        self.held += count;
-        let Narrow { mut zeros, mut inner, mut flat, mut sum, mut square, mut step_x, mut step_y } = self.narrow;
+        self.held += chunks.len();
+        let (zero, none, every) = (B::all(self.zero), B::all(0), B::all(255));
+        let (from, extent) = (B::all(self.inside.first), B::all(self.inside.extent.unwrap_or(0)));
+        let pivot = B::all(self.place.pivot);
         let (mut lowest, mut highest, mut smallest) = (self.lowest, self.highest, self.smallest);
-        let (zero, first, extent) = (self.zero, self.inside.first, self.inside.extent.unwrap_or(0));
-        let neighbours = left.iter().step_by(period).zip(above.iter().step_by(period));
-        for (here, (left, above)) in here.iter().step_by(period).zip(neighbours) {
-            for j in 0..N {
-                let value = here[j];
-                let step = value.abs_diff(left[j]);
-                sum[j] += u16::from(value);
-                square[j] += u32::from(u16::from(value).wrapping_mul(u16::from(value)));
-                step_x[j] += u16::from(step);
-                step_y[j] += u16::from(value.abs_diff(above[j]));
-                zeros[j] += u8::from(value == zero);
-                inner[j] += u8::from(value.wrapping_sub(first) <= extent);
-                flat[j] += u8::from(step == 0);
-                smallest[j] = smallest[j].min(step.wrapping_sub(1));
-                lowest[j] = lowest[j].min(value);
-                highest[j] = highest[j].max(value);
+        let [mut zeros, mut between, mut moved] = self.counts;
+        let (mut sum, mut step_x, mut step_y, mut squares) =
+            (self.sum, self.step_x, self.step_y, self.squares);
+        let (mut square, mut link) = (B::Products::none(), B::Products::none());
+        for k in chunks {
+            let at = k * B::SIZE;
+            let mut here = B::load(line.here.add(at));
+            let mut left = B::load(line.here.add(at).sub(1));
+            let mut above = B::load(line.above.add(at));
+            let right = B::load(line.here.add(at + 1));
+            let below = B::load(line.below.add(at));
+            let is_last = k + 1 == line.count;
+            let mask = if k == 0 { self.first } else { every };
+            let mask = if is_last { mask.lesser(self.last) } else { mask };
+            let edges = here.laplacian([left, right, above, below], mask);
+            B::store_words(edges, line.edges.add(at));
+            square = B::add_products(edges, edges, square);
+            link = B::add_products(edges, B::load_words(line.edges.add(at).sub(line.back)), link);
+            if is_last {
+                [here, left, above] = [here, left, above].map(|chunk| chunk.or(pivot, self.exist));
             }
+            let step = here.apart(left);
+            sum = here.add_to(sum);
+            squares = here.add_squares(squares);
+            step_x = here.add_apart(left, step_x);
+            step_y = here.add_apart(above, step_y);
+            moved = step.count_unless_zero(moved);
+            smallest = step.lesser_unless_zero(smallest);
+            zeros = here.count_from(zero, none, zeros);
+            between = here.count_from(from, extent, between);
+            lowest = lowest.lesser(here);
+            highest = highest.greater(here);
         }
         (self.lowest, self.highest, self.smallest) = (lowest, highest, smallest);
-        self.narrow = Narrow { zeros, inner, flat, sum, square, step_x, step_y };
+        self.counts = [zeros, between, moved];
+        (self.sum, self.step_x, self.step_y, self.squares) = (sum, step_x, step_y, squares);
+        [square.total(), link.total()]
     }
 
-    fn widen(&mut self) {
-        let narrow = std::mem::replace(&mut self.narrow, EMPTY);
-        for j in 0..N {
-            self.zeros[j] += u64::from(narrow.zeros[j]);
-            self.inner[j] += u64::from(narrow.inner[j]);
-            self.flat[j] += u64::from(narrow.flat[j]);
-            self.sum[j] += u64::from(narrow.sum[j]);
-            self.square[j] += u64::from(narrow.square[j]);
-            self.step_x[j] += u64::from(narrow.step_x[j]);
-            self.step_y[j] += u64::from(narrow.step_y[j]);
+    fn flush(&mut self) {
+        for (total, counts) in self.totals.iter_mut().zip(&mut self.counts) {
+            *total = counts.add_to(*total);
+            *counts = B::all(0);
         }
+        self.square += self.squares.total();
+        self.squares = B::Products::none();
         self.chunks += self.held as u64;
         self.held = 0;
     }
-
-    /// Adds every `period`-th chunk of Laplacians and of those of the channel before.
-    #[inline(always)]
-    fn connect(&mut self, edges: &[[i16; N]], previous: &[[i16; N]], period: usize) -> [[f64; N]; 2] {
-        // Squares of up to 1020 each way: a block of them adds up to less than 2^31.
-        let (mut square, mut link) = ([0i32; N], [0i32; N]);
-        for (edges, previous) in edges.iter().step_by(period).zip(previous.iter().step_by(period)) {
-            for j in 0..N {
-                square[j] += i32::from(edges[j]) * i32::from(edges[j]);
-                link[j] += i32::from(edges[j]) * i32::from(previous[j]);
-            }
-        }
-        let mut tint = [0.0; N];
-        let square: [f64; N] = square.map(f64::from);
-        for j in 0..N {
-            let link = f64::from(link[j]);
-            self.edges[j] += square[j];
-            self.link[j] += link;
-            tint[j] = self.neighbours[j] * square[j] - 2.0 * (self.linked[j] * link);
-        }
-        [square, tint]
-    }
 }
 
-impl Kind for Bytes {
+/// Where a line of `count` chunks and its neighbours begin, and where its Laplacians go: those of
+/// the channel before are `back` elements before.
+struct Line {
+    here: *const u8,
+    above: *const u8,
+    below: *const u8,
+    edges: *mut i16,
+    back: usize,
+    count: usize,
+}
+
+/// Returns a chunk of 255 for the numbers in a range, of 0 for others.
+fn mask<B: Bytes>(numbers: std::ops::Range<usize>) -> B {
+    let bytes: Vec<u8> = (0..B::SIZE).map(|j| if numbers.contains(&j) { 255 } else { 0 }).collect();
+    // SAFETY: there are as many bytes as a chunk has.
+    unsafe { B::load(bytes.as_ptr()) }
+}
+
+impl<B: Bytes> Kind for Octets<B> {
     type Value = u8;
     type Edge = i16;
-    type Lanes = Lanes;
+    type Lanes = Lanes<B>;
     type Tally = [[u64; 256]; 4];
 
-    const LANES: usize = N;
+    const LANES: usize = B::SIZE;
+    const MOST_INTERLEAVED: usize = 1;
 
-    fn lanes(place: &dyn Fn(usize) -> Place<u8>, filled: usize, scale: &Scale) -> Lanes {
-        let places: [Place<u8>; N] = std::array::from_fn(place);
+    fn lanes(place: &dyn Fn(usize) -> Place<u8>, filled: usize, scale: &Scale) -> Lanes<B> {
         Lanes {
-            pivot: places.map(|place| place.pivot),
-            linked: places.map(|place| place.linked),
-            neighbours: places.map(|place| place.neighbours),
+            place: place(0),
             filled,
             offset: scale.offset,
             zero: (-scale.offset) as u8,
             inside: Inside::new(scale),
-            lowest: [u8::MAX; N],
-            highest: [u8::MIN; N],
-            smallest: [u8::MAX; N],
-            narrow: EMPTY,
+            first: mask(1..B::SIZE),
+            last: mask(0..filled - 1),
+            exist: mask(0..filled),
+            lowest: B::all(u8::MAX),
+            highest: B::all(u8::MIN),
+            smallest: B::all(u8::MAX),
+            counts: [B::all(0); 3],
             held: 0,
             chunks: 0,
-            zeros: [0; N],
-            inner: [0; N],
-            flat: [0; N],
-            sum: [0; N],
-            square: [0; N],
-            step_x: [0; N],
-            step_y: [0; N],
-            edges: [0.0; N],
-            link: [0.0; N],
+            totals: [B::Sums::none(); 3],
+            sum: B::Sums::none(),
+            step_x: B::Sums::none(),
+            step_y: B::Sums::none(),
+            squares: B::Products::none(),
+            square: 0,
+            edges: 0.0,
+            link: 0.0,
         }
     }
 
     #[inline(always)]
-    fn visit(rows: &Rows<u8>, layout: &Layout, lanes: &mut [Lanes], edges: &mut [i16]) {
-        let (channels, length, period) = (layout.channels, layout.length(), lanes.len());
-        let (here, here_rest) = rows.here[N..][..length].as_chunks::<N>();
-        let (left, left_rest) = rows.here[N - channels..][..length].as_chunks::<N>();
-        let (above, above_rest) = rows.above[N..][..length].as_chunks::<N>();
-        for (phase, lanes) in lanes.iter_mut().enumerate() {
-            for start in (phase..here.len()).step_by(period * BLOCK) {
-                let block = start..here.len().min(start + period * BLOCK);
-                lanes.add(&here[block.clone()], &left[block.clone()], &above[block], period);
-            }
+    fn visit(rows: &Rows<u8>, layout: &Layout, lanes: &mut [Lanes<B>], edges: Edges<i16>) -> [f64; 2] {
+        let grid = layout.grid();
+        let count = grid / B::SIZE;
+        // Both, and one byte on either side.
+        let cut = |row: &[u8]| row[B::SIZE - 1..][..grid + 2].as_ptr().wrapping_add(1);
+        assert!(edges.back <= edges.start && edges.start + grid <= edges.row.len());
+        let line = Line {
+            here: cut(rows.here),
+            above: cut(rows.above),
+            below: cut(rows.below),
+            edges: edges.row.as_mut_ptr().wrapping_add(edges.start),
+            back: edges.back,
+            count,
+        };
+        let lanes = &mut lanes[0];
+        let (mut square, mut link) = (0, 0);
+        for start in (0..count).step_by(MOST_PRODUCTS) {
+            // SAFETY: `cut` and the assertion looked at the lengths.
+            let found = unsafe { lanes.add(&line, start..count.min(start + MOST_PRODUCTS)) };
+            (square, link) = (square + found[0], link + found[1]);
         }
-        if !here_rest.is_empty() {
-            let lanes = &mut lanes[here.len() % period];
-            let fill = |rest: &[u8]| [padded(rest, &lanes.pivot)];
-            let (here, left, above) = (fill(here_rest), fill(left_rest), fill(above_rest));
-            lanes.add(&here, &left, &above, 1);
-        }
-        sharpen(rows, layout, edges);
+        let (square, link) = (square as f64, link as f64);
+        lanes.edges += square;
+        lanes.link += link;
+        [square, lanes.place.neighbours * square - 2.0 * lanes.place.linked * link]
     }
 
-    #[inline(always)]
-    fn connect(edges: &[i16], previous: &[i16], lanes: &mut [Lanes]) -> [f64; 2] {
-        let (edges, previous, period) = (edges.as_chunks::<N>().0, previous.as_chunks::<N>().0, lanes.len());
-        let (mut squares, mut tints) = ([0.0; N], [0.0; N]);
-        for (phase, lanes) in lanes.iter_mut().enumerate() {
-            for start in (phase..edges.len()).step_by(period * BLOCK) {
-                let block = start..edges.len().min(start + period * BLOCK);
-                let [square, tint] = lanes.connect(&edges[block.clone()], &previous[block], period);
-                for j in 0..N {
-                    squares[j] += square[j];
-                    tints[j] += tint[j];
-                }
-            }
-        }
-        [squares.iter().sum(), tints.iter().sum()]
-    }
-
-    fn total(lanes: &mut Lanes, rows: u64) -> impl Iterator<Item = Sums> {
-        lanes.widen();
-        let offset = f64::from(lanes.offset);
-        (0..N).map(move |j| {
-            let pivot = lanes.pivot[j];
-            let fillers = if j < lanes.filled { 0 } else { rows };
-            let inner = if lanes.inside.extent.is_some() { lanes.inner[j] } else { 0 };
-            let smallest = lanes.smallest[j];
-            let counted = lanes.chunks - fillers;
-            Sums {
-                zeros: lanes.zeros[j] - u64::from(pivot == lanes.zero) * fillers,
-                saturated: counted - (inner - u64::from(lanes.inside.holds(pivot)) * fillers),
-                flat: lanes.flat[j] - fillers,
-                minimum: f64::from(lanes.lowest[j]) + offset,
-                maximum: f64::from(lanes.highest[j]) + offset,
-                sum: (lanes.sum[j] - u64::from(pivot) * fillers) as f64,
-                square: (lanes.square[j] - u64::from(pivot).pow(2) * fillers) as f64,
-                step_x: lanes.step_x[j] as f64,
-                step_y: lanes.step_y[j] as f64,
-                smallest_step: if smallest == u8::MAX { f64::INFINITY } else { f64::from(smallest) + 1.0 },
-                edges: lanes.edges[j],
-                link: lanes.link[j],
-            }
+    fn total(lanes: &mut Lanes<B>, rows: u64) -> impl Iterator<Item = Sums> {
+        lanes.flush();
+        let (pivot, offset) = (lanes.place.pivot, f64::from(lanes.offset));
+        let fillers = (B::SIZE - lanes.filled) as u64 * rows;
+        let counted = B::SIZE as u64 * lanes.chunks - fillers;
+        let [zeros, between, moved] = lanes.totals.map(|total| total.total() as u64);
+        let between = if lanes.inside.extent.is_some() { between } else { 0 };
+        let smallest = lanes.smallest.lowest();
+        let moved_at_all = moved > 0;
+        std::iter::once(Sums {
+            zeros: zeros - u64::from(pivot == lanes.zero) * fillers,
+            saturated: counted - (between - u64::from(lanes.inside.holds(pivot)) * fillers),
+            flat: counted - moved,
+            minimum: f64::from(lanes.lowest.lowest()) + offset,
+            maximum: f64::from(lanes.highest.highest()) + offset,
+            sum: (lanes.sum.total() as u64 - u64::from(pivot) * fillers) as f64,
+            square: (lanes.square as u64 - u64::from(pivot).pow(2) * fillers) as f64,
+            step_x: lanes.step_x.total() as f64,
+            step_y: lanes.step_y.total() as f64,
+            smallest_step: if moved_at_all { f64::from(smallest) } else { f64::INFINITY },
+            edges: lanes.edges,
+            link: lanes.link,
         })
     }
 
@@ -286,19 +265,4 @@ impl Kind for Bytes {
         }
         bins
     }
-}
-
-#[inline(always)]
-fn sharpen(rows: &Rows<u8>, layout: &Layout, edges: &mut [i16]) {
-    let (channels, length) = (layout.channels, layout.grid());
-    let edges = &mut edges[N..][..length];
-    let (left, middle, right) =
-        (&rows.here[N - channels..][..length], &rows.here[N..][..length], &rows.here[N + channels..][..length]);
-    let (above, below) = (&rows.above[N..][..length], &rows.below[N..][..length]);
-    for i in 0..length {
-        let around = i16::from(left[i]) + i16::from(right[i]) + i16::from(above[i]) + i16::from(below[i]);
-        edges[i] = 4 * i16::from(middle[i]) - around;
-    }
-    edges[..channels].fill(0);
-    edges[layout.length() - channels..].fill(0);
 }

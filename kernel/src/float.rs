@@ -4,7 +4,7 @@
 
 use std::marker::PhantomData;
 
-use crate::line::{Kind, Layout, Place, Rows, Scale, Sums, BINS};
+use crate::line::{Edges, Kind, Layout, Place, Rows, Scale, Sums, BINS};
 use crate::vector::{Counts, Floats, Wide, N};
 
 /// Chunks of a block in each lane.
@@ -188,6 +188,7 @@ impl<V: Floats> Kind for Reals<V> {
     type Tally = [[u64; BINS]; 4];
 
     const LANES: usize = N;
+    const MOST_INTERLEAVED: usize = 8;
 
     fn lanes(place: &dyn Fn(usize) -> Place<V::Real>, filled: usize, scale: &Scale) -> Lanes<V::Real> {
         let places: [Place<V::Real>; N] = std::array::from_fn(place);
@@ -215,7 +216,13 @@ impl<V: Floats> Kind for Reals<V> {
     }
 
     #[inline(always)]
-    fn visit(rows: &Rows<V::Real>, layout: &Layout, lanes: &mut [Lanes<V::Real>], edges: &mut [V::Real]) {
+    fn visit(
+        rows: &Rows<V::Real>,
+        layout: &Layout,
+        lanes: &mut [Lanes<V::Real>],
+        edges: Edges<V::Real>,
+    ) -> [f64; 2] {
+        let Edges { row, start, back } = edges;
         let (channels, length, period) = (layout.channels, layout.length(), lanes.len());
         let cut = |row: &[V::Real], start: usize| -> *const [V::Real; N] {
             row[start..][..layout.grid()].as_ptr().cast()
@@ -226,7 +233,7 @@ impl<V: Floats> Kind for Reals<V> {
             right: cut(rows.here, N + channels),
             above: cut(rows.above, N),
             below: cut(rows.below, N),
-            edges: edges[N..][..layout.grid()].as_mut_ptr().cast(),
+            edges: row[start..][..layout.grid()].as_mut_ptr().cast(),
         };
         let whole = length / N;
         for (phase, lanes) in lanes.iter_mut().enumerate() {
@@ -240,22 +247,8 @@ impl<V: Floats> Kind for Reals<V> {
             // SAFETY: there is one more chunk, which the line fills in part.
             unsafe { lanes[whole % period].add_rest::<V>(&chunks.skip(whole), length - whole * N) };
         }
-        clear::<V>(layout, edges);
-    }
-
-    #[inline(always)]
-    fn connect(edges: &[V::Real], previous: &[V::Real], lanes: &mut [Lanes<V::Real>]) -> [f64; 2] {
-        let (edges, previous, period) = (edges.as_chunks::<N>().0, previous.as_chunks::<N>().0, lanes.len());
-        let none = V::Wide::load(&[0.0; N]);
-        let (mut squares, mut tints) = (none, none);
-        for (phase, lanes) in lanes.iter_mut().enumerate() {
-            for start in (phase..edges.len()).step_by(period * BLOCK) {
-                let block = start..edges.len().min(start + period * BLOCK);
-                let (square, tint) = lanes.connect::<V>(&edges[block.clone()], &previous[block], period);
-                (squares, tints) = (squares.plus(square), tints.plus(tint));
-            }
-        }
-        [total(squares), total(tints)]
+        clear::<V>(layout, &mut row[start - N..]);
+        connect::<V>(&row[start..][..layout.grid()], &row[start - back..][..layout.grid()], lanes)
     }
 
     fn total(lanes: &mut Lanes<V::Real>, rows: u64) -> impl Iterator<Item = Sums> {
@@ -313,6 +306,21 @@ impl<V: Floats> Kind for Reals<V> {
     fn histogram(tally: &Self::Tally, _scale: &Scale) -> [u64; BINS] {
         std::array::from_fn(|bin| tally.iter().map(|table| table[bin]).sum())
     }
+}
+
+#[inline(always)]
+fn connect<V: Floats>(edges: &[V::Real], previous: &[V::Real], lanes: &mut [Lanes<V::Real>]) -> [f64; 2] {
+    let (edges, previous, period) = (edges.as_chunks::<N>().0, previous.as_chunks::<N>().0, lanes.len());
+    let none = V::Wide::load(&[0.0; N]);
+    let (mut squares, mut tints) = (none, none);
+    for (phase, lanes) in lanes.iter_mut().enumerate() {
+        for start in (phase..edges.len()).step_by(period * BLOCK) {
+            let block = start..edges.len().min(start + period * BLOCK);
+            let (square, tint) = lanes.connect::<V>(&edges[block.clone()], &previous[block], period);
+            (squares, tints) = (squares.plus(square), tints.plus(tint));
+        }
+    }
+    [total(squares), total(tints)]
 }
 
 /// Writes zeros for the first and the last column of a line, and behind it.

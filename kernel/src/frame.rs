@@ -1,10 +1,7 @@
 //! Foreign memory, read row by row into a buffer of our own.
 
-use crate::line::Layout;
+use crate::line::{Kind, Layout};
 use crate::source::Source;
-
-/// Channels that stay interleaved where they are; of more, each becomes a line.
-const MOST_INTERLEAVED: usize = 8;
 
 /// A view of rows x columns x channels elements with strides in bytes.
 pub struct Frame<T> {
@@ -24,11 +21,11 @@ impl<T: Source> Frame<T> {
     }
 
     /// Returns how rows are to be buffered: in the order in which they lie in memory.
-    pub fn layout(&self, lanes: usize) -> Layout {
+    pub fn layout<K: Kind>(&self) -> Layout {
         let [_, column, channel] = self.strides.map(isize::unsigned_abs);
-        let interleaved = self.channels <= MOST_INTERLEAVED && channel <= column;
+        let interleaved = self.channels <= K::MOST_INTERLEAVED && channel <= column;
         let (lines, channels) = if interleaved { (1, self.channels) } else { (self.channels, 1) };
-        Layout { lines, columns: self.width, channels, lanes }
+        Layout { lines, columns: self.width, channels, lanes: K::LANES }
     }
 
     /// Copies a row into `buffer`. Returns how many elements were not finite.
@@ -36,6 +33,15 @@ impl<T: Source> Frame<T> {
     pub fn read_row(&self, row: usize, layout: &Layout, buffer: &mut [T::Value]) -> u64 {
         // SAFETY: `row` is below `height`, so the address lies within the view.
         let start = unsafe { self.base.byte_offset(row as isize * self.strides[0]) };
+        let size = size_of::<T>() as isize;
+        if layout.lines > 1 && self.strides[2] == size && self.strides[1] == self.channels as isize * size {
+            match self.channels {
+                2 => return self.read_apart::<2>(start, layout, buffer),
+                3 => return self.read_apart::<3>(start, layout, buffer),
+                4 => return self.read_apart::<4>(start, layout, buffer),
+                _ => {}
+            }
+        }
         let channels = layout.channels;
         let mut missing = 0;
         for (number, line) in buffer.chunks_exact_mut(layout.stride()).enumerate() {
@@ -48,6 +54,28 @@ impl<T: Source> Frame<T> {
             }
         }
         missing
+    }
+
+    /// Copies C interleaved channels to a line each; the number is known, so that this vectorises.
+    #[inline(always)]
+    fn read_apart<const C: usize>(&self, start: *const T, layout: &Layout, buffer: &mut [T::Value]) -> u64 {
+        let mut lines = buffer.chunks_exact_mut(layout.stride());
+        let lines: [&mut [T::Value]; C] =
+            std::array::from_fn(|_| &mut lines.next().expect("a line for each channel")[layout.lanes - 1..]);
+        let lines = lines.map(|line| &mut line[..1 + self.width]);
+        let mut missing = 0u32;
+        for i in 0..self.width {
+            for c in 0..C {
+                // SAFETY: C channels for each of `width` columns lie one after the other.
+                let element = unsafe { start.add(C * i + c).read() };
+                lines[c][1 + i] = if element.is_finite() { element.value() } else { T::Value::default() };
+                missing += u32::from(!element.is_finite());
+            }
+        }
+        for line in lines {
+            line[0] = line[1];
+        }
+        missing.into()
     }
 
     /// Copies a line; what is not finite becomes 0 and is counted.

@@ -87,6 +87,15 @@ pub struct Rows<'a, V> {
     pub below: &'a [V],
 }
 
+/// Room for the Laplacians of a row; the first and the last column have zeros.
+pub struct Edges<'a, E> {
+    pub row: &'a mut [E],
+    /// Where those of the line go.
+    pub start: usize,
+    /// How far before them those of the channel before stand.
+    pub back: usize,
+}
+
 /// What a lane stands for.
 #[derive(Clone, Copy)]
 pub struct Place<V> {
@@ -166,18 +175,21 @@ pub trait Kind {
     type Tally;
 
     const LANES: usize;
+    /// Channels that may stay interleaved.
+    const MOST_INTERLEAVED: usize;
 
     /// Returns empty sums of lanes that stand for what `place` says. Those from `filled` on get
     /// their pivot once a row.
     fn lanes(place: &dyn Fn(usize) -> Place<Self::Value>, filled: usize, scale: &Scale) -> Self::Lanes;
 
-    /// Adds the values of a line and their steps; `lanes` has an item for each chunk of a period.
-    /// Writes the Laplacians of the line, zeros for its first and its last column.
-    fn visit(rows: &Rows<Self::Value>, layout: &Layout, lanes: &mut [Self::Lanes], edges: &mut [Self::Edge]);
-
-    /// Adds the Laplacians of a line and their products with those of the channel before. Returns
-    /// the sum of their squares and that of the squares of their differences.
-    fn connect(edges: &[Self::Edge], previous: &[Self::Edge], lanes: &mut [Self::Lanes]) -> [f64; 2];
+    /// Adds a line; `lanes` has an item for each chunk of a period. Returns the sum of the squared
+    /// Laplacians and that of the squares of their differences to the channel before.
+    fn visit(
+        rows: &Rows<Self::Value>,
+        layout: &Layout,
+        lanes: &mut [Self::Lanes],
+        edges: Edges<Self::Edge>,
+    ) -> [f64; 2];
 
     /// Returns the sums of every lane over `rows` rows.
     fn total(lanes: &mut Self::Lanes, rows: u64) -> impl Iterator<Item = Sums>;
@@ -191,11 +203,3 @@ pub trait Kind {
 }
 
 pub const BINS: usize = 64;
-
-/// Returns a chunk that begins with `values` and goes on with what `filler` has there.
-#[inline(always)]
-pub fn padded<V: Copy, const N: usize>(values: &[V], filler: &[V; N]) -> [V; N] {
-    let mut chunk = *filler;
-    chunk[..values.len()].copy_from_slice(values);
-    chunk
-}

@@ -2,7 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::frame::Frame;
-use crate::line::{Kind, Layout, Place, Rows, Scale, Sums, BINS};
+use crate::line::{Edges, Kind, Layout, Place, Rows, Scale, Sums, BINS};
 use crate::source::Source;
 use crate::vector::plain::Plain;
 #[cfg(target_arch = "x86_64")]
@@ -65,7 +65,7 @@ unsafe fn summarize_avx2<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_s
 
 #[inline(always)]
 fn summarize_rows<S: Set, T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary {
-    let mut pass = Pass::<T::Kind<S>>::new(frame.layout(T::Kind::<S>::LANES));
+    let mut pass = Pass::<T::Kind<S>>::new(frame.layout::<T::Kind<S>>());
     let layout = pass.layout;
     pass.not_finite += frame.read_row(0, &layout, &mut pass.below);
     pass.above.copy_from_slice(&pass.below);
@@ -165,11 +165,8 @@ impl<K: Kind> Pass<K> {
                 here: &self.here[place.clone()],
                 below: &self.below[place],
             };
-            let start = (line + 1) * stride;
-            K::visit(&rows, layout, lanes, &mut self.edges[start..][..stride]);
-            let start = start + layout.lanes;
-            let (edges, previous) = (&self.edges[start..], &self.edges[start - back..]);
-            let found = K::connect(&edges[..layout.grid()], &previous[..layout.grid()], lanes);
+            let edges = Edges { row: &mut self.edges, start: (line + 1) * stride + layout.lanes, back };
+            let found = K::visit(&rows, layout, lanes, edges);
             sums = [sums[0] + found[0], sums[1] + found[1]];
         }
         self.peak_edges = self.peak_edges.max(sums[0]);

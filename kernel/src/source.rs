@@ -1,7 +1,7 @@
 //! Elements of foreign memory.
 
 use crate::buffer::Number;
-use crate::byte::Bytes;
+use crate::byte::Octets;
 use crate::float::Reals;
 use crate::line::Kind;
 use crate::vector::{Set, N};
@@ -79,7 +79,7 @@ impl Source for Half {
 
 impl Source for u8 {
     type Value = u8;
-    type Kind<S: Set> = Bytes;
+    type Kind<S: Set> = Octets<S::Bytes>;
 
     #[inline(always)]
     fn is_finite(self) -> bool {
@@ -94,7 +94,7 @@ impl Source for u8 {
 
 impl Source for i8 {
     type Value = u8;
-    type Kind<S: Set> = Bytes;
+    type Kind<S: Set> = Octets<S::Bytes>;
 
     #[inline(always)]
     fn is_finite(self) -> bool {

@@ -2,16 +2,23 @@
 
 use std::ops::{Add, Mul, Sub};
 
-use super::{Counts, Floats, Set, Wide, N};
+use super::{Bytes, Counts, Floats, Set, WholeSums, Wide, N};
+
+const SIZE: usize = 16;
 
 pub struct Plain;
 
 impl Set for Plain {
     type Floats = [f32; N];
+    type Bytes = [u8; SIZE];
 }
 
 #[inline(always)]
-fn pairwise<A: Copy, B: Copy, C>(left: [A; N], right: [B; N], join: impl Fn(A, B) -> C) -> [C; N] {
+fn pairwise<A: Copy, B: Copy, C, const M: usize>(
+    left: [A; M],
+    right: [B; M],
+    join: impl Fn(A, B) -> C,
+) -> [C; M] {
     std::array::from_fn(|j| join(left[j], right[j]))
 }
 
@@ -141,5 +148,133 @@ impl Wide for [f64; N] {
     #[inline(always)]
     fn times(self, other: Self) -> Self {
         pairwise(self, other, Mul::mul)
+    }
+}
+
+impl Bytes for [u8; SIZE] {
+    const SIZE: usize = SIZE;
+    type Sums = u64;
+    type Products = [i32; SIZE];
+    type Words = [i16; SIZE];
+
+    #[inline(always)]
+    unsafe fn load(bytes: *const u8) -> Self {
+        *bytes.cast()
+    }
+
+    #[inline(always)]
+    fn all(byte: u8) -> Self {
+        [byte; SIZE]
+    }
+
+    #[inline(always)]
+    fn lesser(self, other: Self) -> Self {
+        pairwise(self, other, u8::min)
+    }
+
+    #[inline(always)]
+    fn greater(self, other: Self) -> Self {
+        pairwise(self, other, u8::max)
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self, mask: Self) -> Self {
+        std::array::from_fn(|j| if mask[j] == 0 { other[j] } else { self[j] })
+    }
+
+    #[inline(always)]
+    fn apart(self, other: Self) -> Self {
+        pairwise(self, other, u8::abs_diff)
+    }
+
+    #[inline(always)]
+    fn lesser_unless_zero(self, other: Self) -> Self {
+        pairwise(self, other, |a, b| if a == 0 { b } else { a.min(b) })
+    }
+
+    #[inline(always)]
+    fn count_unless_zero(self, counts: Self) -> Self {
+        pairwise(self, counts, |value, count| count.wrapping_add(u8::from(value != 0)))
+    }
+
+    #[inline(always)]
+    fn count_from(self, first: Self, extent: Self, counts: Self) -> Self {
+        let places = pairwise(self, first, u8::wrapping_sub);
+        let counted = pairwise(places, extent, |place, extent| u8::from(place <= extent));
+        pairwise(counted, counts, u8::wrapping_add)
+    }
+
+    #[inline(always)]
+    fn add_to(self, sums: u64) -> u64 {
+        sums + u64::from(self.iter().map(|&byte| u16::from(byte)).sum::<u16>())
+    }
+
+    #[inline(always)]
+    fn add_apart(self, other: Self, sums: u64) -> u64 {
+        self.apart(other).add_to(sums)
+    }
+
+    #[inline(always)]
+    fn add_squares(self, products: [i32; SIZE]) -> [i32; SIZE] {
+        pairwise(self, products, |value, sum| sum + i32::from(value) * i32::from(value))
+    }
+
+    fn lowest(self) -> u8 {
+        self.into_iter().fold(u8::MAX, u8::min)
+    }
+
+    fn highest(self) -> u8 {
+        self.into_iter().fold(u8::MIN, u8::max)
+    }
+
+    #[inline(always)]
+    fn laplacian(self, around: [Self; 4], mask: Self) -> [i16; SIZE] {
+        std::array::from_fn(|j| {
+            let around: i16 = around.iter().map(|other| i16::from(other[j])).sum();
+            if mask[j] == 0 {
+                0
+            } else {
+                4 * i16::from(self[j]) - around
+            }
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn load_words(words: *const i16) -> [i16; SIZE] {
+        *words.cast()
+    }
+
+    #[inline(always)]
+    unsafe fn store_words(words: [i16; SIZE], to: *mut i16) {
+        *to.cast() = words;
+    }
+
+    #[inline(always)]
+    fn add_products(left: [i16; SIZE], right: [i16; SIZE], products: [i32; SIZE]) -> [i32; SIZE] {
+        pairwise(products, pairwise(left, right, |a, b| i32::from(a) * i32::from(b)), Add::add)
+    }
+}
+
+impl WholeSums for u64 {
+    #[inline(always)]
+    fn none() -> Self {
+        0
+    }
+
+    #[inline(always)]
+    fn total(self) -> i64 {
+        self as i64
+    }
+}
+
+impl WholeSums for [i32; SIZE] {
+    #[inline(always)]
+    fn none() -> Self {
+        [0; SIZE]
+    }
+
+    #[inline(always)]
+    fn total(self) -> i64 {
+        self.iter().map(|&sum| i64::from(sum)).sum()
     }
 }

@@ -5,12 +5,13 @@
 
 use std::arch::x86_64::*;
 
-use super::{Counts, Floats, Set, Wide, N};
+use super::{Bytes, Counts, Floats, Set, WholeSums, Wide, N};
 
 pub struct Avx2;
 
 impl Set for Avx2 {
     type Floats = [__m256; 2];
+    type Bytes = __m256i;
 }
 
 impl Floats for [__m256; 2] {
@@ -157,5 +158,187 @@ impl Wide for [__m256d; 4] {
     #[inline(always)]
     fn times(self, other: Self) -> Self {
         each(self, other, |a, b| unsafe { _mm256_mul_pd(a, b) })
+    }
+}
+
+impl Bytes for __m256i {
+    const SIZE: usize = 32;
+    type Sums = Long;
+    type Products = Short;
+    type Words = [__m256i; 2];
+
+    #[inline(always)]
+    unsafe fn load(bytes: *const u8) -> Self {
+        _mm256_loadu_si256(bytes.cast())
+    }
+
+    #[inline(always)]
+    fn all(byte: u8) -> Self {
+        unsafe { _mm256_set1_epi8(byte as i8) }
+    }
+
+    #[inline(always)]
+    fn lesser(self, other: Self) -> Self {
+        unsafe { _mm256_min_epu8(self, other) }
+    }
+
+    #[inline(always)]
+    fn greater(self, other: Self) -> Self {
+        unsafe { _mm256_max_epu8(self, other) }
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self, mask: Self) -> Self {
+        unsafe { _mm256_blendv_epi8(other, self, mask) }
+    }
+
+    #[inline(always)]
+    fn apart(self, other: Self) -> Self {
+        unsafe { _mm256_sub_epi8(_mm256_max_epu8(self, other), _mm256_min_epu8(self, other)) }
+    }
+
+    #[inline(always)]
+    fn lesser_unless_zero(self, other: Self) -> Self {
+        unsafe {
+            // What is 0 becomes 255 here, and is never the lesser.
+            let zero = _mm256_cmpeq_epi8(self, _mm256_setzero_si256());
+            _mm256_min_epu8(_mm256_or_si256(self, zero), other)
+        }
+    }
+
+    #[inline(always)]
+    fn count_unless_zero(self, counts: Self) -> Self {
+        unsafe {
+            let zero = _mm256_cmpeq_epi8(self, _mm256_setzero_si256());
+            _mm256_add_epi8(counts, _mm256_add_epi8(zero, _mm256_set1_epi8(1)))
+        }
+    }
+
+    #[inline(always)]
+    fn count_from(self, first: Self, extent: Self, counts: Self) -> Self {
+        unsafe {
+            let place = _mm256_sub_epi8(self, first);
+            let counted = _mm256_cmpeq_epi8(_mm256_min_epu8(place, extent), place);
+            _mm256_sub_epi8(counts, counted)
+        }
+    }
+
+    #[inline(always)]
+    fn add_to(self, sums: Long) -> Long {
+        unsafe { Long(_mm256_add_epi64(sums.0, _mm256_sad_epu8(self, _mm256_setzero_si256()))) }
+    }
+
+    #[inline(always)]
+    fn add_apart(self, other: Self, sums: Long) -> Long {
+        unsafe { Long(_mm256_add_epi64(sums.0, _mm256_sad_epu8(self, other))) }
+    }
+
+    #[inline(always)]
+    fn add_squares(self, products: Short) -> Short {
+        unsafe {
+            let zero = _mm256_setzero_si256();
+            let words = [_mm256_unpacklo_epi8(self, zero), _mm256_unpackhi_epi8(self, zero)];
+            Self::add_products(words, words, products)
+        }
+    }
+
+    fn lowest(self) -> u8 {
+        bytes(self).into_iter().fold(u8::MAX, u8::min)
+    }
+
+    fn highest(self) -> u8 {
+        bytes(self).into_iter().fold(u8::MIN, u8::max)
+    }
+
+    #[inline(always)]
+    fn laplacian(self, [left, right, above, below]: [Self; 4], mask: Self) -> [__m256i; 2] {
+        unsafe {
+            // Pairs of bytes, the first of which counts four times.
+            let (four, minus) = (_mm256_set1_epi16(i16::from_le_bytes([4, 0xff])), _mm256_set1_epi8(-1));
+            let half = |beside: Self, across: Self, below: Self, mask: Self| {
+                let sides = _mm256_maddubs_epi16(beside, four);
+                let across = _mm256_maddubs_epi16(across, minus);
+                _mm256_and_si256(_mm256_sub_epi16(_mm256_add_epi16(sides, across), below), mask)
+            };
+            let zero = _mm256_setzero_si256();
+            [
+                half(
+                    _mm256_unpacklo_epi8(self, left),
+                    _mm256_unpacklo_epi8(right, above),
+                    _mm256_unpacklo_epi8(below, zero),
+                    _mm256_unpacklo_epi8(mask, mask),
+                ),
+                half(
+                    _mm256_unpackhi_epi8(self, left),
+                    _mm256_unpackhi_epi8(right, above),
+                    _mm256_unpackhi_epi8(below, zero),
+                    _mm256_unpackhi_epi8(mask, mask),
+                ),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_words(words: *const i16) -> [__m256i; 2] {
+        [_mm256_loadu_si256(words.cast()), _mm256_loadu_si256(words.add(16).cast())]
+    }
+
+    #[inline(always)]
+    unsafe fn store_words(words: [__m256i; 2], to: *mut i16) {
+        _mm256_storeu_si256(to.cast(), words[0]);
+        _mm256_storeu_si256(to.add(16).cast(), words[1]);
+    }
+
+    #[inline(always)]
+    fn add_products(left: [__m256i; 2], right: [__m256i; 2], products: Short) -> Short {
+        unsafe {
+            let first = _mm256_madd_epi16(left[0], right[0]);
+            let second = _mm256_madd_epi16(left[1], right[1]);
+            Short(_mm256_add_epi32(products.0, _mm256_add_epi32(first, second)))
+        }
+    }
+}
+
+fn bytes(vector: __m256i) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), vector) };
+    bytes
+}
+
+/// Sums of 64 bits.
+#[derive(Clone, Copy)]
+pub struct Long(__m256i);
+
+impl WholeSums for Long {
+    #[inline(always)]
+    fn none() -> Self {
+        unsafe { Long(_mm256_setzero_si256()) }
+    }
+
+    #[inline(always)]
+    fn total(self) -> i64 {
+        let mut sums = [0; 4];
+        unsafe { _mm256_storeu_si256(sums.as_mut_ptr() as *mut __m256i, self.0) };
+        sums.iter().sum()
+    }
+}
+
+/// Sums of 32 bits.
+#[derive(Clone, Copy)]
+pub struct Short(__m256i);
+
+impl WholeSums for Short {
+    #[inline(always)]
+    fn none() -> Self {
+        unsafe { Short(_mm256_setzero_si256()) }
+    }
+
+    #[inline(always)]
+    fn total(self) -> i64 {
+        unsafe {
+            let low = _mm256_cvtepi32_epi64(_mm256_castsi256_si128(self.0));
+            let high = _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(self.0));
+            Long(_mm256_add_epi64(low, high)).total()
+        }
     }
 }

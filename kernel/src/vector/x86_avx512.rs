@@ -5,12 +5,13 @@
 
 use std::arch::x86_64::*;
 
-use super::{Counts, Floats, Set, Wide, N};
+use super::{Bytes, Counts, Floats, Set, WholeSums, Wide, N};
 
 pub struct Avx512;
 
 impl Set for Avx512 {
     type Floats = __m512;
+    type Bytes = __m512i;
 }
 
 impl Floats for __m512 {
@@ -144,5 +145,179 @@ impl Wide for [__m512d; 2] {
     #[inline(always)]
     fn times(self, other: Self) -> Self {
         unsafe { [_mm512_mul_pd(self[0], other[0]), _mm512_mul_pd(self[1], other[1])] }
+    }
+}
+
+impl Bytes for __m512i {
+    const SIZE: usize = 64;
+    type Sums = Long;
+    type Products = Short;
+    type Words = [__m512i; 2];
+
+    #[inline(always)]
+    unsafe fn load(bytes: *const u8) -> Self {
+        _mm512_loadu_si512(bytes.cast())
+    }
+
+    #[inline(always)]
+    fn all(byte: u8) -> Self {
+        unsafe { _mm512_set1_epi8(byte as i8) }
+    }
+
+    #[inline(always)]
+    fn lesser(self, other: Self) -> Self {
+        unsafe { _mm512_min_epu8(self, other) }
+    }
+
+    #[inline(always)]
+    fn greater(self, other: Self) -> Self {
+        unsafe { _mm512_max_epu8(self, other) }
+    }
+
+    #[inline(always)]
+    fn or(self, other: Self, mask: Self) -> Self {
+        unsafe { _mm512_or_si512(_mm512_and_si512(mask, self), _mm512_andnot_si512(mask, other)) }
+    }
+
+    #[inline(always)]
+    fn apart(self, other: Self) -> Self {
+        unsafe { _mm512_sub_epi8(_mm512_max_epu8(self, other), _mm512_min_epu8(self, other)) }
+    }
+
+    #[inline(always)]
+    fn lesser_unless_zero(self, other: Self) -> Self {
+        unsafe { _mm512_mask_min_epu8(other, _mm512_test_epi8_mask(self, self), self, other) }
+    }
+
+    #[inline(always)]
+    fn count_unless_zero(self, counts: Self) -> Self {
+        unsafe {
+            _mm512_mask_add_epi8(counts, _mm512_test_epi8_mask(self, self), counts, _mm512_set1_epi8(1))
+        }
+    }
+
+    #[inline(always)]
+    fn count_from(self, first: Self, extent: Self, counts: Self) -> Self {
+        unsafe {
+            let counted = _mm512_cmple_epu8_mask(_mm512_sub_epi8(self, first), extent);
+            _mm512_mask_add_epi8(counts, counted, counts, _mm512_set1_epi8(1))
+        }
+    }
+
+    #[inline(always)]
+    fn add_to(self, sums: Long) -> Long {
+        unsafe { Long(_mm512_add_epi64(sums.0, _mm512_sad_epu8(self, _mm512_setzero_si512()))) }
+    }
+
+    #[inline(always)]
+    fn add_apart(self, other: Self, sums: Long) -> Long {
+        unsafe { Long(_mm512_add_epi64(sums.0, _mm512_sad_epu8(self, other))) }
+    }
+
+    #[inline(always)]
+    fn add_squares(self, products: Short) -> Short {
+        unsafe {
+            let zero = _mm512_setzero_si512();
+            let words = [_mm512_unpacklo_epi8(self, zero), _mm512_unpackhi_epi8(self, zero)];
+            Self::add_products(words, words, products)
+        }
+    }
+
+    fn lowest(self) -> u8 {
+        bytes(self).into_iter().fold(u8::MAX, u8::min)
+    }
+
+    fn highest(self) -> u8 {
+        bytes(self).into_iter().fold(u8::MIN, u8::max)
+    }
+
+    #[inline(always)]
+    fn laplacian(self, [left, right, above, below]: [Self; 4], mask: Self) -> [__m512i; 2] {
+        unsafe {
+            // Pairs of bytes, the first of which counts four times.
+            let (four, minus) = (_mm512_set1_epi16(i16::from_le_bytes([4, 0xff])), _mm512_set1_epi8(-1));
+            let half = |beside: Self, across: Self, below: Self, mask: Self| {
+                let sides = _mm512_maddubs_epi16(beside, four);
+                let across = _mm512_maddubs_epi16(across, minus);
+                _mm512_and_si512(_mm512_sub_epi16(_mm512_add_epi16(sides, across), below), mask)
+            };
+            let zero = _mm512_setzero_si512();
+            [
+                half(
+                    _mm512_unpacklo_epi8(self, left),
+                    _mm512_unpacklo_epi8(right, above),
+                    _mm512_unpacklo_epi8(below, zero),
+                    _mm512_unpacklo_epi8(mask, mask),
+                ),
+                half(
+                    _mm512_unpackhi_epi8(self, left),
+                    _mm512_unpackhi_epi8(right, above),
+                    _mm512_unpackhi_epi8(below, zero),
+                    _mm512_unpackhi_epi8(mask, mask),
+                ),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_words(words: *const i16) -> [__m512i; 2] {
+        [_mm512_loadu_si512(words.cast()), _mm512_loadu_si512(words.add(32).cast())]
+    }
+
+    #[inline(always)]
+    unsafe fn store_words(words: [__m512i; 2], to: *mut i16) {
+        _mm512_storeu_si512(to.cast(), words[0]);
+        _mm512_storeu_si512(to.add(32).cast(), words[1]);
+    }
+
+    #[inline(always)]
+    fn add_products(left: [__m512i; 2], right: [__m512i; 2], products: Short) -> Short {
+        unsafe {
+            let first = _mm512_madd_epi16(left[0], right[0]);
+            let second = _mm512_madd_epi16(left[1], right[1]);
+            Short(_mm512_add_epi32(products.0, _mm512_add_epi32(first, second)))
+        }
+    }
+}
+
+fn bytes(vector: __m512i) -> [u8; 64] {
+    let mut bytes = [0; 64];
+    unsafe { _mm512_storeu_si512(bytes.as_mut_ptr().cast(), vector) };
+    bytes
+}
+
+/// Sums of 64 bits.
+#[derive(Clone, Copy)]
+pub struct Long(__m512i);
+
+impl WholeSums for Long {
+    #[inline(always)]
+    fn none() -> Self {
+        unsafe { Long(_mm512_setzero_si512()) }
+    }
+
+    #[inline(always)]
+    fn total(self) -> i64 {
+        unsafe { _mm512_reduce_add_epi64(self.0) }
+    }
+}
+
+/// Sums of 32 bits.
+#[derive(Clone, Copy)]
+pub struct Short(__m512i);
+
+impl WholeSums for Short {
+    #[inline(always)]
+    fn none() -> Self {
+        unsafe { Short(_mm512_setzero_si512()) }
+    }
+
+    #[inline(always)]
+    fn total(self) -> i64 {
+        unsafe {
+            let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(self.0));
+            let high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(self.0));
+            _mm512_reduce_add_epi64(_mm512_add_epi64(low, high))
+        }
     }
 }
