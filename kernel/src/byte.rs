@@ -4,7 +4,8 @@
 
 use std::marker::PhantomData;
 
-use crate::line::{Edges, Kind, Layout, Place, Rows, Scale, Sums, BINS};
+use crate::layout::{Layout, Span};
+use crate::line::{Edges, Kind, Place, Rows, Scale, Sums, BINS};
 use crate::vector::{Bytes, WholeSums, MOST_PRODUCTS};
 
 /// Bytes that are added up in vectors B.
@@ -156,7 +157,8 @@ impl<B: Bytes> Kind for Octets<B> {
     const LANES: usize = B::SIZE;
     const MOST_INTERLEAVED: usize = 1;
 
-    fn lanes(place: &dyn Fn(usize) -> Place<u8>, filled: usize, scale: &Scale) -> Lanes<B> {
+    fn lanes(place: &dyn Fn(usize) -> Place<u8>, span: Span, scale: &Scale) -> Lanes<B> {
+        let filled = span.filled;
         Lanes {
             place: place(0),
             filled,
@@ -185,7 +187,7 @@ impl<B: Bytes> Kind for Octets<B> {
 
     #[inline(always)]
     fn visit(rows: &Rows<u8>, layout: &Layout, lanes: &mut [Lanes<B>], edges: Edges<i16>) -> [f64; 2] {
-        let grid = layout.grid();
+        let grid = layout.grid;
         let count = grid / B::SIZE;
         // Both, and one byte on either side.
         let cut = |row: &[u8]| row[B::SIZE - 1..][..grid + 2].as_ptr().wrapping_add(1);
@@ -264,5 +266,32 @@ impl<B: Bytes> Kind for Octets<B> {
             bins[scale.bin(f32::from(byte as i16 + scale.offset))] += count;
         }
         bins
+    }
+}
+
+/// Copies three interleaved channels to a line each.
+///
+/// # Safety
+/// Three bytes for each column must be readable.
+#[inline(always)]
+pub unsafe fn read_triples<B: Bytes>(from: *const u8, flipped: u8, layout: &Layout, buffer: &mut [u8]) {
+    let width = layout.columns;
+    assert!(buffer.len() == 3 * layout.stride && width <= layout.grid);
+    let lines = [0, 1, 2].map(|c| buffer.as_mut_ptr().add(c * layout.stride + layout.lanes));
+    let mut first = 0;
+    while first < width && width >= B::SIZE {
+        // Some columns once more rather than the last ones by themselves.
+        first = first.min(width - B::SIZE);
+        let triples = B::load_triples(from.add(3 * first));
+        for c in 0..3 {
+            triples[c].flipped(B::all(flipped)).store(lines[c].add(first));
+        }
+        first += B::SIZE;
+    }
+    for i in 3 * first..3 * width {
+        *lines[i % 3].add(i / 3) = *from.add(i) ^ flipped;
+    }
+    for line in lines {
+        *line.sub(1) = *line;
     }
 }

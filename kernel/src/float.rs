@@ -4,7 +4,8 @@
 
 use std::marker::PhantomData;
 
-use crate::line::{Edges, Kind, Layout, Place, Rows, Scale, Sums, BINS};
+use crate::layout::{Layout, Span};
+use crate::line::{Edges, Kind, Place, Rows, Scale, Sums, BINS};
 use crate::vector::{Counts, Floats, Wide, N};
 
 /// Chunks of a block in each lane.
@@ -19,7 +20,7 @@ pub struct Lanes<R> {
     pivot: [R; N],
     linked: [f64; N],
     neighbours: [f64; N],
-    filled: usize,
+    span: Span,
     low: R,
     high: R,
     lowest: [R; N],
@@ -148,31 +149,57 @@ impl<R: Copy> Lanes<R> {
         self.add::<V>(&filled, 1, 1);
     }
 
-    /// Adds up to a block of Laplacians, with those of the channel before. Returns, for each lane,
-    /// their squares and what they add to the squares of the differences between both.
+    /// Adds every `period`-th chunk of a line.
+    ///
+    /// # Safety
+    /// The pointers must reach all of them.
     #[inline(always)]
-    fn connect<V: Floats<Real = R>>(
+    unsafe fn add_line<V: Floats<Real = R>>(&mut self, chunks: &Chunks<R>, period: usize) {
+        let whole = self.span.chunks - usize::from(self.span.filled < N);
+        let mut done = 0;
+        while done < whole {
+            let count = BLOCK.min(whole - done);
+            self.add::<V>(&chunks.skip(done * period), count, period);
+            done += count;
+        }
+        if whole < self.span.chunks {
+            self.add_rest::<V>(&chunks.skip(whole * period), self.span.filled);
+        }
+    }
+
+    /// Adds every `period`-th chunk of the Laplacians of a line, from `first` on, with those of the
+    /// channel before. Returns, for each lane, their squares and what they add to the squares of
+    /// the differences between both.
+    ///
+    /// # Safety
+    /// The pointers must reach all chunks of the line.
+    #[inline(always)]
+    unsafe fn connect_line<V: Floats<Real = R>>(
         &mut self,
-        edges: &[[R; N]],
-        previous: &[[R; N]],
+        edges: *const [R; N],
+        previous: *const [R; N],
+        first: usize,
         period: usize,
     ) -> (V::Wide, V::Wide) {
-        let zero = V::all(V::real(0.0));
-        let (mut square, mut link) = (zero, zero);
-        let count = edges.len().min(previous.len()).div_ceil(period);
-        for k in 0..count {
-            // SAFETY: k is below the number of periods begun.
-            let (edges, previous) =
-                unsafe { (edges.get_unchecked(k * period), previous.get_unchecked(k * period)) };
-            let edges = V::load(edges);
-            square = square.plus(edges.times(edges));
-            link = link.plus(edges.times(V::load(previous)));
+        let none = V::Wide::load(&[0.0; N]);
+        let (mut squares, mut links) = (none, none);
+        let mut done = 0;
+        while done < self.span.chunks {
+            let count = BLOCK.min(self.span.chunks - done);
+            let (mut square, mut link) = (V::all(V::real(0.0)), V::all(V::real(0.0)));
+            for k in done..done + count {
+                let edge = V::load(&*edges.add(first + k * period));
+                square = square.plus(edge.times(edge));
+                link = link.plus(edge.times(V::load(&*previous.add(first + k * period))));
+            }
+            (squares, links) = (squares.plus(square.wide()), links.plus(link.wide()));
+            done += count;
         }
-        accumulate(square, &mut self.edges);
-        accumulate(link, &mut self.link);
-        let linked = link.wide().times(V::Wide::load(&self.linked));
-        let tint = square.wide().times(V::Wide::load(&self.neighbours)).minus(linked.plus(linked));
-        (square.wide(), tint)
+        V::Wide::load(&self.edges).plus(squares).store(&mut self.edges);
+        V::Wide::load(&self.link).plus(links).store(&mut self.link);
+        let linked = links.times(V::Wide::load(&self.linked));
+        let tints = squares.times(V::Wide::load(&self.neighbours)).minus(linked.plus(linked));
+        (squares, tints)
     }
 }
 
@@ -190,13 +217,13 @@ impl<V: Floats> Kind for Reals<V> {
     const LANES: usize = N;
     const MOST_INTERLEAVED: usize = 8;
 
-    fn lanes(place: &dyn Fn(usize) -> Place<V::Real>, filled: usize, scale: &Scale) -> Lanes<V::Real> {
+    fn lanes(place: &dyn Fn(usize) -> Place<V::Real>, span: Span, scale: &Scale) -> Lanes<V::Real> {
         let places: [Place<V::Real>; N] = std::array::from_fn(place);
         Lanes {
             pivot: places.map(|place| place.pivot),
             linked: places.map(|place| place.linked),
             neighbours: places.map(|place| place.neighbours),
-            filled,
+            span,
             low: V::real(scale.low as f32),
             high: V::real(scale.high as f32),
             lowest: [V::real(f32::INFINITY); N],
@@ -223,9 +250,9 @@ impl<V: Floats> Kind for Reals<V> {
         edges: Edges<V::Real>,
     ) -> [f64; 2] {
         let Edges { row, start, back } = edges;
-        let (channels, length, period) = (layout.channels, layout.length(), lanes.len());
+        let (channels, period) = (layout.channels, layout.period);
         let cut = |row: &[V::Real], start: usize| -> *const [V::Real; N] {
-            row[start..][..layout.grid()].as_ptr().cast()
+            row[start..][..layout.grid].as_ptr().cast()
         };
         let chunks = Chunks {
             here: cut(rows.here, N),
@@ -233,22 +260,22 @@ impl<V: Floats> Kind for Reals<V> {
             right: cut(rows.here, N + channels),
             above: cut(rows.above, N),
             below: cut(rows.below, N),
-            edges: row[start..][..layout.grid()].as_mut_ptr().cast(),
+            edges: row[start..][..layout.grid].as_mut_ptr().cast(),
         };
-        let whole = length / N;
         for (phase, lanes) in lanes.iter_mut().enumerate() {
-            for start in (phase..whole).step_by(period * BLOCK) {
-                let count = (whole - start).div_ceil(period).min(BLOCK);
-                // SAFETY: the chunks begin below `whole`, and so lie within what was cut.
-                unsafe { lanes.add::<V>(&chunks.skip(start), count, period) };
-            }
-        }
-        if length > whole * N {
-            // SAFETY: there is one more chunk, which the line fills in part.
-            unsafe { lanes[whole % period].add_rest::<V>(&chunks.skip(whole), length - whole * N) };
+            // SAFETY: the pointers reach every chunk that the line begins.
+            unsafe { lanes.add_line::<V>(&chunks.skip(phase), period) };
         }
         clear::<V>(layout, &mut row[start - N..]);
-        connect::<V>(&row[start..][..layout.grid()], &row[start - back..][..layout.grid()], lanes)
+        let previous = row[start - back..][..layout.grid].as_ptr().cast();
+        let none = V::Wide::load(&[0.0; N]);
+        let (mut squares, mut tints) = (none, none);
+        for (phase, lanes) in lanes.iter_mut().enumerate() {
+            // SAFETY: as above, and `previous` reaches as far.
+            let (square, tint) = unsafe { lanes.connect_line::<V>(chunks.edges, previous, phase, period) };
+            (squares, tints) = (squares.plus(square), tints.plus(tint));
+        }
+        [total(squares), total(tints)]
     }
 
     fn total(lanes: &mut Lanes<V::Real>, rows: u64) -> impl Iterator<Item = Sums> {
@@ -256,7 +283,7 @@ impl<V: Floats> Kind for Reals<V> {
         lanes.flush();
         (0..N).map(move |j| {
             let pivot = lanes.pivot[j];
-            let fillers = if j < lanes.filled { 0 } else { rows };
+            let fillers = if j < lanes.span.filled { 0 } else { rows };
             let [nonzero, between, moved] = lanes.totals.map(|total| total[j]);
             let counted = lanes.chunks - fillers;
             Sums {
@@ -308,26 +335,11 @@ impl<V: Floats> Kind for Reals<V> {
     }
 }
 
-#[inline(always)]
-fn connect<V: Floats>(edges: &[V::Real], previous: &[V::Real], lanes: &mut [Lanes<V::Real>]) -> [f64; 2] {
-    let (edges, previous, period) = (edges.as_chunks::<N>().0, previous.as_chunks::<N>().0, lanes.len());
-    let none = V::Wide::load(&[0.0; N]);
-    let (mut squares, mut tints) = (none, none);
-    for (phase, lanes) in lanes.iter_mut().enumerate() {
-        for start in (phase..edges.len()).step_by(period * BLOCK) {
-            let block = start..edges.len().min(start + period * BLOCK);
-            let (square, tint) = lanes.connect::<V>(&edges[block.clone()], &previous[block], period);
-            (squares, tints) = (squares.plus(square), tints.plus(tint));
-        }
-    }
-    [total(squares), total(tints)]
-}
-
 /// Writes zeros for the first and the last column of a line, and behind it.
 #[inline(always)]
 fn clear<V: Floats>(layout: &Layout, edges: &mut [V::Real]) {
-    let last = N + layout.length() - layout.channels;
-    for start in [layout.channels, last, last.max(layout.grid())] {
+    let last = N + layout.length - layout.channels;
+    for start in [layout.channels, last, last.max(layout.grid)] {
         if let Some(chunk) = edges[start..].first_chunk_mut() {
             V::all(V::real(0.0)).store(chunk);
         }

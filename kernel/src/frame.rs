@@ -1,7 +1,10 @@
 //! Foreign memory, read row by row into a buffer of our own.
 
-use crate::line::{Kind, Layout};
+use crate::byte::read_triples;
+use crate::layout::Layout;
+use crate::line::Kind;
 use crate::source::Source;
+use crate::vector::Set;
 
 /// A view of rows x columns x channels elements with strides in bytes.
 pub struct Frame<T> {
@@ -25,57 +28,35 @@ impl<T: Source> Frame<T> {
         let [_, column, channel] = self.strides.map(isize::unsigned_abs);
         let interleaved = self.channels <= K::MOST_INTERLEAVED && channel <= column;
         let (lines, channels) = if interleaved { (1, self.channels) } else { (self.channels, 1) };
-        Layout { lines, columns: self.width, channels, lanes: K::LANES }
+        Layout::new(lines, self.width, channels, K::LANES)
     }
 
     /// Copies a row into `buffer`. Returns how many elements were not finite.
     #[inline(always)]
-    pub fn read_row(&self, row: usize, layout: &Layout, buffer: &mut [T::Value]) -> u64 {
+    pub fn read_row<S: Set>(&self, row: usize, layout: &Layout, buffer: &mut [T::Value]) -> u64 {
         // SAFETY: `row` is below `height`, so the address lies within the view.
         let start = unsafe { self.base.byte_offset(row as isize * self.strides[0]) };
-        let size = size_of::<T>() as isize;
-        if layout.lines > 1 && self.strides[2] == size && self.strides[1] == self.channels as isize * size {
-            match self.channels {
-                2 => return self.read_apart::<2>(start, layout, buffer),
-                3 => return self.read_apart::<3>(start, layout, buffer),
-                4 => return self.read_apart::<4>(start, layout, buffer),
-                _ => {}
+        if let (3, [_, 3, 1], Some(flipped)) = (layout.lines, self.strides, T::FLIPPED) {
+            // SAFETY: three bytes for each of `width` columns lie one after the other, and what is
+            // flipped to become a value is a byte.
+            unsafe {
+                let buffer = std::slice::from_raw_parts_mut(buffer.as_mut_ptr().cast(), buffer.len());
+                read_triples::<S::Bytes>(start.cast(), flipped, layout, buffer);
             }
+            return 0;
         }
         let channels = layout.channels;
         let mut missing = 0;
-        for (number, line) in buffer.chunks_exact_mut(layout.stride()).enumerate() {
+        for (number, line) in buffer.chunks_exact_mut(layout.stride).enumerate() {
             // SAFETY: `number` is below `channels`.
             let first = unsafe { start.byte_offset(number as isize * self.strides[2]) };
             let (lead, values) = line.split_at_mut(layout.lanes);
-            missing += self.read_line(first, channels, &mut values[..layout.length()]);
+            missing += self.read_line(first, channels, &mut values[..layout.length]);
             for (place, &value) in lead[layout.lanes - channels..].iter_mut().zip(values.iter()) {
                 *place = value;
             }
         }
         missing
-    }
-
-    /// Copies C interleaved channels to a line each; the number is known, so that this vectorises.
-    #[inline(always)]
-    fn read_apart<const C: usize>(&self, start: *const T, layout: &Layout, buffer: &mut [T::Value]) -> u64 {
-        let mut lines = buffer.chunks_exact_mut(layout.stride());
-        let lines: [&mut [T::Value]; C] =
-            std::array::from_fn(|_| &mut lines.next().expect("a line for each channel")[layout.lanes - 1..]);
-        let lines = lines.map(|line| &mut line[..1 + self.width]);
-        let mut missing = 0u32;
-        for i in 0..self.width {
-            for c in 0..C {
-                // SAFETY: C channels for each of `width` columns lie one after the other.
-                let element = unsafe { start.add(C * i + c).read() };
-                lines[c][1 + i] = if element.is_finite() { element.value() } else { T::Value::default() };
-                missing += u32::from(!element.is_finite());
-            }
-        }
-        for line in lines {
-            line[0] = line[1];
-        }
-        missing.into()
     }
 
     /// Copies a line; what is not finite becomes 0 and is counted.

@@ -4,6 +4,7 @@ mod buffer;
 mod byte;
 mod float;
 mod frame;
+mod layout;
 mod line;
 mod pass;
 mod source;
@@ -45,6 +46,12 @@ where
     // SAFETY: Python vouches for shape and strides as long as `buffer` is held, and every bit
     // pattern is a value of T, which has the size and alignment of E.
     let frame = unsafe { Frame::<T>::new(buffer.buf_ptr().cast(), shape, strides) };
+    let summary = pass::summarize(&frame, &scale, histogram_step);
+    if summary.is_exact {
+        return to_tuple(py, summary);
+    }
+    // SAFETY: as above; T::Wide is read as T is.
+    let frame = unsafe { Frame::<T::Wide>::new(buffer.buf_ptr().cast(), shape, strides) };
     to_tuple(py, pass::summarize(&frame, &scale, histogram_step))
 }
 

@@ -1,62 +1,7 @@
 //! What is computed of the rows of a frame, for each kind of number.
 
 use crate::buffer::Number;
-
-/// How a row lies in a buffer: as lines one after the other, each of interleaved channels.
-#[derive(Clone, Copy)]
-pub struct Layout {
-    pub lines: usize,
-    pub columns: usize,
-    /// Interleaved channels of a line.
-    pub channels: usize,
-    /// Elements of a line that are looked at side by side.
-    pub lanes: usize,
-}
-
-impl Layout {
-    /// Returns the number of elements of a line.
-    #[inline(always)]
-    pub fn length(&self) -> usize {
-        self.columns * self.channels
-    }
-
-    /// Returns the number of elements from one line to the next. A line begins behind one chunk,
-    /// which ends with the first column once more, and has at least one chunk behind it.
-    #[inline(always)]
-    pub fn stride(&self) -> usize {
-        self.grid() + 2 * self.lanes
-    }
-
-    /// Returns the number of elements of a line that is filled up to whole chunks of lanes.
-    #[inline(always)]
-    pub fn grid(&self) -> usize {
-        self.length().next_multiple_of(self.lanes)
-    }
-
-    /// Returns after how many chunks the same lane belongs to the same channel again.
-    #[inline(always)]
-    pub fn period(&self) -> usize {
-        let (mut period, mut rest) = (self.channels, self.lanes);
-        while rest != 0 {
-            (period, rest) = (rest, period % rest);
-        }
-        self.channels / period
-    }
-
-    /// Returns the channel of a lane of a chunk.
-    pub fn channel(&self, line: usize, chunk: usize, lane: usize) -> usize {
-        line + (chunk * self.lanes + lane) % self.channels
-    }
-
-    /// Returns how far elements of neighbouring channels are apart in a buffer.
-    pub fn to_next_channel(&self) -> usize {
-        if self.lines > 1 {
-            self.stride()
-        } else {
-            1
-        }
-    }
-}
+use crate::layout::{Layout, Span};
 
 /// The expected range of values.
 #[derive(Clone, Copy)]
@@ -178,9 +123,9 @@ pub trait Kind {
     /// Channels that may stay interleaved.
     const MOST_INTERLEAVED: usize;
 
-    /// Returns empty sums of lanes that stand for what `place` says. Those from `filled` on get
-    /// their pivot once a row.
-    fn lanes(place: &dyn Fn(usize) -> Place<Self::Value>, filled: usize, scale: &Scale) -> Self::Lanes;
+    /// Returns empty sums of lanes that stand for what `place` says. Lanes that the last chunk of a
+    /// line leaves empty get their pivot.
+    fn lanes(place: &dyn Fn(usize) -> Place<Self::Value>, span: Span, scale: &Scale) -> Self::Lanes;
 
     /// Adds a line; `lanes` has an item for each chunk of a period. Returns the sum of the squared
     /// Laplacians and that of the squares of their differences to the channel before.

@@ -2,7 +2,8 @@
 
 use crate::buffer::Buffer;
 use crate::frame::Frame;
-use crate::line::{Edges, Kind, Layout, Place, Rows, Scale, Sums, BINS};
+use crate::layout::Layout;
+use crate::line::{Edges, Kind, Place, Rows, Scale, Sums, BINS};
 use crate::source::Source;
 use crate::vector::plain::Plain;
 #[cfg(target_arch = "x86_64")]
@@ -37,8 +38,8 @@ pub struct Summary {
 pub fn summarize<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary
 {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512bw") && std::arch::is_x86_feature_detected!("avx512vl") {
-        // SAFETY: the processor has the instructions; avx512f and avx512dq come with every avx512bw.
+    if std::arch::is_x86_feature_detected!("avx512vbmi") && std::arch::is_x86_feature_detected!("avx512vl") {
+        // SAFETY: the processor has the instructions; avx512bw and avx512dq come with every avx512vbmi.
         return unsafe { summarize_avx512(frame, scale, histogram_step) };
     }
     #[cfg(target_arch = "x86_64")]
@@ -50,7 +51,7 @@ pub fn summarize<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usi
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")]
 unsafe fn summarize_avx512<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary
 {
     summarize_rows::<Avx512, T>(frame, scale, histogram_step)
@@ -67,22 +68,22 @@ unsafe fn summarize_avx2<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_s
 fn summarize_rows<S: Set, T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary {
     let mut pass = Pass::<T::Kind<S>>::new(frame.layout::<T::Kind<S>>());
     let layout = pass.layout;
-    pass.not_finite += frame.read_row(0, &layout, &mut pass.below);
+    pass.not_finite += frame.read_row::<S>(0, &layout, &mut pass.below);
     pass.above.copy_from_slice(&pass.below);
     pass.begin(scale);
     for row in 0..frame.height {
         // The oldest row makes room for the next one.
         std::mem::swap(&mut pass.here, &mut pass.below);
         if row + 1 < frame.height {
-            pass.not_finite += frame.read_row(row + 1, &layout, &mut pass.below);
+            pass.not_finite += frame.read_row::<S>(row + 1, &layout, &mut pass.below);
         } else {
             pass.below.copy_from_slice(&pass.here);
         }
         pass.visit();
         pass.stuck_rows += u64::from(row > 0 && pass.is_stuck());
         if row % histogram_step == 0 {
-            for line in pass.here.chunks_exact(layout.stride()) {
-                let values = &line[layout.lanes..][..layout.length()];
+            for line in pass.here.chunks_exact(layout.stride) {
+                let values = &line[layout.lanes..][..layout.length];
                 T::Kind::<S>::count(values, scale, &mut pass.tally);
             }
         }
@@ -112,13 +113,13 @@ struct Pass<K: Kind> {
 
 impl<K: Kind> Pass<K> {
     fn new(layout: Layout) -> Self {
-        let length = layout.lines * layout.stride();
+        let length = layout.lines * layout.stride;
         Pass {
             layout,
             above: Buffer::new(length),
             here: Buffer::new(length),
             below: Buffer::new(length),
-            edges: Buffer::new((layout.lines + 1) * layout.stride()),
+            edges: Buffer::new((layout.lines + 1) * layout.stride),
             lanes: Vec::new(),
             pivots: Vec::new(),
             tally: K::tally(),
@@ -132,12 +133,11 @@ impl<K: Kind> Pass<K> {
     /// Takes pivots from the first row.
     fn begin(&mut self, scale: &Scale) {
         let layout = &self.layout;
-        for line in self.above.chunks_exact(layout.stride()) {
+        for line in self.above.chunks_exact(layout.stride) {
             self.pivots.extend_from_slice(&line[layout.lanes..][..layout.channels]);
         }
-        let (pivots, period) = (&self.pivots, layout.period());
+        let (pivots, period) = (&self.pivots, layout.period);
         let last = pivots.len() - 1;
-        let whole = layout.length() / K::LANES;
         for line in 0..layout.lines {
             for phase in 0..period {
                 let place = |lane: usize| {
@@ -146,9 +146,7 @@ impl<K: Kind> Pass<K> {
                     let neighbours = before + f64::from(u8::from(channel < last));
                     Place { pivot: pivots[channel], linked: before, neighbours }
                 };
-                let rest = layout.length() % K::LANES;
-                let filled = if rest > 0 && phase == whole % period { rest } else { K::LANES };
-                self.lanes.push(K::lanes(&place, filled, scale));
+                self.lanes.push(K::lanes(&place, layout.span(phase), scale));
             }
         }
     }
@@ -156,9 +154,10 @@ impl<K: Kind> Pass<K> {
     #[inline(always)]
     fn visit(&mut self) {
         let layout = &self.layout;
-        let (stride, back) = (layout.stride(), layout.to_next_channel());
+        let (stride, back) = (layout.stride, layout.to_next_channel);
         let mut sums = [0.0; 2];
-        for (line, lanes) in self.lanes.chunks_exact_mut(layout.period()).enumerate() {
+        for line in 0..layout.lines {
+            let lanes = &mut self.lanes[line * layout.period..][..layout.period];
             let place = line * stride..(line + 1) * stride;
             let rows = Rows {
                 above: &self.above[place.clone()],
@@ -185,7 +184,7 @@ impl<K: Kind> Pass<K> {
     fn channels(&mut self, height: usize) -> Vec<Sums> {
         let mut channels = vec![Sums::EMPTY; self.pivots.len()];
         for (place, lanes) in self.lanes.iter_mut().enumerate() {
-            let (line, phase) = (place / self.layout.period(), place % self.layout.period());
+            let (line, phase) = (place / self.layout.period, place % self.layout.period);
             for (lane, sums) in K::total(lanes, height as u64).enumerate() {
                 channels[self.layout.channel(line, phase, lane)].add(&sums);
             }
@@ -267,7 +266,7 @@ mod tests {
             // SAFETY: the processor has the instructions.
             same(&plain, &unsafe { summarize_avx2(&frame, &scale, 1) });
         }
-        if std::arch::is_x86_feature_detected!("avx512bw") && std::arch::is_x86_feature_detected!("avx512vl")
+        if std::arch::is_x86_feature_detected!("avx512vbmi") && std::arch::is_x86_feature_detected!("avx512vl")
         {
             // SAFETY: the processor has the instructions.
             same(&plain, &unsafe { summarize_avx512(&frame, &scale, 1) });

@@ -10,6 +10,11 @@ use crate::vector::{Set, N};
 pub trait Source: Copy {
     type Value: Number;
     type Kind<S: Set>: Kind<Value = Self::Value>;
+    /// The same element, for sums that are too large for `Kind`.
+    type Wide: Source;
+
+    /// What turns an element into its value where both are bytes: the bits that are flipped.
+    const FLIPPED: Option<u8> = None;
 
     fn is_finite(self) -> bool;
 
@@ -20,6 +25,7 @@ pub trait Source: Copy {
 impl Source for f32 {
     type Value = f32;
     type Kind<S: Set> = Reals<S::Floats>;
+    type Wide = Wide;
 
     #[inline(always)]
     fn is_finite(self) -> bool {
@@ -41,6 +47,7 @@ pub struct Wide(f32);
 impl Source for Wide {
     type Value = f64;
     type Kind<S: Set> = Reals<[f64; N]>;
+    type Wide = Wide;
 
     #[inline(always)]
     fn is_finite(self) -> bool {
@@ -61,6 +68,7 @@ pub struct Half(pub u16);
 impl Source for Half {
     type Value = f32;
     type Kind<S: Set> = Reals<S::Floats>;
+    type Wide = Self;
 
     #[inline(always)]
     fn is_finite(self) -> bool {
@@ -80,6 +88,8 @@ impl Source for Half {
 impl Source for u8 {
     type Value = u8;
     type Kind<S: Set> = Octets<S::Bytes>;
+    type Wide = Self;
+    const FLIPPED: Option<u8> = Some(0);
 
     #[inline(always)]
     fn is_finite(self) -> bool {
@@ -95,6 +105,8 @@ impl Source for u8 {
 impl Source for i8 {
     type Value = u8;
     type Kind<S: Set> = Octets<S::Bytes>;
+    type Wide = Self;
+    const FLIPPED: Option<u8> = Some(0x80);
 
     #[inline(always)]
     fn is_finite(self) -> bool {

@@ -75,7 +75,16 @@ pub trait Bytes: Copy {
     /// # Safety
     /// `SIZE` bytes must be readable.
     unsafe fn load(bytes: *const u8) -> Self;
+    /// Returns every third byte, from each of the first three on.
+    ///
+    /// # Safety
+    /// Three times `SIZE` bytes must be readable.
+    unsafe fn load_triples(bytes: *const u8) -> [Self; 3];
+    /// # Safety
+    /// `SIZE` bytes must be writable.
+    unsafe fn store(self, bytes: *mut u8);
     fn all(byte: u8) -> Self;
+    fn flipped(self, bits: Self) -> Self;
     fn lesser(self, other: Self) -> Self;
     fn greater(self, other: Self) -> Self;
     /// Returns `self` where `mask` is 255, `other` where it is 0.

@@ -163,6 +163,21 @@ impl Bytes for [u8; SIZE] {
     }
 
     #[inline(always)]
+    unsafe fn load_triples(bytes: *const u8) -> [Self; 3] {
+        std::array::from_fn(|c| std::array::from_fn(|j| *bytes.add(3 * j + c)))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, bytes: *mut u8) {
+        *bytes.cast() = self;
+    }
+
+    #[inline(always)]
+    fn flipped(self, bits: Self) -> Self {
+        pairwise(self, bits, |byte, bits| byte ^ bits)
+    }
+
+    #[inline(always)]
     fn all(byte: u8) -> Self {
         [byte; SIZE]
     }

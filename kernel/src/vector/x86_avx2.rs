@@ -161,6 +161,17 @@ impl Wide for [__m256d; 4] {
     }
 }
 
+/// Where every third byte is in each third of 48 bytes, for each byte to begin with; 128 for nowhere.
+static TRIPLES: [[[u8; 16]; 3]; 3] = {
+    let mut places = [[[128; 16]; 3]; 3];
+    let mut i = 0;
+    while i < 48 {
+        places[i % 3][i / 16][i / 3] = (i % 16) as u8;
+        i += 1;
+    }
+    places
+};
+
 impl Bytes for __m256i {
     const SIZE: usize = 32;
     type Sums = Long;
@@ -170,6 +181,32 @@ impl Bytes for __m256i {
     #[inline(always)]
     unsafe fn load(bytes: *const u8) -> Self {
         _mm256_loadu_si256(bytes.cast())
+    }
+
+    #[inline(always)]
+    unsafe fn load_triples(bytes: *const u8) -> [Self; 3] {
+        // Either half of a register takes sixteen columns of its own.
+        let parts: [Self; 3] = std::array::from_fn(|part| {
+            let half = |start: usize| _mm_loadu_si128(bytes.add(start + 16 * part).cast());
+            _mm256_set_m128i(half(48), half(0))
+        });
+        std::array::from_fn(|c| {
+            let [one, two, three] = std::array::from_fn(|part| {
+                let places = _mm_loadu_si128(TRIPLES[c][part].as_ptr().cast());
+                _mm256_shuffle_epi8(parts[part], _mm256_broadcastsi128_si256(places))
+            });
+            _mm256_or_si256(_mm256_or_si256(one, two), three)
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, bytes: *mut u8) {
+        _mm256_storeu_si256(bytes.cast(), self)
+    }
+
+    #[inline(always)]
+    fn flipped(self, bits: Self) -> Self {
+        unsafe { _mm256_xor_si256(self, bits) }
     }
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! AVX-512 with its extensions for bytes, double words and shorter vectors.
+//! AVX-512 with its extensions for bytes and double words.
 
 // SAFETY, for every block here: the vectors are used only where the processor has the instructions,
 // and pointers come from references to arrays of the size that is read or written.
@@ -148,6 +148,20 @@ impl Wide for [__m512d; 2] {
     }
 }
 
+/// Where every third byte of three vectors is, for each byte to begin with: first in the first two
+/// vectors, then in what came of those and the third.
+static TRIPLES: [[[u8; 64]; 2]; 3] = {
+    let mut places = [[[0; 64]; 2]; 3];
+    let mut i = 0;
+    while i < 3 * 64 {
+        let (c, j) = (i % 3, i / 3);
+        places[c][0][j] = if i < 128 { i as u8 } else { 0 };
+        places[c][1][j] = if i < 128 { j as u8 } else { (64 + i - 128) as u8 };
+        i += 1;
+    }
+    places
+};
+
 impl Bytes for __m512i {
     const SIZE: usize = 64;
     type Sums = Long;
@@ -157,6 +171,30 @@ impl Bytes for __m512i {
     #[inline(always)]
     unsafe fn load(bytes: *const u8) -> Self {
         _mm512_loadu_si512(bytes.cast())
+    }
+
+    #[inline(always)]
+    unsafe fn load_triples(bytes: *const u8) -> [Self; 3] {
+        let one = _mm512_loadu_si512(bytes.cast());
+        let two = _mm512_loadu_si512(bytes.add(64).cast());
+        let three = _mm512_loadu_si512(bytes.add(128).cast());
+        let mut triples = [one; 3];
+        for c in 0..3 {
+            let first = _mm512_loadu_si512(TRIPLES[c][0].as_ptr().cast());
+            let second = _mm512_loadu_si512(TRIPLES[c][1].as_ptr().cast());
+            triples[c] = _mm512_permutex2var_epi8(_mm512_permutex2var_epi8(one, first, two), second, three);
+        }
+        triples
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, bytes: *mut u8) {
+        _mm512_storeu_si512(bytes.cast(), self)
+    }
+
+    #[inline(always)]
+    fn flipped(self, bits: Self) -> Self {
+        unsafe { _mm512_xor_si512(self, bits) }
     }
 
     #[inline(always)]
