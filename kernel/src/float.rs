@@ -288,7 +288,8 @@ impl<V: Floats> Kind for Reals<V> {
             let counted = lanes.chunks - fillers;
             Sums {
                 zeros: counted - (nonzero - u64::from(pivot != V::real(0.0)) * fillers),
-                saturated: counted - (between - u64::from((pivot > lanes.low) & (pivot < lanes.high)) * fillers),
+                saturated: counted
+                    - (between - u64::from((pivot > lanes.low) & (pivot < lanes.high)) * fillers),
                 flat: counted - moved,
                 minimum: single(lanes.lowest[j]),
                 maximum: single(lanes.highest[j]),

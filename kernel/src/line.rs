@@ -105,7 +105,9 @@ impl Sums {
 
     /// Whether no sum was too large for its type.
     pub fn is_finite(&self) -> bool {
-        [self.sum, self.square, self.step_x, self.step_y, self.edges, self.link].iter().all(|sum| sum.is_finite())
+        [self.sum, self.square, self.step_x, self.step_y, self.edges, self.link]
+            .iter()
+            .all(|sum| sum.is_finite())
     }
 }
 

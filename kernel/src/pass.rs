@@ -6,9 +6,9 @@ use crate::layout::Layout;
 use crate::line::{Edges, Kind, Place, Rows, Scale, Sums, BINS};
 use crate::source::Source;
 use crate::vector::plain::Plain;
+use crate::vector::Set;
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{x86_avx2::Avx2, x86_avx512::Avx512};
-use crate::vector::Set;
 
 /// Statistics of a frame; the fields are those of `modelkeep.guard.summary.Summary`.
 pub struct Summary {
@@ -35,8 +35,7 @@ pub struct Summary {
 }
 
 /// Returns the statistics of `frame`, of which no side may be 0.
-pub fn summarize<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary
-{
+pub fn summarize<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary {
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512vbmi") && std::arch::is_x86_feature_detected!("avx512vl") {
         // SAFETY: the processor has the instructions; avx512bw and avx512dq come with every avx512vbmi.
@@ -52,15 +51,13 @@ pub fn summarize<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usi
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")]
-unsafe fn summarize_avx512<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary
-{
+unsafe fn summarize_avx512<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary {
     summarize_rows::<Avx512, T>(frame, scale, histogram_step)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn summarize_avx2<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary
-{
+unsafe fn summarize_avx2<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary {
     summarize_rows::<Avx2, T>(frame, scale, histogram_step)
 }
 
@@ -266,7 +263,8 @@ mod tests {
             // SAFETY: the processor has the instructions.
             same(&plain, &unsafe { summarize_avx2(&frame, &scale, 1) });
         }
-        if std::arch::is_x86_feature_detected!("avx512vbmi") && std::arch::is_x86_feature_detected!("avx512vl")
+        if std::arch::is_x86_feature_detected!("avx512vbmi")
+            && std::arch::is_x86_feature_detected!("avx512vl")
         {
             // SAFETY: the processor has the instructions.
             same(&plain, &unsafe { summarize_avx512(&frame, &scale, 1) });
@@ -285,7 +283,9 @@ mod tests {
 
     #[test]
     fn every_instruction_set_gives_the_same_bits() {
-        for (width, channels) in [(1, 1), (2, 3), (3, 1), (15, 2), (64, 3), (131, 4), (700, 3)] {
+        for (width, channels) in
+            [(1, 1), (2, 3), (3, 1), (15, 2), (31, 5), (64, 3), (131, 4), (33, 9), (700, 3), (6000, 1)]
+        {
             let bits = bits(9 * width * channels);
             let bytes: Vec<u8> = bits.iter().map(|&each| each as u8).collect();
             let signed: Vec<i8> = bits.iter().map(|&each| each as i8).collect();

@@ -78,7 +78,8 @@ impl Floats for [__m256; 2] {
 
     #[inline(always)]
     fn wide(self) -> [__m256d; 4] {
-        let quarters = self.map(|half| unsafe { [_mm256_castps256_ps128(half), _mm256_extractf128_ps::<1>(half)] });
+        let quarters =
+            self.map(|half| unsafe { [_mm256_castps256_ps128(half), _mm256_extractf128_ps::<1>(half)] });
         let [[a, b], [c, d]] = quarters;
         [a, b, c, d].map(|quarter| unsafe { _mm256_cvtps_pd(quarter) })
     }

@@ -76,7 +76,10 @@ impl Floats for __m512 {
     #[inline(always)]
     fn wide(self) -> [__m512d; 2] {
         unsafe {
-            [_mm512_cvtps_pd(_mm512_castps512_ps256(self)), _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(self))]
+            [
+                _mm512_cvtps_pd(_mm512_castps512_ps256(self)),
+                _mm512_cvtps_pd(_mm512_extractf32x8_ps::<1>(self)),
+            ]
         }
     }
 
