@@ -1,214 +1,297 @@
-//! Rows of bytes. Every sum is an integer and exact.
+//! Lines of bytes, one channel each. Every sum is an integer and exact.
 //!
 //! A signed byte is kept with its sign bit flipped, which adds 128 and keeps the order.
 
-use crate::plane::{padded, Channel, Rows, Scale, Tables, Value};
+use std::marker::PhantomData;
 
-const N: usize = 32;
-// So many differences of up to 255 fit into 16 bits, and so many counts into 8.
-const CHUNKS: usize = 128;
-// Squared Laplacians of a block, of up to 1020 each way, add up to less than 2^31.
-const BLOCK: usize = 1024;
+use crate::layout::{Layout, Span};
+use crate::line::{Edges, Kind, Place, Rows, Scale, Sums, BINS};
+use crate::vector::{Bytes, WholeSums, MOST_PRODUCTS};
 
-pub struct Lanes {
-    pivot: u8,
+/// Bytes that are added up in vectors B.
+pub struct Octets<B>(PhantomData<B>);
+
+pub struct Lanes<B: Bytes> {
+    place: Place<u8>,
+    filled: usize,
     offset: i16,
     zero: u8,
-    low: u8,
-    high: u8,
-    /// Whether any byte at all reaches the low and the high end: 0 or 1.
-    reached: [u8; 2],
-    lowest: [u8; N],
-    highest: [u8; N],
-    /// Smallest step less one, so that no step at all becomes the largest.
-    smallest: [u8; N],
-    narrow: Narrow,
-    /// Chunks that the narrow sums hold.
-    chunks: usize,
-    zeros: u64,
-    saturated: u64,
-    flat: u64,
-    sum: u64,
-    step_x: u64,
-    step_y: u64,
-    square: u64,
-    rows: u64,
-    /// Pivots that filled up the ends of rows.
-    fillers: u64,
-    bins: [u8; 256],
+    inside: Inside,
+    /// Which bytes of the first and of the last chunk have a Laplacian, and which of the last exist.
+    first: B,
+    last: B,
+    exist: B,
+    lowest: B,
+    highest: B,
+    smallest: B,
+    /// Zeros, bytes that are not saturated, and steps that are not 0, of the chunks held.
+    counts: [B; 3],
+    held: usize,
+    chunks: u64,
+    totals: [B::Sums; 3],
+    sum: B::Sums,
+    step_x: B::Sums,
+    step_y: B::Sums,
+    squares: B::Products,
+    square: i64,
+    edges: f64,
+    link: f64,
 }
 
-/// Sums that have room for `CHUNKS` chunks.
+/// The bytes that are not saturated.
 #[derive(Clone, Copy)]
-struct Narrow {
-    zeros: [u8; N],
-    saturated: [u8; N],
-    flat: [u8; N],
-    sum: [u16; N],
-    step_x: [u16; N],
-    step_y: [u16; N],
+struct Inside {
+    first: u8,
+    /// Last less first; none if there are none.
+    extent: Option<u8>,
 }
 
-const EMPTY: Narrow =
-    Narrow { zeros: [0; N], saturated: [0; N], flat: [0; N], sum: [0; N], step_x: [0; N], step_y: [0; N] };
-
-impl Lanes {
-    /// Adds up to `CHUNKS` chunks of values with their left and upper neighbours.
-    #[inline(always)]
-    fn add(&mut self, here: &[[u8; N]], left: &[[u8; N]], above: &[[u8; N]]) {
-        if self.chunks + here.len() > CHUNKS {
-            self.widen();
-        }
-        self.chunks += here.len();
-        let Narrow { mut zeros, mut saturated, mut flat, mut sum, mut step_x, mut step_y } = self.narrow;
-        let (mut lowest, mut highest, mut smallest) = (self.lowest, self.highest, self.smallest);
-        let (zero, low, high, [below, beyond]) = (self.zero, self.low, self.high, self.reached);
-        for ((here, left), above) in here.iter().zip(left).zip(above) {
-            for j in 0..N {
-                let value = here[j];
-                let step = value.abs_diff(left[j]);
-                sum[j] += u16::from(value);
-                step_x[j] += u16::from(step);
-                step_y[j] += u16::from(value.abs_diff(above[j]));
-                zeros[j] += u8::from(value == zero);
-                saturated[j] += (u8::from(value <= low) & below) | (u8::from(value >= high) & beyond);
-                flat[j] += u8::from(step == 0);
-                smallest[j] = smallest[j].min(step.wrapping_sub(1));
-                lowest[j] = lowest[j].min(value);
-                highest[j] = highest[j].max(value);
-            }
-        }
-        (self.lowest, self.highest, self.smallest) = (lowest, highest, smallest);
-        self.narrow = Narrow { zeros, saturated, flat, sum, step_x, step_y };
-    }
-
-    fn widen(&mut self) {
-        let narrow = std::mem::replace(&mut self.narrow, EMPTY);
-        let bytes = |lanes: [u8; N]| lanes.iter().map(|&lane| u64::from(lane)).sum::<u64>();
-        let words = |lanes: [u16; N]| lanes.iter().map(|&lane| u64::from(lane)).sum::<u64>();
-        self.zeros += bytes(narrow.zeros);
-        self.saturated += bytes(narrow.saturated);
-        self.flat += bytes(narrow.flat);
-        self.sum += words(narrow.sum);
-        self.step_x += words(narrow.step_x);
-        self.step_y += words(narrow.step_y);
-        self.chunks = 0;
-    }
-
-    /// Adds what is left of a row, filled up with pivots, which `total` takes out again.
-    #[inline(always)]
-    fn add_rest(&mut self, here: &[u8], left: &[u8], above: &[u8]) {
-        if here.is_empty() {
-            return;
-        }
-        let filler = self.pivot;
-        self.add(&[padded(here, filler)], &[padded(left, filler)], &[padded(above, filler)]);
-        self.fillers += (N - here.len()) as u64;
-    }
-}
-
-#[inline(always)]
-fn product(left: &[i16], right: &[i16]) -> f64 {
-    let mut result = 0i64;
-    for (left, right) in left.chunks(BLOCK).zip(right.chunks(BLOCK)) {
-        let products = left.iter().zip(right).map(|(&a, &b)| i32::from(a) * i32::from(b));
-        result += i64::from(products.sum::<i32>());
-    }
-    result as f64
-}
-
-#[inline(always)]
-fn squares(here: &[u8]) -> u64 {
-    let square = |&value: &u8| i32::from(value) * i32::from(value);
-    here.chunks(BLOCK).map(|here| here.iter().map(square).sum::<i32>() as u64).sum()
-}
-
-impl Value for u8 {
-    type Edge = i16;
-    type Lanes = Lanes;
-
-    fn lanes(pivot: u8, scale: &Scale) -> Lanes {
+impl Inside {
+    fn new(scale: &Scale) -> Self {
         // In whole numbers: a value is at most `low` when it is at most its floor.
         let low = scale.low.floor() - f64::from(scale.offset);
         let high = scale.high.ceil() - f64::from(scale.offset);
+        let (first, last) = ((low + 1.0).max(0.0), (high - 1.0).min(255.0));
+        if first > last {
+            return Inside { first: 0, extent: None };
+        }
+        Inside { first: first as u8, extent: Some((last - first) as u8) }
+    }
+
+    fn holds(&self, value: u8) -> bool {
+        self.extent.is_some_and(|extent| value.wrapping_sub(self.first) <= extent)
+    }
+}
+
+impl<B: Bytes> Lanes<B> {
+    /// Adds up to `MOST_PRODUCTS` chunks of a line from `start` on. Returns the sums of squared
+    /// Laplacians and of their products with those of the channel before.
+    ///
+    /// # Safety
+    /// The pointers must reach all chunks of the line, and one element to either side.
+    #[inline(always)]
+    unsafe fn add(&mut self, line: &Line, chunks: std::ops::Range<usize>) -> [i64; 2] {
+        if self.held + chunks.len() > MOST_PRODUCTS {
+            self.flush();
+        }
+        self.held += chunks.len();
+        let (zero, none, every) = (B::all(self.zero), B::all(0), B::all(255));
+        let (from, extent) = (B::all(self.inside.first), B::all(self.inside.extent.unwrap_or(0)));
+        let pivot = B::all(self.place.pivot);
+        let (mut lowest, mut highest, mut smallest) = (self.lowest, self.highest, self.smallest);
+        let [mut zeros, mut between, mut moved] = self.counts;
+        let (mut sum, mut step_x, mut step_y, mut squares) =
+            (self.sum, self.step_x, self.step_y, self.squares);
+        let (mut square, mut link) = (B::Products::none(), B::Products::none());
+        for k in chunks {
+            let at = k * B::SIZE;
+            let mut here = B::load(line.here.add(at));
+            let mut left = B::load(line.here.add(at).sub(1));
+            let mut above = B::load(line.above.add(at));
+            let right = B::load(line.here.add(at + 1));
+            let below = B::load(line.below.add(at));
+            let is_last = k + 1 == line.count;
+            let mask = if k == 0 { self.first } else { every };
+            let mask = if is_last { mask.lesser(self.last) } else { mask };
+            let edges = here.laplacian([left, right, above, below], mask);
+            B::store_words(edges, line.edges.add(at));
+            square = B::add_products(edges, edges, square);
+            link = B::add_products(edges, B::load_words(line.edges.add(at).sub(line.back)), link);
+            if is_last {
+                [here, left, above] = [here, left, above].map(|chunk| chunk.or(pivot, self.exist));
+            }
+            let step = here.apart(left);
+            sum = here.add_to(sum);
+            squares = here.add_squares(squares);
+            step_x = here.add_apart(left, step_x);
+            step_y = here.add_apart(above, step_y);
+            moved = step.count_unless_zero(moved);
+            smallest = step.lesser_unless_zero(smallest);
+            zeros = here.count_from(zero, none, zeros);
+            between = here.count_from(from, extent, between);
+            lowest = lowest.lesser(here);
+            highest = highest.greater(here);
+        }
+        (self.lowest, self.highest, self.smallest) = (lowest, highest, smallest);
+        self.counts = [zeros, between, moved];
+        (self.sum, self.step_x, self.step_y, self.squares) = (sum, step_x, step_y, squares);
+        [square.total(), link.total()]
+    }
+
+    fn flush(&mut self) {
+        for (total, counts) in self.totals.iter_mut().zip(&mut self.counts) {
+            *total = counts.add_to(*total);
+            *counts = B::all(0);
+        }
+        self.square += self.squares.total();
+        self.squares = B::Products::none();
+        self.chunks += self.held as u64;
+        self.held = 0;
+    }
+}
+
+/// Where a line of `count` chunks and its neighbours begin, and where its Laplacians go: those of
+/// the channel before are `back` elements before.
+struct Line {
+    here: *const u8,
+    above: *const u8,
+    below: *const u8,
+    edges: *mut i16,
+    back: usize,
+    count: usize,
+}
+
+/// Returns a chunk of 255 for the numbers in a range, of 0 for others.
+fn mask<B: Bytes>(numbers: std::ops::Range<usize>) -> B {
+    let bytes: Vec<u8> = (0..B::SIZE).map(|j| if numbers.contains(&j) { 255 } else { 0 }).collect();
+    // SAFETY: there are as many bytes as a chunk has.
+    unsafe { B::load(bytes.as_ptr()) }
+}
+
+impl<B: Bytes> Kind for Octets<B> {
+    type Value = u8;
+    type Edge = i16;
+    type Lanes = Lanes<B>;
+    type Tally = [[u64; 256]; 4];
+
+    const LANES: usize = B::SIZE;
+    const MOST_INTERLEAVED: usize = 1;
+
+    fn lanes(place: &dyn Fn(usize) -> Place<u8>, span: Span, scale: &Scale) -> Lanes<B> {
+        let filled = span.filled;
         Lanes {
-            pivot,
+            place: place(0),
+            filled,
             offset: scale.offset,
             zero: (-scale.offset) as u8,
-            low: low.clamp(0.0, 255.0) as u8,
-            high: high.clamp(0.0, 255.0) as u8,
-            reached: [u8::from(low >= 0.0), u8::from(high <= 255.0)],
-            lowest: [u8::MAX; N],
-            highest: [u8::MIN; N],
-            smallest: [u8::MAX; N],
-            narrow: EMPTY,
+            inside: Inside::new(scale),
+            first: mask(1..B::SIZE),
+            last: mask(0..filled - 1),
+            exist: mask(0..filled),
+            lowest: B::all(u8::MAX),
+            highest: B::all(u8::MIN),
+            smallest: B::all(u8::MAX),
+            counts: [B::all(0); 3],
+            held: 0,
             chunks: 0,
-            zeros: 0,
-            saturated: 0,
-            flat: 0,
-            sum: 0,
-            step_x: 0,
-            step_y: 0,
+            totals: [B::Sums::none(); 3],
+            sum: B::Sums::none(),
+            step_x: B::Sums::none(),
+            step_y: B::Sums::none(),
+            squares: B::Products::none(),
             square: 0,
-            rows: 0,
-            fillers: 0,
-            bins: std::array::from_fn(|byte| scale.bin(f32::from(byte as i16 + scale.offset)) as u8),
+            edges: 0.0,
+            link: 0.0,
         }
     }
 
     #[inline(always)]
-    fn visit(rows: &Rows<u8>, lanes: &mut Lanes) -> bool {
-        let width = rows.here.len() - 1;
-        let (here, here_rest) = rows.here[1..].as_chunks::<N>();
-        let (left, left_rest) = rows.here[..width].as_chunks::<N>();
-        let (above, above_rest) = rows.above[1..].as_chunks::<N>();
-        for ((here, left), above) in here.chunks(CHUNKS).zip(left.chunks(CHUNKS)).zip(above.chunks(CHUNKS)) {
-            lanes.add(here, left, above);
-        }
-        lanes.add_rest(here_rest, left_rest, above_rest);
-        lanes.square += squares(&rows.here[1..]);
-        lanes.rows += 1;
-        rows.here != rows.above
-    }
-
-    #[inline(always)]
-    fn sharpen(rows: &Rows<u8>, previous: &[i16], edges: &mut [i16]) -> (f64, f64) {
-        let inner = edges.len() - 2;
-        let (above, below) = (&rows.above[2..][..inner], &rows.below[2..][..inner]);
-        let (left, middle, right) =
-            (&rows.here[1..][..inner], &rows.here[2..][..inner], &rows.here[3..][..inner]);
-        for (i, edge) in edges[1..=inner].iter_mut().enumerate() {
-            let around = i16::from(left[i]) + i16::from(right[i]) + i16::from(above[i]) + i16::from(below[i]);
-            *edge = 4 * i16::from(middle[i]) - around;
-        }
-        (product(edges, edges), product(edges, previous))
-    }
-
-    fn total(mut lanes: Lanes) -> (f64, Channel) {
-        lanes.widen();
-        let (pivot, offset) = (lanes.pivot, f64::from(lanes.offset));
-        let ends = (u8::from(pivot <= lanes.low) & lanes.reached[0])
-            | (u8::from(pivot >= lanes.high) & lanes.reached[1]);
-        let smallest = lanes.smallest.iter().copied().fold(u8::MAX, u8::min);
-        let channel = Channel {
-            zeros: lanes.zeros - u64::from(pivot == lanes.zero) * lanes.fillers,
-            saturated: lanes.saturated - u64::from(ends) * lanes.fillers,
-            flat: lanes.flat - lanes.fillers - lanes.rows,
-            minimum: f64::from(lanes.lowest.iter().copied().fold(u8::MAX, u8::min)) + offset,
-            maximum: f64::from(lanes.highest.iter().copied().fold(u8::MIN, u8::max)) + offset,
-            sum: (lanes.sum - u64::from(pivot) * lanes.fillers) as f64,
-            square: lanes.square as f64,
-            step_x: lanes.step_x as f64,
-            step_y: lanes.step_y as f64,
-            smallest_step: if smallest == u8::MAX { f64::INFINITY } else { f64::from(smallest) + 1.0 },
+    fn visit(rows: &Rows<u8>, layout: &Layout, lanes: &mut [Lanes<B>], edges: Edges<i16>) -> [f64; 2] {
+        let grid = layout.grid;
+        let count = grid / B::SIZE;
+        // Both, and one byte on either side.
+        let cut = |row: &[u8]| row[B::SIZE - 1..][..grid + 2].as_ptr().wrapping_add(1);
+        assert!(edges.back <= edges.start && edges.start + grid <= edges.row.len());
+        let line = Line {
+            here: cut(rows.here),
+            above: cut(rows.above),
+            below: cut(rows.below),
+            edges: edges.row.as_mut_ptr().wrapping_add(edges.start),
+            back: edges.back,
+            count,
         };
-        (offset, channel)
+        let lanes = &mut lanes[0];
+        let (mut square, mut link) = (0, 0);
+        for start in (0..count).step_by(MOST_PRODUCTS) {
+            // SAFETY: `cut` and the assertion looked at the lengths.
+            let found = unsafe { lanes.add(&line, start..count.min(start + MOST_PRODUCTS)) };
+            (square, link) = (square + found[0], link + found[1]);
+        }
+        let (square, link) = (square as f64, link as f64);
+        lanes.edges += square;
+        lanes.link += link;
+        [square, lanes.place.neighbours * square - 2.0 * lanes.place.linked * link]
+    }
+
+    fn total(lanes: &mut Lanes<B>, rows: u64) -> impl Iterator<Item = Sums> {
+        lanes.flush();
+        let (pivot, offset) = (lanes.place.pivot, f64::from(lanes.offset));
+        let fillers = (B::SIZE - lanes.filled) as u64 * rows;
+        let counted = B::SIZE as u64 * lanes.chunks - fillers;
+        let [zeros, between, moved] = lanes.totals.map(|total| total.total() as u64);
+        let between = if lanes.inside.extent.is_some() { between } else { 0 };
+        let smallest = lanes.smallest.lowest();
+        let moved_at_all = moved > 0;
+        std::iter::once(Sums {
+            zeros: zeros - u64::from(pivot == lanes.zero) * fillers,
+            saturated: counted - (between - u64::from(lanes.inside.holds(pivot)) * fillers),
+            flat: counted - moved,
+            minimum: f64::from(lanes.lowest.lowest()) + offset,
+            maximum: f64::from(lanes.highest.highest()) + offset,
+            sum: (lanes.sum.total() as u64 - u64::from(pivot) * fillers) as f64,
+            square: (lanes.square as u64 - u64::from(pivot).pow(2) * fillers) as f64,
+            step_x: lanes.step_x.total() as f64,
+            step_y: lanes.step_y.total() as f64,
+            smallest_step: if moved_at_all { f64::from(smallest) } else { f64::INFINITY },
+            edges: lanes.edges,
+            link: lanes.link,
+        })
+    }
+
+    fn origin(_pivot: u8, scale: &Scale) -> f64 {
+        f64::from(scale.offset)
+    }
+
+    fn tally() -> Self::Tally {
+        [[0; 256]; 4]
     }
 
     #[inline(always)]
-    fn tally(here: &[u8], lanes: &Lanes, tables: &mut Tables) {
-        for (i, &byte) in here.iter().enumerate() {
-            tables[i % 4][usize::from(lanes.bins[usize::from(byte)])] += 1;
+    fn count(line: &[u8], _scale: &Scale, tally: &mut Self::Tally) {
+        let (fours, rest) = line.as_chunks::<4>();
+        for four in fours {
+            for (table, byte) in tally.iter_mut().zip(four) {
+                table[usize::from(*byte)] += 1;
+            }
         }
+        for &byte in rest {
+            tally[0][usize::from(byte)] += 1;
+        }
+    }
+
+    fn histogram(tally: &Self::Tally, scale: &Scale) -> [u64; BINS] {
+        let mut bins = [0; BINS];
+        for byte in 0..256 {
+            let count = tally.iter().map(|table| table[byte]).sum::<u64>();
+            bins[scale.bin(f32::from(byte as i16 + scale.offset))] += count;
+        }
+        bins
+    }
+}
+
+/// Copies three interleaved channels to a line each.
+///
+/// # Safety
+/// Three bytes for each column must be readable.
+#[inline(always)]
+pub unsafe fn read_triples<B: Bytes>(from: *const u8, flipped: u8, layout: &Layout, buffer: &mut [u8]) {
+    let width = layout.columns;
+    assert!(buffer.len() == 3 * layout.stride && width <= layout.grid);
+    let lines = [0, 1, 2].map(|c| buffer.as_mut_ptr().add(c * layout.stride + layout.lanes));
+    let mut first = 0;
+    while first < width && width >= B::SIZE {
+        // Some columns once more rather than the last ones by themselves.
+        first = first.min(width - B::SIZE);
+        let triples = B::load_triples(from.add(3 * first));
+        for c in 0..3 {
+            triples[c].flipped(B::all(flipped)).store(lines[c].add(first));
+        }
+        first += B::SIZE;
+    }
+    for i in 3 * first..3 * width {
+        *lines[i % 3].add(i / 3) = *from.add(i) ^ flipped;
+    }
+    for line in lines {
+        *line.sub(1) = *line;
     }
 }

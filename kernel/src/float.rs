@@ -1,207 +1,363 @@
-//! Rows of single-precision numbers.
+//! Lines of floating-point numbers.
 //!
 //! Sums move to double precision after every block, before rounding can add up.
 
-use crate::plane::{padded, Channel, Rows, Scale, Tables, Value};
+use std::marker::PhantomData;
 
-const N: usize = 16;
-const CHUNKS: usize = 16;
+use crate::layout::{Layout, Span};
+use crate::line::{Edges, Kind, Place, Rows, Scale, Sums, BINS};
+use crate::vector::{Counts, Floats, Wide, N};
 
-pub struct Lanes {
-    pivot: f32,
-    scale: Scale,
-    low: f32,
-    high: f32,
-    lowest: [f32; N],
-    highest: [f32; N],
-    smallest: [f32; N],
-    zeros: [u64; N],
-    saturated: [u64; N],
-    flat: [u64; N],
+/// Chunks of a block in each lane.
+const BLOCK: usize = 16;
+/// After so many chunks counts in lanes move to where there is more room.
+const MOST: u64 = 1 << 31;
+
+/// Numbers that are added up in their own precision for the length of a block.
+pub struct Reals<V>(PhantomData<V>);
+
+pub struct Lanes<R> {
+    pivot: [R; N],
+    linked: [f64; N],
+    neighbours: [f64; N],
+    span: Span,
+    low: R,
+    high: R,
+    lowest: [R; N],
+    highest: [R; N],
+    smallest: [R; N],
+    chunks: u64,
+    /// Elements that are not 0, that are not saturated, and steps that are not 0.
+    counts: [[u32; N]; 3],
+    /// What `counts` held before it was emptied at `flushed` chunks.
+    totals: [[u64; N]; 3],
+    flushed: u64,
     sum: [f64; N],
     square: [f64; N],
     step_x: [f64; N],
     step_y: [f64; N],
-    rows: u64,
-    /// Pivots that filled up the ends of rows.
-    fillers: u64,
+    edges: [f64; N],
+    link: [f64; N],
 }
 
-impl Lanes {
-    /// Adds up to `CHUNKS` chunks of values with their left and upper neighbours.
+/// Chunks of a line with their neighbours, and where their Laplacians go.
+struct Chunks<R> {
+    here: *const [R; N],
+    left: *const [R; N],
+    right: *const [R; N],
+    above: *const [R; N],
+    below: *const [R; N],
+    edges: *mut [R; N],
+}
+
+impl<R: Copy> Chunks<R> {
+    /// # Safety
+    /// The pointers must reach as many chunks as are asked for.
     #[inline(always)]
-    fn add(&mut self, here: &[[f32; N]], left: &[[f32; N]], above: &[[f32; N]]) {
-        let (mut sum, mut square, mut step_x, mut step_y) = ([0f32; N], [0f32; N], [0f32; N], [0f32; N]);
-        let (mut lowest, mut highest, mut smallest) = (self.lowest, self.highest, self.smallest);
-        let (mut zeros, mut saturated, mut flat) = ([0u32; N], [0u32; N], [0u32; N]);
-        for ((here, left), above) in here.iter().zip(left).zip(above) {
-            for j in 0..N {
-                let value = here[j];
-                let distance = value - self.pivot;
-                sum[j] += distance;
-                square[j] += distance * distance;
-                step_y[j] += (value - above[j]).abs();
-                let step = (value - left[j]).abs();
-                step_x[j] += step;
-                flat[j] += u32::from(step == 0.0);
-                let counted = if step == 0.0 { f32::INFINITY } else { step };
-                smallest[j] = if counted < smallest[j] { counted } else { smallest[j] };
-                lowest[j] = if value < lowest[j] { value } else { lowest[j] };
-                highest[j] = if value > highest[j] { value } else { highest[j] };
-                zeros[j] += u32::from(value == 0.0);
-                saturated[j] += u32::from((value <= self.low) | (value >= self.high));
+    unsafe fn skip(&self, chunks: usize) -> Self {
+        Chunks {
+            here: self.here.add(chunks),
+            left: self.left.add(chunks),
+            right: self.right.add(chunks),
+            above: self.above.add(chunks),
+            below: self.below.add(chunks),
+            edges: self.edges.add(chunks),
+        }
+    }
+
+    /// Writes the Laplacians of one chunk.
+    ///
+    /// # Safety
+    /// The pointers must reach one chunk.
+    #[inline(always)]
+    unsafe fn sharpen<V: Floats<Real = R>>(&self) {
+        let [left, right, above, below] =
+            [self.left, self.right, self.above, self.below].map(|chunk| V::load(&*chunk));
+        let four = V::load(&*self.here).times(V::all(V::real(4.0)));
+        four.minus(left).minus(right).minus(above).minus(below).store(&mut *self.edges);
+    }
+}
+
+impl<R: Copy> Lanes<R> {
+    /// Adds every `period`-th of up to a block of chunks.
+    ///
+    /// # Safety
+    /// The pointers must reach all of them.
+    #[inline(always)]
+    unsafe fn add<V: Floats<Real = R>>(&mut self, chunks: &Chunks<R>, count: usize, period: usize) {
+        let zero = V::all(V::real(0.0));
+        let (pivot, low, high) = (V::load(&self.pivot), V::all(self.low), V::all(self.high));
+        let (mut sum, mut square, mut step_x, mut step_y) = (zero, zero, zero, zero);
+        let mut lowest = V::load(&self.lowest);
+        let mut highest = V::load(&self.highest);
+        let mut smallest = V::load(&self.smallest);
+        let [mut nonzero, mut between, mut moved] = self.counts.each_ref().map(V::Counts::load);
+        for k in 0..count {
+            let chunks = chunks.skip(k * period);
+            chunks.sharpen::<V>();
+            let value = V::load(&*chunks.here);
+            let distance = value.minus(pivot);
+            sum = sum.plus(distance);
+            square = square.plus(distance.times(distance));
+            let step = value.minus(V::load(&*chunks.left)).magnitude();
+            step_x = step_x.plus(step);
+            step_y = step_y.plus(value.minus(V::load(&*chunks.above)).magnitude());
+            moved = step.count_unless_zero(moved);
+            smallest = step.lesser_unless_zero(smallest);
+            lowest = value.lesser(lowest);
+            highest = value.greater(highest);
+            nonzero = value.count_unless_zero(nonzero);
+            between = value.count_between(low, high, between);
+        }
+        lowest.store(&mut self.lowest);
+        highest.store(&mut self.highest);
+        smallest.store(&mut self.smallest);
+        accumulate(sum, &mut self.sum);
+        accumulate(square, &mut self.square);
+        accumulate(step_x, &mut self.step_x);
+        accumulate(step_y, &mut self.step_y);
+        for (count, counts) in [nonzero, between, moved].into_iter().zip(&mut self.counts) {
+            count.store(counts);
+        }
+        self.chunks += count as u64;
+        if self.chunks - self.flushed > MOST {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        for (total, count) in self.totals.iter_mut().flatten().zip(self.counts.iter_mut().flatten()) {
+            *total += u64::from(std::mem::take(count));
+        }
+        self.flushed = self.chunks;
+    }
+
+    /// Adds the last chunk of a line, of which only the first `length` elements count.
+    ///
+    /// # Safety
+    /// The pointers must reach one chunk.
+    #[inline(always)]
+    unsafe fn add_rest<V: Floats<Real = R>>(&mut self, chunks: &Chunks<R>, length: usize) {
+        chunks.sharpen::<V>();
+        let filled = |chunk: *const [R; N]| -> [R; N] {
+            std::array::from_fn(|j| if j < length { (*chunk)[j] } else { self.pivot[j] })
+        };
+        let [here, left, above] = [chunks.here, chunks.left, chunks.above].map(filled);
+        let mut edges = here;
+        let filled =
+            Chunks { here: &here, left: &left, right: &here, above: &above, below: &here, edges: &mut edges };
+        self.add::<V>(&filled, 1, 1);
+    }
+
+    /// Adds every `period`-th chunk of a line.
+    ///
+    /// # Safety
+    /// The pointers must reach all of them.
+    #[inline(always)]
+    unsafe fn add_line<V: Floats<Real = R>>(&mut self, chunks: &Chunks<R>, period: usize) {
+        let whole = self.span.chunks - usize::from(self.span.filled < N);
+        let mut done = 0;
+        while done < whole {
+            let count = BLOCK.min(whole - done);
+            self.add::<V>(&chunks.skip(done * period), count, period);
+            done += count;
+        }
+        if whole < self.span.chunks {
+            self.add_rest::<V>(&chunks.skip(whole * period), self.span.filled);
+        }
+    }
+
+    /// Adds every `period`-th chunk of the Laplacians of a line, from `first` on, with those of the
+    /// channel before. Returns, for each lane, their squares and what they add to the squares of
+    /// the differences between both.
+    ///
+    /// # Safety
+    /// The pointers must reach all chunks of the line.
+    #[inline(always)]
+    unsafe fn connect_line<V: Floats<Real = R>>(
+        &mut self,
+        edges: *const [R; N],
+        previous: *const [R; N],
+        first: usize,
+        period: usize,
+    ) -> (V::Wide, V::Wide) {
+        let none = V::Wide::load(&[0.0; N]);
+        let (mut squares, mut links) = (none, none);
+        let mut done = 0;
+        while done < self.span.chunks {
+            let count = BLOCK.min(self.span.chunks - done);
+            let (mut square, mut link) = (V::all(V::real(0.0)), V::all(V::real(0.0)));
+            for k in done..done + count {
+                let edge = V::load(&*edges.add(first + k * period));
+                square = square.plus(edge.times(edge));
+                link = link.plus(edge.times(V::load(&*previous.add(first + k * period))));
             }
+            (squares, links) = (squares.plus(square.wide()), links.plus(link.wide()));
+            done += count;
         }
-        (self.lowest, self.highest, self.smallest) = (lowest, highest, smallest);
-        for j in 0..N {
-            self.sum[j] += f64::from(sum[j]);
-            self.square[j] += f64::from(square[j]);
-            self.step_x[j] += f64::from(step_x[j]);
-            self.step_y[j] += f64::from(step_y[j]);
-            self.zeros[j] += u64::from(zeros[j]);
-            self.saturated[j] += u64::from(saturated[j]);
-            self.flat[j] += u64::from(flat[j]);
-        }
-    }
-
-    /// Adds what is left of a row, filled up with pivots, which `total` takes out of the counts.
-    #[inline(always)]
-    fn add_rest(&mut self, here: &[f32], left: &[f32], above: &[f32]) {
-        if here.is_empty() {
-            return;
-        }
-        let filler = self.pivot;
-        self.add(&[padded(here, filler)], &[padded(left, filler)], &[padded(above, filler)]);
-        self.fillers += (N - here.len()) as u64;
+        V::Wide::load(&self.edges).plus(squares).store(&mut self.edges);
+        V::Wide::load(&self.link).plus(links).store(&mut self.link);
+        let linked = links.times(V::Wide::load(&self.linked));
+        let tints = squares.times(V::Wide::load(&self.neighbours)).minus(linked.plus(linked));
+        (squares, tints)
     }
 }
 
-/// The five rows of values that a row of Laplacians comes from, and the Laplacians of the channel before.
-struct Around<'a> {
-    middle: &'a [f32],
-    left: &'a [f32],
-    right: &'a [f32],
-    above: &'a [f32],
-    below: &'a [f32],
-    previous: &'a [f32],
+#[inline(always)]
+fn accumulate<V: Floats>(lanes: V, totals: &mut [f64; N]) {
+    V::Wide::load(totals).plus(lanes.wide()).store(totals);
 }
 
-impl Around<'_> {
-    /// Writes Laplacians from `start` on, in chunks of M; returns the sums of their squares and of
-    /// their products with those of the channel before.
-    #[inline(always)]
-    fn sharpen<const M: usize>(&self, start: usize, edges: &mut [f32]) -> (f64, f64) {
-        let length = edges.len();
-        let cut = |row: &[f32]| -> *const [f32; M] { row[start..start + length].as_ptr().cast() };
-        let rows = [self.middle, self.left, self.right, self.above, self.below, self.previous].map(cut);
-        let (mut square, mut link) = ([0f32; M], [0f32; M]);
-        for (k, edges) in edges.as_chunks_mut::<M>().0.iter_mut().enumerate() {
-            // SAFETY: every row was cut to the length of `edges`, which holds more than k chunks.
-            let [middle, left, right, above, below, previous] = rows.map(|row| unsafe { &*row.add(k) });
-            for j in 0..M {
-                let edge = 4.0 * middle[j] - left[j] - right[j] - above[j] - below[j];
-                square[j] += edge * edge;
-                link[j] += edge * previous[j];
-                edges[j] = edge;
-            }
-        }
-        let total = |lanes: [f32; M]| lanes.iter().map(|&lane| f64::from(lane)).sum();
-        (total(square), total(link))
-    }
-}
+impl<V: Floats> Kind for Reals<V> {
+    type Value = V::Real;
+    type Edge = V::Real;
+    type Lanes = Lanes<V::Real>;
+    type Tally = [[u64; BINS]; 4];
 
-impl Value for f32 {
-    type Edge = f32;
-    type Lanes = Lanes;
+    const LANES: usize = N;
+    const MOST_INTERLEAVED: usize = 8;
 
-    fn lanes(pivot: f32, scale: &Scale) -> Lanes {
+    fn lanes(place: &dyn Fn(usize) -> Place<V::Real>, span: Span, scale: &Scale) -> Lanes<V::Real> {
+        let places: [Place<V::Real>; N] = std::array::from_fn(place);
         Lanes {
-            pivot,
-            scale: *scale,
-            low: scale.low as f32,
-            high: scale.high as f32,
-            lowest: [f32::INFINITY; N],
-            highest: [f32::NEG_INFINITY; N],
-            smallest: [f32::INFINITY; N],
-            zeros: [0; N],
-            saturated: [0; N],
-            flat: [0; N],
+            pivot: places.map(|place| place.pivot),
+            linked: places.map(|place| place.linked),
+            neighbours: places.map(|place| place.neighbours),
+            span,
+            low: V::real(scale.low as f32),
+            high: V::real(scale.high as f32),
+            lowest: [V::real(f32::INFINITY); N],
+            highest: [V::real(f32::NEG_INFINITY); N],
+            smallest: [V::real(f32::INFINITY); N],
+            chunks: 0,
+            counts: [[0; N]; 3],
+            totals: [[0; N]; 3],
+            flushed: 0,
             sum: [0.0; N],
             square: [0.0; N],
             step_x: [0.0; N],
             step_y: [0.0; N],
-            rows: 0,
-            fillers: 0,
+            edges: [0.0; N],
+            link: [0.0; N],
         }
     }
 
     #[inline(always)]
-    fn visit(rows: &Rows<f32>, lanes: &mut Lanes) -> bool {
-        let width = rows.here.len() - 1;
-        let before = lanes.step_y;
-        let (here, here_rest) = rows.here[1..].as_chunks::<N>();
-        let (left, left_rest) = rows.here[..width].as_chunks::<N>();
-        let (above, above_rest) = rows.above[1..].as_chunks::<N>();
-        for ((here, left), above) in here.chunks(CHUNKS).zip(left.chunks(CHUNKS)).zip(above.chunks(CHUNKS)) {
-            lanes.add(here, left, above);
-        }
-        lanes.add_rest(here_rest, left_rest, above_rest);
-        lanes.rows += 1;
-        // A sum can stay the same although it grew by a little; then the values are asked.
-        lanes.step_y != before || rows.here[1..] != rows.above[1..]
-    }
-
-    #[inline(always)]
-    fn sharpen(rows: &Rows<f32>, previous: &[f32], edges: &mut [f32]) -> (f64, f64) {
-        let inner = edges.len() - 2;
-        let around = Around {
-            middle: &rows.here[2..][..inner],
-            left: &rows.here[1..][..inner],
-            right: &rows.here[3..][..inner],
-            above: &rows.above[2..][..inner],
-            below: &rows.below[2..][..inner],
-            previous: &previous[1..][..inner],
+    fn visit(
+        rows: &Rows<V::Real>,
+        layout: &Layout,
+        lanes: &mut [Lanes<V::Real>],
+        edges: Edges<V::Real>,
+    ) -> [f64; 2] {
+        let Edges { row, start, back } = edges;
+        let (channels, period) = (layout.channels, layout.period);
+        let cut = |row: &[V::Real], start: usize| -> *const [V::Real; N] {
+            row[start..][..layout.grid].as_ptr().cast()
         };
-        let mut sums = (0.0, 0.0);
-        for start in (0..inner).step_by(N * CHUNKS) {
-            let block = &mut edges[1 + start..1 + inner.min(start + N * CHUNKS)];
-            let whole = block.len() - block.len() % N;
-            let (block, rest) = block.split_at_mut(whole);
-            let (square, link) = around.sharpen::<N>(start, block);
-            let (rest_square, rest_link) = around.sharpen::<1>(start + whole, rest);
-            sums = (sums.0 + square + rest_square, sums.1 + link + rest_link);
+        let chunks = Chunks {
+            here: cut(rows.here, N),
+            left: cut(rows.here, N - channels),
+            right: cut(rows.here, N + channels),
+            above: cut(rows.above, N),
+            below: cut(rows.below, N),
+            edges: row[start..][..layout.grid].as_mut_ptr().cast(),
+        };
+        for (phase, lanes) in lanes.iter_mut().enumerate() {
+            // SAFETY: the pointers reach every chunk that the line begins.
+            unsafe { lanes.add_line::<V>(&chunks.skip(phase), period) };
         }
-        sums
+        clear::<V>(layout, &mut row[start - N..]);
+        let previous = row[start - back..][..layout.grid].as_ptr().cast();
+        let none = V::Wide::load(&[0.0; N]);
+        let (mut squares, mut tints) = (none, none);
+        for (phase, lanes) in lanes.iter_mut().enumerate() {
+            // SAFETY: as above, and `previous` reaches as far.
+            let (square, tint) = unsafe { lanes.connect_line::<V>(chunks.edges, previous, phase, period) };
+            (squares, tints) = (squares.plus(square), tints.plus(tint));
+        }
+        [total(squares), total(tints)]
     }
 
-    fn total(lanes: Lanes) -> (f64, Channel) {
-        let pivot = lanes.pivot;
-        let saturated = (pivot <= lanes.low) | (pivot >= lanes.high);
-        let channel = Channel {
-            zeros: lanes.zeros.iter().sum::<u64>() - u64::from(pivot == 0.0) * lanes.fillers,
-            saturated: lanes.saturated.iter().sum::<u64>() - u64::from(saturated) * lanes.fillers,
-            flat: lanes.flat.iter().sum::<u64>() - lanes.fillers - lanes.rows,
-            minimum: f64::from(lanes.lowest.iter().copied().fold(f32::INFINITY, f32::min)),
-            maximum: f64::from(lanes.highest.iter().copied().fold(f32::NEG_INFINITY, f32::max)),
-            sum: lanes.sum.iter().sum(),
-            square: lanes.square.iter().sum(),
-            step_x: lanes.step_x.iter().sum(),
-            step_y: lanes.step_y.iter().sum(),
-            smallest_step: f64::from(lanes.smallest.iter().copied().fold(f32::INFINITY, f32::min)),
-        };
-        (f64::from(pivot), channel)
+    fn total(lanes: &mut Lanes<V::Real>, rows: u64) -> impl Iterator<Item = Sums> {
+        let single = |value: V::Real| -> f64 { value.into() };
+        lanes.flush();
+        (0..N).map(move |j| {
+            let pivot = lanes.pivot[j];
+            let fillers = if j < lanes.span.filled { 0 } else { rows };
+            let [nonzero, between, moved] = lanes.totals.map(|total| total[j]);
+            let counted = lanes.chunks - fillers;
+            Sums {
+                zeros: counted - (nonzero - u64::from(pivot != V::real(0.0)) * fillers),
+                saturated: counted
+                    - (between - u64::from((pivot > lanes.low) & (pivot < lanes.high)) * fillers),
+                flat: counted - moved,
+                minimum: single(lanes.lowest[j]),
+                maximum: single(lanes.highest[j]),
+                sum: lanes.sum[j],
+                square: lanes.square[j],
+                step_x: lanes.step_x[j],
+                step_y: lanes.step_y[j],
+                smallest_step: single(lanes.smallest[j]),
+                edges: lanes.edges[j],
+                link: lanes.link[j],
+            }
+        })
+    }
+
+    fn origin(pivot: V::Real, _scale: &Scale) -> f64 {
+        pivot.into()
+    }
+
+    fn tally() -> Self::Tally {
+        [[0; BINS]; 4]
     }
 
     #[inline(always)]
-    fn tally(here: &[f32], lanes: &Lanes, tables: &mut Tables) {
-        let mut bins = [0u8; N * CHUNKS];
-        for here in here.chunks(N * CHUNKS) {
-            for (bin, &value) in bins.iter_mut().zip(here) {
-                *bin = lanes.scale.bin(value) as u8;
+    fn count(line: &[V::Real], scale: &Scale, tally: &mut Self::Tally) {
+        let mut bins = [0u8; N * BLOCK];
+        for values in line.chunks(bins.len()) {
+            for (bin, &value) in bins.iter_mut().zip(values) {
+                *bin = scale.bin(V::single(value)) as u8;
             }
-            for (i, &bin) in bins[..here.len()].iter().enumerate() {
-                tables[i % 4][usize::from(bin)] += 1;
+            let (fours, rest) = bins[..values.len()].as_chunks::<4>();
+            for four in fours {
+                for (table, bin) in tally.iter_mut().zip(four) {
+                    table[usize::from(*bin) % BINS] += 1;
+                }
+            }
+            for &bin in rest {
+                tally[0][usize::from(bin)] += 1;
             }
         }
     }
+
+    fn histogram(tally: &Self::Tally, _scale: &Scale) -> [u64; BINS] {
+        std::array::from_fn(|bin| tally.iter().map(|table| table[bin]).sum())
+    }
+}
+
+/// Writes zeros for the first and the last column of a line, and behind it.
+#[inline(always)]
+fn clear<V: Floats>(layout: &Layout, edges: &mut [V::Real]) {
+    let last = N + layout.length - layout.channels;
+    for start in [layout.channels, last, last.max(layout.grid)] {
+        if let Some(chunk) = edges[start..].first_chunk_mut() {
+            V::all(V::real(0.0)).store(chunk);
+        }
+    }
+}
+
+/// Returns the sum of all lanes, in an order that is the same everywhere.
+#[inline(always)]
+fn total<W: Wide>(lanes: W) -> f64 {
+    let mut sums = [0.0; N];
+    lanes.store(&mut sums);
+    let mut half = N / 2;
+    while half > 0 {
+        for j in 0..half {
+            sums[j] += sums[j + half];
+        }
+        half /= 2;
+    }
+    sums[0]
 }

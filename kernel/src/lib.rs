@@ -1,18 +1,23 @@
 //! Input statistics for modelkeep's guard, as functions for Python.
 
+mod buffer;
 mod byte;
 mod float;
 mod frame;
+mod layout;
+mod line;
 mod pass;
-mod plane;
+mod source;
+mod vector;
 
-use frame::{Frame, Half, Source};
+use frame::Frame;
+use line::Scale;
 use pass::Summary;
-use plane::{Scale, Value};
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use source::{Half, Source};
 
 /// What a buffered byte of int8 stands for, less the byte itself.
 const SIGNED: i16 = -128;
@@ -26,7 +31,6 @@ fn measure<'py, E, T>(
 where
     E: Element,
     T: Source,
-    T::Value: Value,
 {
     let shape = <[usize; 3]>::try_from(buffer.shape());
     let strides = <[isize; 3]>::try_from(buffer.strides());
@@ -42,6 +46,12 @@ where
     // SAFETY: Python vouches for shape and strides as long as `buffer` is held, and every bit
     // pattern is a value of T, which has the size and alignment of E.
     let frame = unsafe { Frame::<T>::new(buffer.buf_ptr().cast(), shape, strides) };
+    let summary = pass::summarize(&frame, &scale, histogram_step);
+    if summary.is_exact {
+        return to_tuple(py, summary);
+    }
+    // SAFETY: as above; T::Wide is read as T is.
+    let frame = unsafe { Frame::<T::Wide>::new(buffer.buf_ptr().cast(), shape, strides) };
     to_tuple(py, pass::summarize(&frame, &scale, histogram_step))
 }
 

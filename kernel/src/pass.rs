@@ -1,7 +1,14 @@
 //! The pass over a frame: three rows at a time, every statistic of the middle one.
 
-use crate::frame::{Frame, Source};
-use crate::plane::{Channel, Rows, Scale, Tables, Value, BINS};
+use crate::buffer::Buffer;
+use crate::frame::Frame;
+use crate::layout::Layout;
+use crate::line::{Edges, Kind, Place, Rows, Scale, Sums, BINS};
+use crate::source::Source;
+use crate::vector::plain::Plain;
+use crate::vector::Set;
+#[cfg(target_arch = "x86_64")]
+use crate::vector::{x86_avx2::Avx2, x86_avx512::Avx512};
 
 /// Statistics of a frame; the fields are those of `modelkeep.guard.summary.Summary`.
 pub struct Summary {
@@ -13,7 +20,7 @@ pub struct Summary {
     pub smallest_step: f64,
     pub peak_edges: f64,
     pub peak_tint: f64,
-    pub histogram: Vec<u64>,
+    pub histogram: [u64; BINS],
     pub minimum: Vec<f64>,
     pub maximum: Vec<f64>,
     pub mean: Vec<f64>,
@@ -23,17 +30,15 @@ pub struct Summary {
     pub laplacian: Vec<f64>,
     pub flat: Vec<u64>,
     pub link: Vec<f64>,
+    /// Whether no sum was too large for the precision it was made in.
+    pub is_exact: bool,
 }
 
 /// Returns the statistics of `frame`, of which no side may be 0.
-pub fn summarize<T>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary
-where
-    T: Source,
-    T::Value: Value,
-{
+pub fn summarize<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512bw") && std::arch::is_x86_feature_detected!("avx512vl") {
-        // SAFETY: the processor has the instructions; avx512f and avx512dq come with every avx512bw.
+    if std::arch::is_x86_feature_detected!("avx512vbmi") && std::arch::is_x86_feature_detected!("avx512vl") {
+        // SAFETY: the processor has the instructions; avx512bw and avx512dq come with every avx512vbmi.
         return unsafe { summarize_avx512(frame, scale, histogram_step) };
     }
     #[cfg(target_arch = "x86_64")]
@@ -41,141 +46,162 @@ where
         // SAFETY: the processor has the instructions.
         return unsafe { summarize_avx2(frame, scale, histogram_step) };
     }
-    summarize_rows(frame, scale, histogram_step)
+    summarize_rows::<Plain, T>(frame, scale, histogram_step)
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn summarize_avx512<T>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary
-where
-    T: Source,
-    T::Value: Value,
-{
-    summarize_rows(frame, scale, histogram_step)
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")]
+unsafe fn summarize_avx512<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary {
+    summarize_rows::<Avx512, T>(frame, scale, histogram_step)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-unsafe fn summarize_avx2<T>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary
-where
-    T: Source,
-    T::Value: Value,
-{
-    summarize_rows(frame, scale, histogram_step)
+unsafe fn summarize_avx2<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary {
+    summarize_rows::<Avx2, T>(frame, scale, histogram_step)
 }
 
 #[inline(always)]
-fn summarize_rows<T>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary
-where
-    T: Source,
-    T::Value: Value,
-{
-    let stride = frame.width + 1;
-    let mut pass = Pass::<T::Value>::new(frame.width, frame.channels);
-    pass.not_finite += frame.read_row(0, &mut pass.below);
+fn summarize_rows<S: Set, T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary {
+    let mut pass = Pass::<T::Kind<S>>::new(frame.layout::<T::Kind<S>>());
+    let layout = pass.layout;
+    pass.not_finite += frame.read_row::<S>(0, &layout, &mut pass.below);
     pass.above.copy_from_slice(&pass.below);
-    pass.lanes = pass.below.chunks_exact(stride).map(|plane| T::Value::lanes(plane[0], scale)).collect();
+    pass.begin(scale);
     for row in 0..frame.height {
         // The oldest row makes room for the next one.
         std::mem::swap(&mut pass.here, &mut pass.below);
         if row + 1 < frame.height {
-            pass.not_finite += frame.read_row(row + 1, &mut pass.below);
+            pass.not_finite += frame.read_row::<S>(row + 1, &layout, &mut pass.below);
         } else {
             pass.below.copy_from_slice(&pass.here);
         }
-        pass.visit(row);
+        pass.visit();
+        pass.stuck_rows += u64::from(row > 0 && pass.is_stuck());
         if row % histogram_step == 0 {
-            for (plane, lanes) in pass.here.chunks_exact(stride).zip(&pass.lanes) {
-                T::Value::tally(&plane[1..], lanes, &mut pass.tables);
+            for line in pass.here.chunks_exact(layout.stride) {
+                let values = &line[layout.lanes..][..layout.length];
+                T::Kind::<S>::count(values, scale, &mut pass.tally);
             }
         }
         std::mem::swap(&mut pass.above, &mut pass.here);
     }
-    pass.finish(frame.height)
+    pass.finish(frame.height, scale)
 }
 
-struct Pass<V: Value> {
-    width: usize,
-    above: Vec<V>,
-    here: Vec<V>,
-    below: Vec<V>,
-    edges: Vec<V::Edge>,
-    lanes: Vec<V::Lanes>,
-    /// By channel, sums of squared Laplacians and of products with those of the channel before.
-    squares: Vec<f64>,
-    links: Vec<f64>,
+struct Pass<K: Kind> {
+    layout: Layout,
+    above: Buffer<K::Value>,
+    here: Buffer<K::Value>,
+    below: Buffer<K::Value>,
+    /// Of one row, behind a line of zeros.
+    edges: Buffer<K::Edge>,
+    /// By line, the chunks of a period.
+    lanes: Vec<K::Lanes>,
+    /// By channel, a value of the first row.
+    pivots: Vec<K::Value>,
+    tally: K::Tally,
     /// Largest sums of one row.
     peak_edges: f64,
     peak_tint: f64,
-    tables: Tables,
     not_finite: u64,
     stuck_rows: u64,
 }
 
-impl<V: Value> Pass<V> {
-    fn new(width: usize, channels: usize) -> Self {
-        let length = (width + 1) * channels;
+impl<K: Kind> Pass<K> {
+    fn new(layout: Layout) -> Self {
+        let length = layout.lines * layout.stride;
         Pass {
-            width,
-            above: vec![V::default(); length],
-            here: vec![V::default(); length],
-            below: vec![V::default(); length],
-            // Begins with a row of zeros, as the first channel has none before it.
-            edges: vec![V::Edge::default(); width * (channels + 1)],
+            layout,
+            above: Buffer::new(length),
+            here: Buffer::new(length),
+            below: Buffer::new(length),
+            edges: Buffer::new((layout.lines + 1) * layout.stride),
             lanes: Vec::new(),
-            squares: vec![0.0; channels],
-            links: vec![0.0; channels],
+            pivots: Vec::new(),
+            tally: K::tally(),
             peak_edges: 0.0,
             peak_tint: 0.0,
-            tables: [[0; BINS]; 4],
             not_finite: 0,
             stuck_rows: 0,
         }
     }
 
+    /// Takes pivots from the first row.
+    fn begin(&mut self, scale: &Scale) {
+        let layout = &self.layout;
+        for line in self.above.chunks_exact(layout.stride) {
+            self.pivots.extend_from_slice(&line[layout.lanes..][..layout.channels]);
+        }
+        let (pivots, period) = (&self.pivots, layout.period);
+        let last = pivots.len() - 1;
+        for line in 0..layout.lines {
+            for phase in 0..period {
+                let place = |lane: usize| {
+                    let channel = layout.channel(line, phase, lane);
+                    let before = f64::from(u8::from(channel > 0));
+                    let neighbours = before + f64::from(u8::from(channel < last));
+                    Place { pivot: pivots[channel], linked: before, neighbours }
+                };
+                self.lanes.push(K::lanes(&place, layout.span(phase), scale));
+            }
+        }
+    }
+
     #[inline(always)]
-    fn visit(&mut self, row: usize) {
-        let stride = self.width + 1;
-        let mut moved = false;
-        let (mut row_edges, mut row_tint, mut before) = (0.0, 0.0, 0.0);
-        for (c, lanes) in self.lanes.iter_mut().enumerate() {
-            let place = c * stride..(c + 1) * stride;
+    fn visit(&mut self) {
+        let layout = &self.layout;
+        let (stride, back) = (layout.stride, layout.to_next_channel);
+        let mut sums = [0.0; 2];
+        for line in 0..layout.lines {
+            let lanes = &mut self.lanes[line * layout.period..][..layout.period];
+            let place = line * stride..(line + 1) * stride;
             let rows = Rows {
                 above: &self.above[place.clone()],
                 here: &self.here[place.clone()],
                 below: &self.below[place],
             };
-            moved |= V::visit(&rows, lanes);
-            if self.width > 2 {
-                let (previous, edges) =
-                    self.edges[c * self.width..][..2 * self.width].split_at_mut(self.width);
-                let (square, link) = V::sharpen(&rows, previous, edges);
-                self.squares[c] += square;
-                self.links[c] += link;
-                row_edges += square;
-                if c > 0 {
-                    // The square of the difference of two channels.
-                    row_tint += square + before - 2.0 * link;
-                }
-                before = square;
-            }
+            let edges = Edges { row: &mut self.edges, start: (line + 1) * stride + layout.lanes, back };
+            let found = K::visit(&rows, layout, lanes, edges);
+            sums = [sums[0] + found[0], sums[1] + found[1]];
         }
-        self.peak_edges = self.peak_edges.max(row_edges);
-        self.peak_tint = self.peak_tint.max(row_tint);
-        self.stuck_rows += u64::from(row > 0 && !moved);
+        self.peak_edges = self.peak_edges.max(sums[0]);
+        self.peak_tint = self.peak_tint.max(sums[1]);
     }
 
-    fn finish(self, height: usize) -> Summary {
-        let area = (height * self.width) as f64;
-        let across = self.width.saturating_sub(2).max(1) as f64;
+    /// Whether the row equals the row above.
+    #[inline(always)]
+    fn is_stuck(&self) -> bool {
+        let first = self.layout.lanes;
+        // Rows mostly differ at once.
+        self.above[first] == self.here[first] && self.above[..] == self.here[..]
+    }
+
+    /// Returns the sums of every channel.
+    fn channels(&mut self, height: usize) -> Vec<Sums> {
+        let mut channels = vec![Sums::EMPTY; self.pivots.len()];
+        for (place, lanes) in self.lanes.iter_mut().enumerate() {
+            let (line, phase) = (place / self.layout.period, place % self.layout.period);
+            for (lane, sums) in K::total(lanes, height as u64).enumerate() {
+                channels[self.layout.channel(line, phase, lane)].add(&sums);
+            }
+        }
+        channels
+    }
+
+    fn finish(mut self, height: usize, scale: &Scale) -> Summary {
+        let width = self.layout.columns;
+        let channels = self.channels(height);
+        let area = (height * width) as f64;
+        let across = width.saturating_sub(2).max(1) as f64;
         let inner = height as f64 * across;
-        let steps_x = (height * (self.width - 1).max(1)) as f64;
-        let steps_y = ((height - 1).max(1) * self.width) as f64;
-        let (origins, channels): (Vec<f64>, Vec<Channel>) = self.lanes.into_iter().map(V::total).unzip();
-        let by_channel = |measure: &dyn Fn(&Channel) -> f64| channels.iter().map(measure).collect();
+        let steps_x = (height * (width - 1).max(1)) as f64;
+        let steps_y = ((height - 1).max(1) * width) as f64;
+        let origins = self.pivots.iter().map(|&pivot| K::origin(pivot, scale));
+        let by_channel = |measure: &dyn Fn(&Sums) -> f64| channels.iter().map(measure).collect();
         let smallest = channels.iter().fold(f64::INFINITY, |least, each| least.min(each.smallest_step));
         Summary {
-            count: (height * self.width * channels.len()) as u64,
+            count: (height * width * channels.len()) as u64,
             not_finite: self.not_finite,
             zeros: channels.iter().map(|each| each.zeros).sum(),
             saturated: channels.iter().map(|each| each.saturated).sum(),
@@ -183,16 +209,18 @@ impl<V: Value> Pass<V> {
             smallest_step: if smallest.is_finite() { smallest } else { 0.0 },
             peak_edges: self.peak_edges / (across * channels.len() as f64),
             peak_tint: self.peak_tint / (across * (channels.len() - 1).max(1) as f64),
-            histogram: (0..BINS).map(|bin| self.tables.iter().map(|table| table[bin]).sum()).collect(),
+            histogram: K::histogram(&self.tally, scale),
             minimum: by_channel(&|each| each.minimum),
             maximum: by_channel(&|each| each.maximum),
-            mean: origins.iter().zip(&channels).map(|(origin, each)| origin + each.sum / area).collect(),
+            mean: origins.zip(&channels).map(|(origin, each)| origin + each.sum / area).collect(),
             variance: by_channel(&|each| (each.square / area - (each.sum / area).powi(2)).max(0.0)),
             step_x: by_channel(&|each| each.step_x / steps_x),
             step_y: by_channel(&|each| each.step_y / steps_y),
-            laplacian: self.squares.iter().map(|square| square / inner).collect(),
-            flat: channels.iter().map(|each| each.flat).collect(),
-            link: self.links.iter().skip(1).map(|link| link / inner).collect(),
+            laplacian: by_channel(&|each| each.edges / inner),
+            // The first column stands beside itself.
+            flat: channels.iter().map(|each| each.flat - height as u64).collect(),
+            link: channels.iter().skip(1).map(|each| each.link / inner).collect(),
+            is_exact: channels.iter().all(Sums::is_finite),
         }
     }
 }
@@ -200,7 +228,7 @@ impl<V: Value> Pass<V> {
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
-    use crate::frame::Half;
+    use crate::source::Half;
 
     fn same(left: &Summary, right: &Summary) {
         assert_eq!((left.count, left.not_finite, left.zeros), (right.count, right.not_finite, right.zeros));
@@ -224,19 +252,19 @@ mod tests {
     fn compare<T>(values: &[T], width: usize, channels: usize, scale: Scale)
     where
         T: Source,
-        T::Value: Value,
     {
         let height = values.len() / (width * channels);
         let size = size_of::<T>();
         let strides = [width * channels * size, channels * size, size].map(|stride| stride as isize);
         // SAFETY: `values` outlives the frame and holds as many elements as its shape says.
         let frame = unsafe { Frame::new(values.as_ptr(), [height, width, channels], strides) };
-        let plain = summarize_rows(&frame, &scale, 1);
+        let plain = summarize_rows::<Plain, T>(&frame, &scale, 1);
         if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has the instructions.
             same(&plain, &unsafe { summarize_avx2(&frame, &scale, 1) });
         }
-        if std::arch::is_x86_feature_detected!("avx512bw") && std::arch::is_x86_feature_detected!("avx512vl")
+        if std::arch::is_x86_feature_detected!("avx512vbmi")
+            && std::arch::is_x86_feature_detected!("avx512vl")
         {
             // SAFETY: the processor has the instructions.
             same(&plain, &unsafe { summarize_avx512(&frame, &scale, 1) });
@@ -255,7 +283,9 @@ mod tests {
 
     #[test]
     fn every_instruction_set_gives_the_same_bits() {
-        for (width, channels) in [(1, 1), (2, 3), (3, 1), (15, 2), (64, 3), (131, 4), (700, 3)] {
+        for (width, channels) in
+            [(1, 1), (2, 3), (3, 1), (15, 2), (31, 5), (64, 3), (131, 4), (33, 9), (700, 3), (6000, 1)]
+        {
             let bits = bits(9 * width * channels);
             let bytes: Vec<u8> = bits.iter().map(|&each| each as u8).collect();
             let signed: Vec<i8> = bits.iter().map(|&each| each as i8).collect();

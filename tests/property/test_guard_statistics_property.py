@@ -15,7 +15,8 @@ from modelkeep.guard.statistics import summarize, summarize_with_numpy
 pytestmark = pytest.mark.usefixtures("kernel")
 
 Array = NDArray[Any]
-_SIDES = st.sampled_from([1, 2, 3, 7, 16, 17, 33, 65])
+# Below, at and beyond the number of lanes of every instruction set, and of two of them.
+_SIDES = st.sampled_from([1, 2, 3, 5, 7, 15, 16, 17, 33, 63, 64, 65, 129])
 
 
 @st.composite
@@ -23,7 +24,7 @@ def frames(draw: st.DrawFn) -> Array:
     """Frames of every kind that the kernel takes, with odd strides and odd values."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
     dtype = draw(st.sampled_from(["uint8", "int8", "float32", "float16"]))
-    shape = (draw(_SIDES), draw(_SIDES), draw(st.integers(1, 5)))
+    shape = (draw(_SIDES), draw(_SIDES), draw(st.sampled_from([1, 2, 3, 3, 4, 5, 7, 9])))
     levels = draw(st.sampled_from([1, 2, 9, 256]))
     values = generator.integers(0, levels, shape)
     if dtype in ("uint8", "int8"):

@@ -129,6 +129,64 @@ def test_the_kernel_refuses_what_is_no_frame() -> None:
         modelkeep_kernel.summarize_f32(np.zeros((2, 2, 1), np.float64), 0.0, 1.0, 1)
 
 
+@needs_kernel
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 8, 9])
+@pytest.mark.parametrize("first", [True, False], ids=["CHW", "HWC"])
+def test_what_is_not_finite_is_found_wherever_it_stands(channels: int, first: bool) -> None:
+    frame = np.random.default_rng(6).random((3, 37, channels), np.float32)
+    if first:
+        frame = np.ascontiguousarray(frame.transpose(2, 0, 1)).transpose(1, 2, 0)
+    for row in range(3):
+        for column in (0, 1, 15, 16, 31, 35, 36):
+            for channel in {0, channels - 1}:
+                changed = frame.copy(order="K")
+                changed[row, column, channel] = (np.nan, np.inf, -np.inf)[column % 3]
+                found, expected = summarize(changed, 0, 1), summarize_with_numpy(changed, 0, 1)
+                assert found.not_finite == 1
+                assert found[:5] == expected[:5]
+                assert found.minimum == expected.minimum and found.flat == expected.flat
+                assert found.laplacian == pytest.approx(expected.laplacian, rel=1e-5)
+
+
+@needs_kernel
+@pytest.mark.parametrize("huge", [1e19, 1e30, 3e38])
+def test_sums_of_huge_numbers_are_those_of_double_precision(huge: float) -> None:
+    frame = np.random.default_rng(7).random((9, 21, 3), np.float32)
+    frame[..., 1] *= np.float32(huge)
+    frame[4, 4, 1] = -huge
+    found, expected = summarize(frame, 0, 1), summarize_with_numpy(frame, 0, 1)
+    assert found[:5] == expected[:5]
+    assert found.histogram == expected.histogram
+    for name in ("mean", "variance", "step_x", "step_y", "laplacian", "link"):
+        assert np.isfinite(getattr(found, name)).all()
+        assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-6)
+    assert found.peak_edges == pytest.approx(expected.peak_edges, rel=1e-6)
+
+
+@needs_kernel
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "float16", "float32"])
+def test_a_view_with_steps_of_zero_is_measured(dtype: str) -> None:
+    row = np.random.default_rng(8).integers(0, 100, (1, 70, 3)).astype(dtype)
+    frame = np.broadcast_to(row, (20, 70, 3))
+    found = summarize(frame, 0, 255)
+    assert found.stuck_rows == 19
+    assert found[:5] == summarize_with_numpy(frame, 0, 255)[:5]
+    wide = np.broadcast_to(row[:, :1], (20, 70, 3))
+    assert summarize(wide, 0, 255).flat == [20 * 69] * 3
+
+
+@needs_kernel
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_long_rows_of_bytes_do_not_overflow(dtype: type) -> None:
+    ends = np.iinfo(dtype)
+    frame: Array = np.full((2, 300 * 64 + 5, 1), ends.max, dtype)
+    frame[:, ::2] = ends.min
+    found, expected = summarize(frame, ends.min, ends.max), summarize_with_numpy(frame, ends.min, ends.max)
+    assert found[:5] == expected[:5]
+    assert found.laplacian == expected.laplacian and found.peak_edges == expected.peak_edges
+    assert found.step_x == expected.step_x and found.variance == pytest.approx(expected.variance)
+
+
 def test_every_field_of_a_summary_is_described() -> None:
     described = re.findall(r"^        (\w+): ", Summary.__doc__ or "", re.MULTILINE)
     assert described == list(Summary._fields)

@@ -20,16 +20,16 @@ Array = NDArray[Any]
 _BAND = 2**16  # elements that are looked at together, so that temporary copies stay in the cache
 
 
-def _functions() -> Mapping[str, Callable[..., tuple[Any, ...]]]:
+def _functions() -> Mapping[np.dtype[Any], Callable[..., tuple[Any, ...]]]:
     try:
         kernel = importlib.import_module("modelkeep_kernel")
     except ImportError:  # a wheel of its own; NumPy computes the same, slower
         return {}
     return {
-        "float32": kernel.summarize_f32,
-        "float16": kernel.summarize_f16,
-        "uint8": kernel.summarize_u8,
-        "int8": kernel.summarize_i8,
+        np.dtype(np.float32): kernel.summarize_f32,
+        np.dtype(np.float16): kernel.summarize_f16,
+        np.dtype(np.uint8): kernel.summarize_u8,
+        np.dtype(np.int8): kernel.summarize_i8,
     }
 
 
@@ -50,7 +50,7 @@ def summarize(frame: Array, low: float, high: float) -> Summary:
         low: lower end of the expected range, for the histogram and for saturation.
         high: upper end, above `low`.
     """
-    kernel = _COMPILED.get(frame.dtype.name)
+    kernel = _COMPILED.get(frame.dtype)
     if kernel is None or not frame.flags.aligned:
         return summarize_with_numpy(frame, low, high)
     # A buffer of float16 has no type that compiled code could name.

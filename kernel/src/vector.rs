@@ -1,0 +1,123 @@
+//! Chunks of numbers side by side, in the registers of each instruction set.
+//!
+//! Every set gives the same bits: it rounds as IEEE 754 says, lane by lane, and fuses nothing.
+
+use crate::buffer::Number;
+
+pub mod plain;
+#[cfg(target_arch = "x86_64")]
+pub mod x86_avx2;
+#[cfg(target_arch = "x86_64")]
+pub mod x86_avx512;
+
+/// Floating-point numbers of a chunk.
+pub const N: usize = 16;
+
+/// An instruction set. Its vectors may only be used where the processor is known to have it.
+pub trait Set {
+    type Floats: Floats<Real = f32>;
+    type Bytes: Bytes;
+}
+
+/// A chunk of floating-point numbers.
+pub trait Floats: Copy {
+    type Real: Number + PartialOrd + Into<f64>;
+    type Counts: Counts;
+    type Wide: Wide;
+
+    fn real(value: f32) -> Self::Real;
+    fn single(value: Self::Real) -> f32;
+
+    fn load(values: &[Self::Real; N]) -> Self;
+    fn store(self, values: &mut [Self::Real; N]);
+    fn all(value: Self::Real) -> Self;
+    fn plus(self, other: Self) -> Self;
+    fn minus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+    fn magnitude(self) -> Self;
+    fn lesser(self, other: Self) -> Self;
+    fn greater(self, other: Self) -> Self;
+    fn wide(self) -> Self::Wide;
+
+    /// Returns the lesser where `self` is not 0, else `other`.
+    fn lesser_unless_zero(self, other: Self) -> Self;
+    /// Adds 1 to `counts` where `self` is not 0.
+    fn count_unless_zero(self, counts: Self::Counts) -> Self::Counts;
+    /// Adds 1 to `counts` where `self` lies between `low` and `high` without either.
+    fn count_between(self, low: Self, high: Self, counts: Self::Counts) -> Self::Counts;
+}
+
+/// A count for each lane of a chunk.
+pub trait Counts: Copy {
+    fn load(counts: &[u32; N]) -> Self;
+    fn store(self, counts: &mut [u32; N]);
+}
+
+/// A chunk of sums in double precision.
+pub trait Wide: Copy {
+    fn load(values: &[f64; N]) -> Self;
+    fn store(self, values: &mut [f64; N]);
+    fn plus(self, other: Self) -> Self;
+    fn minus(self, other: Self) -> Self;
+    fn times(self, other: Self) -> Self;
+}
+
+/// A chunk of bytes. Sums of whole numbers are exact, so their order is free, and so is `SIZE`.
+pub trait Bytes: Copy {
+    const SIZE: usize;
+    /// Sums with room for any frame.
+    type Sums: WholeSums;
+    /// Sums of products, with room for `MOST_PRODUCTS` chunks.
+    type Products: WholeSums;
+    /// Numbers of 16 bits, one for each byte, in some order.
+    type Words: Copy;
+
+    /// # Safety
+    /// `SIZE` bytes must be readable.
+    unsafe fn load(bytes: *const u8) -> Self;
+    /// Returns every third byte, from each of the first three on.
+    ///
+    /// # Safety
+    /// Three times `SIZE` bytes must be readable.
+    unsafe fn load_triples(bytes: *const u8) -> [Self; 3];
+    /// # Safety
+    /// `SIZE` bytes must be writable.
+    unsafe fn store(self, bytes: *mut u8);
+    fn all(byte: u8) -> Self;
+    fn flipped(self, bits: Self) -> Self;
+    fn lesser(self, other: Self) -> Self;
+    fn greater(self, other: Self) -> Self;
+    /// Returns `self` where `mask` is 255, `other` where it is 0.
+    fn or(self, other: Self, mask: Self) -> Self;
+    /// Returns differences without their sign.
+    fn apart(self, other: Self) -> Self;
+    /// Returns the lesser where `self` is not 0, else `other`.
+    fn lesser_unless_zero(self, other: Self) -> Self;
+    /// Adds 1 to `counts`, modulo 256, where `self` is not 0.
+    fn count_unless_zero(self, counts: Self) -> Self;
+    /// Adds 1 to `counts`, modulo 256, where `self` less `first`, modulo 256, is at most `extent`.
+    fn count_from(self, first: Self, extent: Self, counts: Self) -> Self;
+    fn add_to(self, sums: Self::Sums) -> Self::Sums;
+    fn add_apart(self, other: Self, sums: Self::Sums) -> Self::Sums;
+    fn add_squares(self, products: Self::Products) -> Self::Products;
+    fn lowest(self) -> u8;
+    fn highest(self) -> u8;
+
+    /// Returns four times `self`, less the four others, where `mask` is 255; else 0.
+    fn laplacian(self, around: [Self; 4], mask: Self) -> Self::Words;
+    /// # Safety
+    /// Twice `SIZE` bytes must be readable, or writable.
+    unsafe fn load_words(words: *const i16) -> Self::Words;
+    unsafe fn store_words(words: Self::Words, to: *mut i16);
+    fn add_products(left: Self::Words, right: Self::Words, products: Self::Products) -> Self::Products;
+}
+
+/// Squares of bytes, or products of Laplacians of them, of up to 1020 each way: so many chunks add up
+/// to less than 2^31 in each lane.
+pub const MOST_PRODUCTS: usize = 255;
+
+/// Sums of whole numbers in lanes.
+pub trait WholeSums: Copy {
+    fn none() -> Self;
+    fn total(self) -> i64;
+}
