@@ -419,3 +419,39 @@ def test_exchanging_the_public_half_of_a_key_in_a_token(
     assert in_token(token, work) == "1\n"
     with pytest.raises(KeyStoreError, match="does not go with the private key"):
         device.identity()
+
+
+def test_exchanging_the_public_half_of_a_signing_key_in_a_token(token: str) -> None:
+    from modelkeep.keys.point import point_of
+    from modelkeep.keys.registry import create_key
+    from modelkeep.trust.signers import open_signer
+
+    create_key(f"pkcs11:{token}", "signing")
+    assert open_signer(f"pkcs11:{token}").public_key
+    own = ec.generate_private_key(ec.SECP256R1())
+    point = b"\x04\x41" + point_of(own.public_key())
+    work = f"identifier, point = {identifier_of(token)!r}, {point.hex()!r}\n{EXCHANGE_PUBLIC_HALF}"
+    assert in_token(token, work) == "1\n"
+    with pytest.raises(KeyStoreError, match="does not go with the private key"):
+        open_signer(f"pkcs11:{token}")
+
+
+PLANT_PRIVATE = """
+curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}
+session.create_object({
+    **curve, Attribute.CLASS: ObjectClass.PRIVATE_KEY, Attribute.KEY_TYPE: KeyType.EC, Attribute.LABEL: label,
+    Attribute.ID: bytes.fromhex(identifier), Attribute.TOKEN: True, Attribute.PRIVATE: False,
+    Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True, Attribute.DERIVE: True,
+    Attribute.VALUE: bytes(range(1, 33)),
+})
+"""
+
+
+def test_putting_a_private_key_of_ones_own_into_the_token(
+    token: str, workshop: Workshop, tmp_path: Path
+) -> None:
+    device = Device(workshop, tmp_path, f"pkcs11:{token}")
+    device.install(epoch=1)
+    in_token(token, f"identifier = {identifier_of(token)!r}\n{PLANT_PRIVATE}")
+    # The genuine key is found as before; the other one never counts.
+    device.open()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterator
@@ -14,7 +15,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from modelkeep.errors import KeyStoreError, SignatureError, UsageError
+from modelkeep.errors import (
+    KeyStoreError,
+    NotForThisDeviceError,
+    SignatureError,
+    StorageError,
+    UsageError,
+)
 from modelkeep.keys.data_key import DataKey
 from modelkeep.keys.grant import Grant
 from modelkeep.keys.identity import Identity
@@ -28,9 +35,9 @@ OTHER_SYSTEM = b"\x11" * 32
 POLICY_FAIL = 0x9D
 
 
-def create(uri: str) -> Grant:
+def create(uri: str, *, force: bool = False) -> Grant:
     """Makes a key and a grant for it."""
-    recipient = create_key(uri)
+    recipient = create_key(uri, force=force)
     assert recipient is not None
     with DataKey.from_buffer(bytearray(range(32))) as key:
         return issue(recipient, BUNDLE, key)
@@ -316,9 +323,36 @@ def test_handle_that_is_taken_is_left_alone(tpm: SoftwareTpm, tmp_path: Path) ->
         create(second)
     assert opens(first, grant)
     assert not (tmp_path / "b.tpm").exists()
-    create_key(second, force=True)
-    with pytest.raises(KeyStoreError, match="holds another key"):
-        opens(first, grant)
+    # Not by force either: that is for the key whose file is replaced.
+    with pytest.raises(UsageError, match=r"b\.tpm is not its file"):
+        create_key(second, force=True)
+    assert opens(first, grant)
+
+
+def test_a_persistent_key_is_replaced_by_one_with_its_file(tpm: SoftwareTpm, tmp_path: Path) -> None:
+    uri = f"tpm2:{tmp_path / 'a.tpm'}?handle=0x81010017"
+    grant = create(uri)
+    newer = create(uri, force=True)
+    assert opens(uri, newer)
+    with pytest.raises(NotForThisDeviceError):
+        opens(uri, grant)
+
+
+def test_a_replacement_that_cannot_be_written_leaves_the_persistent_key(
+    tpm: SoftwareTpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = f"tpm2:{tmp_path / 'a.tpm'}?handle=0x81010017"
+    grant = create(uri)
+    from modelkeep.keys.tpm2 import creation
+
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(creation, "write_at", full)
+        with pytest.raises(StorageError, match="no space left"):
+            create_key(uri, force=True)
+    assert opens(uri, grant)
 
 
 @pytest.mark.parametrize("handle", ["0x81000001", "0x40000001", "0x81800000", "zero"])

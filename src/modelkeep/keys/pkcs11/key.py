@@ -61,17 +61,22 @@ class TokenKey(AgreementKey):
                 shared.destroy()
 
     def _check_public_half(self) -> None:
-        # Public objects can be replaced without the PIN. Grants for another half would be somebody
-        # else's, and an agreement with it is known to whoever made it.
+        # Grants for another half would be somebody else's, and an agreement with it is known to
+        # whoever made it.
         trial = ec.generate_private_key(ec.SECP256R1())
         if self.exchange(ec.ECDH(), trial.public_key()) != trial.exchange(ec.ECDH(), self._public):
-            raise KeyStoreError(
-                f"the public key in the token does not go with the private key {self._address.object_name}",
-                hint="find out who uses this token; put the public key back, or create the key again",
-            )
+            raise foreign_half(self._address)
 
     def __repr__(self) -> str:
         return "TokenKey(hidden)"
+
+
+def foreign_half(address: TokenAddress) -> KeyStoreError:
+    """Returns the error for a public object that somebody put there: that takes no PIN."""
+    return KeyStoreError(
+        f"the public key in the token does not go with the private key {address.object_name}",
+        hint="find out who uses this token; put the public key back, or create the key again",
+    )
 
 
 def find(session: pkcs11.Session, address: TokenAddress, kind: ObjectClass) -> Any:
@@ -93,8 +98,13 @@ def find(session: pkcs11.Session, address: TokenAddress, kind: ObjectClass) -> A
 
 
 def find_all(session: pkcs11.Session, address: TokenAddress, kind: ObjectClass) -> list[Any]:
-    """Returns the objects of `kind` that `address` names."""
+    """Returns the objects of `kind` that `address` names.
+
+    A private key that is not private was put there by somebody who has no PIN, and does not count.
+    """
     wanted: dict[Attribute, Any] = {Attribute.CLASS: kind}
+    if kind is ObjectClass.PRIVATE_KEY:
+        wanted[Attribute.PRIVATE] = True
     if address.label is not None:
         wanted[Attribute.LABEL] = address.label
     if address.identifier is not None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from pkcs11 import Mechanism, ObjectClass
 
-from modelkeep.keys.pkcs11.key import find, public_key_of
+from modelkeep.keys.pkcs11.key import find, foreign_half, public_key_of
 from modelkeep.keys.pkcs11.token import login
 from modelkeep.keys.pkcs11.uri import TokenAddress
 
@@ -22,7 +25,8 @@ class TokenSigner:
 
     Raises:
         UsageError: the URI is not of this form.
-        KeyStoreError: the token cannot be found, unlocked or used, or has no such key.
+        KeyStoreError: the token cannot be found, unlocked or used, has no such key, or its public half
+            is not its own.
         StorageError: the PIN's file cannot be read.
     """
 
@@ -33,6 +37,7 @@ class TokenSigner:
         self.certificates = certificates
         with self._login.session() as session:
             self._public = public_key_of(find(session, self._address, ObjectClass.PUBLIC_KEY))
+        self._check_public_half()
 
     @property
     def public_key(self) -> ec.EllipticCurvePublicKey:
@@ -54,6 +59,14 @@ class TokenSigner:
         return encode_dss_signature(
             int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
         )
+
+    def _check_public_half(self) -> None:
+        # Else somebody without the PIN could have devices told to trust a key of theirs.
+        challenge = os.urandom(32)
+        try:
+            self._public.verify(self.sign(challenge), challenge, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature:
+            raise foreign_half(self._address) from None
 
     def __repr__(self) -> str:
         return "TokenSigner(hidden)"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tpm2_pytss import (
     ESYS_TR,
+    TPM2_RC,
     TPM2_SE,
     TPM2B_AUTH,
     TPM2B_SENSITIVE_CREATE,
@@ -23,6 +24,7 @@ from modelkeep.keys.tpm2.policy import Policy
 from modelkeep.keys.tpm2.session import auth_value, load, name_of, parent_key, start_session
 from modelkeep.keys.tpm2.templates import key_template
 from modelkeep.memory import Pages
+from modelkeep.storage import Replacement, words_for, write_at
 
 # Where the storage primary key usually is, and where owners may put keys (TCG registry).
 USUAL_PARENT = 0x81000001
@@ -30,7 +32,9 @@ FIRST_HANDLE, LAST_HANDLE = 0x81000000, 0x817FFFFF
 
 
 def create_at(address: TpmAddress, use: str, *, force: bool) -> KeyFile:
-    """Makes the key that an address asks for, and writes its file; nothing stays when that fails.
+    """Makes the key that an address asks for, and writes its file.
+
+    When that fails nothing of it stays, and a key that it was to replace does.
 
     Raises:
         UsageError: an option is not of its form, or the file or handle is taken.
@@ -42,13 +46,44 @@ def create_at(address: TpmAddress, use: str, *, force: bool) -> KeyFile:
     with connected(address.tcti) as tpm:
         key_file = create(tpm, use, policy, auth)
         if handle:
-            key_file = persist(tpm, key_file, handle, force=force)
-        try:
-            key_file.write(address.path, force=force)
-        except KeepError:
-            remove(tpm, key_file)
-            raise
+            return _persist_at(tpm, key_file, handle, Path(address.path), force=force)
+        key_file.write(address.path, force=force)
     return key_file
+
+
+def _persist_at(tpm: Tpm, key_file: KeyFile, handle: int, path: Path, *, force: bool) -> KeyFile:
+    """Makes a key persistent and writes its file; what it replaces goes when nothing else can fail."""
+    if not FIRST_HANDLE <= handle <= LAST_HANDLE or handle == USUAL_PARENT:
+        raise UsageError(f"persistent handles for keys lie from {FIRST_HANDLE:#x} to {LAST_HANDLE:#x}")
+    old = persistent(tpm, handle)
+    if old is not None and not (force and _is_named_by(tpm, old, path)):
+        raise UsageError(
+            f"the TPM has a key at {handle:#x} already, and {path} is not its file",
+            hint="choose another handle",
+        )
+    made = replace(key_file, private=b"", handle=handle)
+    with Replacement(path, force=force, mode=0o600) as new, words_for(path):
+        write_at(new.descriptor, memoryview(made.to_bytes()), 0)
+        with parent_key(tpm, key_file.parent, key_file.parent_name) as parent:
+            key = load(tpm, key_file, parent)
+        if old is not None:
+            tpm.esapi.evict_control(ESYS_TR.OWNER, old, handle)
+        tpm.esapi.evict_control(ESYS_TR.OWNER, key, handle)
+        try:
+            new.commit()
+        except KeepError:
+            remove(tpm, made)
+            raise
+    return made
+
+
+def _is_named_by(tpm: Tpm, key: Handle, path: Path) -> bool:
+    """Returns whether a key file is that of a persistent key."""
+    if not path.exists():
+        return False
+    answer = tpm.esapi.read_public(key)
+    public = answer[0]
+    return bool(KeyFile.read(path).public == public.marshal())
 
 
 def create(tpm: Tpm, use: str, policy: Policy, auth: Pages | None) -> KeyFile:
@@ -69,25 +104,6 @@ def create(tpm: Tpm, use: str, policy: Policy, auth: Pages | None) -> KeyFile:
     return KeyFile(use, public.marshal(), private.marshal(), 0, parent_handle, name, policy)
 
 
-def persist(tpm: Tpm, key_file: KeyFile, handle: int, *, force: bool = False) -> KeyFile:
-    """Returns the key made persistent at `handle`, which survives restarts and needs no loading.
-
-    Raises:
-        UsageError: `handle` is not one for owners' keys, or is taken and `force` is not set.
-        KeyStoreError: the TPM has no space left, or its owner has set a password.
-    """
-    if not FIRST_HANDLE <= handle <= LAST_HANDLE or handle == USUAL_PARENT:
-        raise UsageError(f"persistent handles for keys lie from {FIRST_HANDLE:#x} to {LAST_HANDLE:#x}")
-    if (taken := persistent(tpm, handle)) is not None:
-        if not force:
-            raise UsageError(f"the TPM has a key at {handle:#x} already", hint="choose another handle")
-        tpm.esapi.evict_control(ESYS_TR.OWNER, taken, handle)
-    with parent_key(tpm, key_file.parent, key_file.parent_name) as parent:
-        key = load(tpm, key_file, parent)
-    tpm.esapi.evict_control(ESYS_TR.OWNER, key, handle)
-    return replace(key_file, private=b"", handle=handle)
-
-
 def remove(tpm: Tpm, key_file: KeyFile) -> None:
     """Removes a persistent key from the TPM; the others were never in it."""
     if key_file.handle and (key := persistent(tpm, key_file.handle)) is not None:
@@ -96,9 +112,13 @@ def remove(tpm: Tpm, key_file: KeyFile) -> None:
 
 def persistent(tpm: Tpm, handle: int) -> Handle | None:
     """Returns the persistent object at `handle`, or None."""
-    with suppress(TSS2_Exception):
+    try:
         return tpm.esapi.tr_from_tpmpublic(handle)
-    return None
+    except TSS2_Exception as error:
+        # Any other failure must not pass for a place where nothing is.
+        if error.error == TPM2_RC.HANDLE:
+            return None
+        raise
 
 
 def _usual_parent(tpm: Tpm) -> int:

@@ -39,6 +39,12 @@ class TpmHandle(HpkeHandle):
             counter_of(key_file, address.tcti),
         )
 
+    def close(self) -> None:
+        """Forgets the key, and wipes its passphrase."""
+        super().close()
+        if self._auth is not None:
+            self._auth.close()
+
     def local_key(self) -> LocalKey:
         """Returns the local key that takes a sealed object for each installation besides the agreement.
 

@@ -83,6 +83,10 @@ class KeyFile:
             StorageError: cannot be written; the old file is intact.
             UsageError: the file exists and `force` is not set.
         """
+        write_file(path, self.to_bytes(), force=force, mode=0o600)
+
+    def to_bytes(self) -> bytes:
+        """Returns what the file holds."""
         authority = self.policy.authority
         document: dict[str, Any] = {
             "version": 1,
@@ -100,7 +104,7 @@ class KeyFile:
                 for approval in self.approvals
             ],
         }
-        write_file(path, canonical.encode(document), force=force, mode=0o600)
+        return canonical.encode(document)
 
 
 def read_approval(record: Record) -> Approval:
