@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelkeep.guard import ClientGuard, Guard
-from modelkeep.guard.calibration import Calibration, Fit, measure
-from modelkeep.guard.measurement import Plan
+from modelkeep.guard.calibration import Calibration
+from modelkeep.guard.fit import Fit
+from modelkeep.guard.plan import Plan
+from modelkeep.guard.sample import measure
 from modelkeep.guard.statistics import summarize
 
 Frame = NDArray[np.generic]

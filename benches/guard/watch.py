@@ -11,10 +11,13 @@ from benches.guard.data import Data
 from benches.guard.network import Network
 from modelkeep.errors import UsageError
 from modelkeep.guard import rules
-from modelkeep.guard.calibration import Calibration, Fit, Measurement, measure
+from modelkeep.guard.calibration import Calibration
+from modelkeep.guard.fit import Fit
 from modelkeep.guard.layout import Layout
-from modelkeep.guard.measurement import Plan, distances
+from modelkeep.guard.measurement import distances
+from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import GuardProfile, Joint
+from modelkeep.guard.sample import Measurement, measure
 
 Values = NDArray[np.float32]
 Verdicts = NDArray[np.bool_]

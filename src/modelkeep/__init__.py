@@ -16,11 +16,14 @@ cryptography.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from modelkeep._version import __version__
 
+# Set as `typing` would, whose import takes longer than everything else here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from modelkeep.bundle.bundle import Bundle
     from modelkeep.contract import Contract, TensorContract
     from modelkeep.errors import KeepError

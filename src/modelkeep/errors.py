@@ -28,7 +28,10 @@ Messages are lower case, have no full stop and never hold a secret. What to do n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+# Set as `typing` would, which costs more than all the rest of starting a command.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from modelkeep.finding import Finding
 
 
 class KeepError(Exception):
@@ -69,26 +72,6 @@ class ExpiredError(RefusedError):
 
 class PostureError(RefusedError):
     """The device does not prove the state that the grant requires."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One way in which an input breaks its contract.
-
-    Attributes:
-        code: stable reason code, for example ``dtype`` or ``not-finite``.
-        input: name of the input, or ``*`` when it concerns the set of inputs.
-        expected: what the contract asks for, in words.
-        found: what was there, in words; never the input's values.
-    """
-
-    code: str
-    input: str
-    expected: str
-    found: str
-
-    def __str__(self) -> str:
-        return f"{self.input}: {self.code}: expected {self.expected}, found {self.found}"
 
 
 class InputError(RefusedError):

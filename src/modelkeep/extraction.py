@@ -8,12 +8,13 @@ import os
 import shutil
 from pathlib import Path
 
+from modelkeep import partial
 from modelkeep.bundle.access import unlocked
 from modelkeep.bundle.opened import Opened
 from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.storage import refuse_overwrite, sync_folder, temporary_beside, words_for
+from modelkeep.storage import refuse_overwrite, sync_folder, words_for
 from modelkeep.trust.verifier import BundleVerifier
 
 
@@ -61,19 +62,20 @@ def extract(
 
 def _write_files(bundle: Opened, target: Path, progress: Progress) -> list[str]:
     inner = bundle.inner_manifest()
-    partial = temporary_beside(target)
     with words_for(target):
-        partial.mkdir(mode=0o700)
+        folder, lock = partial.new_folder(target)
     try:
         with words_for(target):
             for index, file in enumerate(inner.files, start=1):
-                _write_file(bundle, index, partial / file.path, progress)
+                _write_file(bundle, index, folder / file.path, progress)
             refuse_overwrite(target, force=False)
-            partial.rename(target)
+            folder.rename(target)
             sync_folder(target.parent)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         raise
+    finally:
+        os.close(lock)
     return [file.path for file in inner.files]
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from numpy.typing import NDArray
 
 from modelkeep.errors import UsageError
 from modelkeep.guard import check
-from modelkeep.guard.calibration import Calibration, Fit, Measurement, measure
-from modelkeep.guard.measurement import Plan
+from modelkeep.guard.calibration import Calibration
+from modelkeep.guard.fit import Fit
+from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import GuardProfile
+from modelkeep.guard.sample import Measurement, measure
 from modelkeep.model import Model, model_digest, read_model
 from modelkeep.runtimes.registry import LoadedModel, Runner, open_runtime
 
@@ -28,6 +31,7 @@ def learn(
     delta: float = 0.05,
     layouts: Mapping[str, str] | None = None,
     embedding: str | None = None,
+    squeezers: Collection[str] = (),
     entry: str | None = None,
     progress: Callable[[int], None] = lambda _count: None,
 ) -> GuardProfile:
@@ -43,6 +47,8 @@ def learn(
         delta: chance that a stage's rate is higher all the same.
         layouts: axes by input name where they cannot be guessed, for example ``{"x": "NCHW"}``.
         embedding: output that exposes what the last layer sees, for the rule ``distance``.
+        squeezers: ``median``, ``depth-4``, ``depth-5``: squeezers of images and series, for the stage
+            ``squeeze``. Each runs the model once more, here and at every later call.
         entry: file within a folder that the runtime is handed.
         progress: told the calls of the model that are done.
 
@@ -54,8 +60,11 @@ def learn(
     """
     found = read_model(model, entry=entry)
     digest = model_digest(found)
+    make_plan = partial(
+        Plan.make, contract=found.contract, layouts=layouts, embedding=embedding, squeezers=squeezers
+    )
     with running(found) as runner:
-        measured = _measure(samples, found, runner, layouts, embedding, progress)
+        measured = _measure(samples, found, runner, make_plan, progress)
         first = next(measured, None)
         if first is None:
             raise UsageError("no samples to learn from", hint="pass clean inputs as the model takes them")
@@ -78,8 +87,7 @@ def _measure(
     samples: Iterable[Arrays],
     model: Model,
     runner: Runner,
-    layouts: Mapping[str, str] | None,
-    embedding: str | None,
+    make_plan: Callable[[Arrays, Arrays], Plan],
     progress: Callable[[int], None],
 ) -> Iterator[tuple[Plan, Measurement]]:
     plan = None
@@ -89,8 +97,8 @@ def _measure(
             raise UsageError(f"a sample breaks the model's contract: {findings[0]}")
         outputs = runner.run(inputs)
         if plan is None:
-            plan = Plan.make(inputs, outputs, contract=model.contract, layouts=layouts, embedding=embedding)
-        yield plan, measure(plan, inputs, outputs)
+            plan = make_plan(inputs, outputs)
+        yield plan, measure(plan, inputs, outputs, runner.run)
         progress(1)
 
 

@@ -142,6 +142,7 @@ class Session:
         _refuse(guard.check_inputs(inputs))
         outputs = self._runner.run(inputs)
         _refuse(guard.check_outputs(outputs))
+        _refuse(guard.check_squeezed(inputs, outputs, self._runner.run))
         return outputs
 
     async def run_async(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

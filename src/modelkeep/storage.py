@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
+from modelkeep import partial
 from modelkeep.errors import StorageError, UsageError
 
 _PIECE = 2**16
@@ -51,14 +51,12 @@ class Replacement:
         self.target = Path(target)
         self._force = force
         refuse_overwrite(self.target, force=force)
-        self._temporary = temporary_beside(self.target)
-        self._descriptors: list[int] = []
+        with words_for(self.target):
+            self._temporary, descriptor = partial.new_file(self.target, mode)
+        self._descriptors = [descriptor]
         # Not only `__exit__`: an interrupt can come before a `with` block has begun.
         self._discard = weakref.finalize(self, _discard, self._descriptors, self._temporary)
         self._discard.atexit = False  # a forked child must leave its parent's file alone
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        with words_for(self.target):
-            self._descriptors.append(os.open(self._temporary, flags, mode))
 
     @property
     def descriptor(self) -> int:
@@ -142,12 +140,6 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def temporary_beside(target: Path) -> Path:
-    """Returns a new name in the folder of `target`, for what is to take its place."""
-    # Fifty characters are at most 200 of the 255 bytes that a name may have.
-    return target.with_name(f".{target.name[:50]}.{secrets.token_hex(6)}.part")
 
 
 def refuse_overwrite(target: Path, *, force: bool) -> None:

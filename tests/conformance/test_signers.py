@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from modelkeep import plugins
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.registry import create_key
-from modelkeep.trust import public_key, signers
+from modelkeep.trust import public_key
 from modelkeep.trust.signer import BundleSigner, keygen_signing
 from modelkeep.trust.signers import GROUP, open_signer
 from modelkeep.trust.verifier import Verifier
@@ -100,14 +101,14 @@ def test_file_is_the_usual_place(tmp_path: Path) -> None:
 
 def test_two_packages_for_one_signer_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     points = EntryPoints(EntryPoint("twice", f"package_{number}:Signer", GROUP) for number in range(2))
-    monkeypatch.setattr(signers, "entry_points", points.select)
+    monkeypatch.setattr(plugins, "entry_points", points.select)
     with pytest.raises(KeyStoreError, match="several packages"):
         open_signer("twice:x")
 
 
 def test_errors_of_foreign_signers_keep_their_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     points = EntryPoints([EntryPoint("odd", "builtins:int", GROUP)])
-    monkeypatch.setattr(signers, "entry_points", points.select)
+    monkeypatch.setattr(plugins, "entry_points", points.select)
     with pytest.raises(KeyStoreError, match="'odd' failed: TypeError") as refusal:
         open_signer("odd:pin=1234")
     assert "1234" not in str(refusal.value)

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from modelkeep.guard.calibration import Calibration, Fit, Measurement, measure
-from modelkeep.guard.measurement import Plan
+from modelkeep.guard.calibration import Calibration
+from modelkeep.guard.fit import Fit
+from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import GuardProfile
+from modelkeep.guard.sample import Measurement, measure
 from support.pictures import Picture, pictures
 
 MODEL = bytes(range(32))

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from modelkeep.contract import Contract, TensorContract
-from modelkeep.errors import Finding, UsageError
+from modelkeep.errors import UsageError
+from modelkeep.finding import Finding
 from modelkeep.guard import check
 
 IMAGE = Contract((TensorContract("image", "float32", (None, 3, 8, 6)),))

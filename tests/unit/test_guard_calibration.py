@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from modelkeep.errors import UsageError
-from modelkeep.guard.calibration import Calibration, Fit, Measurement, Usual, measure, samples_needed
-from modelkeep.guard.measurement import Plan
+from modelkeep.guard.calibration import Calibration, samples_needed
+from modelkeep.guard.fit import Fit, Usual
 from modelkeep.guard.moments import Moments, whitening
+from modelkeep.guard.plan import Plan
+from modelkeep.guard.sample import Measurement, measure
 from support.guarded import MODEL, measured
 from support.pictures import pictures
 

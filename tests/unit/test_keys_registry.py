@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep import plugins
 from modelkeep.errors import KeyStoreError, MalformedError, UsageError
 from modelkeep.keys import registry
 from modelkeep.keys.address import parse_address
@@ -114,7 +115,7 @@ def test_two_packages_for_one_scheme_are_refused(monkeypatch: pytest.MonkeyPatch
     points = EntryPoints(
         EntryPoint("twice", f"package_{number}:Store", registry.GROUP) for number in range(2)
     )
-    monkeypatch.setattr(registry, "entry_points", points.select)
+    monkeypatch.setattr(plugins, "entry_points", points.select)
     with pytest.raises(KeyStoreError, match="several packages"):
         open_key("twice:x")
 

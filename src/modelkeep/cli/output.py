@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+
+# Set as `typing` would: what every command imports is kept cheap.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TextIO
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 # Shorter work is over before anybody could read how far it is.
@@ -80,6 +83,8 @@ def printable(text: str) -> str:
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Prints the machine-readable result; in ASCII, which every reader and encoding agrees on."""
+    import json
+
     print(json.dumps(value, indent=2, sort_keys=True))
 
 

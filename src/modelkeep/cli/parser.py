@@ -84,6 +84,13 @@ def _learn(commands: _Subparsers) -> None:
     )
     parser.add_argument("--embedding", metavar="OUTPUT", help="output that shows what the last layer sees")
     parser.add_argument(
+        "--squeeze",
+        metavar="HOW",
+        action="append",
+        default=[],
+        help="run the model again on squeezed inputs: median, depth-4 or depth-5",
+    )
+    parser.add_argument(
         "--action", metavar="STAGE=WHAT", action="append", default=[], help="reject, flag or off; signal=flag"
     )
     _json(parser)

@@ -10,173 +10,19 @@ profile is the same to the last bit.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Self
 
 from modelkeep.errors import UsageError
 from modelkeep.guard import bound, features, rules
-from modelkeep.guard.measurement import (
-    EMBEDDING_UNIT,
-    OutputMeasurement,
-    Plan,
-    distances,
-    measure_input,
-    measure_outputs,
-    output_fault,
-)
-from modelkeep.guard.moments import Moments, Tails, whitening
-from modelkeep.guard.profile import GuardProfile, InputProfile, Joint, OutputProfile, Stage
+from modelkeep.guard.fit import LARGEST_JOINT, Usual
+from modelkeep.guard.measurement import distances
+from modelkeep.guard.plan import Plan
+from modelkeep.guard.profile import GuardProfile, Stage
+from modelkeep.guard.sample import Measurement
 from modelkeep.guard.scores import TopScores, too_few
 
-Array = NDArray[Any]
-
-LARGEST_JOINT = 128
-_TAIL_STEP = features.UNIT // 128
-_SHARES = (0.01, 0.05, 0.95, 0.99)
-_DEFAULT_ACTIONS = {"signal": "reject", "model": "flag"}
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """Clean samples, measured and let go of.
-
-    Attributes:
-        inputs: features [samples, features] by input name.
-        outputs: what the model made of them, or None.
-    """
-
-    inputs: Mapping[str, features.Features]
-    outputs: OutputMeasurement | None
-
-
-def measure(plan: Plan, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Measurement:
-    """Returns what both phases need to know about some clean samples.
-
-    Args:
-        plan: what to look at.
-        inputs: arrays by input name.
-        outputs: what the model made of them; not used when the plan has no model-aware stage.
-
-    Raises:
-        UsageError: the samples do not have the form of the plan.
-    """
-    for layout in plan.inputs:
-        fault = layout.fault(inputs.get(layout.name))
-        if fault is not None:
-            raise UsageError(f"a sample of input {layout.name!r} is {fault}")
-    found = {layout.name: measure_input(inputs[layout.name], layout) for layout in plan.inputs}
-    if plan.outputs is None:
-        return Measurement(found, None)
-    scores, _, embedding, _ = plan.outputs
-    for name in (scores, *([] if embedding is None else [embedding])):
-        fault = output_fault(outputs, name)
-        if fault is not None:
-            raise UsageError(f"output {name!r} of a sample is {fault}")
-    return Measurement(found, measure_outputs(outputs, *plan.outputs))
-
-
-@dataclass(frozen=True, slots=True)
-class Usual:
-    """What is usual: the frozen result of the first phase."""
-
-    plan: Plan
-    fitted: int
-    inputs: tuple[InputProfile, ...]
-    outputs: OutputProfile | None
-
-
-@dataclass(slots=True)
-class Fit:
-    """First phase: what clean samples look like."""
-
-    plan: Plan
-    _moments: dict[str, Moments] = field(init=False)
-    _tails: dict[str, Tails] = field(init=False)
-    _classes: dict[int, Moments] = field(init=False, default_factory=dict)
-    _embeddings: Moments | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        sizes = {layout.name: len(features.names(layout)) for layout in self.plan.inputs}
-        self._moments = {name: Moments(size, size <= LARGEST_JOINT) for name, size in sizes.items()}
-        self._tails = {name: Tails(size, _TAIL_STEP) for name, size in sizes.items()}
-
-    def add(self, measurement: Measurement) -> None:
-        """Adds samples, measured by the same plan."""
-        for name, rows in measurement.inputs.items():
-            self._moments[name].add(rows)
-            self._tails[name].add(rows)
-        outputs = measurement.outputs
-        if outputs is None or outputs.embedding is None:
-            return
-        if self._embeddings is None:
-            self._embeddings = Moments(outputs.embedding.shape[1], with_products=True)
-        self._embeddings.add(outputs.embedding)
-        for number in np.unique(outputs.classes).tolist():
-            self._class(number, outputs.embedding.shape[1]).add(outputs.embedding[outputs.classes == number])
-
-    def merge(self, other: Self) -> None:
-        """Adds what another one, of the same plan, has seen.
-
-        Raises:
-            UsageError: the plans differ.
-        """
-        _check_same(self.plan == other.plan)
-        for name, moments in self._moments.items():
-            moments.merge(other._moments[name])
-            self._tails[name].merge(other._tails[name])
-        if other._embeddings is None:
-            return
-        if self._embeddings is None:
-            self._embeddings = Moments(other._embeddings.size, with_products=True)
-        self._embeddings.merge(other._embeddings)
-        for number, moments in other._classes.items():
-            self._class(number, moments.size).merge(moments)
-
-    def freeze(self) -> Usual:
-        """Returns what is usual.
-
-        Raises:
-            UsageError: no samples were added.
-        """
-        fitted = min(moments.count for moments in self._moments.values())
-        if fitted == 0:
-            raise UsageError("no samples to learn from", hint="pass clean inputs as the model takes them")
-        inputs = tuple(
-            InputProfile(
-                layout, self._tails[layout.name].quantiles(_SHARES), _joint(self._moments[layout.name])
-            )
-            for layout in self.plan.inputs
-        )
-        return Usual(self.plan, fitted, inputs, self._outputs())
-
-    def _class(self, number: int, size: int) -> Moments:
-        return self._classes.setdefault(number, Moments(size, with_products=False))
-
-    def _outputs(self) -> OutputProfile | None:
-        if self.plan.outputs is None:
-            return None
-        scores, kind, embedding, scale = self.plan.outputs
-        means, within = np.empty((0, 0)), np.empty((0, 0))
-        if self._embeddings is not None:
-            means, covariance = self._by_class(self._embeddings)
-            within = whitening(covariance)
-        return OutputProfile(scores, kind, embedding, scale, means, within)
-
-    def _by_class(self, everything: Moments) -> tuple[Array, Array]:
-        """Returns the mean embedding of every class, and the covariance around them."""
-        overall = everything.mean(EMBEDDING_UNIT)
-        # A class that no sample was taken for is expected where all samples are.
-        means = np.tile(overall, (max(self._classes) + 1, 1))
-        covariance = everything.covariance(EMBEDDING_UNIT)
-        for number, moments in sorted(self._classes.items()):
-            means[number] = moments.mean(EMBEDDING_UNIT)
-            offset = means[number] - overall
-            covariance -= moments.count / everything.count * np.outer(offset, offset)
-        return means, covariance
+_DEFAULT_ACTIONS = {"signal": "reject", "model": "flag", "squeeze": "flag"}
 
 
 @dataclass(slots=True)
@@ -205,6 +51,8 @@ class Calibration:
             self._tops["energy", known.scores].add(outputs.energy)
         if known.embedding is not None:
             self._tops["distance", known.embedding].add(distances(outputs, known))
+        for squeezer, scores in measurement.squeezed.items():
+            self._tops[squeezer, known.scores].add(scores)
 
     def merge(self, other: Self) -> None:
         """Adds what another one, of the same frozen fit, has seen.
@@ -212,7 +60,7 @@ class Calibration:
         Raises:
             UsageError: the fits have different plans.
         """
-        _check_same(self.usual.plan == other.usual.plan)
+        self.usual.plan.check_same(other.usual.plan)
         for rule, top in self._tops.items():
             top.merge(other._tops[rule])
 
@@ -264,7 +112,7 @@ def samples_needed(plan: Plan, alpha: float, delta: float) -> int:
     if plan.outputs is not None:
         _, kind, embedding, _ = plan.outputs
         outputs = 1 + (kind == "logits") + (embedding is not None)
-    largest = max(inputs, outputs)
+    largest = max(inputs, outputs, len(plan.squeezers))
     return bound.samples_needed(alpha / largest, delta / largest)
 
 
@@ -278,15 +126,5 @@ def _rules(usual: Usual) -> dict[str, list[tuple[str, str]]]:
     model = [("confidence", outputs.scores)]
     model += [("energy", outputs.scores)] if outputs.kind == "logits" else []
     model += [] if outputs.embedding is None else [("distance", outputs.embedding)]
-    return {"signal": signal, "model": model}
-
-
-def _joint(moments: Moments) -> Joint | None:
-    if not moments.with_products:
-        return None
-    return Joint(moments.mean(features.UNIT), whitening(moments.covariance(features.UNIT)))
-
-
-def _check_same(same: bool) -> None:
-    if not same:
-        raise UsageError("only parts of one and the same run can be merged")
+    squeeze = [(squeezer, outputs.scores) for squeezer in usual.plan.squeezers]
+    return {"signal": signal, "model": model} | ({"squeeze": squeeze} if squeeze else {})

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelkeep.contract import FLOAT_DTYPES, Contract, Dimension, TensorContract
-from modelkeep.errors import Finding
+from modelkeep.finding import Finding
 
 Array = NDArray[Any]
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from modelkeep.errors import Finding
+from modelkeep.finding import Finding
 
 # Said to callers: which rule and how far would tell them how to get past it.
 UNUSUAL = Finding("unusual", "*", "inputs like those the model was made for", "something else")

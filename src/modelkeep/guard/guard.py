@@ -16,9 +16,11 @@ from modelkeep.guard.measurement import (
     distances,
     measure_input,
     measure_outputs,
+    measure_squeezed,
     output_fault,
 )
 from modelkeep.guard.profile import GuardProfile, InputProfile, OutputProfile, Stage
+from modelkeep.guard.squeezing import Run, squeezed
 
 _LOG = logging.getLogger("modelkeep.guard")
 
@@ -42,17 +44,29 @@ class Guard:
         self.counters = Counters()
         self._stages = {stage.name: stage for stage in profile.stages if stage.action != "off"}
 
+    @property
+    def squeezes(self) -> bool:
+        """Whether a whole check runs the model again, on squeezed inputs."""
+        return "squeeze" in self._stages
+
     def check(
-        self, inputs: Mapping[str, object], outputs: Mapping[str, object] | None = None
+        self,
+        inputs: Mapping[str, object],
+        outputs: Mapping[str, object] | None = None,
+        run: Run | None = None,
     ) -> tuple[GuardFinding, ...]:
         """Returns all alarms about inputs, and about what the model made of them where that is known.
 
         Args:
             inputs: arrays by input name.
             outputs: arrays by output name, or None to check the inputs alone.
+            run: the model, or None to leave out the stage that runs it again.
         """
         found = self.check_inputs(inputs)
-        return found if outputs is None else (*found, *self.check_outputs(outputs))
+        if outputs is None:
+            return found
+        found += self.check_outputs(outputs)
+        return found if run is None else found + self.check_squeezed(inputs, outputs, run)
 
     def check_inputs(self, inputs: Mapping[str, object]) -> tuple[GuardFinding, ...]:
         """Returns the alarms of the signal stage."""
@@ -66,8 +80,26 @@ class Guard:
             return ()
         return self._judge(stage, _of_outputs(known, _plain(outputs)))
 
+    def check_squeezed(
+        self, inputs: Mapping[str, object], outputs: Mapping[str, object], run: Run
+    ) -> tuple[GuardFinding, ...]:
+        """Returns the alarms of the squeezing stage; without it, the model is not run.
+
+        Args:
+            inputs: arrays by input name.
+            outputs: what the model made of them.
+            run: the model, which is run once for each squeezer; what it raises is passed on.
+        """
+        stage = self._stages.get("squeeze")
+        if stage is None:
+            return ()
+        return self._judge(stage, self._squeezed(stage, _plain(inputs), _plain(outputs), run))
+
     def readings(
-        self, inputs: Mapping[str, object], outputs: Mapping[str, object]
+        self,
+        inputs: Mapping[str, object],
+        outputs: Mapping[str, object],
+        run: Run | None = None,
     ) -> tuple[GuardFinding, ...]:
         """Returns what every rule makes of a call, alarm or not, without logging or counting it.
 
@@ -76,6 +108,7 @@ class Guard:
         Args:
             inputs: arrays by input name.
             outputs: arrays by output name; empty where the model was not run.
+            run: the model, or None to leave out the stage that runs it again.
         """
         read: list[GuardFinding] = []
         if signal := self._stages.get("signal"):
@@ -83,6 +116,9 @@ class Guard:
         model = self._stages.get("model")
         if outputs and model is not None and self.profile.outputs is not None:
             read += _readings(model, _of_outputs(self.profile.outputs, _plain(outputs)))
+        squeeze = self._stages.get("squeeze")
+        if outputs and squeeze is not None and run is not None:
+            read += _readings(squeeze, self._squeezed(squeeze, _plain(inputs), _plain(outputs), run))
         return tuple(read)
 
     def _signal(self, inputs: Mapping[str, Any]) -> Iterator[_Score]:
@@ -93,6 +129,25 @@ class Guard:
                 yield "form", name, math.inf, fault
             else:
                 yield from _of_input(profile, measure_input(inputs[name], profile.layout))
+
+    def _squeezed(
+        self, stage: Stage, inputs: Mapping[str, Any], outputs: Mapping[str, Any], run: Run
+    ) -> Iterator[_Score]:
+        known = self.profile.outputs
+        if known is None:
+            return
+        layouts = [each.layout for each in self.profile.inputs]
+        faults = ((each.name, each.fault(inputs.get(each.name))) for each in layouts)
+        outputs_fault = (known.scores, output_fault(outputs, known.scores))
+        for name, fault in (*faults, outputs_fault):
+            if fault is not None:
+                yield "form", name, math.inf, fault
+                return
+        for squeezer, subject in sorted(stage.thresholds):
+            changed = measure_squeezed(
+                outputs, run(squeezed(inputs, layouts, squeezer)), known.scores, known.kind
+            )
+            yield squeezer, subject, _strangest(changed), "the model changes its mind about a coarser input"
 
     def _judge(self, stage: Stage, scores: Iterator[_Score]) -> tuple[GuardFinding, ...]:
         read = _readings(stage, scores)

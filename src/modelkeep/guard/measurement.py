@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,9 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelkeep.contract import Contract
-from modelkeep.errors import UsageError
-from modelkeep.guard import features, layout
+from modelkeep.guard import features, squeezing
 from modelkeep.guard.features import Features
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.profile import OutputProfile
@@ -25,52 +22,6 @@ Numbers = NDArray[np.float64]
 EMBEDDING_SIZE = 64
 EMBEDDING_UNIT = 2**20
 _PROJECTION = b"modelkeep/guard/v1/projection"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is looked at, settled before anything is measured; equal plans can be merged.
-
-    Attributes:
-        inputs: layouts of the inputs that the signal stage looks at.
-        outputs: what the model-aware stage looks at, as yet without means, or None.
-    """
-
-    inputs: tuple[Layout, ...]
-    outputs: tuple[str, str, str | None, float] | None
-
-    @staticmethod
-    def make(
-        inputs: Mapping[str, Array],
-        outputs: Mapping[str, Array],
-        *,
-        contract: Contract | None = None,
-        layouts: Mapping[str, str] | None = None,
-        embedding: str | None = None,
-    ) -> Plan:
-        """Returns a plan from the first sample and what the model makes of it.
-
-        Args:
-            inputs: arrays by input name.
-            outputs: arrays by output name; empty where the model cannot be run.
-            contract: what the model says about its inputs.
-            layouts: axes by input name, where they cannot be guessed.
-            embedding: output that exposes what the last layer sees.
-
-        Raises:
-            UsageError: no input can be read, or an output is not there.
-        """
-        layouts = dict(layouts or {})
-        known = {} if contract is None else contract.by_name()
-        if unknown := sorted(layouts.keys() - inputs.keys()):
-            raise UsageError(f"no input {unknown[0]!r}", hint=f"inputs: {', '.join(inputs)}")
-        numeric = {name: value for name, value in inputs.items() if value.dtype.kind in "biuf"}
-        if not numeric:
-            raise UsageError("the samples hold no arrays of numbers")
-        planned = (
-            layout.plan(name, value, known.get(name), layouts.get(name)) for name, value in numeric.items()
-        )
-        return Plan(tuple(planned), _plan_outputs(outputs, embedding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +60,22 @@ def measure_outputs(
     outputs: Mapping[str, Array], scores: str, kind: str, embedding: str | None, scale: float
 ) -> OutputMeasurement:
     """Returns what the model made of some samples; the outputs must be without fault."""
-    rows = _rows(outputs[scores])
+    logits, total = _logits(outputs, scores, kind)
+    vectors = None if embedding is None else _quantised(projected(rows_of(outputs[embedding])), scale)
     with np.errstate(all="ignore"):
-        logits = rows if kind == "logits" else np.log(np.maximum(rows, 1e-300))
-        highest = logits.max(axis=1)
-        total = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
-    vectors = None if embedding is None else _quantised(_projected(_rows(outputs[embedding])), scale)
-    return OutputMeasurement(total - highest, -total, logits.argmax(axis=1).astype(np.int64), vectors)
+        confidence = total - logits.max(axis=1)
+    return OutputMeasurement(confidence, -total, logits.argmax(axis=1).astype(np.int64), vectors)
+
+
+def measure_squeezed(
+    outputs: Mapping[str, Array], of_squeezed: Mapping[str, Array], scores: str, kind: str
+) -> Numbers:
+    """Returns how far what the model made of some samples is from what it made of them squeezed.
+
+    The outputs must be without fault.
+    """
+    one, other = (_log_probabilities(each, scores, kind) for each in (outputs, of_squeezed))
+    return squeezing.disagreement(one, other)
 
 
 def distances(measured: OutputMeasurement, profile: OutputProfile) -> Numbers:
@@ -127,51 +87,37 @@ def distances(measured: OutputMeasurement, profile: OutputProfile) -> Numbers:
     return np.asarray(np.linalg.norm(offsets @ profile.whitening.T, axis=1))
 
 
-def _plan_outputs(
-    outputs: Mapping[str, Array], embedding: str | None
-) -> tuple[str, str, str | None, float] | None:
-    if embedding is not None and output_fault(outputs, embedding):
-        raise UsageError(f"output {embedding!r} is no embedding", hint=f"outputs: {', '.join(outputs)}")
-    candidates = [name for name, value in outputs.items() if name != embedding and _are_scores(value)]
-    if not candidates:
-        return None
-    rows = _rows(outputs[candidates[0]])
-    is_distribution = bool((rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-3))
-    kind = "probabilities" if is_distribution else "logits"
-    scale = 1.0 if embedding is None else _scale_of(_projected(_rows(outputs[embedding])))
-    return candidates[0], kind, embedding, scale
-
-
-def _are_scores(value: object) -> bool:
-    return (
-        isinstance(value, np.ndarray)
-        and value.dtype.kind == "f"
-        and value.ndim == 2
-        and value.shape[1] > 1
-        and value.size > 0
-    )
-
-
-def _scale_of(rows: Numbers) -> float:
-    # Room for others to be eight times as large as the first.
-    largest = float(np.abs(np.nan_to_num(rows, posinf=0, neginf=0)).max())
-    return 2.0 ** (math.ceil(math.log2(max(largest, 2.0**-100))) + 3)
-
-
-def _rows(values: Array) -> Numbers:
+def rows_of(values: Array) -> Numbers:
+    """Returns an output as numbers [samples, ...]."""
     return values.astype(np.float64).reshape(len(values), -1)
+
+
+def projected(rows: Numbers) -> Numbers:
+    """Returns embeddings [samples, at most 64], longer ones multiplied with a matrix of signs."""
+    width = rows.shape[1]
+    with np.errstate(all="ignore"):  # what is no number becomes 1 when it is quantised
+        return rows if width <= EMBEDDING_SIZE else np.asarray(rows @ _signs(width))
+
+
+def _logits(outputs: Mapping[str, Array], scores: str, kind: str) -> tuple[Numbers, Numbers]:
+    """Returns logits [samples, classes] and the logarithm of the sum of their exponentials [samples]."""
+    rows = rows_of(outputs[scores])
+    with np.errstate(all="ignore"):
+        logits = rows if kind == "logits" else np.log(np.maximum(rows, 1e-300))
+        highest = logits.max(axis=1)
+        return logits, highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
+
+
+def _log_probabilities(outputs: Mapping[str, Array], scores: str, kind: str) -> Numbers:
+    logits, total = _logits(outputs, scores, kind)
+    with np.errstate(all="ignore"):
+        return np.asarray(logits - total[:, None])
 
 
 def _quantised(rows: Numbers, scale: float) -> NDArray[np.int64]:
     numbers = np.nan_to_num(rows / scale, nan=1.0, posinf=1.0, neginf=-1.0).clip(-1, 1)
     quantised: NDArray[np.int64] = np.rint(numbers * EMBEDDING_UNIT).astype(np.int64)
     return quantised
-
-
-def _projected(rows: Numbers) -> Numbers:
-    width = rows.shape[1]
-    with np.errstate(all="ignore"):  # what is no number becomes 1 when it is quantised
-        return rows if width <= EMBEDDING_SIZE else np.asarray(rows @ _signs(width))
 
 
 @lru_cache(maxsize=4)

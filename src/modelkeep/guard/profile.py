@@ -6,9 +6,8 @@ Source: spec/guard-v1.md.
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,14 +18,19 @@ from modelkeep import canonical
 from modelkeep.errors import UsageError
 from modelkeep.guard.features import SUITE
 from modelkeep.guard.layout import Layout
+from modelkeep.guard.squeezing import SQUEEZERS
 from modelkeep.storage import write_file
 
 FORMAT = "modelkeep/guard"
 VERSION = 1
 LARGEST_PROFILE = 8 * 2**20
-STAGES = ("signal", "model")
+STAGES = ("signal", "model", "squeeze")
 ACTIONS = ("reject", "flag", "off")
-RULES = {"signal": ("envelope", "joint"), "model": ("confidence", "energy", "distance")}
+RULES = {
+    "signal": ("envelope", "joint"),
+    "model": ("confidence", "energy", "distance"),
+    "squeeze": tuple(SQUEEZERS),
+}
 SCORE_KINDS = ("logits", "probabilities")
 
 Numbers = NDArray[np.float64]
@@ -150,23 +154,25 @@ class GuardProfile:
         delta: float = 0.05,
         layouts: Mapping[str, str] | None = None,
         embedding: str | None = None,
+        squeezers: Collection[str] = (),
         entry: str | None = None,
         progress: Callable[[int], None] = lambda _count: None,
     ) -> GuardProfile:
         """Learns a profile from clean samples; see `modelkeep.learning.learn`."""
-        # Learning runs the model, and so lives above the guard and the runtimes.
-        learning = importlib.import_module("modelkeep.learning")
-        profile: GuardProfile = learning.learn(
+        # Learning runs the model, so it lives above guard and runtimes: the one import that goes upward.
+        from modelkeep.learning import learn
+
+        return learn(
             samples,
             model=model,
             alpha=alpha,
             delta=delta,
             layouts=layouts,
             embedding=embedding,
+            squeezers=squeezers,
             entry=entry,
             progress=progress,
         )
-        return profile
 
     def to_json(self) -> dict[str, Any]:
         """Returns the profile as a JSON value without floats."""

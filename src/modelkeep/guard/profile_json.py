@@ -102,7 +102,8 @@ def _check_whole(profile: GuardProfile) -> None:
     inputs = {each.layout.name for each in profile.inputs}
     outputs = profile.outputs
     looked_at = () if outputs is None else (outputs.scores, outputs.embedding)
-    known = {"signal": inputs, "model": {name for name in looked_at if name is not None}}
+    made = {name for name in looked_at if name is not None}
+    known = {"signal": inputs, "model": made, "squeeze": made}
     if len(inputs) != len(profile.inputs) or not inputs:
         raise MalformedError(f"{_WHAT}: names no input, or one twice")
     if len({stage.name for stage in profile.stages}) != len(profile.stages):
@@ -124,7 +125,7 @@ def _check_rules(profile: GuardProfile) -> None:
         if rule == "energy" and outputs is not None and outputs.kind != "logits":
             raise MalformedError(f"{_WHAT}: an energy threshold for outputs that are not logits")
         expected = None if outputs is None else outputs.embedding if rule == "distance" else outputs.scores
-        if rule in RULES["model"] and subject != expected:
+        if rule not in RULES["signal"] and subject != expected:
             raise MalformedError(f"{_WHAT}: a {rule} threshold for another output")
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Protocol, cast
 
+from modelkeep import plugins
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
 from modelkeep.keys.recipient import KeyHandle, Recipient
 from modelkeep.uri import split
@@ -65,11 +66,11 @@ def create_key(
 
 def schemes() -> tuple[str, ...]:
     """Returns the schemes that are installed, sorted."""
-    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+    return tuple(sorted({point.name for point in plugins.every(GROUP)}))
 
 
 def _store(scheme: str) -> KeyStore:
-    points = {point.value: point for point in entry_points(group=GROUP, name=scheme)}
+    points = plugins.find(GROUP, scheme)
     if not points:
         raise UsageError(
             f"unknown key scheme {scheme[:64]!r}",
@@ -77,8 +78,7 @@ def _store(scheme: str) -> KeyStore:
         )
     if len(points) > 1:
         raise KeyStoreError(f"several packages offer key scheme {scheme!r}", hint="uninstall all but one")
-    (point,) = points.values()
-    return _load(point)
+    return _load(points[0])
 
 
 def _load(point: EntryPoint) -> KeyStore:

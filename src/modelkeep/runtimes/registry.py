@@ -6,11 +6,12 @@ Adapters register under the entry point group `modelkeep.runtimes`; ours do so t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from modelkeep import plugins
 from modelkeep.errors import RuntimeMissingError, UsageError
 
 if TYPE_CHECKING:
@@ -157,17 +158,25 @@ def open_runtime(format: str, name: str | None = None) -> type[Runtime]:
         UsageError: no runtime of that name or for that format is registered.
         RuntimeMissingError: the runtime itself is not installed.
     """
-    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
-    hint = f"registered runtimes: {', '.join(sorted(registered)) or 'none'}"
-    if name is not None and name not in registered:
-        raise UsageError(f"no runtime is named {name!r}", hint=hint)
-    by_preference = sorted(registered, key=lambda each: (each != format, each))
-    for candidate in by_preference if name is None else [name]:
-        runtime = _load(registered[candidate])
+    if name is not None and not plugins.find(GROUP, name):
+        raise UsageError(f"no runtime is named {name!r}", hint=_registered())
+    for entry in _candidates(format, name):
+        runtime = _load(entry)
         if format in runtime.formats:
             runtime.require()
             return runtime
-    raise UsageError(f"{name or 'no runtime'} cannot load models of format {format!r}", hint=hint)
+    raise UsageError(f"{name or 'no runtime'} cannot load models of format {format!r}", hint=_registered())
+
+
+def _candidates(format: str, name: str | None) -> Iterator[EntryPoint]:
+    yield from plugins.find(GROUP, name or format)
+    if name is None:
+        yield from plugins.every(GROUP)
+
+
+def _registered() -> str:
+    names = sorted({entry.name for entry in plugins.every(GROUP)})
+    return f"registered runtimes: {', '.join(names) or 'none'}"
 
 
 def _load(entry: EntryPoint) -> type[Runtime]:

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import cast
 
 from cryptography import x509
 
+from modelkeep import plugins
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
 from modelkeep.trust import certificates as certificate_files
 from modelkeep.trust.signer import BundleSigner, Signer
@@ -58,11 +58,11 @@ def open_signer(
 
 
 def _open(scheme: str, address: str, chain: tuple[x509.Certificate, ...]) -> BundleSigner:
-    points = {point.value: point for point in entry_points(group=GROUP, name=scheme)}
+    points = plugins.find(GROUP, scheme)
     if len(points) > 1:
         raise KeyStoreError(f"several packages offer signers for {scheme!r}", hint="uninstall all but one")
     try:
-        for point in points.values():
+        for point in points:
             return cast(_Opener, point.load())(address, chain)
         from modelkeep.trust.service_signer import ServiceSigner
 
