@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +91,9 @@ def patch(task: Task, random: np.random.Generator) -> Values:
     lengths = task.start.shape[1:-1]
     sides = [max(1, round(length * 0.05 ** (1 / len(lengths)))) for length in lengths]
     for each in mask:
-        corner = [int(random.integers(0, length - side + 1)) for length, side in zip(lengths, sides, strict=True)]
+        corner = [
+            int(random.integers(0, length - side + 1)) for length, side in zip(lengths, sides, strict=True)
+        ]
         each[tuple(slice(first, first + side) for first, side in zip(corner, sides, strict=True))] = 1
     anything = random.uniform(task.data.low, task.data.high, task.start.shape)
     found = (task.start + mask * (anything - task.start)).astype(np.float32)
@@ -101,18 +102,19 @@ def patch(task: Task, random: np.random.Generator) -> Values:
 
 def _climb(task: Task, found: Values, reach: Values, steps: int, pace: float = 1.0) -> Values:
     low, high = np.maximum(task.start - reach, task.data.low), np.minimum(task.start + reach, task.data.high)
-    moved = jnp.clip(jnp.asarray(found), low, high)
+    current = jnp.clip(jnp.asarray(found), low, high)
     for step in range(steps):
         # Long steps to look around, short ones to settle.
         length = pace * reach * (1.0 if steps == 1 else 0.5 * (1 - step / steps) + 0.02)
-        moved = _moved(task.network.parameters, moved, task.labels, length, low, high)
-    return np.asarray(moved)
+        current = moved(task.network.parameters, current, task.labels, length, low, high)
+    return np.asarray(current)
 
 
 @jax.jit
-def _moved(
+def moved(
     parameters: Parameters, samples: Array, labels: Array, length: Array, low: Array, high: Array
 ) -> Array:
+    """Returns samples after one step down the lead, within limits."""
     gradient = jax.grad(lambda values: lead(forward(parameters, values)[0], labels).sum())(samples)
     return jnp.clip(samples - length * jnp.sign(gradient), low, high)
 

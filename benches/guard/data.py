@@ -131,7 +131,9 @@ def tumours(random: np.random.Generator) -> Data:
     labels = random.integers(0, 2, 11_000)
     samples = np.empty((len(labels), found.data.shape[1]), np.float32)
     for number in (0, 1):
-        samples[labels == number] = _drawn(found.data[found.target == number], (labels == number).sum(), random)
+        samples[labels == number] = _drawn(
+            found.data[found.target == number], (labels == number).sum(), random
+        )
     kind = Kind((), 0, 1500, 0)
     ends = samples.min(axis=0), samples.max(axis=0)
     return Data("tumours", "NF", *ends, None, samples, labels, (4000, 2500, 3000, 500), kind)

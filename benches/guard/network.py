@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -117,7 +118,7 @@ def _convolved(rows: Array, weight: Array) -> Array:
 
 def _halved(rows: Array) -> Array:
     for axis in range(1, rows.ndim - 1):
-        shape = rows.shape[:axis] + (rows.shape[axis] // 2, 2) + rows.shape[axis + 1 :]
+        shape = (*rows.shape[:axis], rows.shape[axis] // 2, 2, *rows.shape[axis + 1 :])
         rows = rows.reshape(shape).mean(axis=axis + 1)
     return rows
 
@@ -141,7 +142,7 @@ def _first(samples: Values, classes: int, kind: Kind, random: np.random.Generato
         channels = width
     flat = _flat(samples.shape[1:-1], len(kind.widths)) * channels
     widths = (flat, EMBEDDING) if kind.widths else (flat, EMBEDDING, EMBEDDING)
-    parameters["dense"] = [layer(*pair) for pair in zip(widths, widths[1:], strict=False)]
+    parameters["dense"] = [layer(*pair) for pair in pairwise(widths)]
     parameters["last"] = layer(EMBEDDING, classes)
     return parameters
 

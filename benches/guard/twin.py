@@ -39,9 +39,7 @@ def features(samples: Array, layout: Layout) -> Array:
 def _laplacians(scaled: Array) -> Array:
     rows = jnp.concatenate([scaled[:, :1], scaled, scaled[:, -1:]], axis=1)
     here = rows[:, 1:-1]
-    return (
-        4 * here[:, :, 1:-1] - here[:, :, :-2] - here[:, :, 2:] - rows[:, :-2, 1:-1] - rows[:, 2:, 1:-1]
-    )
+    return 4 * here[:, :, 1:-1] - here[:, :, :-2] - here[:, :, 2:] - rows[:, :-2, 1:-1] - rows[:, 2:, 1:-1]
 
 
 def _of_frame(frames: Array, scaled: Array, steps_x: Array, steps_y: Array, layout: Layout) -> list[Array]:

@@ -1,0 +1,137 @@
+"""The rules of a profile once more, on JAX: by how much samples are above its thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from benches.guard import twin
+from benches.guard.network import Parameters, Values, forward
+from benches.guard.watch import Readings
+from modelkeep.guard.features import UNIT
+from modelkeep.guard.profile import GuardProfile, InputProfile, OutputProfile
+from modelkeep.guard.squeezing import SQUEEZERS
+
+_FINEST = 0.02
+_SLACK = 0.02  # how far below a threshold is far enough, as a share of it
+# Enough to tell that nothing is missing; single precision is not what the guard computes in.
+_AGREEMENT = 0.02
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """A profile that gradients pass through.
+
+    Attributes:
+        profile: the profile.
+        stages: those that are to be passed.
+    """
+
+    profile: GuardProfile
+    stages: tuple[str, ...]
+
+    def scores(
+        self, parameters: Parameters, samples: Array, logits: Array, embeddings: Array
+    ) -> dict[str, Array]:
+        """Returns scores [n] by rule; that of the envelope by feature, [n, features]."""
+        usual, outputs = self.profile.inputs[0], self.profile.outputs
+        if outputs is None or usual.joint is None:
+            raise ValueError("a profile with outputs and a joint rule")
+        rows = twin.features(samples, usual.layout)
+        found = {
+            "envelope": _envelope(rows, usual),
+            "joint": _length(usual.joint.whitening, rows - usual.joint.mean),
+        }
+        found |= _of_outputs(logits, embeddings, outputs)
+        if "squeeze" in self.stages:
+            found |= _squeezed(parameters, samples, logits, usual)
+        return found
+
+    def pressure(
+        self, parameters: Parameters, samples: Array, logits: Array, embeddings: Array
+    ) -> tuple[Array, Array]:
+        """Returns how much there is to push down, [n], and the largest excess over a threshold, [n]."""
+        found = self.scores(parameters, samples, logits, embeddings)
+        pressure, excess = jnp.zeros(len(samples)), jnp.full(len(samples), -jnp.inf)
+        for stage in self.profile.stages:
+            if stage.name not in self.stages:
+                continue
+            for (rule, _), threshold in stage.thresholds.items():
+                above = found[rule] - threshold
+                above = above[:, None] if above.ndim == 1 else above
+                slack = _SLACK * max(abs(threshold), 0.1)
+                pressure += jnp.maximum(above + slack, 0).sum(axis=1) / max(abs(threshold), 0.1)
+                excess = jnp.maximum(excess, above.max(axis=1))
+        return pressure, excess
+
+    def check(self, parameters: Parameters, samples: Values, readings: Readings) -> None:
+        """Raises ValueError unless the scores are those that the guard itself has read."""
+        logits, embeddings = forward(parameters, jnp.asarray(samples))
+        found = self.scores(parameters, jnp.asarray(samples), logits, embeddings)
+        for column, (stage, rule, _) in enumerate(readings.rules):
+            if stage not in self.stages:
+                continue
+            own = np.asarray(found[rule])
+            own = own if own.ndim == 1 else own.max(axis=1)
+            apart = np.abs(own - readings.scores[:, column]) / (1 + np.abs(readings.scores[:, column]))
+            if not (apart <= _AGREEMENT).all():
+                raise ValueError(f"the twin of rule {rule} is {apart.max():.3f} away from the guard")
+
+
+def _envelope(rows: Array, usual: InputProfile) -> Array:
+    lowest, low, high, highest = (usual.bounds / UNIT).T
+    above = (rows - high) / np.maximum(highest - high, _FINEST)
+    below = (low - rows) / np.maximum(low - lowest, _FINEST)
+    return jnp.maximum(above, below)
+
+
+def _of_outputs(logits: Array, embeddings: Array, outputs: OutputProfile) -> dict[str, Array]:
+    total = jax.nn.logsumexp(logits, axis=1)
+    highest = jax.lax.top_k(logits, 2)[0]
+    offsets = embeddings / outputs.scale - jnp.asarray(outputs.means)[logits.argmax(axis=1)]
+    return {
+        "confidence": total - logits.max(axis=1),
+        "energy": -total,
+        "margin": -(highest[:, 0] - highest[:, 1]),
+        "distance": _length(outputs.whitening, offsets),
+    }
+
+
+def _length(whitening: np.ndarray, offsets: Array) -> Array:
+    return jnp.sqrt(((offsets @ jnp.asarray(whitening.T)) ** 2).sum(axis=1) + 1e-12)
+
+
+def _squeezed(parameters: Parameters, samples: Array, logits: Array, usual: InputProfile) -> dict[str, Array]:
+    chances = jax.nn.softmax(logits)
+    low, extent = usual.layout.low, usual.layout.high - usual.layout.low
+
+    def depth(bits: int) -> Callable[[Array], Array]:
+        steps = 2**bits - 1
+
+        def squeeze(values: Array) -> Array:
+            shares = jnp.clip((values - low) / extent, 0, 1)
+            rounded = jnp.rint(shares * steps) / steps * extent + low
+            return values + jax.lax.stop_gradient(rounded - values)
+
+        return squeeze
+
+    ways = {"depth-4": depth(4), "depth-5": depth(5), "median": _median}
+    return {
+        name: jnp.abs(jax.nn.softmax(forward(parameters, ways[name](samples))[0]) - chances).sum(axis=1)
+        for name in SQUEEZERS
+    }
+
+
+def _median(samples: Array) -> Array:
+    axes = (1, 2) if samples.ndim == 4 else (1,)
+    around = [samples]
+    for axis in axes:
+        last = samples.shape[axis] - 1
+        places = [np.clip(np.arange(last + 1) + move, 0, last) for move in (-1, 0, 1)]
+        around = [jnp.take(each, place, axis=axis) for each in around for place in places]
+    return jnp.sort(jnp.stack(around), axis=0)[len(around) // 2]
