@@ -31,6 +31,7 @@ def learn(
     delta: float = 0.05,
     layouts: Mapping[str, str] | None = None,
     embedding: str | None = None,
+    model_rules: Collection[str] | None = None,
     squeezers: Collection[str] = (),
     entry: str | None = None,
     progress: Callable[[int], None] = lambda _count: None,
@@ -47,8 +48,10 @@ def learn(
         delta: chance that a stage's rate is higher all the same.
         layouts: axes by input name where they cannot be guessed, for example ``{"x": "NCHW"}``.
         embedding: output that exposes what the last layer sees, for the rule ``distance``.
-        squeezers: ``median``, ``depth-4``, ``depth-5``: squeezers of images and series, for the stage
-            ``squeeze``. Each runs the model once more, here and at every later call.
+        model_rules: of the stage ``model``: ``margin``, ``confidence``, ``energy`` and ``distance``;
+            None for ``margin`` and, with an embedding, ``distance``. More rules share the same rate.
+        squeezers: for the stage ``squeeze``: ``mean``, ``median``, ``depth-4`` and ``depth-5`` of images and
+            series. Each runs the model once more, here and at every later call.
         entry: file within a folder that the runtime is handed.
         progress: told the calls of the model that are done.
 
@@ -61,7 +64,12 @@ def learn(
     found = read_model(model, entry=entry)
     digest = model_digest(found)
     make_plan = partial(
-        Plan.make, contract=found.contract, layouts=layouts, embedding=embedding, squeezers=squeezers
+        Plan.make,
+        contract=found.contract,
+        layouts=layouts,
+        embedding=embedding,
+        model_rules=model_rules,
+        squeezers=squeezers,
     )
     with running(found) as runner:
         measured = _measure(samples, found, runner, make_plan, progress)

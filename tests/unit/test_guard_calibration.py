@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -71,15 +72,29 @@ def test_embeddings_merge_exactly_too() -> None:
     other = calibrate_part(merged.freeze(), samples[40:])
     profiles = [each.finish(MODEL, alpha=0.3, delta=0.3) for each in (one, other)]
     assert profiles[0].to_bytes() == profiles[1].to_bytes()
-    assert {rule for rule, _ in profiles[0].stages[1].thresholds} == {"confidence", "energy", "distance"}
+    assert {rule for rule, _ in profiles[0].stages[1].thresholds} == {"margin", "distance"}
 
 
 def test_too_few_samples_are_refused_with_the_number_needed() -> None:
     plan, samples = measured(pictures(40, seed=9, size=8))
     needed = samples_needed(plan, 0.01, 0.05)
     calibration = calibrate_part(fit_part(plan, samples[:20]).freeze(), samples[20:])
-    with pytest.raises(UsageError, match=f"20 samples .* {needed} are needed"):
+    with pytest.raises(UsageError, match=f"20 samples .* {needed} are needed") as refusal:
         calibration.finish(MODEL, alpha=0.01, delta=0.05)
+    # What the hint says is enough is enough, and not by much.
+    found = re.search(r"so many allow alpha ([0-9.]+)", str(refusal.value.hint))
+    assert found is not None
+    calibration.finish(MODEL, alpha=float(found[1]), delta=0.05)
+    with pytest.raises(UsageError):
+        calibration.finish(MODEL, alpha=0.95 * float(found[1]), delta=0.05)
+
+
+def test_one_sample_allows_no_rate_at_all() -> None:
+    plan, samples = measured(pictures(2, seed=9, size=8))
+    calibration = calibrate_part(fit_part(plan, samples[:1]).freeze(), samples[1:])
+    with pytest.raises(UsageError) as refusal:
+        calibration.finish(MODEL, alpha=0.1, delta=0.05)
+    assert "none at all" in str(refusal.value.hint)
 
 
 def test_no_samples_and_parts_of_other_plans_are_refused() -> None:

@@ -62,7 +62,7 @@ def test_a_report_has_every_part(model: Path, profile: GuardProfile) -> None:
         assert false_alarms["rate"] == false_alarms["alarms"] / 30
         assert false_alarms["chance"] > 0.01
     assert {rule["rule"] for rule in result["clean"]["rules"]} == {
-        "envelope", "joint", "confidence", "energy", "distance"
+        "envelope", "joint", "margin", "distance"
     }  # fmt: skip
     faults = {row["fault"]: row for row in result["faults"]}
     assert all(

@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
             delta=arguments.delta,
             layouts=_pairs(arguments.layout, "--layout image=NCHW"),
             embedding=arguments.embedding,
+            model_rules=arguments.rule,
             squeezers=arguments.squeeze,
         )
     profile = profile.with_actions(**_pairs(arguments.action, "--action signal=flag"))

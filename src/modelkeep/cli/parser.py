@@ -88,7 +88,14 @@ def _learn(commands: _Subparsers) -> None:
         metavar="HOW",
         action="append",
         default=[],
-        help="run the model again on squeezed inputs: median, depth-4 or depth-5",
+        help="run the model again on squeezed inputs: mean, median, depth-4 or depth-5",
+    )
+    parser.add_argument(
+        "--rule",
+        metavar="RULE",
+        action="append",
+        help="of the stage model: margin, confidence, energy, distance (default: margin, and distance "
+        "with --embedding)",
     )
     parser.add_argument(
         "--action", metavar="STAGE=WHAT", action="append", default=[], help="reject, flag or off; signal=flag"

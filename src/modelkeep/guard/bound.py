@@ -12,6 +12,7 @@ import math
 
 from modelkeep.errors import UsageError
 
+LARGEST_RATE = 0.5
 _NEGLIGIBLE = 1e-18
 
 
@@ -52,9 +53,14 @@ def samples_needed(alpha: float, delta: float) -> int:
     return count
 
 
+def least_alpha(count: int, delta: float) -> float:
+    """Returns the smallest rate for which `count` clean samples allow a threshold: 1 - delta^(1 / count)."""
+    return float(-math.expm1(math.log(delta) / max(count, 1)))
+
+
 def check_rates(alpha: float, delta: float) -> None:
     """Raises UsageError unless both are probabilities between 0 and 1."""
-    if not (1e-6 <= alpha <= 0.5 and 1e-9 <= delta <= 0.5):
+    if not (1e-6 <= alpha <= LARGEST_RATE and 1e-9 <= delta <= LARGEST_RATE):
         raise UsageError(
             "alpha must lie between 0.000001 and 0.5, and delta between 1e-9 and 0.5",
             hint="alpha is the rate of false alarms, delta the chance that the rate is exceeded",

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from modelkeep.errors import UsageError
-from modelkeep.guard import bound, features, rules
-from modelkeep.guard.fit import LARGEST_JOINT, Usual
-from modelkeep.guard.measurement import distances
+from modelkeep.guard import bound, rules
+from modelkeep.guard.fit import Usual
+from modelkeep.guard.measurement import score_outputs
 from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import GuardProfile, Stage
 from modelkeep.guard.sample import Measurement
@@ -33,7 +33,7 @@ class Calibration:
     _tops: dict[tuple[str, str], TopScores] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._tops = {rule: TopScores() for stage in _rules(self.usual).values() for rule in stage}
+        self._tops = {rule: TopScores() for stage in self.usual.plan.stages().values() for rule in stage}
 
     def add(self, measurement: Measurement) -> None:
         """Adds samples, measured by the same plan, that the first phase has not seen."""
@@ -46,11 +46,8 @@ class Calibration:
         outputs, known = measurement.outputs, self.usual.outputs
         if outputs is None or known is None:
             return
-        self._tops["confidence", known.scores].add(outputs.confidence)
-        if known.kind == "logits":
-            self._tops["energy", known.scores].add(outputs.energy)
-        if known.embedding is not None:
-            self._tops["distance", known.embedding].add(distances(outputs, known))
+        for rule, subject in self.usual.plan.stages().get("model", []):
+            self._tops[rule, subject].add(score_outputs(rule, outputs, known))
         for squeezer, scores in measurement.squeezed.items():
             self._tops[squeezer, known.scores].add(scores)
 
@@ -78,10 +75,11 @@ class Calibration:
         calibrated = min(top.count for top in self._tops.values())
         needed = samples_needed(self.usual.plan, alpha, delta)
         if calibrated < needed:
-            raise too_few(calibrated, needed)
+            rarest = _rarest(self.usual.plan)
+            raise too_few(calibrated, needed, bound.least_alpha(calibrated, delta * rarest) / rarest)
         stages = tuple(
             Stage(name, _DEFAULT_ACTIONS[name], self._thresholds(stage, alpha, delta))
-            for name, stage in _rules(self.usual).items()
+            for name, stage in self.usual.plan.stages().items()
         )
         return GuardProfile(
             model=model,
@@ -97,9 +95,12 @@ class Calibration:
     def _thresholds(
         self, stage: list[tuple[str, str]], alpha: float, delta: float
     ) -> dict[tuple[str, str], float]:
-        # Each rule gets an equal part, so that the stage as a whole keeps its bound.
-        share, chance = alpha / len(stage), delta / len(stage)
-        thresholds = {rule: self._tops[rule].threshold(share, chance) for rule in stage}
+        # Each rule gets a part of both, so that the stage as a whole keeps its bound.
+        shares = rules.shares([rule for rule, _ in stage])
+        thresholds = {
+            rule: self._tops[rule].threshold(alpha * share, delta * share)
+            for rule, share in zip(stage, shares, strict=True)
+        }
         if not all(math.isfinite(threshold) for threshold in thresholds.values()):
             raise UsageError("the model's outputs for clean samples are not all finite")
         return thresholds
@@ -107,24 +108,10 @@ class Calibration:
 
 def samples_needed(plan: Plan, alpha: float, delta: float) -> int:
     """Returns how many samples the second phase needs at least, by this plan."""
-    inputs = sum(2 if len(features.names(layout)) <= LARGEST_JOINT else 1 for layout in plan.inputs)
-    outputs = 0
-    if plan.outputs is not None:
-        _, kind, embedding, _ = plan.outputs
-        outputs = 1 + (kind == "logits") + (embedding is not None)
-    largest = max(inputs, outputs, len(plan.squeezers))
-    return bound.samples_needed(alpha / largest, delta / largest)
+    rarest = _rarest(plan)
+    return bound.samples_needed(alpha * rarest, delta * rarest)
 
 
-def _rules(usual: Usual) -> dict[str, list[tuple[str, str]]]:
-    """Returns the rules of every stage, as pairs of rule and input or output."""
-    signal = [("envelope", profile.layout.name) for profile in usual.inputs]
-    signal += [("joint", profile.layout.name) for profile in usual.inputs if profile.joint is not None]
-    outputs = usual.outputs
-    if outputs is None:
-        return {"signal": signal}
-    model = [("confidence", outputs.scores)]
-    model += [("energy", outputs.scores)] if outputs.kind == "logits" else []
-    model += [] if outputs.embedding is None else [("distance", outputs.embedding)]
-    squeeze = [(squeezer, outputs.scores) for squeezer in usual.plan.squeezers]
-    return {"signal": signal, "model": model} | ({"squeeze": squeeze} if squeeze else {})
+def _rarest(plan: Plan) -> float:
+    """Returns the smallest part of its stage's false alarms that a rule may give."""
+    return min(min(rules.shares([rule for rule, _ in stage])) for stage in plan.stages().values())

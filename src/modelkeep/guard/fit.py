@@ -12,13 +12,12 @@ from modelkeep.errors import UsageError
 from modelkeep.guard import features
 from modelkeep.guard.measurement import EMBEDDING_UNIT
 from modelkeep.guard.moments import Moments, Tails, whitening
-from modelkeep.guard.plan import Plan
+from modelkeep.guard.plan import Plan, has_joint
 from modelkeep.guard.profile import InputProfile, Joint, OutputProfile
 from modelkeep.guard.sample import Measurement
 
 Array = NDArray[Any]
 
-LARGEST_JOINT = 128
 _TAIL_STEP = features.UNIT // 128
 _SHARES = (0.01, 0.05, 0.95, 0.99)
 
@@ -45,7 +44,8 @@ class Fit:
 
     def __post_init__(self) -> None:
         sizes = {layout.name: len(features.names(layout)) for layout in self.plan.inputs}
-        self._moments = {name: Moments(size, size <= LARGEST_JOINT) for name, size in sizes.items()}
+        joint = {layout.name: has_joint(layout) for layout in self.plan.inputs}
+        self._moments = {name: Moments(size, joint[name]) for name, size in sizes.items()}
         self._tails = {name: Tails(size, _TAIL_STEP) for name, size in sizes.items()}
 
     def add(self, measurement: Measurement) -> None:

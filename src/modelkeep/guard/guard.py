@@ -12,12 +12,11 @@ import numpy as np
 from modelkeep.guard import features, rules
 from modelkeep.guard.findings import Counters, GuardFinding
 from modelkeep.guard.measurement import (
-    OutputMeasurement,
-    distances,
     measure_input,
     measure_outputs,
     measure_squeezed,
     output_fault,
+    score_outputs,
 )
 from modelkeep.guard.profile import GuardProfile, InputProfile, OutputProfile, Stage
 from modelkeep.guard.squeezing import Run, squeezed
@@ -26,6 +25,12 @@ _LOG = logging.getLogger("modelkeep.guard")
 
 # Rule, input or output, score of the strangest sample, and a word on what is strange about it.
 _Score = tuple[str, str, float, str]
+_DETAILS = {
+    "margin": "two classes are nearly as likely",
+    "confidence": "the model is not sure",
+    "energy": "low scores for every class",
+    "distance": "far from what was seen of the class",
+}
 
 
 class Guard:
@@ -78,7 +83,7 @@ class Guard:
         stage, known = self._stages.get("model"), self.profile.outputs
         if stage is None or known is None:
             return ()
-        return self._judge(stage, _of_outputs(known, _plain(outputs)))
+        return self._judge(stage, _of_outputs(stage, known, _plain(outputs)))
 
     def check_squeezed(
         self, inputs: Mapping[str, object], outputs: Mapping[str, object], run: Run
@@ -115,7 +120,7 @@ class Guard:
             read += _readings(signal, self._signal(_plain(inputs)))
         model = self._stages.get("model")
         if outputs and model is not None and self.profile.outputs is not None:
-            read += _readings(model, _of_outputs(self.profile.outputs, _plain(outputs)))
+            read += _readings(model, _of_outputs(model, self.profile.outputs, _plain(outputs)))
         squeeze = self._stages.get("squeeze")
         if outputs and squeeze is not None and run is not None:
             read += _readings(squeeze, self._squeezed(squeeze, _plain(inputs), _plain(outputs), run))
@@ -147,7 +152,7 @@ class Guard:
             changed = measure_squeezed(
                 outputs, run(squeezed(inputs, layouts, squeezer)), known.scores, known.kind
             )
-            yield squeezer, subject, _strangest(changed), "the model changes its mind about a coarser input"
+            yield squeezer, subject, _strangest(changed), "the model is much less sure of a coarser input"
 
     def _judge(self, stage: Stage, scores: Iterator[_Score]) -> tuple[GuardFinding, ...]:
         read = _readings(stage, scores)
@@ -177,7 +182,7 @@ def _of_input(profile: InputProfile, rows: features.Features) -> Iterator[_Score
         yield "joint", profile.layout.name, distance, "features that do not go together"
 
 
-def _of_outputs(known: OutputProfile, outputs: Mapping[str, Any]) -> Iterator[_Score]:
+def _of_outputs(stage: Stage, known: OutputProfile, outputs: Mapping[str, Any]) -> Iterator[_Score]:
     for name in (known.scores, *([] if known.embedding is None else [known.embedding])):
         fault = output_fault(outputs, name)
         if fault is not None:
@@ -187,16 +192,8 @@ def _of_outputs(known: OutputProfile, outputs: Mapping[str, Any]) -> Iterator[_S
     if measured.embedding is not None and measured.embedding.shape[1] != known.means.shape[1]:
         yield "form", known.scores, math.inf, "embeddings of another size"
         return
-    yield from _of_measured(known, measured)
-
-
-def _of_measured(known: OutputProfile, measured: OutputMeasurement) -> Iterator[_Score]:
-    yield "confidence", known.scores, _strangest(measured.confidence), "the model is not sure"
-    if known.kind == "logits":
-        yield "energy", known.scores, _strangest(measured.energy), "low scores for every class"
-    if known.embedding is not None:
-        distance = _strangest(distances(measured, known))
-        yield "distance", known.embedding, distance, "far from what was seen of the class"
+    for rule, subject in stage.thresholds:
+        yield rule, subject, _strangest(score_outputs(rule, measured, known)), _DETAILS[rule]
 
 
 def _strangest(scores: Any) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelkeep.guard import features, squeezing
+from modelkeep.guard import features
 from modelkeep.guard.features import Features
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.profile import OutputProfile
@@ -29,12 +29,14 @@ class OutputMeasurement:
     """What the model made of the samples of one call.
 
     Attributes:
+        margin: lead of the second best score over the best one, at most 0; near 0, it is a tie.
         confidence: -log of the highest probability; the higher, the less sure.
         energy: -log of the sum of exponentials of the scores.
         classes: predicted class.
         embedding: integers [samples, size], or None.
     """
 
+    margin: Numbers
     confidence: Numbers
     energy: Numbers
     classes: NDArray[np.int64]
@@ -62,20 +64,37 @@ def measure_outputs(
     """Returns what the model made of some samples; the outputs must be without fault."""
     logits, total = _logits(outputs, scores, kind)
     vectors = None if embedding is None else _quantised(projected(rows_of(outputs[embedding])), scale)
+    classes = logits.argmax(axis=1).astype(np.int64)
     with np.errstate(all="ignore"):
         confidence = total - logits.max(axis=1)
-    return OutputMeasurement(confidence, -total, logits.argmax(axis=1).astype(np.int64), vectors)
+    return OutputMeasurement(-_lead(logits, classes), confidence, -total, classes, vectors)
 
 
 def measure_squeezed(
     outputs: Mapping[str, Array], of_squeezed: Mapping[str, Array], scores: str, kind: str
 ) -> Numbers:
-    """Returns how far what the model made of some samples is from what it made of them squeezed.
+    """Returns how much of its lead the best class of each sample loses when the sample is squeezed.
 
-    The outputs must be without fault.
+    The outputs must be without fault; those of other shapes lose everything.
     """
-    one, other = (_log_probabilities(each, scores, kind) for each in (outputs, of_squeezed))
-    return squeezing.disagreement(one, other)
+    before, after = (_logits(each, scores, kind)[0] for each in (outputs, of_squeezed))
+    if before.shape != after.shape:
+        return np.full(len(before), np.inf)
+    classes = before.argmax(axis=1)
+    with np.errstate(all="ignore"):
+        return _lead(before, classes) - _lead(after, classes)
+
+
+def score_outputs(rule: str, measured: OutputMeasurement, profile: OutputProfile) -> Numbers:
+    """Returns the score of each sample by a rule of the stage ``model``."""
+    match rule:
+        case "margin":
+            return measured.margin
+        case "confidence":
+            return measured.confidence
+        case "energy":
+            return measured.energy
+    return distances(measured, profile)
 
 
 def distances(measured: OutputMeasurement, profile: OutputProfile) -> Numbers:
@@ -108,10 +127,12 @@ def _logits(outputs: Mapping[str, Array], scores: str, kind: str) -> tuple[Numbe
         return logits, highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
 
 
-def _log_probabilities(outputs: Mapping[str, Array], scores: str, kind: str) -> Numbers:
-    logits, total = _logits(outputs, scores, kind)
+def _lead(logits: Numbers, classes: NDArray[np.int64]) -> Numbers:
+    """Returns by how much the score of a class of each sample exceeds that of its best rival."""
+    own = np.arange(logits.shape[1]) == classes[:, None]
     with np.errstate(all="ignore"):
-        return np.asarray(logits - total[:, None])
+        # Without rivals, with one class alone, nothing leads.
+        return np.asarray(logits[own] - np.where(own, -np.inf, logits).max(axis=1))
 
 
 def _quantised(rows: Numbers, scale: float) -> NDArray[np.int64]:

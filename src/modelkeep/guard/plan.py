@@ -12,11 +12,15 @@ from numpy.typing import NDArray
 
 from modelkeep.contract import Contract
 from modelkeep.errors import UsageError
-from modelkeep.guard import layout, squeezing
+from modelkeep.guard import features, layout, squeezing
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.measurement import Numbers, output_fault, projected, rows_of
+from modelkeep.guard.profile import RULES
 
 Array = NDArray[Any]
+
+LARGEST_JOINT = 128
+MODEL_RULES = RULES["model"]
 
 
 class OutputPlan(NamedTuple):
@@ -35,11 +39,13 @@ class Plan:
     Attributes:
         inputs: layouts of the inputs that the signal stage looks at.
         outputs: what the model-aware stage looks at, as yet without means, or None.
+        model_rules: rules of that stage.
         squeezers: names of the squeezers whose effect is looked at; see `squeezing.SQUEEZERS`.
     """
 
     inputs: tuple[Layout, ...]
     outputs: OutputPlan | None
+    model_rules: tuple[str, ...] = ()
     squeezers: tuple[str, ...] = ()
 
     @staticmethod
@@ -50,6 +56,7 @@ class Plan:
         contract: Contract | None = None,
         layouts: Mapping[str, str] | None = None,
         embedding: str | None = None,
+        model_rules: Collection[str] | None = None,
         squeezers: Collection[str] = (),
     ) -> Plan:
         """Returns a plan from the first sample and what the model makes of it.
@@ -60,10 +67,11 @@ class Plan:
             contract: what the model says about its inputs.
             layouts: axes by input name, where they cannot be guessed.
             embedding: output that exposes what the last layer sees.
+            model_rules: rules of the stage ``model``, or None for the usual ones.
             squeezers: names of squeezers, for the stage ``squeeze``.
 
         Raises:
-            UsageError: no input can be read or squeezed, or an output is not there.
+            UsageError: no input can be read or squeezed, or an output that a rule needs is not there.
         """
         layouts = dict(layouts or {})
         known = {} if contract is None else contract.by_name()
@@ -76,7 +84,24 @@ class Plan:
             layout.plan(name, value, known.get(name), layouts.get(name)) for name, value in numeric.items()
         )
         looked_at = _plan_outputs(outputs, embedding)
-        return Plan(planned, looked_at, _plan_squeezers(planned, looked_at, squeezers))
+        return Plan(
+            planned,
+            looked_at,
+            _plan_rules(looked_at, model_rules),
+            _plan_squeezers(planned, looked_at, squeezers),
+        )
+
+    def stages(self) -> dict[str, list[tuple[str, str]]]:
+        """Returns the rules of every stage, as pairs of rule and input or output."""
+        signal = [("envelope", layout.name) for layout in self.inputs]
+        signal += [("joint", layout.name) for layout in self.inputs if has_joint(layout)]
+        if self.outputs is None:
+            return {"signal": signal}
+        scores, embedding = self.outputs.scores, self.outputs.embedding or ""
+        model = [(rule, embedding if rule == "distance" else scores) for rule in self.model_rules]
+        squeeze = [(squeezer, scores) for squeezer in self.squeezers]
+        stages = {"signal": signal, "model": model, "squeeze": squeeze}
+        return {name: rules for name, rules in stages.items() if rules}
 
     def check_same(self, other: Plan) -> None:
         """Checks that two plans are equal, so that what was measured by them can be merged.
@@ -99,6 +124,29 @@ def _plan_outputs(outputs: Mapping[str, Array], embedding: str | None) -> Output
     kind = "probabilities" if is_distribution else "logits"
     scale = 1.0 if embedding is None else _scale_of(projected(rows_of(outputs[embedding])))
     return OutputPlan(candidates[0], kind, embedding, scale)
+
+
+def has_joint(layout: Layout) -> bool:
+    """Returns whether the features of an input are few enough to be looked at together."""
+    return len(features.names(layout)) <= LARGEST_JOINT
+
+
+def _plan_rules(outputs: OutputPlan | None, wanted: Collection[str] | None) -> tuple[str, ...]:
+    if outputs is None:
+        if wanted:
+            raise UsageError("rules of the model stage look at scores of classes, and the model gives none")
+        return ()
+    if wanted is None:
+        return ("margin",) if outputs.embedding is None else ("margin", "distance")
+    if unknown := sorted(set(wanted) - set(MODEL_RULES)):
+        raise UsageError(
+            f"no rule {unknown[0]!r}", hint=f"rules of the model stage: {', '.join(MODEL_RULES)}"
+        )
+    if ("distance" in wanted) != (outputs.embedding is not None):
+        raise UsageError("the rule distance and an embedding go together", hint="say both, or neither")
+    if "energy" in wanted and outputs.kind != "logits":
+        raise UsageError("the rule energy needs logits, and the model gives probabilities")
+    return tuple(rule for rule in MODEL_RULES if rule in wanted)
 
 
 def _plan_squeezers(

@@ -28,7 +28,7 @@ STAGES = ("signal", "model", "squeeze")
 ACTIONS = ("reject", "flag", "off")
 RULES = {
     "signal": ("envelope", "joint"),
-    "model": ("confidence", "energy", "distance"),
+    "model": ("margin", "confidence", "energy", "distance"),
     "squeeze": tuple(SQUEEZERS),
 }
 SCORE_KINDS = ("logits", "probabilities")
@@ -154,6 +154,7 @@ class GuardProfile:
         delta: float = 0.05,
         layouts: Mapping[str, str] | None = None,
         embedding: str | None = None,
+        model_rules: Collection[str] | None = None,
         squeezers: Collection[str] = (),
         entry: str | None = None,
         progress: Callable[[int], None] = lambda _count: None,
@@ -169,6 +170,7 @@ class GuardProfile:
             delta=delta,
             layouts=layouts,
             embedding=embedding,
+            model_rules=model_rules,
             squeezers=squeezers,
             entry=entry,
             progress=progress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,18 @@ from modelkeep.guard.profile import InputProfile, Joint
 
 Numbers = NDArray[np.float64]
 
+# A rule's part of the false alarms that its stage may give is its weight over the sum of the weights.
+_WEIGHTS = {"margin": 2}
+_USUAL_WEIGHT = 1
+
 # Two hundredths of a range, of a share or of a factor of two: less is no difference.
 _FINEST = 0.02 * UNIT
+
+
+def shares(stage: Sequence[str]) -> list[float]:
+    """Returns which part of a stage's false alarms each of its rules, given by name, may give."""
+    weights = [_WEIGHTS.get(rule, _USUAL_WEIGHT) for rule in stage]
+    return [weight / sum(weights) for weight in weights]
 
 
 def envelope(features: Features, profile: InputProfile) -> tuple[Numbers, NDArray[Any]]:

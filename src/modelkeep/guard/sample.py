@@ -31,7 +31,7 @@ class Measurement:
     Attributes:
         inputs: features [samples, features] by input name.
         outputs: what the model made of them, or None.
-        squeezed: by squeezer, how much the model changes its mind about each sample.
+        squeezed: by squeezer, how much less sure the model is of each sample.
     """
 
     inputs: Mapping[str, Features]
@@ -76,7 +76,7 @@ def _measure_squeezed(
         return {}
     if plan.outputs is None or run is None:
         raise ValueError("squeezing needs the model and its scores")
-    scores, kind, _, _ = plan.outputs
+    scores, kind = plan.outputs.scores, plan.outputs.kind
     return {
         squeezer: measure_squeezed(outputs, run(squeezed(inputs, plan.inputs, squeezer)), scores, kind)
         for squeezer in plan.squeezers

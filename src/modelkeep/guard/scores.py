@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
@@ -44,7 +45,9 @@ class TopScores:
         """
         allowed = bound.beyond(self.count, alpha, delta)
         if allowed is None:
-            raise too_few(self.count, bound.samples_needed(alpha, delta))
+            raise too_few(
+                self.count, bound.samples_needed(alpha, delta), bound.least_alpha(self.count, delta)
+            )
         # With more scores than are kept, a higher threshold than needed is still a true one.
         return float(self._largest[-min(allowed + 1, len(self._largest))])
 
@@ -52,9 +55,16 @@ class TopScores:
         self._largest = np.sort(np.concatenate([self._largest, new]))[-KEPT:]
 
 
-def too_few(count: int, needed: int) -> UsageError:
-    """Returns the error that says how many samples are needed."""
+def _round_up(rate: float) -> str:
+    """Returns a rate with two digits, rounded up."""
+    step = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return f"{math.ceil(rate / step) * step:.2g}"
+
+
+def too_few(count: int, needed: int, least_alpha: float) -> UsageError:
+    """Returns the error that says how many samples are needed, and what these would do for."""
+    enough_for = f"alpha {_round_up(least_alpha)}" if least_alpha < bound.LARGEST_RATE else "none at all"
     return UsageError(
         f"{count} samples to set thresholds with are too few: {needed} are needed, and others for the fit",
-        hint="add samples, or accept a larger alpha or delta",
+        hint=f"add samples, or accept a larger alpha or delta; so many allow {enough_for}",
     )

@@ -1,6 +1,6 @@
-"""Feature squeezing: what a model makes of an input and of a coarser form of it should agree.
+"""Feature squeezing: a model should be about as sure of a coarser form of an input.
 
-Small, fitted changes of an input rarely survive fewer levels or a median filter; what the input
+Small, fitted changes of an input rarely survive fewer levels or a smoothing filter; what the input
 shows does. Each squeezer is a rule of its own and runs the model once more.
 Source: Xu, Evans, Qi, "Feature Squeezing", NDSS 2018; spec/guard-v1.md, "Squeezing".
 """
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from modelkeep.guard.layout import Layout
 
 Array = NDArray[Any]
-Numbers = NDArray[np.float64]
 # Runs the model: arrays by input name -> arrays by output name.
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 
@@ -49,19 +48,6 @@ def squeezed(inputs: Mapping[str, Array], layouts: Iterable[Layout], squeezer: s
     return {**inputs, **changed}
 
 
-def disagreement(one: Numbers, other: Numbers) -> Numbers:
-    """Returns for each sample the L1 distance, 0 to 2, of two distributions over the classes.
-
-    Args:
-        one: log probabilities [samples, classes].
-        other: the same for the squeezed samples; other shapes disagree as far as possible.
-    """
-    if one.shape != other.shape:
-        return np.full(len(one), np.inf)
-    with np.errstate(all="ignore"):
-        return np.asarray(np.abs(np.exp(one) - np.exp(other)).sum(axis=1))
-
-
 def _depth(array: Array, layout: Layout, *, bits: int) -> Array:
     """Rounds to 2^bits levels from the low to the high end of the range."""
     steps, extent = 2**bits - 1, layout.high - layout.low
@@ -72,7 +58,7 @@ def _depth(array: Array, layout: Layout, *, bits: int) -> Array:
 
 def _median(array: Array, layout: Layout) -> Array:
     """Puts the median of 3 x 3 elements, or of 3 in time, in the place of each; edges repeat."""
-    axes = [place for place, axis in enumerate(layout.axes) if axis in _NEIGHBOURS]
+    axes = _neighbouring(layout)
     shifted = [array]
     for axis in axes:
         shifted = [each for around in shifted for each in _around(around, axis)]
@@ -80,6 +66,20 @@ def _median(array: Array, layout: Layout) -> Array:
         pair = shifted[low], shifted[high]
         shifted[low], shifted[high] = np.minimum(*pair), np.maximum(*pair)
     return np.ascontiguousarray(shifted[len(shifted) // 2])
+
+
+def _mean(array: Array, layout: Layout) -> Array:
+    """Puts the mean of 3 x 3 elements, or of 3 in time, in the place of each; edges repeat."""
+    values: Array = array.astype(np.float32)
+    with np.errstate(all="ignore"):
+        for axis in _neighbouring(layout):
+            before, here, after = _around(values, axis)
+            values = (before + here + after) / np.float32(3)
+    return _as(values, array.dtype)
+
+
+def _neighbouring(layout: Layout) -> list[int]:
+    return [place for place, axis in enumerate(layout.axes) if axis in _NEIGHBOURS]
 
 
 def _around(array: Array, axis: int) -> tuple[Array, Array, Array]:
@@ -98,5 +98,6 @@ def _as(values: Array, kind: np.dtype[Any]) -> Array:
 SQUEEZERS: Mapping[str, Callable[[Array, Layout], Array]] = {
     "depth-4": partial(_depth, bits=4),
     "depth-5": partial(_depth, bits=5),
+    "mean": _mean,
     "median": _median,
 }
