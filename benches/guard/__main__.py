@@ -85,8 +85,8 @@ def _beginning(name: str, outcomes: Sequence[Outcome]) -> str:
     )
     return (
         f"{train} samples to train, {fit} for the envelope, {calibrate} for thresholds, {held_out} held out. "
-        f"Accuracy {accuracies}; hardened {outcomes[0].hardened} %. False alarms of signal and model together "
-        f"on the held-out samples of each seed, with 95 % intervals: {clean}."
+        f"Accuracy {accuracies}; hardened {outcomes[0].hardened} %. False alarms of signal and model "
+        f"together on the held-out samples of each seed, with 95 % intervals: {clean}."
     )
 
 

@@ -36,6 +36,7 @@ class Data:
         labels: their classes.
         sizes: of the parts, in the order of `PARTS`; the last one takes the rest.
         kind: the network for it.
+        squeezers: for the stage that runs the network once more.
         reaches: how far attacks may change a value, as shares of `high` - `low`.
     """
 
@@ -48,6 +49,7 @@ class Data:
     labels: Labels
     sizes: tuple[int, int, int, int]
     kind: Kind
+    squeezers: tuple[str, ...]
     reaches: tuple[str, ...] = ("2/255", "4/255", "8/255", "16/255")
 
     def part(self, name: str) -> tuple[Values, Labels]:
@@ -79,6 +81,7 @@ def digits(random: np.random.Generator) -> Data:
         found.target[order],
         (600, 320, 500, 120),
         Kind((16, 32, 64), 3, 1500, 1),
+        ("median",),
         ("1/16", "2/16", "3/16"),
     )
 
@@ -95,7 +98,7 @@ def patches(random: np.random.Generator) -> Data:
     samples = np.stack([_crop(regions[label], random) for label in labels])
     kind = Kind((16, 32, 64), 3, 1500, 0)
     ends = np.float32(0), np.float32(1)
-    return Data("patches", "NHWC", *ends, 255, samples, labels, (4000, 2500, 3000, 500), kind)
+    return Data("patches", "NHWC", *ends, 255, samples, labels, (4000, 2500, 3000, 500), kind, ("median",))
 
 
 def _crop(region: NDArray[np.uint8], random: np.random.Generator) -> Values:
@@ -109,7 +112,7 @@ def sensor(random: np.random.Generator) -> Data:
     samples = np.stack([_readings(int(label), random) for label in labels])
     kind = Kind((16, 32, 32), 5, 1000, 0)
     ends = np.float32(-4), np.float32(4)
-    return Data("sensor", "NTC", *ends, None, samples, labels, (4000, 2500, 3000, 500), kind)
+    return Data("sensor", "NTC", *ends, None, samples, labels, (4000, 2500, 3000, 500), kind, ("mean",))
 
 
 def _readings(state: int, random: np.random.Generator) -> Values:
@@ -136,7 +139,7 @@ def tumours(random: np.random.Generator) -> Data:
         )
     kind = Kind((), 0, 1500, 0)
     ends = samples.min(axis=0), samples.max(axis=0)
-    return Data("tumours", "NF", *ends, None, samples, labels, (4000, 2500, 3000, 500), kind)
+    return Data("tumours", "NF", *ends, None, samples, labels, (4000, 2500, 3000, 500), kind, ())
 
 
 def _drawn(measured: NDArray[np.float64], count: int, random: np.random.Generator) -> NDArray[np.float64]:

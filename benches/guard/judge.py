@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import jax
@@ -11,11 +11,11 @@ import numpy as np
 from jax import Array
 
 from benches.guard import twin
+from benches.guard.attacks import lead
 from benches.guard.network import Parameters, Values, forward
 from benches.guard.watch import Readings
 from modelkeep.guard.features import UNIT
 from modelkeep.guard.profile import GuardProfile, InputProfile, OutputProfile
-from modelkeep.guard.squeezing import SQUEEZERS
 
 _FINEST = 0.02
 _SLACK = 0.02  # how far below a threshold is far enough, as a share of it
@@ -48,8 +48,9 @@ class Judge:
             "joint": _length(usual.joint.whitening, rows - usual.joint.mean),
         }
         found |= _of_outputs(logits, embeddings, outputs)
-        if "squeeze" in self.stages:
-            found |= _squeezed(parameters, samples, logits, usual)
+        for stage in self.profile.stages:
+            if stage.name == "squeeze" and stage.name in self.stages:
+                found |= _squeezed(parameters, samples, logits, [rule for rule, _ in stage.thresholds])
         return found
 
     def pressure(
@@ -91,47 +92,46 @@ def _envelope(rows: Array, usual: InputProfile) -> Array:
 
 
 def _of_outputs(logits: Array, embeddings: Array, outputs: OutputProfile) -> dict[str, Array]:
-    total = jax.nn.logsumexp(logits, axis=1)
     highest = jax.lax.top_k(logits, 2)[0]
     offsets = embeddings / outputs.scale - jnp.asarray(outputs.means)[logits.argmax(axis=1)]
-    return {
-        "confidence": total - logits.max(axis=1),
-        "energy": -total,
-        "margin": -(highest[:, 0] - highest[:, 1]),
-        "distance": _length(outputs.whitening, offsets),
-    }
+    return {"margin": highest[:, 1] - highest[:, 0], "distance": _length(outputs.whitening, offsets)}
 
 
 def _length(whitening: np.ndarray, offsets: Array) -> Array:
     return jnp.sqrt(((offsets @ jnp.asarray(whitening.T)) ** 2).sum(axis=1) + 1e-12)
 
 
-def _squeezed(parameters: Parameters, samples: Array, logits: Array, usual: InputProfile) -> dict[str, Array]:
-    chances = jax.nn.softmax(logits)
-    low, extent = usual.layout.low, usual.layout.high - usual.layout.low
-
-    def depth(bits: int) -> Callable[[Array], Array]:
-        steps = 2**bits - 1
-
-        def squeeze(values: Array) -> Array:
-            shares = jnp.clip((values - low) / extent, 0, 1)
-            rounded = jnp.rint(shares * steps) / steps * extent + low
-            return values + jax.lax.stop_gradient(rounded - values)
-
-        return squeeze
-
-    ways = {"depth-4": depth(4), "depth-5": depth(5), "median": _median}
+def _squeezed(
+    parameters: Parameters, samples: Array, logits: Array, squeezers: Iterable[str]
+) -> dict[str, Array]:
+    classes = logits.argmax(axis=1)
     return {
-        name: jnp.abs(jax.nn.softmax(forward(parameters, ways[name](samples))[0]) - chances).sum(axis=1)
-        for name in SQUEEZERS
+        name: lead(logits, classes) - lead(forward(parameters, _SQUEEZE[name](samples))[0], classes)
+        for name in squeezers
     }
 
 
+def _mean(samples: Array) -> Array:
+    for axis in _neighbouring(samples):
+        samples = sum(_around(samples, axis)) / 3
+    return samples
+
+
 def _median(samples: Array) -> Array:
-    axes = (1, 2) if samples.ndim == 4 else (1,)
     around = [samples]
-    for axis in axes:
-        last = samples.shape[axis] - 1
-        places = [np.clip(np.arange(last + 1) + move, 0, last) for move in (-1, 0, 1)]
-        around = [jnp.take(each, place, axis=axis) for each in around for place in places]
+    for axis in _neighbouring(samples):
+        around = [moved for each in around for moved in _around(each, axis)]
     return jnp.sort(jnp.stack(around), axis=0)[len(around) // 2]
+
+
+def _neighbouring(samples: Array) -> range:
+    return range(1, samples.ndim - 1)
+
+
+def _around(samples: Array, axis: int) -> list[Array]:
+    last = samples.shape[axis] - 1
+    places = [np.clip(np.arange(last + 1) + move, 0, last) for move in (-1, 0, 1)]
+    return [jnp.take(samples, place, axis=axis) for place in places]
+
+
+_SQUEEZE = {"mean": _mean, "median": _median}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,9 @@ from modelkeep.guard.calibration import Calibration
 from modelkeep.guard.fit import Fit
 from modelkeep.guard.guard import Guard
 from modelkeep.guard.layout import Layout
-from modelkeep.guard.plan import OutputPlan, Plan
+from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import GuardProfile
 from modelkeep.guard.sample import Measurement, measure
-from modelkeep.guard.squeezing import SQUEEZERS
 
 DELTA = 0.05
 # Those that are there without asking; the rate of false alarms is shared between them.
@@ -71,13 +70,15 @@ class Watched:
     def learn(data: Data, network: Network) -> Watched:
         """Learns what is usual from the parts of the data that are for it."""
         layout = Layout("x", data.axes, data.samples.shape[-1], *_ends(data))
-        first = _run(network, {"x": data.part("fit")[0][:50]})
-        planned = Plan.make({"x": data.part("fit")[0][:50]}, first, layouts={"x": data.axes}, embedding="h")
-        outputs = planned.outputs
-        if outputs is None:
-            raise ValueError("a network with scores")
-        squeezers = () if layout.is_vector else tuple(sorted(SQUEEZERS))
-        plan = Plan((layout,), OutputPlan(*outputs), squeezers)
+        first = data.part("fit")[0][:50]
+        planned = Plan.make(
+            {"x": first},
+            _run(network, {"x": first}),
+            layouts={"x": data.axes},
+            embedding="h",
+            squeezers=data.squeezers,
+        )
+        plan = replace(planned, inputs=(layout,))
         fit = Fit(plan)
         fit.add(_measured(plan, network, data.part("fit")[0]))
         calibration = Calibration(fit.freeze())
