@@ -21,7 +21,7 @@ from benches.guard.network import Parameters, Values, forward
 _STEPS = 150
 # One start for each: the weight of the guard against the network, to begin with, and whether values at
 # an end of the range stay there, as the guard counts them.
-_STARTS = ((0.3, True), (1.0, False), (3.0, True))
+_STARTS = ((0.3, False), (1.0, True), (3.0, False))
 
 
 def adaptive(task: Task, share: float, judge: Judge, random: np.random.Generator) -> list[Values]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from benches.guard import attacks, minimal, trial
+from benches.guard import attacks, minimal, trial, twin
 from benches.guard.adaptive import adaptive
 from benches.guard.attacks import Attack, Task
 from benches.guard.data import Data
@@ -88,11 +88,11 @@ class Evaluation:
         self, outcome: Outcome, task: Task, hardened: tuple[Watched, Task] | None, *, everything: bool
     ) -> None:
         reaches, nothing = self._data.reaches, [(NOTHING,)] * 3
-        judges = [_judge(self._watched, *STAGES), None, None]
+        judges = [self._judge(self._watched, *STAGES), None, None]
         if hardened is not None:
-            judges[1] = _judge(hardened[0], *STAGES)
+            judges[1] = self._judge(hardened[0], *STAGES)
         if everything and task.start.ndim > 2:
-            judges[2] = _judge(self._watched, *STAGES, "squeeze")
+            judges[2] = self._judge(self._watched, *STAGES, "squeeze")
         for reach in reaches:
             self._say(f"adaptive {reach}")
             own = self._get_through(self._watched, judges[0], task, reach)
@@ -115,6 +115,12 @@ class Evaluation:
         for attempt in adaptive(task, share, judge, self._random):
             every |= _accepted(watched, judge, task, attempt)
         return [(Share.of(each),) for each in (task.wrong(plain), through, every)]
+
+    def _judge(self, watched: Watched, *stages: str) -> Judge | None:
+        profile = watched.profile(RATES[-1])
+        # Two levels apart is near: an attack moves most values by a level or two.
+        near = twin.NEAR if self._data.levels is None else 2 / self._data.levels
+        return None if profile is None else Judge(profile, stages, near)
 
     def _hardened(self, outcome: Outcome, samples: Values, labels: Labels) -> tuple[Watched, Task]:
         self._say("training with attacks")
@@ -154,11 +160,6 @@ class Evaluation:
 
     def _right(self, network: Network, samples: Values, labels: Labels) -> attacks.Verdicts:
         return np.asarray(network.logits(samples).argmax(axis=1) == labels)
-
-
-def _judge(watched: Watched, *stages: str) -> Judge | None:
-    profile = watched.profile(RATES[-1])
-    return None if profile is None else Judge(profile, stages)
 
 
 def _accepted(watched: Watched, judge: Judge, task: Task, samples: Values) -> attacks.Verdicts:

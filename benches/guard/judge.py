@@ -30,10 +30,12 @@ class Judge:
     Attributes:
         profile: the profile.
         stages: those that are to be passed.
+        near: see `twin.features`.
     """
 
     profile: GuardProfile
     stages: tuple[str, ...]
+    near: float = twin.NEAR
 
     def scores(
         self, parameters: Parameters, samples: Array, logits: Array, embeddings: Array
@@ -42,7 +44,7 @@ class Judge:
         usual, outputs = self.profile.inputs[0], self.profile.outputs
         if outputs is None or usual.joint is None:
             raise ValueError("a profile with outputs and a joint rule")
-        rows = twin.features(samples, usual.layout)
+        rows = twin.features(samples, usual.layout, self.near)
         found = {
             "envelope": _envelope(rows, usual),
             "joint": _length(usual.joint.whitening, rows - usual.joint.mean),

@@ -15,11 +15,17 @@ from modelkeep.guard.summary import BINS, histogram_step
 
 _LEAST = 2.0**-20
 _LEAST_STEP = 2.0**-30
-_NEAR = 1 / 128  # of the range: so close, neighbours can be made equal by an attack
+NEAR = 1 / 128
 
 
-def features(samples: Array, layout: Layout) -> Array:
-    """Returns [n, features], for samples as the network takes them."""
+def features(samples: Array, layout: Layout, near: float = NEAR) -> Array:
+    """Returns [n, features].
+
+    Args:
+        samples: as the network takes them.
+        layout: how the guard reads them.
+        near: share of the range; what is closer than this could be made equal by an attack.
+    """
     if layout.is_vector:
         return jnp.sign(samples) * jnp.log2(1 + jnp.abs(samples) / _LEAST)
     frames = samples[:, None] if samples.ndim == 3 else samples
@@ -28,9 +34,9 @@ def features(samples: Array, layout: Layout) -> Array:
     edges = _laplacians(scaled)
     links = (edges[..., :-1] * edges[..., 1:]).sum(axis=(1, 2))
     columns = [
-        *_of_frame(frames, scaled, steps_x, steps_y, layout),
+        *_of_frame(frames, scaled, steps_x, steps_y, layout, near),
         *_of_rows(edges, links),
-        *_of_channels(scaled, steps_x, steps_y, edges),
+        *_of_channels(scaled, steps_x, steps_y, edges, near),
         *_correlations(edges, links),
     ]
     return jnp.stack(columns, axis=1)
@@ -42,20 +48,25 @@ def _laplacians(scaled: Array) -> Array:
     return 4 * here[:, :, 1:-1] - here[:, :, :-2] - here[:, :, 2:] - rows[:, :-2, 1:-1] - rows[:, 2:, 1:-1]
 
 
-def _of_frame(frames: Array, scaled: Array, steps_x: Array, steps_y: Array, layout: Layout) -> list[Array]:
+def _of_frame(
+    frames: Array, scaled: Array, steps_x: Array, steps_y: Array, layout: Layout, near: float
+) -> list[Array]:
     count = len(frames)
     every = (1, 2, 3)
     if steps_y.shape[1]:
-        stuck = _counted(steps_y == 0, _closeness(steps_y)).min(axis=(2, 3)).mean(axis=1)
+        stuck = _counted(steps_y == 0, _closeness(steps_y, near)).min(axis=(2, 3)).mean(axis=1)
     else:
         stuck = jnp.zeros(count)
     least = jnp.where(steps_x != 0, jnp.abs(steps_x), jnp.inf).min(axis=every)
     least = jnp.where(least < jnp.inf, jax.lax.stop_gradient(least), 0)
+    zeros = _counted(frames == 0, _closeness(frames / (layout.high - layout.low), near))
+    to_end = jnp.minimum(scaled, 1 - scaled)
+    saturated = _counted(to_end <= 0, _closeness(jnp.maximum(to_end, 0), near))
     shares = _histogram(scaled)
     logarithms = jnp.log2(jnp.where(shares > 0, shares, 1))
     return [
-        (frames == 0).mean(axis=every),
-        ((frames <= layout.low) | (frames >= layout.high)).mean(axis=every),
+        zeros.mean(axis=every),
+        saturated.mean(axis=every),
         stuck,
         jnp.log2(least + _LEAST_STEP),
         -(shares * logarithms).sum(axis=1),
@@ -90,13 +101,13 @@ def _of_rows(edges: Array, links: Array) -> list[Array]:
     return [row_edges, row_tint, row_edges - all_edges, row_tint - all_tint]
 
 
-def _of_channels(scaled: Array, steps_x: Array, steps_y: Array, edges: Array) -> list[Array]:
+def _of_channels(scaled: Array, steps_x: Array, steps_y: Array, edges: Array, near: float) -> list[Array]:
     place = (1, 2)
     step_x = jnp.log2(jnp.abs(steps_x).mean(axis=place) + _LEAST)
     step_y = jnp.abs(steps_y).sum(axis=place) / max(steps_y.shape[1] * steps_y.shape[2], 1)
     sharpness = _log_root((edges**2).mean(axis=place))
     spread = _log_root(scaled.var(axis=place))
-    flat = _counted(steps_x == 0, _closeness(steps_x)).mean(axis=place)
+    flat = _counted(steps_x == 0, _closeness(steps_x, near)).mean(axis=place)
     of_all = [
         scaled.min(axis=place),
         scaled.max(axis=place),
@@ -118,8 +129,8 @@ def _correlations(edges: Array, links: Array) -> list[Array]:
     return list((links / products).T)
 
 
-def _closeness(steps: Array) -> Array:
-    return jnp.maximum(1 - jnp.abs(steps) / _NEAR, 0)
+def _closeness(steps: Array, near: float) -> Array:
+    return jnp.maximum(1 - jnp.abs(steps) / near, 0)
 
 
 def _counted(hard: Array, soft: Array) -> Array:
