@@ -30,7 +30,8 @@ def features(samples: Array, layout: Layout, near: float = NEAR) -> Array:
         return jnp.sign(samples) * jnp.log2(1 + jnp.abs(samples) / _LEAST)
     frames = samples[:, None] if samples.ndim == 3 else samples
     scaled = (frames - layout.low) / (layout.high - layout.low)
-    steps_x, steps_y = jnp.diff(scaled, axis=2), jnp.diff(scaled, axis=1)
+    # Differences of close values are exact as they came; those of scaled ones are not, and can vanish.
+    steps_x, steps_y = (jnp.diff(frames, axis=axis) / (layout.high - layout.low) for axis in (2, 1))
     edges = _laplacians(scaled)
     links = (edges[..., :-1] * edges[..., 1:]).sum(axis=(1, 2))
     columns = [
@@ -57,8 +58,9 @@ def _of_frame(
         stuck = _counted(steps_y == 0, _closeness(steps_y, near)).min(axis=(2, 3)).mean(axis=1)
     else:
         stuck = jnp.zeros(count)
-    least = jnp.where(steps_x != 0, jnp.abs(steps_x), jnp.inf).min(axis=every)
-    least = jnp.where(least < jnp.inf, jax.lax.stop_gradient(least), 0)
+    moves = jax.lax.stop_gradient(jnp.abs(steps_x))
+    least = jnp.where(moves > 0, moves, jnp.inf).min(axis=every)
+    least = jnp.where(least < jnp.inf, least, 0)
     zeros = _counted(frames == 0, _closeness(frames / (layout.high - layout.low), near))
     to_end = jnp.minimum(scaled, 1 - scaled)
     saturated = _counted(to_end <= 0, _closeness(jnp.maximum(to_end, 0), near))
