@@ -64,6 +64,7 @@ other-tests: .venv/ready
 	$(call installed,mvn,maven)
 	$(call installed,gnome-keyring-daemon,gnome-keyring dbus-daemon)
 	@$(test_python) -c 'import tpm2_pytss' 2>/dev/null || $(test_python) -m pip install --quiet --group hardware || true
+	@$(test_python) -c 'import moto, hvac' 2>/dev/null || $(test_python) -m pip install --quiet --group services || true
 	$(pytest) tests $(fast:%=--ignore=%)
 	@$(coverage) combine --quiet
 	$(coverage) report --fail-under=$(COVERAGE_FLOOR)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from modelkeep.guard.statistics import kernel_is_installed
+from support.command_line import CommandLine
 from support.needs import missing
 from support.swtpm import SoftwareTpm, copy_of, manufacture
-from support.workshop import Workshop
+from support.workshop import Workshop, scale_model
 
 
 @pytest.fixture
@@ -42,3 +44,25 @@ def kernel() -> None:
     """The compiled kernel; without it, NumPy takes the statistics and has nothing to agree with."""
     if not kernel_is_installed():
         missing("modelkeep-kernel is not installed (pip install ./kernel, which needs cargo)")
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> CommandLine:
+    """A command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(tmp_path, capsys)
+
+
+@pytest.fixture
+def shop(command: CommandLine) -> CommandLine:
+    """A command line in a folder with keys, `model.onnx`, `x.npy`, and `model.keep` sealed for pi-17."""
+    (command.folder / "model.onnx").write_bytes(scale_model(2.0, 4))
+    np.save(command.folder / "x.npy", np.ones((1, 4), np.float32))
+    for name in ("pi-17", "pi-18", "admin"):
+        command.ok(f"modelkeep keygen file:{name}.pem > {name}.pub")
+    for name in ("publisher", "stranger"):
+        command.ok(f"modelkeep keygen --signing {name}.pem > {name}.pub")
+    command.ok("modelkeep seal model.onnx -r pi-17.pub --admin admin.pub -s publisher.pem -o model.keep")
+    return command

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from modelkeep.errors import NotForThisDeviceError, RollbackError
+from modelkeep.installing import install
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import LeafAlgorithm, Suite
+from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
+from modelkeep.trust.trust_file_verifier import TrustFileVerifier
 from support.needs import require
-from support.workshop import Workshop
+from support.workshop import MODEL_ID, Workshop
 
 ROOT = Path(__file__).parents[2]
 ANDROID = ROOT / "android"
@@ -133,3 +136,20 @@ def test_what_a_fleets_device_installs_on_android_opens_here(
         identity.state_path,
     )
     assert workshop.read(installed, identity=identity) == workshop.read(bundle, identity=identity)
+
+
+def test_the_number_of_a_trust_file_outlives_an_installation_on_android(
+    classpath: str, workshop: Workshop
+) -> None:
+    (workshop.folder / "publisher.pub").write_bytes(workshop.publisher_public)
+    roots = [workshop.publisher_public]
+    publisher = Publisher(workshop.signer.public_key, ("*",))
+    files = [TrustFile(number, LATEST_TIME, (publisher,)).to_bytes(workshop.signer) for number in (1, 2)]
+    old, new = (TrustFileVerifier(TrustFile.from_bytes(data, roots), model=MODEL_ID) for data in files)
+    bundle, installed = workshop.seal(leaf=LeafAlgorithm.SHA256), workshop.folder / "installed.keep"
+    install(bundle, workshop.folder / "here.keep", identity=workshop.identity(), verifier=new)
+    state = workshop.identity().state_path
+    kotlin(classpath, "install", bundle, workshop.folder / "publisher.pub", workshop.device, installed, state)
+    assert workshop.read(installed, verifier=new)
+    with pytest.raises(RollbackError, match="trust file 1 is older than 2"):
+        workshop.read(installed, verifier=old)

@@ -16,7 +16,7 @@ from modelkeep import dsse
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.data_key import DataKey
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.management import delete_key, describe_key, examine_stores, list_keys
+from modelkeep.keys.management import Protection, delete_key, describe_key, examine_stores, list_keys
 from modelkeep.keys.recipient import issue
 from modelkeep.keys.registry import create_key, open_key
 from modelkeep.testing.keystores import KEY_STORE_CHECKS, KeyStoreCheck, KeyStoreSubject
@@ -130,12 +130,36 @@ def test_use_of_a_key_is_told_and_the_store_found(token: str) -> None:
     assert describe_key(f"pkcs11:{token}")["use"] == "sign"
     (report,) = [report for report in examine_stores() if report.scheme == "pkcs11"]
     assert report.usable
-    assert "'first', 'second'" in report.detail
+    assert "'first' (software), 'second' (software)" in report.detail
+    assert report.protection is Protection.SOFTWARE_MODULE
+    assert describe_key(f"pkcs11:{token}")["level"] == "software"
     with pytest.raises(UsageError, match="unknown kind"):
         create_key(f"pkcs11:{token}", "x25519")
     delete_key(f"pkcs11:{token}")
     with pytest.raises(KeyStoreError, match="no key named"):
         delete_key(f"pkcs11:{token}")
+
+
+@pytest.mark.parametrize(
+    ("said", "hardware", "level"),
+    [
+        # As these modules introduce themselves; but for SoftHSM's, taken from their sources.
+        (
+            "SoftHSM Implementation of PKCS11 SoftHSM project SoftHSM slot ID 0x1 SoftHSM v2",
+            False,
+            "software",
+        ),
+        ("Linaro OP-TEE PKCS11 Cryptoki library Linaro OP-TEE PKCS11 TA Linaro OP-TEE TA", False, "TEE"),
+        ("tpm2-software.github.io TPM2.0 Cryptoki Infineon SLB9670", False, "TPM"),
+        ("tpm2-software.github.io TPM2.0 Cryptoki IBM SW   TPM", False, "software"),
+        ("Some Maker Some Library Some Maker Some Slot Some Model", True, "HSM"),
+        ("Some Maker Some Library Some Maker Some Slot Some Model", False, "software"),
+    ],
+)
+def test_level_follows_from_what_a_module_says_of_itself(said: str, hardware: bool, level: str) -> None:
+    from modelkeep.keys.pkcs11.kind import kind_of
+
+    assert kind_of(said, hardware=hardware).level.value == level
 
 
 def test_library_that_is_not_there_is_reported(token: str, monkeypatch: pytest.MonkeyPatch) -> None:

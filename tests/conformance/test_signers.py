@@ -15,11 +15,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from modelkeep import plugins
+from modelkeep.cli import main
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.registry import create_key
 from modelkeep.trust import public_key
 from modelkeep.trust.signer import BundleSigner, keygen_signing
 from modelkeep.trust.signers import GROUP, open_signer
+from modelkeep.trust.trust_envelope import TrustEnvelope
+from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
 from modelkeep.trust.verifier import Verifier
 from support import softhsm
 from support.swtpm import SoftwareTpm
@@ -42,6 +45,23 @@ def test_key_in_a_tpm_signs_bundles(workshop: Workshop, tpm: SoftwareTpm, tmp_pa
 def test_key_in_a_token_signs_bundles(workshop: Workshop, token: str) -> None:
     create_key(f"pkcs11:{token}", "signing")
     assert opens(workshop, open_signer(f"pkcs11:{token}"))
+
+
+def test_roots_in_a_file_a_tpm_and_a_token_sign_a_trust_file_one_after_the_other(
+    workshop: Workshop, tpm: SoftwareTpm, token: str, tmp_path: Path
+) -> None:
+    keygen_signing(tmp_path / "root.pem")
+    uris = [f"file:{tmp_path / 'root.pem'}", f"tpm2:{tmp_path / 'root.tpm'}?pcrs=none", f"pkcs11:{token}"]
+    for uri in uris[1:]:
+        create_key(uri, "signing")
+    trust = TrustFile(1, LATEST_TIME, (Publisher(workshop.signer.public_key, ("*",)),))
+    (tmp_path / "trust.json").write_bytes(trust.to_bytes())
+    for uri in uris:
+        assert main(["trust", "sign", str(tmp_path / "trust.json"), "-s", uri, "--yes"]) == 0
+    roots = [open_signer(uri).public_key for uri in uris]
+    data = (tmp_path / "trust.json").read_bytes()
+    assert TrustFile.from_bytes(data, roots, 3) == trust
+    assert TrustEnvelope.from_bytes(data).payload == TrustEnvelope.from_bytes(trust.to_bytes()).payload
 
 
 def test_key_of_a_service_signs_bundles(workshop: Workshop, tmp_path: Path) -> None:

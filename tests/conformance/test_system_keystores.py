@@ -119,7 +119,10 @@ def test_credential_that_systemd_encrypts_opens_grants(
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
     with DataKey.generate() as key, Identity("systemd:pi-17") as identity:
         identity.unwrap(issue(recipient, BUNDLE, key), BUNDLE).close()
-    assert describe_key("systemd:pi-17")["lasts"] == "while the service runs"
+    described = describe_key("systemd:pi-17")
+    assert described["lasts"] == "while the service runs"
+    has_tpm = subprocess.run(["systemd-creds", "has-tpm2", "--quiet"], check=False).returncode == 0
+    assert described["level"] == ("system" if has_tpm else "software")
     with pytest.raises(KeyStoreError, match="no credential 'pi-18'"):
         open_key("systemd:pi-18")
 

@@ -393,6 +393,7 @@ def test_description_tells_what_matters_and_no_secret(tpm: SoftwareTpm, tmp_path
     described = describe_key(f"tpm2:{tmp_path / 'key.tpm'}")
     assert described["use"] == "open"
     assert described["pcrs"] == {"7": "00" * 32}
+    assert (described["level"], described["tpm"].startswith("manufacturer IBM")) == ("software", True)
 
 
 @pytest.mark.parametrize("parent", ["rsa2048:aes128cfb", "ecc256:aes128cfb"])

@@ -211,3 +211,25 @@ def test_store_reports_the_tpm_it_found(tpm: SoftwareTpm) -> None:
     (report,) = [report for report in examine_stores() if report.scheme == "tpm2"]
     assert report.usable
     assert tpm.tcti in report.detail
+    assert "manufacturer IBM (SW TPM): software" in report.detail
+    assert report.level is not None
+    assert report.level.value == "software"
+
+
+@pytest.mark.parametrize(
+    ("manufacturer", "level", "said"),
+    [
+        ("IFX", "TPM", "a chip of its own"),
+        ("INTC", "TPM", "firmware of the processor"),
+        ("MSFT", "software", "it does not say which"),
+        ("XYZ", "TPM", "is not known here"),
+        ("", "TPM", "manufacturer without a name: whether"),
+    ],
+)
+def test_level_follows_from_the_manufacturer(
+    tpm: SoftwareTpm, manufacturer: str, level: str, said: str
+) -> None:
+    from modelkeep.keys.tpm2.maker import Maker
+
+    maker = Maker(manufacturer, "")
+    assert (maker.protection.level.value, said in str(maker)) == (level, True)

@@ -268,3 +268,23 @@ def test_odd_arguments_never_give_a_traceback(shop: CommandLine, name: str) -> N
             result = shop(*arguments)
             assert result.code in DOCUMENTED, arguments
             assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "trust create -o new.json --expires {o} --publisher {o}",
+        "trust create -o {o} --expires +1d --publisher publisher.pub={o} --revoke {o} -f",
+        "trust create -o new.json --expires +1d --revoke-bundle {o} -f",
+        "trust next {o} -o new.json -f",
+        "trust next trust.json -o new.json --end {o} --trust-root {o} -f",
+        "trust sign trust.json -s {o} --yes --since {o} -o new.json -f",
+        "trust show {o} --trust-root {o}",
+    ],
+)
+def test_odd_arguments_about_trust_files_neither(shop: CommandLine, template: str) -> None:
+    shop.ok("modelkeep trust create -o trust.json --expires +1d --publisher publisher.pub")
+    for odd in ODD:
+        result = shop(*(word.replace("{o}", odd) for word in template.split()))
+        assert result.code in DOCUMENTED, (template, odd)
+        assert "Traceback" not in result.err

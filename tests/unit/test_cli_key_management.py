@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from modelkeep.cli import doctor_command
 from modelkeep.cli.parser import build_parser
+from modelkeep.keys.advice import advise
+from modelkeep.keys.management import Protection, StoreReport
 from support.command_line import CommandLine
 
 RUN = "modelkeep run model.keep -t publisher.pub -i x=x.npy"
@@ -20,6 +24,7 @@ def test_created_key_is_listed_shown_and_deleted(command: CommandLine) -> None:
     shown = json.loads(command.ok("modelkeep keys show file:pi-17.pem --json").out)
     assert shown["public"] == made.out.strip()
     assert "file permissions alone" in shown["protection"]
+    assert shown["level"] == "software"
     assert command("keys", "delete", "file:pi-17.pem").code == 2
     assert (command.folder / "pi-17.pem").exists()
     command.ok("modelkeep keys delete file:pi-17.pem --yes")
@@ -84,8 +89,64 @@ def test_doctor_names_every_store_and_what_is_better(command: CommandLine) -> No
     reports = json.loads(command.ok("modelkeep doctor --json").out)["stores"]
     assert set(reports) >= {"file", "kernel", "keyring", "pkcs11", "systemd", "tpm2"}
     assert reports["file"]["usable"] is True
+    assert reports["file"]["level"] == "software"
     assert "tpm2:" in reports["file"]["advice"]
-    assert "file permissions" in command.ok("modelkeep doctor").out
+    words = command.ok("modelkeep doctor").out
+    assert "file permissions" in words
+    assert "best here: " in words
+    assert "better:    " in words
+
+
+STORES = {
+    "file": StoreReport("file", True, Protection.FILE, "files"),
+    "kernel": StoreReport("kernel", True, Protection.SYSTEM, "the kernel's keyring"),
+    "systemd": StoreReport("systemd", True, Protection.SYSTEM, "credentials"),
+    "no tpm": StoreReport("tpm2", False, Protection.TPM, "no TPM", "switch it on"),
+    "tpm": StoreReport("tpm2", True, Protection.TPM, "a TPM"),
+    "swtpm": StoreReport("tpm2", True, Protection.SOFTWARE_TPM, "a TPM"),
+    "no token": StoreReport("pkcs11", False, Protection.HARDWARE, "no library"),
+    "no pkcs11": StoreReport("pkcs11", False, None, "cannot be loaded", "install it"),
+    "tee": StoreReport("pkcs11", True, Protection.TEE, "OP-TEE"),
+    "token": StoreReport("pkcs11", True, Protection.HARDWARE, "a token"),
+}
+NO_TPM, NO_TOKEN = "tpm2 (TPM): no TPM; switch it on", "pkcs11 (HSM): no library"
+
+
+@pytest.mark.parametrize(
+    ("present", "best", "better"),
+    [
+        ((), None, []),
+        (("no tpm",), None, [NO_TPM]),
+        (("file", "no tpm", "no token"), "file", [NO_TPM, NO_TOKEN]),
+        (("file", "kernel", "systemd", "no tpm"), "systemd", [NO_TPM]),
+        (("kernel", "swtpm"), "kernel", ["take a device with a TPM 2.0, a TEE, or a token"]),
+        (("file", "swtpm"), "tpm2", ["take a device with a TPM 2.0, a TEE, or a token"]),
+        (("kernel", "tpm", "no token"), "tpm2", [NO_TOKEN]),
+        (("tpm", "no pkcs11"), "tpm2", ["pkcs11: cannot be loaded; install it"]),
+        (("tpm", "tee"), "pkcs11", []),
+        (("tpm", "token", "kernel"), "pkcs11", []),
+    ],
+)
+def test_advice_names_the_best_store_and_what_would_be_better(
+    tmp_path: Path, present: tuple[str, ...], best: str | None, better: list[str]
+) -> None:
+    advice = advise([STORES[name] for name in present], devices=tmp_path)
+    assert (advice.best.scheme if advice.best else None, list(advice.better)) == (best, better)
+
+
+@pytest.mark.parametrize(("store", "is_told"), [("kernel", True), ("tpm", True), ("tee", False)])
+def test_tee_that_no_store_knows_of_is_told(tmp_path: Path, store: str, *, is_told: bool) -> None:
+    (tmp_path / "tee0").touch()
+    assert ("libckteec.so" in str(advise([STORES[store]], devices=tmp_path).better)) is is_told
+
+
+def test_best_possible_device_is_told_so(command: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_command, "examine_stores", lambda: (STORES["token"],))
+    words = command.ok("modelkeep doctor").out
+    assert "best here: pkcs11 (HSM)\nbetter:    nothing that modelkeep knows of\n" in words
+    monkeypatch.setattr(doctor_command, "examine_stores", lambda: (STORES["no tpm"],))
+    assert "best here" not in command.ok("modelkeep doctor").out
+    assert command.ok("modelkeep doctor --json").json["best"] is None
 
 
 @pytest.mark.parametrize("action", ["list", "create", "show", "rotate", "reseal", "delete"])

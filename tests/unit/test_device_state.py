@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from modelkeep.bundle.trust_memory import see_trust
 from modelkeep.errors import RollbackError, StorageError
 from modelkeep.keys import state_file
-from modelkeep.keys.device_state import DeviceState
+from modelkeep.keys.device_state import DeviceState, SeenTrust
 from modelkeep.keys.hpke import HpkeHandle
 
 MODEL = "acme/detector"
+ROOTS, OTHERS = b"r" * 32, b"o" * 32
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +84,56 @@ def test_a_state_that_could_not_be_read_again_is_not_written(
     with pytest.raises(StorageError, match="no room"):
         state.prepare("acme/other", 1, name(2))
     assert state.secret(MODEL, name(1)) == secret
+
+
+def test_newest_trust_file_of_each_set_of_roots_is_known(state: DeviceState) -> None:
+    assert state.trust_number(ROOTS) == 0
+    state.see_trust(SeenTrust(ROOTS, 3))
+    state.see_trust(SeenTrust(ROOTS, 3))
+    state.see_trust(SeenTrust(OTHERS, 1))
+    with pytest.raises(RollbackError, match="trust file 2 is older than 3"):
+        state.see_trust(SeenTrust(ROOTS, 2))
+    assert (state.trust_number(ROOTS), state.trust_number(OTHERS)) == (3, 1)
+
+
+def test_trust_file_is_remembered_with_what_it_installed(state: DeviceState) -> None:
+    state.prepare(MODEL, 1, name(1))
+    with state.committing(MODEL, name(1), now=5, trust=SeenTrust(ROOTS, 3)):
+        pass
+    assert state.trust_number(ROOTS) == 3
+    state.prepare(MODEL, 2, name(2))
+    reached = []
+    with (
+        pytest.raises(RollbackError, match="is older than 3"),
+        state.committing(MODEL, name(2), now=5, trust=SeenTrust(ROOTS, 2)),
+    ):
+        reached.append("the block")
+    assert not reached
+    assert state.floor(MODEL) == 1
+
+
+def test_there_is_room_for_so_many_sets_of_roots(state: DeviceState, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_file, "MOST_ROOT_SETS", 1)
+    state.see_trust(SeenTrust(ROOTS, 3))
+    with pytest.raises(StorageError, match="another set of roots"):
+        state.see_trust(SeenTrust(OTHERS, 1))
+    assert state.trust_number(ROOTS) == 3
+
+
+@pytest.mark.parametrize(("reason", "goes_on"), [(errno.EROFS, True), (errno.ENOSPC, False)])
+def test_only_a_read_only_disk_lets_a_newer_trust_file_go_unremembered(
+    state: DeviceState, monkeypatch: pytest.MonkeyPatch, reason: int, *, goes_on: bool
+) -> None:
+    state.see_trust(SeenTrust(ROOTS, 3))
+
+    def refuse(*_arguments: object) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    with monkeypatch.context() as patch:
+        # What the kernel answers when such a disk is to be written.
+        patch.setattr(os, "open", refuse)
+        with contextlib.nullcontext() if goes_on else pytest.raises(StorageError):
+            see_trust(state, SeenTrust(ROOTS, 4))
+        with pytest.raises(RollbackError):
+            see_trust(state, SeenTrust(ROOTS, 2))
+    assert state.trust_number(ROOTS) == 3

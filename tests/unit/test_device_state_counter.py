@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep.errors import KeyStoreError, RollbackError
 from modelkeep.keys import device_state
-from modelkeep.keys.device_state import DeviceState
+from modelkeep.keys.device_state import DeviceState, SeenTrust
 from modelkeep.keys.hpke import HpkeHandle
 from modelkeep.keys.state_file import Contents, write_state
 
@@ -245,3 +245,23 @@ def test_a_counter_that_fails_changes_nothing(
         raise AssertionError("the block was reached")
     assert state.path.read_bytes() == prepared
     assert state.floor(MODEL) == 1
+
+
+def test_a_trust_file_is_counted_and_no_state_cut_off_before_can_take_its_place(
+    state: DeviceState, counter: PaperCounter, tmp_path: Path
+) -> None:
+    install(state, 1, epoch=1)
+    counter.crash_before = True
+    with pytest.raises(CrashError):
+        install(state, 2, epoch=2)
+    counter.crash_before = False
+    kept = shutil.copy(tmp_path / "device.state.next", tmp_path / "kept")
+    before = counter.number
+    assert before is not None
+    state.see_trust(SeenTrust(b"r" * 32, 3))
+    assert counter.number == before + 2
+    state.see_trust(SeenTrust(b"r" * 32, 3))
+    assert counter.number == before + 2, "what is known wears nothing out"
+    shutil.copy(kept, state.path)
+    with pytest.raises(RollbackError, match="not the newest state"):
+        state.trust_number(b"r" * 32)

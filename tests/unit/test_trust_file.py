@@ -22,10 +22,12 @@ from modelkeep.errors import (
     UsageError,
     WrongModelError,
 )
+from modelkeep.keys.identity import Identity
 from modelkeep.trust import public_key
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.signer import Signer
-from modelkeep.trust.trust_file import LATEST_TIME, PAYLOAD_TYPE, Publisher, TrustFile
+from modelkeep.trust.trust_envelope import PAYLOAD_TYPE
+from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
 from modelkeep.trust.trust_file_verifier import TrustFileVerifier
 from support.command_line import CommandLine
 from support.workshop import MODEL_ID, Workshop
@@ -210,3 +212,25 @@ def test_command_line_takes_a_trust_file(shop: CommandLine) -> None:
     assert shop.shell(f"{run} --trust-root publisher.pub").code == 3
     assert shop.shell(f"{run} --trust-root stranger.pub --trust-threshold 2").code == 2
     assert shop.shell(f"{run} -t publisher.pub --trust-root stranger.pub").code == 2
+    shop.ok(f"{run} --trust-root stranger.pub --minimum-trust-number 1")
+    assert shop.shell(f"{run} --trust-root stranger.pub --minimum-trust-number 2").code == 3
+    by_key = run.replace("trust.json", "publisher.pub")
+    assert shop.shell(f"{by_key} --minimum-trust-number 1").code == 2
+
+
+def test_passphrase_has_no_state_to_look_into(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUNDLE_PASSPHRASE", "correct horse battery staple")
+    uri = "passphrase:?env=BUNDLE_PASSPHRASE"
+    bundle = workshop.seal(to=[uri])
+    publisher = Publisher(workshop.signer.public_key, ("*",))
+    for number in (2, 1):
+        data = TrustFile(number, LATEST_TIME, (publisher,)).to_bytes(ROOTS[0])
+        verifier = TrustFileVerifier(TrustFile.from_bytes(data, ROOT_KEYS), model=MODEL_ID)
+        assert workshop.read(bundle, identity=Identity(uri), verifier=verifier)
+
+
+def test_opening_a_bundle_does_not_begin_a_state(workshop: Workshop) -> None:
+    data = trust_in(workshop).to_bytes(ROOTS[0])
+    verifier = TrustFileVerifier(TrustFile.from_bytes(data, ROOT_KEYS), model=MODEL_ID)
+    assert workshop.read(workshop.seal(), verifier=verifier)
+    assert not workshop.identity().state_path.exists()

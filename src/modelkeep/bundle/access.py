@@ -10,6 +10,7 @@ from pathlib import Path
 from modelkeep.bundle.bundle import Bundle, UnlockedBundle
 from modelkeep.bundle.installation import Installation, is_installation
 from modelkeep.bundle.opened import Opened
+from modelkeep.bundle.trust_memory import see_trust_as
 from modelkeep.errors import UnsupportedVersionError, UsageError
 from modelkeep.keys import sidecar
 from modelkeep.keys.glance import Glance
@@ -64,7 +65,8 @@ def unlocked_bundle(
 ) -> Iterator[UnlockedBundle]:
     """Opens, verifies and unlocks a bundle for the length of a `with` block.
 
-    With `delegating`, only a grant that allows delegation will do.
+    With `delegating`, only a grant that allows delegation will do. A device that has a state refuses a
+    trust file that is older than one it saw.
 
     Raises:
         KeepError: the subclass says what to do; see `Bundle.verify` and `VerifiedBundle.unlock`.
@@ -77,6 +79,7 @@ def unlocked_bundle(
         with verified.unlock(
             identity, grants, proved=proved, passed_over=passed_over, delegating=delegating
         ) as opened:
+            see_trust_as(identity, verified.trust)
             yield opened
 
 

@@ -109,6 +109,7 @@ class VerifiedBundle:
         self.manifest = signed.manifest
         self.signer = signed.signer
         self.now = signed.now
+        self.trust = signed.trust
         self._resources = signed.resources
 
     def check_digests(self, progress: Progress = no_progress) -> None:

@@ -2,7 +2,8 @@
 
 The publisher's signature and the digests were checked when it was installed. What can change since is
 checked at every open: signature and trust of the manifest, the verifier's policy, the grant's
-constraints, and whether this installation still counts. Source: spec/install-v1.md, "Opening".
+constraints, and whether this installation and the verifier's trust file still count.
+Source: spec/install-v1.md, "Opening".
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrappi
 from modelkeep.bundle.opened import Opened, Provenance
 from modelkeep.bundle.order import INSTALLATION
 from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
+from modelkeep.bundle.trust_memory import see_trust
 from modelkeep.errors import RollbackError, TamperedError
 from modelkeep.keys.device_state import DeviceState
 from modelkeep.keys.identity import Identity
@@ -67,7 +69,7 @@ class Installation(Files):
         Raises:
             SignatureError, UntrustedSignerError: nobody trusted signed this.
             TamperedError: it was not installed by this device, or was changed since.
-            RollbackError: a newer epoch has been installed.
+            RollbackError: a newer epoch has been installed, or a newer trust file was seen.
             ExpiredError, PostureError: the grant's constraints are not met.
             RefusedError: the verifier's policy says no.
         """
@@ -84,6 +86,7 @@ class Installation(Files):
             try:
                 # From here on the header is authentic.
                 _check_present(record.header, state, signed, proved)
+                see_trust(state, signed.trust)
                 secret = state.secret(record.header.model, record.header.installation)
                 key = payload_key(install_key, secret)
             finally:

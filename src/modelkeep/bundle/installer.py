@@ -15,6 +15,7 @@ from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.bundle.install_key import INSTALL_KEY_BYTES, payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
 from modelkeep.bundle.slots import Slot, lay_out, write_frame
+from modelkeep.bundle.trust_memory import refuse_older_trust
 from modelkeep.errors import RollbackError, UsageError
 from modelkeep.keys.device_state import DeviceState
 from modelkeep.keys.identity import Identity
@@ -48,7 +49,8 @@ def install(
 
     Raises:
         TamperedError: something is not what was signed; nothing was installed.
-        RollbackError: a higher epoch of this model was installed before, or meanwhile.
+        RollbackError: a higher epoch of this model was installed before, or meanwhile; or a newer
+            trust file was seen.
         StorageError: something cannot be read or written; nothing was installed.
         KeyStoreError: the device's key cannot be used.
         UsageError: `target` exists and `force` is not set, or the identity belongs to no device.
@@ -59,11 +61,15 @@ def install(
     try:
         state = DeviceState(identity.state_path, local, identity.counter())
         _refuse_rollback(opened, state)
+        refuse_older_trust(state, opened.verified.trust)
         with Replacement(target, force=force, mode=0o600) as file, words_for(target):
             installing = _Installing(opened, local, state, file.descriptor, progress)
             installing.run()
             # The state changes last: a crash before that leaves the old installation in force.
-            with state.committing(opened.manifest.model, installing.installation, opened.verified.now):
+            verified = opened.verified
+            with state.committing(
+                opened.manifest.model, installing.installation, verified.now, verified.trust
+            ):
                 file.commit()
     finally:
         local.close()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from modelkeep.bundle import names
 from modelkeep.errors import SignatureError, TamperedError
+from modelkeep.keys.device_state import SeenTrust
 from modelkeep.manifest import Coverage, Manifest
 from modelkeep.trust.verifier import BundleVerifier
 
@@ -24,12 +25,14 @@ class SignedManifest:
         resources: name to SHA-256 of every file that the statement lists; empty if unsigned.
         signer: who signed, or None where the verifier accepts unsigned bundles.
         now: the time that counts, in seconds since 1970-01-01 UTC.
+        trust: the trust file that says who is trusted, or None where none does.
     """
 
     manifest: Manifest
     resources: Mapping[str, bytes]
     signer: str | None
     now: int
+    trust: SeenTrust | None
 
 
 def verify_manifest(
@@ -54,7 +57,8 @@ def verify_manifest(
     if signer is not None:
         _check_coverage(manifest, resources)
     verifier.check(manifest, signer)
-    return SignedManifest(manifest, resources, signer, verifier.now(manifest.sealed_at))
+    now = verifier.now(manifest.sealed_at)
+    return SignedManifest(manifest, resources, signer, now, _trust_of(verifier))
 
 
 def _signed_resources(
@@ -69,6 +73,12 @@ def _signed_resources(
     if resources.get(names.MANIFEST) != hashlib.sha256(data).digest():
         raise TamperedError("manifest.json is not the one that was signed")
     return resources, verified.signer_id
+
+
+def _trust_of(verifier: BundleVerifier) -> SeenTrust | None:
+    trust = verifier.trust_file
+    # One that was not read from a file with roots is the caller's own, and has no number to remember.
+    return None if trust is None or trust.roots is None else SeenTrust(trust.roots, trust.number)
 
 
 def _check_coverage(manifest: Manifest, resources: Mapping[str, bytes]) -> None:

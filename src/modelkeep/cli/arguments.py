@@ -22,7 +22,7 @@ from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
-from modelkeep.trust.trust_file import LARGEST_FILE as LARGEST_TRUST_FILE
+from modelkeep.trust.trust_envelope import LARGEST_FILE as LARGEST_TRUST_FILE
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_file_verifier import TrustFileVerifier
 from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned, Verifier
@@ -38,25 +38,38 @@ _LARGEST_PEM = 2**20
 def constraints(arguments: argparse.Namespace) -> Constraints:
     """Returns what new grants demand."""
     return Constraints(
-        not_before=_moment(arguments.not_before),
-        not_after=_moment(arguments.not_after),
+        not_before=optional_moment(arguments.not_before),
+        not_after=optional_moment(arguments.not_after),
         posture=tuple(arguments.posture),
     )
 
 
-def _moment(text: str | None) -> int | None:
-    if text is None:
-        return None
+def optional_moment(text: str | None) -> int | None:
+    """Returns what `moment` does, or None where nothing was said.
+
+    Raises:
+        UsageError: not a time.
+    """
+    return None if text is None else moment(text)
+
+
+def moment(text: str) -> int:
+    """Returns a time such as ``2027-01-31`` or ``+90d`` in seconds since 1970-01-01 UTC.
+
+    Raises:
+        UsageError: not a time.
+    """
     if match := _FROM_NOW.fullmatch(text):
         return int(time.time()) + int(match[1]) * _SECONDS[match[2]]
     try:
-        moment = datetime.datetime.fromisoformat(text)
+        time_of_day = datetime.datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(
             f"not a time: {text!r}", hint="write 2027-01-31, 2027-01-31T12:00+01:00, or +90d, +12h, +30m, +5s"
         ) from None
     # Times without a zone are UTC, so that a command means the same everywhere.
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
+    zone = time_of_day.tzinfo or datetime.UTC
+    return int(time_of_day.replace(tzinfo=zone).timestamp())
 
 
 def signer(arguments: argparse.Namespace) -> BundleSigner | None:
@@ -134,6 +147,8 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
             )
         if arguments.second_trust is not None:
             raise UsageError("a second signature counts beside the first one only", hint="pass -t as well")
+        if arguments.minimum_trust_number or arguments.trust_root:
+            raise UsageError("--trust-root and --minimum-trust-number go with a trust file", hint="pass -t")
         if arguments.minimum_epoch or arguments.maximum_age is not None:
             raise UsageError("nobody vouches for the epoch and age of a bundle that nobody signed")
         return UnsafeUnsigned(arguments.model_id)
@@ -147,6 +162,8 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
     }
     if arguments.trust_root:
         return TrustFileVerifier(_trust_file(arguments), **rules)
+    if arguments.minimum_trust_number:
+        raise UsageError("trust files have numbers, keys have none", hint="pass --trust-root as well")
     return Verifier(*[_trusted(path) for path in arguments.trust], **rules)
 
 
@@ -154,7 +171,9 @@ def _trust_file(arguments: argparse.Namespace) -> TrustFile:
     if len(arguments.trust) != 1:
         raise UsageError("there is one trust file", hint="pass it with -t, and its signers with --trust-root")
     data = read_small(arguments.trust[0], LARGEST_TRUST_FILE, "a trust file")
-    return TrustFile.from_bytes(data, arguments.trust_root, arguments.trust_threshold)
+    return TrustFile.from_bytes(
+        data, arguments.trust_root, arguments.trust_threshold, minimum=arguments.minimum_trust_number
+    )
 
 
 def _age(days: float | None) -> datetime.timedelta | None:

@@ -6,26 +6,59 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from modelkeep.cli.opening_options import add_key_options, add_trust_options
+
 _AddCommand = Callable[[Any, str, str], argparse.ArgumentParser]
+
+
+class IntermixedParser(argparse.ArgumentParser):
+    """Takes words that belong together though options stand between them: `BUNDLE -k KEY SAMPLE`."""
+
+    _is_inside = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Does what `parse_known_intermixed_args` does, which calls this again for its parts."""
+        if self._is_inside:
+            return super().parse_known_args(args, namespace)
+        self._is_inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_inside = False
 
 
 def add_guard(commands: Any, add_command: _AddCommand) -> None:
     """Adds `guard` with its own commands."""
     parser = add_command(commands, "guard", "see how well a guard does")
-    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="action")
+    actions = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, dest="action", parser_class=IntermixedParser
+    )
     summary = "measure false alarms, faults, attacks and time; write a page and the same as JSON"
     report = actions.add_parser(
-        "report", help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False
+        "report",
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ". Of a sealed model, or with --model of a plain one.",
+        allow_abbrev=False,
     )
+    report.add_argument("bundle", metavar="BUNDLE", nargs="?", help="sealed model, unless --model is given")
     report.add_argument("samples", metavar="SAMPLE", nargs="+", help=".npz that was not learned from")
-    report.add_argument("--model", metavar="MODEL", required=True, help="file or folder, before it is sealed")
-    report.add_argument("--guard", metavar="FILE", required=True, help="profile that `modelkeep learn` made")
     report.add_argument("-o", "--output", metavar="FILE", required=True, help="page to write: report.html")
     report.add_argument("-f", "--force", action="store_true", help="replace existing files")
     report.add_argument("--stacked", action="store_true", help="files hold many samples: cut along axis 0")
     report.add_argument("--input", metavar="NAME", help="whose samples .npy files are")
-    report.add_argument("--entry", metavar="PATH", help="file within a folder that the runtime loads")
+    report.add_argument(
+        "--labels", metavar="NAME", help="array of true classes in each .npz; for .npy samples, a .npy file"
+    )
     _add_effort(report)
+    sealed = report.add_argument_group("a sealed model")
+    add_key_options(sealed, "key of this device", required=False)
+    add_trust_options(sealed)
+    sealed.add_argument("--runtime", metavar="NAME", help="which runtime, where several could run the model")
+    sealed.add_argument("--isolated", action="store_true", help="run the model in a process of its own")
+    plain = report.add_argument_group("a plain model")
+    plain.add_argument("--model", metavar="MODEL", help="file or folder, before it is sealed")
+    plain.add_argument("--guard", metavar="FILE", help="profile that `modelkeep learn` made")
+    plain.add_argument("--entry", metavar="PATH", help="file within a folder that the runtime loads")
 
 
 def _add_effort(report: argparse.ArgumentParser) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 from modelkeep._version import __version__
 from modelkeep.cli.guard_parser import add_guard
 from modelkeep.cli.keys_parser import add_doctor, add_keys
+from modelkeep.cli.opening_options import add_key_options, add_trust_options
+from modelkeep.cli.trust_parser import add_trust
 
 _Subparsers = Any
 
@@ -27,7 +29,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_keygen, _learn, _seal, _inspect, _verify, _grant, _sign, _install, _run, _extract, _import):
         add(commands)
-    for add_with in (add_guard, add_keys, add_doctor):
+    for add_with in (add_guard, add_keys, add_trust, add_doctor):
         add_with(commands, _command)
     return parser
 
@@ -161,7 +163,7 @@ def _inspect(commands: _Subparsers) -> None:
 def _verify(commands: _Subparsers) -> None:
     parser = _command(commands, "verify", "check a bundle, or a plain file against its signature")
     parser.add_argument("file", metavar="FILE", help="bundle, or any file together with --signature")
-    _trust(parser)
+    add_trust_options(parser)
     parser.add_argument(
         "--signature", metavar="FILE", help="plain mode: a signature as `openssl dgst -sha256 -sign` makes it"
     )
@@ -171,10 +173,10 @@ def _verify(commands: _Subparsers) -> None:
 def _grant(commands: _Subparsers) -> None:
     parser = _command(commands, "grant", "give a sealed model to more devices")
     parser.add_argument("bundle", metavar="BUNDLE")
-    _key(parser, "somebody who may grant: sealed or granted to as --admin")
+    add_key_options(parser, "somebody who may grant: sealed or granted to as --admin")
     _recipients(parser)
     _constraints(parser)
-    _trust(parser)
+    add_trust_options(parser)
     parser.add_argument("--recipients", metavar="FILE", help="a whole fleet: a list of devices, one a line")
     parser.add_argument("--grant-signer", metavar="KEY", help="sign the new grants with this key")
     parser.add_argument("-o", "--output", metavar="FILE", help="append to this file (default: BUNDLE.grants)")
@@ -191,8 +193,8 @@ def _sign(commands: _Subparsers) -> None:
 def _install(commands: _Subparsers) -> None:
     parser = _command(commands, "install", "verify a bundle once and keep it for this device alone")
     parser.add_argument("bundle", metavar="BUNDLE")
-    _key(parser, "key of this device")
-    _trust(parser)
+    add_key_options(parser, "key of this device")
+    add_trust_options(parser)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="installation to write")
     _force(parser)
 
@@ -200,8 +202,8 @@ def _install(commands: _Subparsers) -> None:
 def _run(commands: _Subparsers) -> None:
     parser = _command(commands, "run", "open a bundle in memory and run the model once")
     parser.add_argument("bundle", metavar="BUNDLE")
-    _key(parser, "key of this device")
-    _trust(parser)
+    add_key_options(parser, "key of this device")
+    add_trust_options(parser)
     parser.add_argument(
         "-i",
         "--input",
@@ -219,8 +221,8 @@ def _run(commands: _Subparsers) -> None:
 def _extract(commands: _Subparsers) -> None:
     parser = _command(commands, "extract", "decrypt a bundle to disk, which ends its protection")
     parser.add_argument("bundle", metavar="BUNDLE")
-    _key(parser, "key of this device")
-    _trust(parser)
+    add_key_options(parser, "key of this device")
+    add_trust_options(parser)
     parser.add_argument("--unsafe-plaintext", action="store_true", help="yes, write the model in the clear")
     parser.add_argument("-o", "--output", metavar="FOLDER", required=True, help="new folder for the files")
 
@@ -298,41 +300,6 @@ def _signer(parser: argparse.ArgumentParser, *, unsigned: bool = True) -> None:
         )
         parser.add_argument("--certificates", metavar="FILE", help="certificate chain of the signer (PEM)")
         parser.add_argument("--unsafe-unsigned", action="store_true", help="seal without a signature")
-
-
-def _key(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument(
-        "-k", "--key", metavar="KEY", required=True, help=f"{what}: file:PATH, fleet:PATH, ..."
-    )
-    parser.add_argument("--grant", metavar="FILE", help="look for the grant in this file")
-
-
-def _trust(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-t",
-        "--trust",
-        metavar="PEM",
-        action="append",
-        default=[],
-        help="publisher's public key or root certificate",
-    )
-    parser.add_argument(
-        "--trust-root",
-        metavar="PEM",
-        action="append",
-        default=[],
-        help="key that signs trust files; -t is then the trust file",
-    )
-    parser.add_argument(
-        "--trust-threshold", metavar="N", type=int, default=1, help="how many of them must have signed"
-    )
-    parser.add_argument(
-        "--second-trust", metavar="PEM", help="ML-DSA-65 public key: demand its second signature as well"
-    )
-    parser.add_argument("--model-id", metavar="ID", help="refuse every other model of this publisher")
-    parser.add_argument("--minimum-epoch", metavar="N", type=int, default=0, help="refuse older releases")
-    parser.add_argument("--maximum-age", metavar="DAYS", type=float, help="refuse releases sealed longer ago")
-    parser.add_argument("--unsafe-unsigned", action="store_true", help="do not check who made it")
 
 
 def _force(parser: argparse.ArgumentParser) -> None:

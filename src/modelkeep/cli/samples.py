@@ -1,18 +1,26 @@
-"""Samples for `learn` and `guard report`, from array files."""
+"""Samples for `learn` and `guard report`, and their labels, from array files."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from modelkeep.arrays import read_arrays
 from modelkeep.errors import UsageError
 
+Sample = Mapping[str, NDArray[Any]]
+Labels = list[NDArray[Any]]
+
+_FILE_OF_LABELS = ".npy"
+
 
 def read_samples(
     arguments: argparse.Namespace, advance: Callable[[int], None] = lambda _count: None
-) -> Iterator[Mapping[str, Any]]:
+) -> Iterator[Sample]:
     """Yields the inputs of one call after the other; `advance` is told the files that are done.
 
     Raises:
@@ -29,7 +37,47 @@ def read_samples(
         advance(1)
 
 
-def _unstacked(path: str, arrays: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def with_labels(samples: Iterable[Sample], name: str | None) -> tuple[list[Sample], Labels | None]:
+    """Returns the samples without their labels, and the labels of each.
+
+    Args:
+        samples: what `read_samples` yields.
+        name: the array of labels in every sample, or a .npy file with the labels of all; None for none.
+
+    Raises:
+        StorageError: the file cannot be read.
+        MalformedError: it holds no array.
+        UsageError: a sample without labels, or a file with too many or too few.
+    """
+    found = list(samples)
+    if name is None:
+        return found, None
+    if name.endswith(_FILE_OF_LABELS):
+        return found, _dealt(name, read_arrays(name, "labels")["labels"], found)
+    for place, sample in enumerate(found, start=1):
+        if name not in sample:
+            raise UsageError(
+                f"sample {place} holds no array {name!r}",
+                hint="name the array of labels, or for .npy samples a .npy file of labels",
+            )
+    rest = [{key: value for key, value in sample.items() if key != name} for sample in found]
+    return list(rest), [sample[name] for sample in found]
+
+
+def _dealt(path: str, labels: NDArray[Any], samples: Sequence[Sample]) -> Labels:
+    """Returns the labels of a file by sample: one for each call, or one for each row of every call."""
+    rows = [max((len(array) for array in sample.values() if array.ndim), default=1) for sample in samples]
+    if labels.ndim == 1 and len(labels) == len(samples):
+        rows = [1] * len(samples)
+    elif labels.ndim != 1 or len(labels) != sum(rows):
+        raise UsageError(
+            f"{path}: labels of shape {labels.shape} for {sum(rows)} samples",
+            hint="one number for each sample",
+        )
+    return np.split(labels, np.cumsum(rows)[:-1])
+
+
+def _unstacked(path: str, arrays: Mapping[str, Any]) -> Iterator[Sample]:
     counts = {len(array) if array.ndim else 0 for array in arrays.values()}
     if len(counts) != 1:
         raise UsageError(f"{path}: --stacked needs arrays with as many samples each")

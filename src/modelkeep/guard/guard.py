@@ -192,7 +192,7 @@ def _of_outputs(stage: Stage, known: OutputProfile, outputs: Mapping[str, Any]) 
     if measured.embedding is not None and measured.embedding.shape[1] != known.means.shape[1]:
         yield "form", known.scores, math.inf, "embeddings of another size"
         return
-    for rule, subject in stage.thresholds:
+    for rule, subject in sorted(stage.thresholds):
         yield rule, subject, _strangest(score_outputs(rule, measured, known)), _DETAILS[rule]
 
 

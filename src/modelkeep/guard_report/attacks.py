@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelkeep.guard.layout import Layout
+from modelkeep.guard_report.corruptions import corrupted
 
 Values = NDArray[np.float64]
 _PATCH_SHARE = 0.05
@@ -39,11 +40,21 @@ class Task:
 
 # Proposes what to try next, from the best so far and the share of the tries that is used up.
 Propose = Callable[[Task, Values, float], Values]
+# Carries what was found for one clean input over to another one: start, found, other start.
+Carry = Callable[[Values, Values, Values], Values]
 
 
 def noise(task: Task, _best: Values, _spent: float) -> Values:
     """Every element up or down, anew each time."""
     return np.asarray(task.start + task.random.choice([-task.reach, task.reach], task.start.shape))
+
+
+def towards_other(task: Task, _best: Values, _spent: float) -> Values:
+    """Some elements, anew each time, go towards an input of another class."""
+    if task.other is None:
+        return task.start
+    chosen = task.random.random(task.start.shape) < task.random.uniform(0.3, 1.0)
+    return task.start + chosen * task.reach * np.sign(task.other - task.start)
 
 
 def square(task: Task, best: Values, spent: float) -> Values:
@@ -71,16 +82,42 @@ def boundary(task: Task, best: Values, _spent: float) -> Values:
 
 
 def patch(task: Task, best: Values, spent: float) -> Values:
-    """One block of 5 % with any content: placed anew in the first half of the tries, then repainted."""
-    side = _PATCH_SHARE ** (1 / max(1, sum(axis in "HWTF" for axis in task.layout.axes)))
+    """One block of 5 %, of any content or one colour: placed anew in half of the tries, then repainted."""
     if spent < 0.5 or best is task.start:
-        place, tried = _block(task, side), task.start.copy()
-        tried[place] = task.random.choice([task.layout.low, task.layout.high], tried[place].shape)
+        place, tried = _patch_block(task), task.start.copy()
+        if task.random.random() < 0.5:
+            tried[place] = task.random.choice([task.layout.low, task.layout.high], tried[place].shape)
+        else:
+            colour = [size if axis in "CN" else 1 for axis, size in _sizes(task)]
+            tried[place] = task.random.uniform(task.layout.low, task.layout.high, colour)
         return tried
     tried = best.copy()
-    repainted = (best != task.start) & (task.random.random(best.shape) < 0.1)
+    share = task.random.choice([0.01, 0.1])
+    repainted = (best != task.start) & (task.random.random(best.shape) < share)
     tried[repainted] = task.random.uniform(task.layout.low, task.layout.high, int(repainted.sum()))
     return tried
+
+
+def patch_of_other(task: Task, _best: Values, _spent: float) -> Values:
+    """One block of 5 %, anew each time, shows a block of an input of another class."""
+    if task.other is None:
+        return task.start
+    tried = task.start.copy()
+    tried[_patch_block(task)] = task.other[_patch_block(task)]
+    return tried
+
+
+def corruption(task: Task, _best: Values, _spent: float) -> Values:
+    """What weather, lenses and transmission do, of any kind and strength, anew each time."""
+    return corrupted(task.start, task.layout, task.random)
+
+
+def _add(start: Values, found: Values, other: Values) -> Values:
+    return other + (found - start)
+
+
+def _paste(start: Values, found: Values, other: Values) -> Values:
+    return np.where(found != start, found, other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +127,22 @@ class Attack:
     Attributes:
         propose: what to try next.
         approaches: whether it starts from another class and comes nearer, instead of the other way round.
+        carry: how what it found is carried over to other inputs, or None where that makes no sense.
     """
 
     propose: Propose
     approaches: bool = False
+    carry: Carry | None = None
 
 
 ATTACKS: Mapping[str, Attack] = {
-    "random noise": Attack(noise),
-    "square": Attack(square),
+    "random noise": Attack(noise, carry=_add),
+    "towards another class": Attack(towards_other, carry=_add),
+    "square": Attack(square, carry=_add),
     "boundary": Attack(boundary, approaches=True),
-    "patch of 5 %": Attack(patch),
+    "patch of 5 %": Attack(patch, carry=_paste),
+    "patch of another class": Attack(patch_of_other, carry=_paste),
+    "corruption": Attack(corruption),
 }
 
 
@@ -121,6 +163,10 @@ def allowed(task: Task, values: Values, grid: float | None) -> Values:
 
 def _sizes(task: Task) -> list[tuple[str, int]]:
     return list(zip(task.layout.axes, task.start.shape, strict=True))
+
+
+def _patch_block(task: Task) -> tuple[slice, ...]:
+    return _block(task, _PATCH_SHARE ** (1 / max(1, sum(axis in "HWTF" for axis in task.layout.axes))))
 
 
 def _block(task: Task, share: float) -> tuple[slice, ...]:

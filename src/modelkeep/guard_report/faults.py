@@ -13,16 +13,38 @@ from modelkeep.guard.layout import Layout
 Array = NDArray[Any]
 Fault = Callable[[Array, Layout, np.random.Generator], Array]
 
+# Axes along which a sensor reads one element after the other.
+_READ_ALONG = "HT"
+_FEWEST_COLOURS = 3
 
-def faults_for(kind: np.dtype[Any]) -> dict[str, Fault]:
-    """Returns by name the faults that an input of a type can have."""
+
+def faults_for(kind: np.dtype[Any], layout: Layout) -> dict[str, Fault]:
+    """Returns by name the faults that an input of a type and a layout can have."""
+    faults = dict(_ANY)
+    if kind.itemsize > 1:
+        faults |= _LONG
     if kind.kind == "f":
-        return _ANY | _LONG | {"one NaN": _one_nan}
-    return _ANY | _LONG if kind.itemsize > 1 else _ANY
+        faults |= _FLOAT
+    if any(axis in layout.axes for axis in _READ_ALONG):
+        faults |= _READ
+    if "C" in layout.axes:
+        faults |= _CHANNELS
+    if "C" in layout.axes and "H" in layout.axes and layout.channels >= _FEWEST_COLOURS:
+        faults |= _IMAGES
+    return faults
 
 
 def _noise(values: Array, _layout: Layout, random: np.random.Generator) -> Array:
     return random.uniform(values.min(), values.max(), values.shape)
+
+
+def _normalised(values: Array, _layout: Layout, _random: np.random.Generator) -> Array:
+    numbers = values.astype(np.float64)
+    return np.asarray((numbers - numbers.mean()) / (numbers.std() + 1e-9))
+
+
+def _gain(values: Array, _layout: Layout, _random: np.random.Generator) -> Array:
+    return np.asarray((values.astype(np.float64) * 3).clip(values.min(), values.max()))
 
 
 def _dead_channel(values: Array, layout: Layout, _random: np.random.Generator) -> Array:
@@ -38,11 +60,46 @@ def _one_nan(values: Array, _layout: Layout, random: np.random.Generator) -> Arr
     return changed
 
 
+def _half_frozen(values: Array, layout: Layout, _random: np.random.Generator) -> Array:
+    """The second half repeats the last reading of the first."""
+    axis = max(layout.axes.find(name) for name in _READ_ALONG)
+    changed = np.moveaxis(values.copy(), axis, 0)
+    middle = max(1, len(changed) // 2)
+    changed[middle:] = changed[middle - 1]
+    return np.moveaxis(changed, 0, axis)
+
+
+def _upside_down(values: Array, layout: Layout, _random: np.random.Generator) -> Array:
+    return np.flip(values, max(layout.axes.find(name) for name in _READ_ALONG))
+
+
+def _transposed(values: Array, layout: Layout, _random: np.random.Generator) -> Array:
+    """Channels come first instead of last, or the other way round."""
+    axis = layout.axes.index("C")
+    first = 1 if "N" in layout.axes else 0
+    return np.moveaxis(values, axis, first if axis == values.ndim - 1 else values.ndim - 1)
+
+
+def _channels_reversed(values: Array, layout: Layout, _random: np.random.Generator) -> Array:
+    return np.flip(values, layout.axes.index("C"))
+
+
 _ANY: dict[str, Fault] = {
     "x 255": lambda values, _layout, _random: values.astype(np.float64) * 255,
+    "/ 255": lambda values, _layout, _random: values.astype(np.float64) / 255,
+    "gain x 3": _gain,
+    "dimmed x 0.1": lambda values, _layout, _random: values.astype(np.float64) * 0.1,
+    "normalised once too often": _normalised,
     "constant": lambda values, _layout, _random: np.full(values.shape, values.mean()),
     "noise": _noise,
     "dead channel": _dead_channel,
-    "dimmed x 0.1": lambda values, _layout, _random: values.astype(np.float64) * 0.1,
 }
 _LONG: dict[str, Fault] = {"bytes swapped": lambda values, _layout, _random: values.byteswap()}
+_FLOAT: dict[str, Fault] = {
+    "one NaN": _one_nan,
+    "all NaN": lambda values, _layout, _random: np.full(values.shape, np.nan),
+}
+_READ: dict[str, Fault] = {"half frozen": _half_frozen, "upside down": _upside_down}
+_IMAGES: dict[str, Fault] = {"channels reversed": _channels_reversed}
+_CHANNELS: dict[str, Fault] = {"transposed": _transposed}
+MOST_FAULTS = sum(map(len, (_ANY, _LONG, _FLOAT, _READ, _IMAGES, _CHANNELS)))

@@ -6,59 +6,72 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-_WIDTH, _HEIGHT, _LABELS = 640, 150, 150
-_ROW, _BAR = 22, 14
-COLOURS = ("#30638e", "#d1495b", "#edae49", "#66a182")
+_WIDTH, _HEIGHT, _ABOVE, _BELOW = 680, 110, 18, 18
+_NAMES, _PERCENT, _BAR, _BETWEEN = 190, 55, 14, 10
+# Told apart by people who see colours differently. Source: Okabe and Ito, "Color Universal Design", 2008.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#999999")
+_TEXT = "#222"
 
 
 def distribution(rule: dict[str, Any]) -> str:
     """Returns the histogram of the scores of clean samples, with the threshold as a line."""
     counts, low, extent = rule["counts"], rule["low"], rule["high"] - rule["low"]
-    width, tallest = _WIDTH / len(counts), max([1, *counts])
+    width, tallest, floor = _WIDTH / len(counts), max([1, *counts]), _ABOVE + _HEIGHT
     bars = "".join(
-        f'<rect x="{place * width:.1f}" y="{_HEIGHT * (1 - count / tallest):.1f}" width="{width - 1:.1f}" '
-        f'height="{_HEIGHT * count / tallest:.1f}" fill="{COLOURS[0]}"/>'
+        f'<rect x="{place * width:.1f}" y="{floor - _HEIGHT * count / tallest:.1f}" '
+        f'width="{width - 1:.1f}" height="{_HEIGHT * count / tallest:.1f}" fill="{COLOURS[0]}"/>'
         for place, count in enumerate(counts)
+        if count
     )
     x = _WIDTH * (rule["threshold"] - low) / extent
-    line = f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{_HEIGHT}" stroke="{COLOURS[1]}" stroke-width="2"/>'
-    ends = (
-        f'<text x="0" y="{_HEIGHT + 16}">{low:.3g}</text>'
-        f'<text x="{_WIDTH}" y="{_HEIGHT + 16}" text-anchor="end">{rule["high"]:.3g}</text>'
+    anchor, aside = ("end", -5) if x > _WIDTH / 2 else ("start", 5)
+    return _svg(
+        _ABOVE + _HEIGHT + _BELOW,
+        f'{bars}<line x1="0" x2="{_WIDTH}" y1="{floor}" y2="{floor}" stroke="{_TEXT}"/>'
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{floor}" stroke="{COLOURS[4]}" stroke-width="2"/>'
+        + _text(x + aside, 12, f"threshold {rule['threshold']:.4g}", anchor)
+        + _text(0, floor + 14, f"{low:.4g}")
+        + _text(_WIDTH, floor + 14, f"{rule['high']:.4g}", "end"),
     )
-    return _svg(_WIDTH, _HEIGHT + 20, bars + line + ends)
 
 
-def shares(rows: Sequence[tuple[str, Sequence[float]]], legend: Sequence[str]) -> str:
-    """Returns horizontal bars from 0 to 100 %, several for each row, with a legend above."""
-    block = _BAR * len(legend) + _ROW - _BAR
-    drawn = [_legend(legend)]
-    for place, (name, values) in enumerate(rows):
-        top = _ROW + place * block
-        drawn.append(f'<text x="0" y="{top + _BAR - 2}">{escape(name)}</text>')
+def shares(rows: Sequence[tuple[str, Sequence[dict[str, Any]]]], legend: Sequence[str]) -> str:
+    """Returns horizontal bars from 0 to 100 % with their intervals, several for each row, and a legend."""
+    drawn, top = [], 0
+    for name, values in rows:
+        middle = top + _BAR * len(values) / 2 + 4
+        drawn.append(_text(0, middle, name))
         drawn += [_bar(top + _BAR * number, value, number) for number, value in enumerate(values)]
-    return _svg(_WIDTH, _ROW + block * len(rows), "".join(drawn))
+        top += _BAR * len(values) + _BETWEEN
+    return _legend(legend) + _svg(top, "".join(drawn))
 
 
-def _bar(top: int, share: float, number: int) -> str:
-    room = _WIDTH - _LABELS - 50
-    width = room * min(1.0, max(0.0, share))
+def _bar(top: float, share: dict[str, Any], number: int) -> str:
+    room, middle = _WIDTH - _NAMES - _PERCENT, top + _BAR / 2 - 1
+    low, width, high = (_NAMES + room * share[end] for end in ("low", "share", "high"))
     return (
-        f'<rect x="{_LABELS}" y="{top}" width="{width:.1f}" height="{_BAR - 2}" fill="{COLOURS[number]}"/>'
-        f'<text x="{_LABELS + width + 4:.1f}" y="{top + _BAR - 3}">{100 * share:.0f} %</text>'
+        f'<rect x="{_NAMES}" y="{top}" width="{width - _NAMES:.1f}" height="{_BAR - 2}" '
+        f'fill="{COLOURS[number % len(COLOURS)]}"/>'
+        f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}" stroke="{_TEXT}"/>'
+        + _text(high + 5, top + _BAR - 4, f"{100 * share['share']:.0f} %")
     )
 
 
 def _legend(names: Sequence[str]) -> str:
-    return "".join(
-        f'<rect x="{_LABELS + 160 * number}" y="2" width="10" height="10" fill="{COLOURS[number]}"/>'
-        f'<text x="{_LABELS + 160 * number + 14}" y="12">{escape(name)}</text>'
+    # Text of the page, not of the plot: it breaks where it must.
+    marks = "".join(
+        f'<span><i style="background:{COLOURS[number % len(COLOURS)]}"></i>{escape(name)}</span>'
         for number, name in enumerate(names)
     )
+    return f'<p class="legend">{marks}</p>'
 
 
-def _svg(width: int, height: int, content: str) -> str:
+def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{_TEXT}">{escape(text)}</text>'
+
+
+def _svg(height: float, content: str) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img" font-family="sans-serif" font-size="12">{content}</svg>'
+        f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" width="{_WIDTH}" height="{height:.0f}" role="img" '
+        f'font-family="sans-serif" font-size="12">{content}</svg>'
     )

@@ -6,54 +6,35 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modelkeep._version import __version__
-from modelkeep.contract import Contract
 from modelkeep.errors import UsageError
-from modelkeep.guard import Guard, GuardProfile, check
+from modelkeep.guard import Guard, GuardProfile
+from modelkeep.guard_report.attack_trials import AttackTrials
 from modelkeep.guard_report.attacks import ATTACKS
-from modelkeep.guard_report.clean import clean_section, latency_section
-from modelkeep.guard_report.faults import faults_for
+from modelkeep.guard_report.case import Case, check_samples, make_cases
+from modelkeep.guard_report.clean import clean_section
+from modelkeep.guard_report.fault_trials import fault_section
+from modelkeep.guard_report.faults import MOST_FAULTS
+from modelkeep.guard_report.latency import latency_section
 from modelkeep.guard_report.page import page
-from modelkeep.guard_report.state import Result, Steps
+from modelkeep.guard_report.quiet import quiet
+from modelkeep.guard_report.settings import Settings
+from modelkeep.guard_report.state import Result, State, Step
 from modelkeep.guard_report.subject import Sample, Subject
-from modelkeep.guard_report.trials import attack_section, attackable, fault_section
 from modelkeep.learning import running
 from modelkeep.model import model_digest, read_model
+from modelkeep.session import Report, Session
 from modelkeep.storage import write_file
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How much is tried.
-
-    Attributes:
-        faulty: samples that each fault is tried on.
-        attacked: samples that each attack is tried on.
-        tries: how often an attack may ask the model about one sample.
-        reach: how far an attack may change an element, as a share of the input's range.
-        seed: where chance starts; the same seed gives the same report, but for the time it took.
-    """
-
-    faulty: int = 100
-    attacked: int = 20
-    tries: int = 100
-    reach: float = 8 / 255
-    seed: int = 1
-
-    def check(self) -> None:
-        """Checks the numbers.
-
-        Raises:
-            UsageError: one that makes no sense.
-        """
-        if min(self.faulty, self.attacked, self.tries) < 1 or self.seed < 0 or not 0 < self.reach <= 1:
-            raise UsageError("counts of a report must be positive, and the reach of attacks at most 1")
+Labels = Sequence[NDArray[Any]]
+Progress = Callable[[int], None]
 
 
 def measure_guard(
@@ -61,24 +42,27 @@ def measure_guard(
     *,
     model: str | os.PathLike[str],
     profile: GuardProfile,
+    labels: Labels | None = None,
     entry: str | None = None,
     settings: Settings | None = None,
-    state: str | os.PathLike[str] | None = None,
-    progress: Callable[[int], None] = lambda _count: None,
+    state: State | None = None,
+    progress: Progress = lambda _count: None,
 ) -> dict[str, Any]:
-    """Returns how well a guard does, as a JSON value.
+    """Returns how well a guard does on a plain model, as a JSON value.
 
     Args:
         samples: clean inputs as the model takes them, others than the profile was learned from.
         model: file or folder, in the clear, that the profile was learned for.
         profile: what is usual, with the stages that are not off.
+        labels: for each call an array [samples of the call] of whole numbers, the true classes; or None.
         entry: file within a folder that the runtime is handed.
         settings: how much is tried.
-        state: file for results so far, which a later call with the same arguments takes up.
+        state: results so far, which a later call with the same arguments takes up.
         progress: told the steps that are done, of `count_steps`.
 
     Raises:
-        UsageError: no samples, another model, or samples that the model or the profile cannot take.
+        UsageError: no samples, another model, or samples or labels that the model or the profile cannot
+            take.
         StorageError: a file cannot be read or written.
         MalformedError: the model is damaged.
         RuntimeMissingError: no runtime for the model is installed.
@@ -88,19 +72,62 @@ def measure_guard(
     found = read_model(model, entry=entry)
     if model_digest(found) != profile.model:
         raise UsageError("the profile is for another model", hint="learn it for this one")
-    _check_samples(samples, profile, found.contract)
-    steps = Steps(state, _key(samples, profile, settings))
+    check_samples(samples, profile, found.contract)
     with running(found) as runner:
-        subject = Subject(runner, found.contract, Guard(profile), samples[0])
-        try:
-            return _sections(subject, samples, settings, steps, progress)
-        finally:
-            steps.save()
+        subject = Subject(runner.run, found.contract, Guard(profile), samples[0])
+        cases = make_cases(subject, samples, labels)
+        state, key = state or State(), _key(cases, profile, settings, f"plain {found.entry}")
+        sections = _sections(subject, cases, settings, _step(state, key, progress))
+    return {"source": {"kind": "plain"}, **sections}
 
 
-def count_steps(samples: Sequence[Sample], settings: Settings) -> int:
-    """Returns about how many steps a report has."""
-    return 2 + len(faults_for(np.dtype(np.float32))) + 2 * len(ATTACKS) * min(settings.attacked, len(samples))
+def measure_session(
+    samples: Sequence[Sample],
+    session: Session,
+    *,
+    labels: Labels | None = None,
+    settings: Settings | None = None,
+    state: State | None = None,
+    progress: Progress = lambda _count: None,
+    runtime: str | None = None,
+) -> dict[str, Any]:
+    """Returns how well the guard of a sealed model does, as a JSON value.
+
+    The model stays where it is: in the memory of the session, or in its isolated process. Profile,
+    contract and actions are those of the bundle. `session.run` is asked about the same inputs, faulty
+    ones included: its counters count them, its log does not show them.
+
+    Args:
+        samples: see `measure_guard`; so are `labels`, `settings`, `state` and `progress`.
+        session: an open session.
+        runtime: the adapter that was asked for, where a format has several; a state is for one of them.
+
+    Raises:
+        UsageError: see `measure_guard`; or the bundle holds no guard profile.
+        StorageError: the state cannot be written.
+        RuntimeCrashedError: the isolated process has ended.
+    """
+    settings = settings or Settings()
+    settings.check()
+    if session.guard is None:
+        raise UsageError(
+            "this bundle holds no guard profile",
+            hint="learn one with `modelkeep learn` and seal the model with --guard",
+        )
+    guard, bundle = session.guard, session.report.bundle
+    check_samples(samples, guard.profile, session.contract)
+    subject = Subject(session.run_unchecked, session.contract, guard, samples[0], session.run)
+    # What is asked here on purpose is no news for the log of the device.
+    with quiet("modelkeep.guard"):
+        cases = make_cases(subject, samples, labels)
+        state, key = state or State(), _key(cases, guard.profile, settings, f"sealed {bundle} {runtime}")
+        sections = _sections(subject, cases, settings, _step(state, key, progress))
+    return {"source": _source(session.report, runtime), **sections}
+
+
+def count_steps(samples: int, settings: Settings) -> int:
+    """Returns the most steps that a report on so many samples has."""
+    return 2 + MOST_FAULTS + 2 * len(ATTACKS) * min(settings.attacked, samples)
 
 
 def write_report(result: dict[str, Any], target: str | os.PathLike[str], *, force: bool = False) -> Path:
@@ -116,47 +143,60 @@ def write_report(result: dict[str, Any], target: str | os.PathLike[str], *, forc
     return beside
 
 
-def _sections(
-    subject: Subject,
-    samples: Sequence[Sample],
-    settings: Settings,
-    steps: Steps,
-    progress: Callable[[int], None],
-) -> dict[str, Any]:
-    def step(name: str, work: Callable[[], Result]) -> Result:
-        result = steps.do(name, work)
-        progress(1)
-        return result
-
+def _sections(subject: Subject, cases: Sequence[Case], settings: Settings, step: Step) -> dict[str, Any]:
     profile = subject.guard.profile
+    clean = step("clean", lambda: clean_section(subject, cases))
+    faults = fault_section(subject, cases[: settings.faulty], settings.seed, step)
+    attacks = AttackTrials(subject, cases, settings).rows(step)
     return {
         "modelkeep": __version__,
         "model": profile.model.hex(),
         "alpha": profile.alpha,
         "delta": profile.delta,
+        "actions": {stage.name: stage.action for stage in profile.stages},
         "settings": asdict(settings),
-        "clean": step("clean", lambda: clean_section(subject, samples)),
-        "faults": fault_section(subject, samples[: settings.faulty], settings.seed, step),
-        "attacks": attack_section(subject, samples, settings, step) if attackable(subject, samples) else None,
-        "latency": step("latency", lambda: latency_section(subject, samples)),
+        "clean": clean,
+        "faults": faults,
+        "attacks": attacks,
+        "callers": _callers([clean, *faults, *(attacks or [])]) if subject.call is not None else None,
+        "latency": step("latency", lambda: latency_section(subject, cases)),
     }
 
 
-def _check_samples(samples: Sequence[Sample], profile: GuardProfile, contract: Contract | None) -> None:
-    if not samples:
-        raise UsageError("no samples to report on", hint="pass clean inputs that were not learned from")
-    for sample in samples:
-        if contract is not None and (findings := check(contract, sample)):
-            raise UsageError(f"a sample breaks the model's contract: {findings[0]}")
-        for usual in profile.inputs:
-            if fault := usual.layout.fault(sample.get(usual.layout.name)):
-                raise UsageError(f"input {usual.layout.name!r} of a sample: {fault}")
+def _callers(rows: Sequence[Result]) -> dict[str, int]:
+    return {what: sum(row["callers"][what] for row in rows) for what in ("asked", "differ")}
 
 
-def _key(samples: Sequence[Sample], profile: GuardProfile, settings: Settings) -> str:
-    digest = hashlib.sha256(profile.to_bytes() + repr((__version__, settings)).encode())
-    for sample in samples:
-        for name, value in sorted(sample.items()):
+def _step(state: State, key: str, progress: Progress) -> Step:
+    state.begin(key)
+
+    def step(name: str, work: Callable[[], Result]) -> Result:
+        result = state.do(name, work)
+        progress(1)
+        return result
+
+    return step
+
+
+def _source(report: Report, runtime: str | None) -> dict[str, Any]:
+    return {
+        "kind": "sealed",
+        "model": report.model,
+        "release": report.release,
+        "epoch": report.epoch,
+        "bundle": report.bundle,
+        "signer": report.signer,
+        "installed": report.installed,
+        "isolated": report.hardening is not None,
+        "runtime": runtime,
+    }
+
+
+def _key(cases: Sequence[Case], profile: GuardProfile, settings: Settings, source: str) -> str:
+    digest = hashlib.sha256(profile.to_bytes() + repr((__version__, settings, source)).encode())
+    for case in cases:
+        for name, value in sorted(case.sample.items()):
             digest.update(repr((name, value.dtype.str, value.shape)).encode())
             digest.update(np.ascontiguousarray(value).tobytes())
+        digest.update(repr(None if case.labels is None else case.labels.tolist()).encode())
     return digest.hexdigest()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from modelkeep.guard_report.attacks import Attack, Task, allowed, grid_of
+from modelkeep.guard_report.attacks import Attack, Task, Values, allowed, grid_of
 from modelkeep.guard_report.subject import Answer, Classes, Sample, Subject
 
 # An attack that comes from another class has won when it is this near: root mean square over the range.
@@ -16,22 +15,18 @@ NEAR = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of an attack.
+class Found:
+    """The best that an attack found.
 
     Attributes:
-        won: the model was wrong about the best input found.
-        passed: and the guard gave no alarm about it.
-        tries: how often the model was asked.
+        values: the input as it was tried.
+        answer: what model and guard make of it.
+        won: whether the model is wrong about it.
     """
 
+    values: Values
+    answer: Answer
     won: bool
-    passed: bool
-    tries: int
-
-    def to_json(self) -> dict[str, object]:
-        """Returns the outcome as a JSON value."""
-        return asdict(self)
 
 
 class Search:
@@ -43,6 +38,9 @@ class Search:
         attack: the way to attack.
         task: what is attacked.
         adaptive: whether only what the guard lets pass is kept, and levels are respected.
+
+    Attributes:
+        tries: how often the model was asked.
     """
 
     def __init__(
@@ -51,33 +49,33 @@ class Search:
         self._subject, self._sample, self._attack, self._task = subject, sample, attack, task
         self._adaptive = adaptive
         self._grid = grid_of(task.start, task.layout) if adaptive else None
-        self._best: NDArray[np.float64] = task.start
-        self._value, self._outcome = math.inf, Outcome(False, False, 0)
+        self._value = math.inf
+        self._best: Found | None = None
+        self.tries = 0
 
-    def run(self, classes: Classes, tries: int) -> Outcome:
-        """Returns what at most `tries` tries give, against the classes of the clean call."""
-        for done in range(tries):
-            proposed = self._attack.propose(self._task, self._best, done / tries)
-            tried = allowed(self._task, proposed, self._grid)
+    def run(self, classes: Classes, tries: int) -> Found | None:
+        """Returns an input about which the model does not say `classes`, or None after that many tries."""
+        while self.tries < tries and not (self._best is not None and self._best.won):
+            best = self._task.start if self._best is None else self._best.values
+            tried = self.allowed(self._attack.propose(self._task, best, self.tries / tries))
             answer = self._subject.ask(self._subject.changed(self._sample, tried))
-            self._keep(tried, answer, answer.lead(classes), done + 1)
-            if self._outcome.won:
-                break
-        return self._outcome
+            self.tries += 1
+            self._keep(tried, answer, answer.lead(classes))
+        return self._best if self._best is not None and self._best.won else None
 
-    def _keep(self, tried: NDArray[np.float64], answer: Answer, lead: float, tries: int) -> None:
+    def allowed(self, values: Values) -> Values:
+        """Returns values within the range, and on the levels of the clean input if they must be."""
+        return allowed(self._task, values, self._grid)
+
+    def _keep(self, tried: Values, answer: Answer, lead: float) -> None:
         distance = self._distance(tried)
         value = lead
         if self._attack.approaches:
             value = distance if lead < 0 else math.inf
-        passed = not answer.alarms
-        won = lead < 0 and (distance <= NEAR or not self._attack.approaches)
-        if value < self._value and (passed or not self._adaptive):
-            self._best, self._value = tried, value
-            self._outcome = Outcome(won, won and passed, tries)
-        else:
-            self._outcome = Outcome(self._outcome.won, self._outcome.passed, tries)
+        if value < self._value and not (self._adaptive and answer.alarms):
+            won = lead < 0 and (distance <= NEAR or not self._attack.approaches)
+            self._best, self._value = Found(tried, answer, won), value
 
-    def _distance(self, tried: NDArray[np.float64]) -> float:
+    def _distance(self, tried: Values) -> float:
         extent = self._task.layout.high - self._task.layout.low
         return float(np.sqrt(((tried - self._task.start) ** 2).mean())) / extent

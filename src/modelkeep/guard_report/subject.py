@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelkeep.contract import Contract
+from modelkeep.errors import InputError, UsageError
 from modelkeep.guard import Guard, GuardFinding, check
 from modelkeep.guard.layout import Layout
-from modelkeep.runtimes.registry import Runner
 
 Array = NDArray[Any]
 Sample = Mapping[str, Array]
 Classes = NDArray[np.int64]
+Run = Callable[[Sample], Mapping[str, Any]]
+
+# What callers get: outputs, an InputError, or the runtime's own refusal.
+ACCEPTED, REFUSED, FAILED = "accepted", "refused", "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +31,26 @@ class Answer:
         contract: whether the input contract refuses it; then the model is not run.
         readings: what every rule of the guard makes of it.
         logits: scores [samples, classes], or None.
+        failure: why the runtime could not run the model, or None.
     """
 
     contract: bool
     readings: tuple[GuardFinding, ...]
     logits: NDArray[np.float64] | None
+    failure: UsageError | None = None
 
     @property
     def alarms(self) -> frozenset[str]:
         """Names of the stages that give an alarm."""
         found = {reading.stage for reading in self.readings if reading.is_alarm}
         return frozenset(found | {"contract"} if self.contract else found)
+
+    @property
+    def verdict(self) -> str:
+        """What a caller of the session gets, as these readings have it."""
+        if self.contract or any(each.is_alarm and each.action == "reject" for each in self.readings):
+            return REFUSED
+        return ACCEPTED if self.failure is None else FAILED
 
     @property
     def classes(self) -> Classes | None:
@@ -54,31 +67,58 @@ class Answer:
 
 
 class Subject:
-    """A running model with a guard.
+    """A running model with a guard: a plain one, or one that a session has opened.
 
     Attributes:
+        run: runs the model on inputs that keep the contract, whatever the guard makes of them.
+        contract: what inputs must look like, or None.
         guard: the guard.
+        call: what callers of the model call, which refuses; None for a plain model, which has no callers.
         layout: how to read the input that faults and attacks change: the largest one.
+        stages: names of all that can give an alarm: the contract, and the stages that are not off.
     """
 
-    def __init__(self, runner: Runner, contract: Contract | None, guard: Guard, sample: Sample) -> None:
-        self.runner, self.contract, self.guard = runner, contract, guard
+    def __init__(
+        self, run: Run, contract: Contract | None, guard: Guard, sample: Sample, call: Run | None = None
+    ) -> None:
+        self.run, self.contract, self.guard, self.call = run, contract, guard, call
+        active = (stage.name for stage in guard.profile.stages if stage.action != "off")
+        self.stages = ("contract", *active)
         layouts = [usual.layout for usual in guard.profile.inputs if usual.layout.name in sample]
         self.layout: Layout = max(layouts, key=lambda layout: sample[layout.name].size)
 
     def ask(self, sample: Sample) -> Answer:
         """Returns what the model and its guard make of a call."""
         if self.contract is not None and check(self.contract, sample):
-            return Answer(True, self.guard.readings(sample, {}), None)
-        outputs = self.runner.run(sample)
-        return Answer(False, self.guard.readings(sample, outputs), self._logits(outputs))
+            return Answer(True, self.readings(self.guard, sample, {}), None)
+        try:
+            outputs = self.run(sample)
+        except UsageError as failure:  # shapes that the contract leaves open, and the model does not
+            return Answer(False, self.readings(self.guard, sample, {}), None, failure)
+        return Answer(False, self.readings(self.guard, sample, outputs), self._logits(outputs))
+
+    def readings(self, guard: Guard, sample: Sample, outputs: Mapping[str, Any]) -> tuple[GuardFinding, ...]:
+        """Returns what every rule of a guard, this one or a part of it, makes of a call."""
+        return guard.readings(sample, outputs, self.run)
+
+    def verdict(self, sample: Sample) -> str | None:
+        """Returns what a caller really gets, or None where there are no callers."""
+        if self.call is None:
+            return None
+        try:
+            self.call(sample)
+        except InputError:
+            return REFUSED
+        except UsageError:
+            return FAILED
+        return ACCEPTED
 
     def changed(self, sample: Sample, values: Array) -> Sample:
         """Returns a sample with other values of the input that is changed, in the input's own type."""
         kind = sample[self.layout.name].dtype
-        if kind.kind in "iu":
-            values = np.rint(values).clip(np.iinfo(kind).min, np.iinfo(kind).max)
         with np.errstate(all="ignore"):
+            if kind.kind in "iu":
+                values = np.rint(values).clip(np.iinfo(kind).min, np.iinfo(kind).max)
             return {**sample, self.layout.name: np.ascontiguousarray(values.astype(kind))}
 
     def _logits(self, outputs: Mapping[str, Any]) -> NDArray[np.float64] | None:

@@ -1,4 +1,5 @@
-"""What a device must not forget: the lowest epoch of each model, and the secret of each installation.
+"""What a device must not forget: the lowest epoch of each model, the secret of each installation, and
+the number of the newest trust file.
 
 One small file per device key, replaced as a whole under a lock. Where the key's hardware counts, the
 state that counts is the one that names the counter's present number: an older one that comes back
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from modelkeep.errors import RollbackError
 from modelkeep.keys.counting import StateCounter
@@ -29,6 +31,18 @@ from modelkeep.keys.state_file import (
 )
 from modelkeep.memory import wiped
 from modelkeep.storage import sync_folder, words_for
+
+
+class SeenTrust(NamedTuple):
+    """A trust file that a device sees.
+
+    Attributes:
+        roots: the name of the set of roots that signed it, 32 bytes.
+        number: its number among the files of these roots.
+    """
+
+    roots: bytes
+    number: int
 
 
 class DeviceState:
@@ -60,6 +74,26 @@ class DeviceState:
     def time_floor(self) -> int:
         """Returns a time (seconds since 1970-01-01 UTC) that has certainly passed."""
         return self._look().time
+
+    def trust_number(self, roots: bytes) -> int:
+        """Returns the number of the newest trust file of `roots` that was seen here; 0 before the first."""
+        return self._look().trust.get(roots, 0)
+
+    def see_trust(self, seen: SeenTrust) -> None:
+        """Remembers a trust file; older ones are refused from then on.
+
+        Raises:
+            RollbackError: a newer one was seen before, or the state is an old one.
+            StorageError: the state cannot be read or written, or has no room for another set of roots.
+            TamperedError, KeyStoreError: as for `floor`.
+        """
+        with self._locked():
+            contents = self._settled()
+            if not _sees(contents, seen):
+                return
+            self._use_up_number(contents)
+            contents.trust[seen.roots] = seen.number
+            self._write_counted(contents)
 
     def secret(self, model: str, installation: bytes) -> bytes:
         """Returns the 32 secret bytes of an installation.
@@ -96,15 +130,17 @@ class DeviceState:
         return secret
 
     @contextmanager
-    def committing(self, model: str, installation: bytes, now: int) -> Iterator[None]:
+    def committing(
+        self, model: str, installation: bytes, now: int, trust: SeenTrust | None = None
+    ) -> Iterator[None]:
         """Makes a prepared installation count, once the block has put its file in place.
 
         Afterwards its epoch is the lowest one that counts: installations of lower epochs can never be
         opened again. Nobody else changes the state during the block, so a file that no longer counts
-        never takes the place of one that does.
+        never takes the place of one that does. A trust file that was used for it is remembered, too.
 
         Raises:
-            RollbackError: a higher epoch was installed since it was prepared.
+            RollbackError: a higher epoch was installed since it was prepared, or a newer trust file seen.
             TamperedError, StorageError, KeyStoreError: as for `floor`.
         """
         with self._locked():
@@ -115,16 +151,16 @@ class DeviceState:
                 raise RollbackError(
                     "another installation was made meanwhile", hint="get the newest release of the model"
                 )
-            if self._counter is not None:
-                # A change that was cut off before it was counted has left a state with the next number.
-                # Whoever kept a copy could choose between the two, so that number goes to what is old.
-                self._write_counted(contents)
+            newer = trust is not None and _sees(contents, trust)
+            self._use_up_number(contents)
             yield
             state.epoch = installed.epoch
             state.installations[installation] = replace(installed, pending=False)
             kept = {key: value for key, value in state.installations.items() if value.epoch >= state.epoch}
             state.installations = kept
             contents.time = max(contents.time, now)
+            if trust is not None and newer:
+                contents.trust[trust.roots] = trust.number
             self._write_counted(contents)
 
     def _look(self) -> Contents:
@@ -148,6 +184,12 @@ class DeviceState:
             f"{self.path}: is not the newest state of this device, or was lost",
             hint="put the newest state back; if it is lost, make a new key and get new grants",
         )
+
+    def _use_up_number(self, contents: Contents) -> None:
+        # A change that was cut off before it was counted has left a state with the next number.
+        # Whoever kept a copy could choose between the two, so that number goes to what is old.
+        if self._counter is not None:
+            self._write_counted(contents)
 
     def _write(self, contents: Contents) -> None:
         if self._counter is not None and contents.counter is None:
@@ -185,3 +227,19 @@ class DeviceState:
             yield
         finally:
             os.close(descriptor)
+
+
+def _sees(contents: Contents, seen: SeenTrust) -> bool:
+    """Returns whether a trust file is newer than what the state knows; refuses one that is older."""
+    known = contents.trust.get(seen.roots, 0)
+    if seen.number < known:
+        raise older_trust(seen, known)
+    return seen.number > known
+
+
+def older_trust(seen: SeenTrust, known: int) -> RollbackError:
+    """Returns the refusal of a trust file that is older than number `known`."""
+    return RollbackError(
+        f"trust file {seen.number} is older than {known}, which this device has seen",
+        hint="bring the newest trust file of the publisher",
+    )

@@ -103,7 +103,7 @@ class FileStore:
         with read_private(parse_address(address, _OPTIONS).path) as content:
             encrypted = bytes(content[: len(_ENCRYPTED)]) == _ENCRYPTED
         protection = Protection.ENCRYPTED if encrypted else Protection.FILE
-        return {"protection": protection.value, "passphrase": "yes" if encrypted else "no"}
+        return {**protection.described(), "passphrase": "yes" if encrypted else "no"}
 
     def examine(self) -> StoreReport:
         """Returns that files can always be had, and what is better."""

@@ -91,7 +91,7 @@ class KernelStore:
             KeyStoreError: no such key.
         """
         self.open(address).close()
-        return {"protection": Protection.SYSTEM.value, "lasts": "until the device restarts"}
+        return {**Protection.SYSTEM.described(), "lasts": "until the device restarts"}
 
     def examine(self) -> StoreReport:
         """Returns whether this kernel keeps keys for this user."""

@@ -16,6 +16,16 @@ from modelkeep.keys.registry import calling_store, schemes
 from modelkeep.uri import split
 
 
+class Level(Enum):
+    """How well a store protects keys, in one word, weakest first."""
+
+    SOFTWARE = "software"
+    SYSTEM = "system"
+    TPM = "TPM"
+    TEE = "TEE"
+    HSM = "HSM"
+
+
 class Protection(Enum):
     """What stands between a key and whoever has the device, weakest first."""
 
@@ -23,8 +33,33 @@ class Protection(Enum):
     FILE = "file permissions alone: whoever reads the disk has the key"
     ENCRYPTED = "encryption under a passphrase or another secret of this system"
     SYSTEM = "the operating system: other users and a stolen disk do not get the key"
+    SOFTWARE_TPM = "a TPM in software: whoever runs it, such as the host of a virtual machine, has the key"
+    SOFTWARE_MODULE = "software, or nothing that calls itself hardware: whoever has its files has the key"
     TPM = "the TPM: the key cannot leave it; root can use the key while the device runs"
-    HARDWARE = "a PKCS#11 token: how strong it is depends on the token"
+    TEE = "the processor's TEE: the key cannot leave it; root can use the key while the device runs"
+    HARDWARE = "a token or HSM: the key cannot leave it; how strong it is depends on the token"
+
+    @property
+    def level(self) -> Level:
+        """The same in one word."""
+        return _LEVELS[self]
+
+    def described(self) -> dict[str, Any]:
+        """Returns both as members of what `describe` of a store returns."""
+        return {"level": self.level.value, "protection": self.value}
+
+
+_LEVELS = {
+    Protection.PERSON: Level.SOFTWARE,
+    Protection.FILE: Level.SOFTWARE,
+    Protection.ENCRYPTED: Level.SOFTWARE,
+    Protection.SYSTEM: Level.SYSTEM,
+    Protection.SOFTWARE_TPM: Level.SOFTWARE,
+    Protection.SOFTWARE_MODULE: Level.SOFTWARE,
+    Protection.TPM: Level.TPM,
+    Protection.TEE: Level.TEE,
+    Protection.HARDWARE: Level.HSM,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +79,11 @@ class StoreReport:
     protection: Protection | None
     detail: str
     advice: str = ""
+
+    @property
+    def level(self) -> Level | None:
+        """The level of its protection; None when the store could not be asked."""
+        return None if self.protection is None else self.protection.level
 
 
 def delete_key(uri: str | os.PathLike[str]) -> None:

@@ -90,7 +90,7 @@ class KeyringStore:
             KeyStoreError: no keyring, a locked one, or no such key.
         """
         self.open(address).close()
-        return {"protection": Protection.SYSTEM.value, "keyring": keyring.get_keyring().name}
+        return {**Protection.SYSTEM.described(), "keyring": keyring.get_keyring().name}
 
     def examine(self) -> StoreReport:
         """Returns which keyring this session has."""

@@ -25,8 +25,10 @@ VERSION = 1
 LARGEST_STATE = 16 * 2**20
 MOST_MODELS = 10_000
 MOST_INSTALLATIONS = 64
+MOST_ROOT_SETS = 1000
 INSTALLATION_BYTES = 16
 SECRET_BYTES = 32
+ROOTS_BYTES = 32
 
 _KEY_CONTEXT = b"modelkeep/v1/state"
 _REPAIR = "find out who writes to this disk; removing the file forgets all installations"
@@ -75,11 +77,13 @@ class Contents:
     Attributes:
         models: by model id.
         time: seconds since 1970-01-01 UTC that have certainly passed.
+        trust: number of the newest trust file seen, by the name of its roots (32 bytes).
         counter: what the device's counter says as long as this state counts; None without counter.
     """
 
     models: dict[str, ModelState] = field(default_factory=dict)
     time: int = 0
+    trust: dict[bytes, int] = field(default_factory=dict)
     counter: int | None = None
 
 
@@ -122,6 +126,8 @@ def write_state(path: Path, local: LocalKey, contents: Contents) -> None:
     data = canonical.encode(members)
     if len(contents.models) > MOST_MODELS or len(data) > LARGEST_STATE:
         raise StorageError(f"{path}: has no room for another model or installation")
+    if len(contents.trust) > MOST_ROOT_SETS:
+        raise StorageError(f"{path}: has no room for another set of roots")
     write_file(path, data, force=True, mode=0o600)
 
 
@@ -134,7 +140,7 @@ def _mac(local: LocalKey, wrapped: bytes, body: bytes) -> bytes:
 
 
 def _to_json(contents: Contents) -> dict[str, Any]:
-    members = {
+    members: dict[str, Any] = {
         "format": FORMAT,
         "models": [
             {
@@ -150,6 +156,9 @@ def _to_json(contents: Contents) -> dict[str, Any]:
         "time": contents.time,
         "version": VERSION,
     }
+    if contents.trust:
+        numbers = sorted(contents.trust.items())
+        members["trust"] = [{"number": number, "roots": roots.hex()} for roots, number in numbers]
     return members | ({} if contents.counter is None else {"counter": contents.counter})
 
 
@@ -164,7 +173,13 @@ def _parse(body: bytes) -> Contents:
             raise StorageError("the device's state was written by another version", hint="update modelkeep")
         models = dict(_model(item) for item in record.items("models", longest=MOST_MODELS))
         counter = record.integer("counter") if "counter" in record else None
-        return Contents(models, record.integer("time"), counter)
+        seen = record.items("trust", longest=MOST_ROOT_SETS) if "trust" in record else []
+        return Contents(models, record.integer("time"), dict(map(_trust, seen)), counter)
+
+
+def _trust(item: object) -> tuple[bytes, int]:
+    with Record(item, "device state: trust") as record:
+        return record.hexadecimal("roots", ROOTS_BYTES), record.integer("number")
 
 
 def _model(item: object) -> tuple[str, ModelState]:

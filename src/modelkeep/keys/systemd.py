@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +21,7 @@ from modelkeep.keys.secret import check_device_id
 from modelkeep.private_file import read_private
 
 VARIABLE = "CREDENTIALS_DIRECTORY"
+TOOL = "systemd-creds"
 
 
 class CredentialStore:
@@ -57,19 +59,23 @@ class CredentialStore:
             UsageError, KeyStoreError, StorageError: as for `open`.
         """
         self.open(address).close()
-        return {"protection": Protection.SYSTEM.value, "lasts": "while the service runs"}
+        return {**_protection().described(), "lasts": "while the service runs"}
 
     def examine(self) -> StoreReport:
         """Returns whether systemd's tool is here."""
-        if shutil.which("systemd-creds") is None:
+        if shutil.which(TOOL) is None:
             return StoreReport("systemd", False, Protection.SYSTEM, "systemd-creds is not installed")
-        return StoreReport(
-            "systemd",
-            True,
-            Protection.SYSTEM,
-            "systemd encrypts credentials for services",
-            "systemd-creds(1)",
-        )
+        protection = _protection()
+        to = "the TPM" if protection is Protection.SYSTEM else "a secret on the same disk, for lack of a TPM"
+        detail = f"systemd encrypts credentials for services, to {to}"
+        return StoreReport("systemd", True, protection, detail, "systemd-creds(1)")
+
+
+def _protection() -> Protection:
+    tool = shutil.which(TOOL)
+    # As systemd-creds chooses on its own; --with-key= may have said otherwise for one credential.
+    has_tpm = tool is not None and subprocess.run([tool, "has-tpm2", "--quiet"], check=False).returncode == 0
+    return Protection.SYSTEM if has_tpm else Protection.ENCRYPTED
 
 
 def _path(name: str) -> Path:

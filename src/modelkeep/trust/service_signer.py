@@ -8,8 +8,9 @@ Source: securesystemslib, ``securesystemslib.signer``.
 from __future__ import annotations
 
 import importlib
+import logging
 import os
-from collections.abc import Callable
+import sys
 from typing import Any
 
 from cryptography import x509
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from modelkeep import dsse
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.trust import public_key
+from modelkeep.trust.service_errors import words_of_service
 
 SECRET_VARIABLE = "MODELKEEP_SIGNER_SECRET"  # noqa: S105 (the name of a variable)
 
@@ -33,8 +35,7 @@ class ServiceSigner:
     """
 
     def __init__(self, uri: str, certificates: tuple[x509.Certificate, ...] = ()) -> None:
-        services: Any = importlib.import_module("securesystemslib.signer")
-
+        services = _services()
         private, _, public = uri.rpartition("#")
         scheme = (private or public).partition(":")[0]
         if scheme not in services.SIGNER_FOR_URI_SCHEME:
@@ -47,8 +48,9 @@ class ServiceSigner:
         self._public = public_key.load(public)
         self.certificates = certificates
         key = services.SSlibKey.from_crypto(self._public)
-        self._service = _reaching(scheme, lambda: services.Signer.from_priv_key_uri(private, key, _secret))
         self._scheme = scheme
+        with words_of_service(scheme):
+            self._service = services.Signer.from_priv_key_uri(private, key, _secret)
 
     @property
     def public_key(self) -> ec.EllipticCurvePublicKey:
@@ -61,8 +63,8 @@ class ServiceSigner:
         Raises:
             KeyStoreError: the service cannot be reached, refuses, or signs with another key.
         """
-        answer = _reaching(self._scheme, lambda: self._service.sign(message))
-        signature = bytes.fromhex(answer.signature)
+        with words_of_service(self._scheme):
+            signature = bytes.fromhex(self._service.sign(message).signature)
         try:
             self._public.verify(signature, message, ec.ECDSA(dsse.hash_for(self._public)))
         except InvalidSignature:
@@ -75,17 +77,14 @@ class ServiceSigner:
         return f"ServiceSigner({self._scheme})"
 
 
-def _reaching(scheme: str, work: Callable[[], Any]) -> Any:
-    try:
-        return work()
-    except KeyStoreError:
-        raise
-    except Exception as error:
-        # Every service has errors of its own, whose texts may hold secrets.
-        raise KeyStoreError(
-            f"the signer {scheme!r} failed: {type(error).__name__}",
-            hint="check its address, library and rights",
-        ) from error
+def _services() -> Any:
+    is_first = "securesystemslib" not in sys.modules
+    services = importlib.import_module("securesystemslib.signer")
+    if is_first:
+        # It has just set its log up to go to the terminal, with what services answer. An application
+        # that wants to read it adds a handler of its own.
+        logging.getLogger("securesystemslib").handlers[:] = [logging.NullHandler()]
+    return services
 
 
 def _secret(name: str) -> str:

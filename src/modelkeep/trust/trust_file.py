@@ -7,18 +7,16 @@ Source: spec/trust-v1.md.
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import canonical, dsse
 from modelkeep.errors import (
     ExpiredError,
-    MalformedError,
     RollbackError,
     SignatureError,
     UnsupportedVersionError,
@@ -27,16 +25,15 @@ from modelkeep.errors import (
 from modelkeep.record import Record
 from modelkeep.trust import public_key
 from modelkeep.trust.public_key import TrustedKey
+from modelkeep.trust.trust_envelope import TrustEnvelope
 
 FORMAT, VERSION = "modelkeep/trust", 1
-PAYLOAD_TYPE = "application/vnd.modelkeep.trust.v1+json"
-LARGEST_FILE = 2 * 2**20
-MOST_PUBLISHERS, MOST_REVOKED, MOST_SIGNATURES = 1024, 10_000, 64
+MOST_PUBLISHERS, MOST_REVOKED = 1024, 10_000
 LATEST_TIME = 253_402_300_799
 EVERY_FAMILY = "*"
 
 _FINGERPRINT_BYTES, _BUNDLE_BYTES = 32, 16
-_LARGEST_PEM, _LARGEST_SIGNATURE = 1024, 160
+_LARGEST_PEM = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +75,8 @@ class TrustFile:
         publishers: who may sign.
         revoked_keys: fingerprints of keys that must not count, whatever else says they do.
         revoked_bundles: ids (16 bytes) of bundles that must not be opened.
+        roots: which roots it was verified with: SHA-256 of their fingerprints, sorted; None if it
+            was not. Devices remember the number of the newest file under this name.
     """
 
     number: int
@@ -85,18 +84,19 @@ class TrustFile:
     publishers: tuple[Publisher, ...]
     revoked_keys: frozenset[str] = frozenset()
     revoked_bundles: frozenset[bytes] = frozenset()
+    roots: bytes | None = field(default=None, compare=False)
 
     def to_bytes(self, *signers: dsse.EcdsaSigner) -> bytes:
-        """Returns the file, signed by each of `signers`."""
-        payload = canonical.encode(_to_json(self))
-        message = dsse.pae(PAYLOAD_TYPE, payload)
-        signatures = [
-            {"key": public_key.fingerprint(signer.public_key), "signature": _text(signer.sign(message))}
-            for signer in signers
-        ]
-        return canonical.encode(
-            {"payload": _text(payload), "payloadType": PAYLOAD_TYPE, "signatures": signatures}
-        )
+        """Returns the file, signed by each of `signers`.
+
+        Raises:
+            UsageError: it would be too large to be read again.
+            SignatureError, KeyStoreError: a signer cannot sign.
+        """
+        envelope = TrustEnvelope(canonical.encode(_to_json(self)))
+        for signer in signers:
+            envelope = envelope.signed(signer)
+        return envelope.to_bytes()
 
     @staticmethod
     def from_bytes(
@@ -119,11 +119,26 @@ class TrustFile:
         keys = {public_key.fingerprint(key): key for key in map(public_key.load, roots)}
         if not 1 <= threshold <= len(keys):
             raise UsageError("the threshold of a trust file lies between 1 and the number of different roots")
-        payload = _verified(data, keys, threshold)
-        trust = _parse(payload)
+        envelope = TrustEnvelope.from_bytes(data)
+        signed_by = envelope.signed_by(keys)
+        if len(signed_by) < threshold:
+            raise SignatureError(
+                f"the trust file is signed by {len(signed_by)} of its roots, and {threshold} are needed"
+            )
+        trust = _parse(envelope.payload)
         if trust.number < minimum:
             raise RollbackError(f"trust file {trust.number} is older than {minimum}, which was seen before")
-        return trust
+        return replace(trust, roots=_name_of(keys))
+
+    @staticmethod
+    def unverified(envelope: TrustEnvelope) -> TrustFile:
+        """Returns what a file says of itself: for showing it, and for making the next one.
+
+        Raises:
+            MalformedError: not a trust file.
+            UnsupportedVersionError: made by a newer version.
+        """
+        return _parse(envelope.payload)
 
     def check_time(self, now: int) -> None:
         """Checks that the file still counts at `now` (seconds since 1970-01-01 UTC).
@@ -135,36 +150,9 @@ class TrustFile:
             raise ExpiredError("the trust file has expired", hint="get a newer one from the publisher")
 
 
-def _verified(data: bytes, keys: dict[str, ec.EllipticCurvePublicKey], threshold: int) -> bytes:
-    if len(data) > LARGEST_FILE:
-        raise MalformedError(f"trust file: larger than {LARGEST_FILE} bytes")
-    with Record(canonical.decode(data, "trust file"), "trust file") as record:
-        if record.text("payloadType") != PAYLOAD_TYPE:
-            raise SignatureError("the file is a document of another kind")
-        payload = record.base64("payload", longest=LARGEST_FILE)
-        signatures = [_signature(item) for item in record.items("signatures", longest=MOST_SIGNATURES)]
-    signed_by = {
-        name for name, signature in signatures if name in keys and _holds(keys[name], signature, payload)
-    }
-    if len(signed_by) < threshold:
-        raise SignatureError(
-            f"the trust file is signed by {len(signed_by)} of its roots, and {threshold} are needed"
-        )
-    return payload
-
-
-def _signature(item: object) -> tuple[str, bytes]:
-    with Record(item, "trust file: signature") as record:
-        name = record.hexadecimal("key", _FINGERPRINT_BYTES).hex()
-        return name, record.base64("signature", longest=_LARGEST_SIGNATURE)
-
-
-def _holds(key: ec.EllipticCurvePublicKey, signature: bytes, payload: bytes) -> bool:
-    try:
-        key.verify(signature, dsse.pae(PAYLOAD_TYPE, payload), ec.ECDSA(dsse.hash_for(key)))
-    except InvalidSignature:
-        return False
-    return True
+def _name_of(roots: Iterable[str]) -> bytes:
+    # Not in their order: whoever configures a device writes the same roots in another one.
+    return hashlib.sha256(b"".join(sorted(map(bytes.fromhex, roots)))).digest()
 
 
 def _parse(payload: bytes) -> TrustFile:
@@ -223,7 +211,3 @@ def _to_json(trust: TrustFile) -> dict[str, Any]:
             "bundles": sorted(bundle.hex() for bundle in trust.revoked_bundles),
         },
     }
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()

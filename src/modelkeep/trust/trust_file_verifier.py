@@ -63,6 +63,11 @@ class TrustFileVerifier:
         """True: an unsigned bundle is refused."""
         return True
 
+    @property
+    def trust_file(self) -> TrustFile:
+        """The trust file."""
+        return self._trust
+
     def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
         """Verifies a signature document (OMS) and returns what it says; see `Verifier`.
 

@@ -6,7 +6,7 @@ import datetime
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -19,6 +19,9 @@ from modelkeep.trust.policy import AllOf, ExpectModel, MaximumAge, MinimumEpoch,
 from modelkeep.trust.public_key import TrustedKey
 from modelkeep.trust.second_signature import SecondKey
 from modelkeep.trust.statement import Statement
+
+if TYPE_CHECKING:
+    from modelkeep.trust.trust_file import TrustFile
 
 Clock = Callable[[], float]
 
@@ -42,6 +45,10 @@ class BundleVerifier(Protocol):
     @property
     def requires_signature(self) -> bool:
         """Whether a bundle without signature is refused."""
+
+    @property
+    def trust_file(self) -> TrustFile | None:
+        """The trust file that it believes, whose number devices remember; None where there is none."""
 
     def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
         """Returns what a signature document says, or raises RefusedError or MalformedError.
@@ -98,6 +105,10 @@ class Verifier:
     def requires_signature(self) -> bool:
         """True: an unsigned bundle is refused."""
         return True
+
+    @property
+    def trust_file(self) -> None:
+        """None: keys and roots are named by the caller."""
 
     def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
         """Verifies a signature document (OMS), with the second signature where that is demanded.
@@ -173,6 +184,10 @@ class UnsafeUnsigned:
     def requires_signature(self) -> bool:
         """False: an unsigned bundle is accepted."""
         return False
+
+    @property
+    def trust_file(self) -> None:
+        """None: nobody is trusted."""
 
     def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
         """Returns what a signature document says without verifying who said it.

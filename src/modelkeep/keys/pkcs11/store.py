@@ -17,6 +17,7 @@ from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.hpke import HpkeHandle, HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
 from modelkeep.keys.pkcs11.key import TokenKey, find, find_all
+from modelkeep.keys.pkcs11.kind import protection_of
 from modelkeep.keys.pkcs11.token import login, present_tokens
 from modelkeep.keys.pkcs11.uri import MODULE_VARIABLE, TokenAddress
 from modelkeep.keys.secret import is_device_id
@@ -106,7 +107,7 @@ class TokenStore:
             key = find(session, parsed, ObjectClass.PRIVATE_KEY)
             return {
                 "use": "open" if key[Attribute.DERIVE] else "sign",
-                "protection": Protection.HARDWARE.value,
+                **protection_of(parsed.module, token).described(),
                 "token": f"{token.label} ({token.manufacturer_id}, {token.model})",
                 "extractable": "yes" if key[Attribute.EXTRACTABLE] else "no",
                 "made in the token": "yes" if key[Attribute.LOCAL] else "no",
@@ -119,12 +120,15 @@ class TokenStore:
             advice = f"set {MODULE_VARIABLE} to the library of your token or HSM"
             return StoreReport("pkcs11", False, Protection.HARDWARE, "no PKCS#11 library is named", advice)
         try:
-            labels = sorted(repr(token.label) for token in present_tokens(module))
+            found = [(repr(token.label), protection_of(module, token)) for token in present_tokens(module)]
         except KeyStoreError as error:
             return StoreReport("pkcs11", False, Protection.HARDWARE, str(error), error.hint or "")
-        found = f"{Path(module).name} sees tokens: {', '.join(labels) or 'none'}"
-        advice = "" if labels else "initialise a token with its own tool"
-        return StoreReport("pkcs11", bool(labels), Protection.HARDWARE, found, advice)
+        tokens = ", ".join(f"{label} ({each.level.value})" for label, each in sorted(found, key=str))
+        advice = "" if found else "initialise a token with its own tool"
+        kinds = [each for _, each in found]
+        best = max(kinds, key=list(Protection).index, default=Protection.HARDWARE)
+        detail = f"{Path(module).name} sees tokens: {tokens or 'none'}"
+        return StoreReport("pkcs11", bool(found), best, detail, advice)
 
 
 def _parse(address: str) -> TokenAddress:

@@ -18,6 +18,7 @@ from modelkeep.keys.tpm2.device import choose_tcti, connected
 from modelkeep.keys.tpm2.key import TpmKey, public_key_of
 from modelkeep.keys.tpm2.key_counter import KeyCounter
 from modelkeep.keys.tpm2.key_file import OPEN, QUOTE, SIGN, KeyFile
+from modelkeep.keys.tpm2.maker import Maker
 from modelkeep.keys.tpm2.policy import Approval
 from modelkeep.keys.tpm2.reseal import add_approval, approve_here
 from modelkeep.storage import refuse_overwrite, words_for
@@ -117,11 +118,12 @@ class TpmStore:
         key_file = KeyFile.read(parsed.path)
         policy = key_file.policy
         with connected(parsed.tcti) as tpm:
-            values = tpm.pcr_values(policy.pcrs)
+            values, maker = tpm.pcr_values(policy.pcrs), Maker.of(tpm)
         count = _counter_of(key_file, parsed.tcti).value() if key_file.use == OPEN else None
         return {
             "use": key_file.use,
-            "protection": Protection.TPM.value,
+            **maker.protection.described(),
+            "tpm": str(maker),
             "persistent": f"{key_file.handle:#x}" if key_file.handle else "no",
             "counter": "not in use" if count is None else str(count),
             "passphrase": "yes" if policy.auth else "no",
@@ -135,9 +137,10 @@ class TpmStore:
         try:
             with connected(tcti) as tpm:
                 tpm.pcr_values(DEFAULT_PCRS)
+                maker = Maker.of(tpm)
         except KeyStoreError as error:
             return StoreReport("tpm2", False, Protection.TPM, str(error), error.hint or "")
-        return StoreReport("tpm2", True, Protection.TPM, f"a TPM 2.0 answers at {tcti}")
+        return StoreReport("tpm2", True, maker.protection, f"a TPM 2.0 answers at {tcti}, {maker}")
 
 
 def _create(address: TpmAddress, use: str, *, force: bool) -> KeyFile:

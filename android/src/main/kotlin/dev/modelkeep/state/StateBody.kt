@@ -35,8 +35,14 @@ internal class ModelState(var epoch: Long = 0, val installations: LinkedHashMap<
  * What a device must not forget. Source: spec/install-v1.md, section 5.
  *
  * @property time seconds since 1970-01-01 UTC that have certainly passed.
+ * @property trust number of the newest trust file that another reader of the state saw, by the name of its roots in
+ *     hexadecimal; kept, since this library reads no trust files.
  */
-internal class StateBody(val models: LinkedHashMap<String, ModelState> = LinkedHashMap(), var time: Long = 0) {
+internal class StateBody(
+    val models: LinkedHashMap<String, ModelState> = LinkedHashMap(),
+    var time: Long = 0,
+    private val trust: Map<String, Long> = emptyMap(),
+) {
     /** Returns the lowest epoch of [model] that counts. */
     fun floor(model: String): Long = models[model]?.epoch ?: 0
 
@@ -44,19 +50,20 @@ internal class StateBody(val models: LinkedHashMap<String, ModelState> = LinkedH
 
     fun toBytes(): ByteArray {
         if (models.size > MOST_MODELS) throw StorageError("the device's state has no room for another model")
-        return CanonicalJson.encode(
-            mapOf(
-                "format" to FORMAT,
-                "models" to models.map { (model, state) -> toJson(model, state) },
-                "time" to time,
-                "version" to 1L,
-            ),
+        val members = mapOf(
+            "format" to FORMAT,
+            "models" to models.map { (model, state) -> toJson(model, state) },
+            "time" to time,
+            "version" to 1L,
         )
+        val seen = trust.map { (roots, number) -> mapOf("number" to number, "roots" to roots) }
+        return CanonicalJson.encode(if (seen.isEmpty()) members else members + ("trust" to seen))
     }
 
     companion object {
         const val MOST_INSTALLATIONS = 64
         private const val MOST_MODELS = 10_000
+        private const val MOST_ROOT_SETS = 1000
         private const val FORMAT = "modelkeep/state"
 
         /** Parses a body whose code was verified. */
@@ -65,7 +72,14 @@ internal class StateBody(val models: LinkedHashMap<String, ModelState> = LinkedH
                 if (text("format") != FORMAT || integer("version") != 1L) {
                     throw StorageError("the device's state was written by another version", "update modelkeep")
                 }
-                StateBody(items("models", MOST_MODELS).associateTo(LinkedHashMap(), ::model), integer("time"))
+                val models = items("models", MOST_MODELS).associateTo(LinkedHashMap(), ::model)
+                val seen = if ("trust" in this) items("trust", MOST_ROOT_SETS) else emptyList()
+                StateBody(models, integer("time"), seen.associate(::trust))
+            }
+
+        private fun trust(item: Any?): Pair<String, Long> =
+            Record.read(item, "device state: trust") {
+                hexadecimal("roots", 32).toHexadecimal() to integer("number")
             }
 
         private fun model(item: Any?): Pair<String, ModelState> =

@@ -1,0 +1,59 @@
+"""The options of every command that opens a bundle: with which key, and whom to trust."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, Protocol
+
+
+class Options(Protocol):
+    """A parser, or a group of its options."""
+
+    def add_argument(self, *names: str, **details: Any) -> argparse.Action:
+        """Adds an option."""
+
+
+def add_key_options(parser: Options, what: str, *, required: bool = True) -> None:
+    """Adds the key of a device and where its grant is.
+
+    Args:
+        parser: gets the options.
+        what: whose key it is, in words.
+        required: whether nothing goes without a key.
+    """
+    parser.add_argument(
+        "-k", "--key", metavar="KEY", required=required, help=f"{what}: file:PATH, fleet:PATH, ..."
+    )
+    parser.add_argument("--grant", metavar="FILE", help="look for the grant in this file")
+
+
+def add_trust_options(parser: Options) -> None:
+    """Adds whom and what to accept; `arguments.verifier` makes a verifier of it."""
+    parser.add_argument(
+        "-t",
+        "--trust",
+        metavar="PEM",
+        action="append",
+        default=[],
+        help="publisher's public key or root certificate",
+    )
+    parser.add_argument(
+        "--trust-root",
+        metavar="PEM",
+        action="append",
+        default=[],
+        help="key that signs trust files; -t is then the trust file",
+    )
+    parser.add_argument(
+        "--trust-threshold", metavar="N", type=int, default=1, help="how many of them must have signed"
+    )
+    parser.add_argument(
+        "--minimum-trust-number", metavar="N", type=int, default=0, help="refuse older trust files"
+    )
+    parser.add_argument(
+        "--second-trust", metavar="PEM", help="ML-DSA-65 public key: demand its second signature as well"
+    )
+    parser.add_argument("--model-id", metavar="ID", help="refuse every other model of this publisher")
+    parser.add_argument("--minimum-epoch", metavar="N", type=int, default=0, help="refuse older releases")
+    parser.add_argument("--maximum-age", metavar="DAYS", type=float, help="refuse releases sealed longer ago")
+    parser.add_argument("--unsafe-unsigned", action="store_true", help="do not check who made it")

@@ -1,0 +1,137 @@
+"""From the last trust file to the next: publishers come and end, keys and bundles are revoked.
+
+Nothing here signs: what is made passes from root to root. Source: spec/trust-v1.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from modelkeep.errors import UsageError
+from modelkeep.trust import public_key
+from modelkeep.trust.trust_file import (
+    EVERY_FAMILY,
+    LATEST_TIME,
+    MOST_PUBLISHERS,
+    MOST_REVOKED,
+    Publisher,
+    TrustFile,
+)
+
+_FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+
+
+def first(number: int, expires: int) -> TrustFile:
+    """Returns a file that trusts nobody yet.
+
+    Raises:
+        UsageError: the number is not positive, or the time is not one that a file can hold.
+    """
+    if number < 1:
+        raise UsageError("trust files are numbered from 1")
+    return TrustFile(number, _moment(expires), ())
+
+
+def following(last: TrustFile, expires: int | None = None) -> TrustFile:
+    """Returns a file that says the same as `last` under the next number.
+
+    Args:
+        last: the newest file there is.
+        expires: last second at which the new one counts; by default that of `last`.
+
+    Raises:
+        UsageError: the time is not one that a file can hold.
+    """
+    expires = last.expires if expires is None else _moment(expires)
+    return replace(last, number=last.number + 1, expires=expires, roots=None)
+
+
+def with_publisher(
+    trust: TrustFile,
+    key: ec.EllipticCurvePublicKey,
+    families: tuple[str, ...] | None = None,
+    not_before: int | None = None,
+    not_after: int | None = None,
+) -> TrustFile:
+    """Returns the file with a publisher added, or changed; what is None stays as it was.
+
+    A new publisher may sign every family at any time, unless that is given.
+
+    Raises:
+        UsageError: a time is not one that a file can hold, the end lies before the beginning, the key
+            stands there several times and it is not said what becomes of them, or there is no room.
+    """
+    mine = [each for each in trust.publishers if each.key == key]
+    if len(mine) > 1 and None in (families, not_before, not_after):
+        raise UsageError(
+            "the trust file has several entries for this key",
+            hint="give families, beginning and end of the one that takes their place",
+        )
+    old = mine[0] if mine else Publisher(key, (EVERY_FAMILY,))
+    new = Publisher(
+        key,
+        old.families if families is None else families,
+        old.not_before if not_before is None else _moment(not_before),
+        old.not_after if not_after is None else _moment(not_after),
+    )
+    if new.not_before > new.not_after:
+        raise UsageError("the time of a publisher ends before it begins")
+    others = tuple(each for each in trust.publishers if each.key != key)
+    if len(others) >= MOST_PUBLISHERS:
+        raise UsageError(f"a trust file has at most {MOST_PUBLISHERS} publishers")
+    return replace(trust, publishers=(*others, new))
+
+
+def with_end(trust: TrustFile, key: ec.EllipticCurvePublicKey, end: int) -> TrustFile:
+    """Returns the file with the time of a publisher ended; what it sealed before goes on.
+
+    Raises:
+        UsageError: the key is no publisher's, begins later only, or the time is not one that a file can hold.
+    """
+    end = _moment(end)
+    mine = [each for each in trust.publishers if each.key == key]
+    if not mine:
+        raise UsageError(
+            f"key sha256:{public_key.fingerprint(key)} is not among the publishers",
+            hint="`modelkeep trust show` names them",
+        )
+    if any(each.not_before > end for each in mine):
+        raise UsageError("the time of this publisher begins later", hint="revoke the key instead")
+    ended = tuple(
+        replace(each, not_after=min(each.not_after, end)) if each.key == key else each
+        for each in trust.publishers
+    )
+    return replace(trust, publishers=ended)
+
+
+def with_revoked(trust: TrustFile, *, keys: Iterable[str] = (), bundles: Iterable[bytes] = ()) -> TrustFile:
+    """Returns the file with keys (by fingerprint) and bundles (by id) revoked besides.
+
+    Raises:
+        UsageError: there is no room for so many.
+    """
+    revoked = trust.revoked_keys.union(keys), trust.revoked_bundles.union(bundles)
+    if max(map(len, revoked)) > MOST_REVOKED:
+        raise UsageError(f"a trust file revokes at most {MOST_REVOKED} keys and as many bundles")
+    return replace(trust, revoked_keys=revoked[0], revoked_bundles=revoked[1])
+
+
+def fingerprint_of(key: str) -> str:
+    """Returns the fingerprint of a key that is named by it, or by the path of its public key in PEM.
+
+    Raises:
+        StorageError: the file cannot be read.
+        UsageError: not a public key.
+    """
+    match = _FINGERPRINT.fullmatch(key)
+    return match[1] if match else public_key.fingerprint(public_key.load(key))
+
+
+def _moment(seconds: int) -> int:
+    if not 0 <= seconds <= LATEST_TIME:
+        raise UsageError("times of a trust file lie between 1970 and 9999")
+    return seconds

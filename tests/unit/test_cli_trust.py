@@ -1,0 +1,277 @@
+"""`modelkeep trust`: from the first trust file to one that revokes, signed in several places."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelkeep.cli.parser import build_parser
+from modelkeep.errors import SignatureError, UsageError
+from modelkeep.trust import public_key
+from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.trust_editing import first, following, with_end, with_publisher, with_revoked
+from modelkeep.trust.trust_envelope import MOST_SIGNATURES, TrustEnvelope
+from modelkeep.trust.trust_file import LATEST_TIME, MOST_PUBLISHERS, MOST_REVOKED, Publisher, TrustFile
+from support.command_line import CommandLine, files
+
+ROOTS = "--trust-root root-1.pub --trust-root root-2.pub --trust-root root-3.pub --trust-threshold 2"
+RUN = f"modelkeep run model.keep -k file:pi-17.pem -i x=x.npy -t trust.json {ROOTS}"
+CREATE = "modelkeep trust create -o trust.json --expires +365d"
+
+
+@pytest.fixture
+def office(shop: CommandLine) -> CommandLine:
+    """A shop with three roots."""
+    for number in (1, 2, 3):
+        shop.ok(f"modelkeep keygen --signing root-{number}.pem > root-{number}.pub")
+    return shop
+
+
+def payload(path: Path) -> bytes:
+    return base64.b64decode(json.loads(path.read_text())["payload"])
+
+
+def shown(office: CommandLine, line: str) -> Any:
+    return office.ok(f"modelkeep trust show {line} --json").json
+
+
+def fingerprint(path: str) -> str:
+    return public_key.fingerprint(public_key.load(path))
+
+
+def test_first_file_counts_once_enough_roots_have_signed(office: CommandLine) -> None:
+    office.ok(f"{CREATE} --publisher publisher.pub")
+    written = payload(office.folder / "trust.json")
+    assert office.shell(RUN).code == 3
+    office.ok("modelkeep trust sign trust.json -s root-1.pem --yes")
+    assert office.shell(RUN).code == 3
+    office.ok("modelkeep trust sign trust.json -s root-3.pem --yes")
+    office.ok(RUN)
+    assert payload(office.folder / "trust.json") == written
+
+
+def test_signing_shows_what_is_signed_and_waits_for_yes(office: CommandLine) -> None:
+    office.ok(f"{CREATE} --publisher publisher.pub=vision,audio --not-after 2030-01-31")
+    before = (office.folder / "trust.json").read_bytes()
+    refused = office.shell("modelkeep trust sign trust.json -s root-1.pem")
+    assert (refused.code, "nothing was signed" in refused.err) == (2, True)
+    assert f"sha256:{fingerprint('publisher.pub')}  families: vision, audio  until 2030-01-31" in refused.err
+    assert (office.folder / "trust.json").read_bytes() == before
+
+
+def test_signing_twice_changes_nothing(office: CommandLine) -> None:
+    office.ok(f"{CREATE} --publisher publisher.pub")
+    office.ok("modelkeep trust sign trust.json -s root-1.pem --yes")
+    once = (office.folder / "trust.json").read_bytes()
+    again = office.ok("modelkeep trust sign trust.json -s root-1.pem --yes")
+    assert "signed already by" in again.err
+    assert (office.folder / "trust.json").read_bytes() == once
+
+
+def test_several_keys_and_another_output(office: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.ok(f"{CREATE} --publisher publisher.pub")
+    office.ok("modelkeep trust sign trust.json -s root-1.pem -s root-2.pem --yes -o signed.json")
+    assert shown(office, "trust.json")["signatures"] == []
+    assert shown(office, f"signed.json {ROOTS}")["roots"] == {"given": 3, "signed": 2, "threshold": 2}
+    assert office.shell("modelkeep trust sign trust.json -s root-3.pem --yes -o signed.json").code == 2
+    office.ok("modelkeep trust sign trust.json -s root-3.pem --yes -o signed.json -f")
+    assert len(shown(office, "signed.json")["signatures"]) == 1
+    monkeypatch.setenv("ROOT_PASSPHRASE", "secret")
+    keygen_signing("locked.pem", passphrase=b"secret")
+    with_passphrase = "modelkeep trust sign trust.json --passphrase-env ROOT_PASSPHRASE --yes -s locked.pem"
+    assert office.shell(f"{with_passphrase} -s root-1.pem").code == 2
+    office.ok(with_passphrase)
+
+
+def test_show_says_who_may_what_from_when_to_when(office: CommandLine) -> None:
+    bundle = office.ok("modelkeep inspect model.keep --json").json["bundle"]
+    office.ok(
+        f"{CREATE} --number 4 --publisher publisher.pub=vision, --publisher stranger.pub "
+        f"--revoke stranger.pub --revoke {'ab' * 32} --revoke-bundle model.keep "
+        "--not-before 2026-01-01 --not-after 2030-01-31"
+    )
+    facts = shown(office, "trust.json")
+    assert facts["number"] == 4
+    assert facts["expired"] is False
+    limits = {"not_before": "2026-01-01T00:00:00Z", "not_after": "2030-01-31T00:00:00Z"}
+    assert facts["publishers"] == [
+        {"key": fingerprint("publisher.pub"), "families": ["vision", ""], "revoked": False} | limits,
+        {"key": fingerprint("stranger.pub"), "families": ["*"], "revoked": True} | limits,
+    ]
+    revoked = sorted([fingerprint("stranger.pub"), "ab" * 32])
+    assert facts["revoked"] == {"keys": revoked, "bundles": [bundle]}
+    words = office.ok("modelkeep trust show trust.json").out
+    for part in ("families: vision, without a name", "every family", "  revoked\n", "nobody yet", bundle):
+        assert part in words
+
+
+def test_show_counts_the_roots_that_signed(office: CommandLine) -> None:
+    office.ok(f"{CREATE} --publisher publisher.pub")
+    office.ok("modelkeep trust sign trust.json -s root-2.pem -s stranger.pem --yes")
+    unchecked = office.ok("modelkeep trust show trust.json")
+    assert "not checked" in unchecked.out
+    assert "nothing above was verified" in unchecked.err
+    short = office.shell(f"modelkeep trust show trust.json {ROOTS}")
+    assert (short.code, "signed by 1 of its roots, and 2 are needed" in short.err) == (3, True)
+    assert "root root-2.pub" in short.out
+    assert "counts nothing" in short.out
+    assert "1 of 3 roots; 2 are needed" in short.out
+    enough = ROOTS.replace("threshold 2", "threshold 1")
+    assert "ok: trust file 1" in office.ok(f"modelkeep trust show trust.json {enough}").err
+    assert office.shell(f"modelkeep trust show trust.json {enough} --minimum-trust-number 2").code == 3
+    data = json.loads((office.folder / "trust.json").read_text())
+    data["signatures"][0]["signature"] = data["signatures"][1]["signature"]
+    (office.folder / "trust.json").write_text(json.dumps(data, separators=(",", ":"), sort_keys=True))
+    assert "0 of 3 roots" in office.shell(f"modelkeep trust show trust.json {ROOTS}").out
+
+
+def test_expired_file_is_shown_as_such(office: CommandLine) -> None:
+    root = Signer.from_pem("root-1.pem")
+    Path("old.json").write_bytes(TrustFile(1, 1_600_000_000, ()).to_bytes(root))
+    expired = office.shell("modelkeep trust show old.json --trust-root root-1.pub")
+    assert (expired.code, "has expired" in expired.out) == (3, True)
+    assert shown(office, "old.json")["expired"] is True
+    assert office.shell("modelkeep trust next old.json -o new.json").code == 2
+    office.ok("modelkeep trust next old.json -o new.json --expires +1d")
+    Path("for-ever.json").write_bytes(TrustFile(1, LATEST_TIME, ()).to_bytes(root))
+    assert "never" in office.ok("modelkeep trust show for-ever.json").out
+
+
+def test_next_file_says_the_same_but_for_what_was_asked(office: CommandLine) -> None:
+    office.ok(f"{CREATE} --publisher publisher.pub=vision --publisher stranger.pub")
+    office.ok("modelkeep trust sign trust.json -s root-1.pem -s root-2.pem --yes")
+    line = (
+        f"modelkeep trust next trust.json {ROOTS} -o trust-2.json --publisher publisher.pub=vision,audio "
+        "--end stranger.pub --revoke root-3.pub --expires 2031-05-01"
+    )
+    made = office.ok(line)
+    assert "- number         1" in made.err
+    assert "+ number         2" in made.err
+    facts = shown(office, "trust-2.json")
+    assert (facts["number"], facts["expires"], facts["signatures"]) == (2, "2031-05-01T00:00:00Z", [])
+    families = {each["key"]: (each["families"], each["not_after"]) for each in facts["publishers"]}
+    assert families[fingerprint("publisher.pub")] == (["vision", "audio"], None)
+    assert families[fingerprint("stranger.pub")][1] is not None
+    assert facts["revoked"]["keys"] == [fingerprint("root-3.pub")]
+    assert office.shell(line).code == 2
+    since = office.ok("modelkeep trust show trust-2.json --since trust.json")
+    assert since.out in made.err
+    sign = "modelkeep trust sign trust-2.json --yes --since trust.json -s"
+    assert since.out in office.ok(f"{sign} root-1.pem").err
+    before = (office.folder / "trust-2.json").read_bytes()
+    refused = office.shell(f"{sign} root-3.pem")
+    assert (refused.code, "trust.json was not signed with this key" in refused.err) == (2, True)
+    assert (office.folder / "trust-2.json").read_bytes() == before
+    changed = office.ok("modelkeep trust show trust-2.json --since trust.json --json").json["changes"]
+    assert changed == since.out.splitlines()
+
+
+def test_next_file_is_made_of_one_that_the_roots_signed(office: CommandLine) -> None:
+    office.ok(f"{CREATE} --publisher publisher.pub")
+    assert office.shell(f"modelkeep trust next trust.json {ROOTS} -o trust-2.json").code == 3
+    assert "was not verified" in office.ok("modelkeep trust next trust.json -o trust-2.json").err
+    end = "modelkeep trust next trust.json -o trust-3.json --end"
+    office.ok(f"{end} publisher.pub=2030-01-31")
+    (publisher,) = shown(office, "trust-3.json")["publishers"]
+    assert publisher["not_after"] == "2030-01-31T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (f"{CREATE} --number 0", 2),
+        (f"{CREATE} --publisher missing.pub", 6),
+        (f"{CREATE} --publisher publisher.pem", 2),
+        (f"{CREATE} --publisher publisher.pub --not-before 2030-01-01 --not-after 2029-01-01", 2),
+        (f"{CREATE} --publisher publisher.pub --not-before 1960-01-01", 2),
+        (f"{CREATE} --not-after 2030-01-01", 2),
+        (f"{CREATE} --revoke {'ab' * 31}", 6),
+        (f"{CREATE} --revoke-bundle x.npy", 5),
+        ("modelkeep trust create -o trust.json --expires 2020-01-01", 2),
+        ("modelkeep trust create -o trust.json --expires tomorrow", 2),
+        ("modelkeep trust next ready.json -o trust.json --end stranger.pub", 2),
+        ("modelkeep trust next ready.json -o trust.json --end publisher.pub=2025-01-01", 2),
+        ("modelkeep trust next x.npy -o trust.json", 5),
+        ("modelkeep trust next missing.json -o trust.json", 6),
+        ("modelkeep trust sign missing.json -s root-1.pem --yes", 6),
+        ("modelkeep trust sign x.npy -s root-1.pem --yes", 5),
+        ("modelkeep trust sign ready.json -s missing.pem --yes", 6),
+        ("modelkeep trust sign ready.json -s nosuch:key --yes", 2),
+        ("modelkeep trust show model.keep", 5),
+        ("modelkeep trust show ready.json --trust-root root-1.pub --trust-threshold 2", 2),
+    ],
+)
+def test_what_makes_no_sense_changes_nothing(office: CommandLine, line: str, code: int) -> None:
+    office.ok(f"{CREATE} --publisher publisher.pub --not-before 2026-01-01")
+    (office.folder / "trust.json").rename("ready.json")
+    before = files(office.folder), (office.folder / "ready.json").read_bytes()
+    refused = office.shell(line)
+    assert refused.code == code, refused.err
+    assert (files(office.folder), (office.folder / "ready.json").read_bytes()) == before
+
+
+@pytest.mark.parametrize("action", ["create", "next", "sign", "show"])
+def test_every_action_has_help(action: str) -> None:
+    with pytest.raises(SystemExit) as done:
+        build_parser().parse_args(["trust", action, "--help"])
+    assert done.value.code == 0
+
+
+class FaultySigner:
+    """A device that signs something else."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self.public_key = signer.public_key
+
+    def sign(self, message: bytes) -> bytes:
+        return self._signer.sign(message + b"!")
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Signer:
+    keygen_signing(tmp_path / "key.pem")
+    return Signer.from_pem(tmp_path / "key.pem")
+
+
+def test_signature_that_does_not_hold_is_not_written(key: Signer) -> None:
+    envelope = TrustEnvelope(b"payload")
+    with pytest.raises(SignatureError):
+        envelope.signed(FaultySigner(key))
+
+
+def test_signature_that_holds_takes_the_place_of_one_that_does_not(key: Signer) -> None:
+    broken = TrustEnvelope(b"payload", ((public_key.fingerprint(key.public_key), b"broken"),))
+    assert len(broken.signed(key).signatures) == 1
+    full = TrustEnvelope(b"payload", tuple((f"{number:064x}", b"") for number in range(MOST_SIGNATURES)))
+    assert len(TrustEnvelope.from_bytes(full.to_bytes()).signatures) == MOST_SIGNATURES
+    with pytest.raises(UsageError, match="at most 64 signatures"):
+        full.signed(key).to_bytes()
+
+
+def test_several_entries_of_a_key_give_way_to_one_that_is_described_completely(key: Signer) -> None:
+    entries = tuple(Publisher(key.public_key, (family,), 5, 9) for family in ("vision", "audio"))
+    trust = TrustFile(1, LATEST_TIME, entries)
+    with pytest.raises(UsageError, match="several entries"):
+        with_publisher(trust, key.public_key, ("vision",))
+    (publisher,) = with_publisher(trust, key.public_key, ("vision",), 1, 3).publishers
+    assert (publisher.families, publisher.not_before, publisher.not_after) == (("vision",), 1, 3)
+    assert [each.not_after for each in with_end(trust, key.public_key, 7).publishers] == [7, 7]
+    assert [each.not_after for each in with_end(trust, key.public_key, 11).publishers] == [9, 9]
+
+
+def test_files_that_could_not_be_read_again_are_not_made(key: Signer, tmp_path: Path) -> None:
+    full = TrustFile(1, LATEST_TIME, (Publisher(key.public_key, ("*",)),) * MOST_PUBLISHERS)
+    another = public_key.load(keygen_signing(tmp_path / "another.pem"))
+    with pytest.raises(UsageError, match="at most 1024 publishers"):
+        with_publisher(full, another)
+    with pytest.raises(UsageError, match="at most"):
+        with_revoked(full, bundles=(number.to_bytes(16, "big") for number in range(MOST_REVOKED + 1)))
+    with pytest.raises(UsageError, match="between 1970 and 9999"):
+        following(full, LATEST_TIME + 1)
+    with pytest.raises(UsageError, match="numbered from 1"):
+        first(0, 5)
