@@ -16,6 +16,14 @@ from support.swtpm import SoftwareTpm, copy_of, manufacture
 from support.workshop import Workshop, scale_model
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _states_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps the states of keys without a file out of the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("states")))
+        yield
+
+
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
     """A publisher, a device and a folder to seal models in."""

@@ -53,7 +53,8 @@ def _load(file: BinaryIO, path: str | os.PathLike[str]) -> NDArray[Any] | dict[s
 
 def _not_arrays(path: str | os.PathLike[str]) -> MalformedError:
     return MalformedError(
-        f"{os.fspath(path)}: not an array file", hint="save inputs with numpy.save or numpy.savez"
+        f"{os.fspath(path)}: not an array file, or one that holds Python objects",
+        hint="save inputs with numpy.save or numpy.savez",
     )
 
 
@@ -92,5 +93,7 @@ def _plain(name: str, value: NDArray[Any]) -> NDArray[Any]:
 
 def _required(name: str | None, path: str | os.PathLike[str]) -> str:
     if name is None:
-        raise UsageError(f"{os.fspath(path)}: whose input is this?", hint="write -i NAME=FILE.npy")
+        raise UsageError(
+            f"{os.fspath(path)}: whose input is this?", hint="name it: -i NAME=FILE.npy, or --input NAME"
+        )
     return name

@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from modelkeep.errors import UsageError
+from modelkeep.finding import Finding
 from modelkeep.guard import check
 from modelkeep.guard.calibration import Calibration
 from modelkeep.guard.fit import Fit
@@ -99,15 +100,21 @@ def _measure(
     progress: Callable[[int], None],
 ) -> Iterator[tuple[Plan, Measurement]]:
     plan = None
-    for sample in samples:
+    for place, sample in enumerate(samples, start=1):
         inputs = dict(sample)
         if model.contract is not None and (findings := check(model.contract, inputs)):
-            raise UsageError(f"a sample breaks the model's contract: {findings[0]}")
+            raise broken_contract(place, findings[0])
         outputs = runner.run(inputs)
         if plan is None:
             plan = make_plan(inputs, outputs)
         yield plan, measure(plan, inputs, outputs, runner.run)
         progress(1)
+
+
+def broken_contract(place: int, finding: Finding) -> UsageError:
+    """Returns the error for the sample at `place`, counted from 1."""
+    hint = "name the labels with --labels" if finding.code == "unexpected" else "leave it out, or mend it"
+    return UsageError(f"sample {place} breaks the model's contract: {finding}", hint=hint)
 
 
 @contextmanager

@@ -186,3 +186,10 @@ def test_store_that_cannot_be_loaded_is_reported_with_its_extra(
     report = command.ok("modelkeep doctor --json").json["stores"]["pkcs11"]
     assert (report["usable"], report["protection"]) == (False, None)
     assert "modelkeep[pkcs11]" in report["advice"]
+
+
+def test_a_rotation_that_cannot_be_done_makes_no_key(shop: CommandLine) -> None:
+    refused = shop("keys", "rotate", "file:admin.pem", "file:new.pem", "model.keep", "missing.keep")
+    assert refused.code == 6
+    assert not (shop.folder / "new.pem").exists()
+    shop.ok("modelkeep keys rotate file:admin.pem file:new.pem model.keep > new.pub")

@@ -337,7 +337,7 @@ def test_words_about_both_kinds_of_model_are_refused(report: Commands) -> None:
         ([report.bundle, *report.key, *report.plain[2:], "@call-0.npz"], "--guard is for a plain model"),
         ([report.bundle, *report.key, "--entry", "a", "@call-0.npz"], "--entry is for a plain model"),
         ([*report.plain[:2], "@call-0.npz"], "which profile"),
-        (["@call-0.npz"], "which model"),
+        (["@call-0.npz"], "neither -k"),
         ([*report.key, "@call-0.npz"], "the bundle comes first"),
         ([*report.key, "@call-0.npz", "@call-1.npz"], "the bundle comes first"),
         ([report.bundle, *report.key[:2], "@call-0.npz"], "nobody is trusted"),

@@ -60,7 +60,7 @@ def _sort_out(arguments: argparse.Namespace) -> None:
             raise UsageError("which profile is to be measured?", hint=_WAYS)
         arguments.samples = [*([arguments.bundle] if arguments.bundle else []), *arguments.samples]
     elif arguments.key is None:
-        raise UsageError("which model is to be measured?", hint=_WAYS)
+        raise UsageError("neither -k for a sealed model nor --model for a plain one", hint=_WAYS)
     elif arguments.bundle is None or arguments.bundle.endswith(_ARRAYS):
         raise UsageError("the bundle comes first, then the samples", hint=_WAYS)
 

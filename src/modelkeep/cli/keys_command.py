@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli.output import print_json, say, show
 from modelkeep.errors import RefusedError, UsageError
 from modelkeep.granting import grant
@@ -81,6 +82,9 @@ def _lines(name: str, value: Any) -> list[str]:
 
 
 def _rotate(arguments: argparse.Namespace) -> None:
+    for bundle in arguments.bundles:
+        # Before there is a new key: a command that failed must be one that can be repeated.
+        Bundle(bundle).close()
     with Identity(arguments.key) as old:
         recipient = create_key(arguments.new, _kind_for(arguments.new, arguments.key, old))
         if recipient is None:

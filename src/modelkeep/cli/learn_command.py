@@ -34,7 +34,8 @@ def run(arguments: argparse.Namespace) -> None:
     profile.save(target, force=arguments.force)
     say(
         f"learned from {profile.fitted} + {profile.calibrated} samples into {target}: "
-        f"at most {100 * profile.total_alpha:.3g} % false alarms"
+        f"at most {100 * profile.total_alpha:.3g} % false alarms, of the stages "
+        f"{', '.join(stage.name for stage in profile.stages)} together"
     )
     if arguments.json:
         print_json(_summary(profile, target))

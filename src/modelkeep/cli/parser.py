@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Seal machine-learning models, grant them to devices, open them only in memory.",
         epilog="Exit codes: 0 done, 2 usage, 3 refused, 4 not for this device, 5 malformed or too new, "
-        "6 unavailable.",
+        "6 unavailable, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"modelkeep {__version__}")
     commands = parser.add_subparsers(

@@ -62,12 +62,6 @@ def with_labels(samples: Iterable[Sample], name: str | None) -> tuple[list[Sampl
         return found, None
     if name.endswith(_FILE_OF_LABELS):
         return found, _dealt(name, read_arrays(name, "labels")["labels"], found)
-    for place, sample in enumerate(found, start=1):
-        if name not in sample:
-            raise UsageError(
-                f"sample {place} holds no array {name!r}",
-                hint="name the array of labels, or for .npy samples a .npy file of labels",
-            )
     return list(without(found, name)), [sample[name] for sample in found]
 
 
@@ -94,6 +88,15 @@ def _unstacked(path: str, arrays: Mapping[str, Any]) -> Sequence[Sample]:
 
 
 def without(samples: Iterable[Sample], name: str | None) -> Iterator[Sample]:
-    """Yields the samples without the array `name`, which need not be there."""
-    for sample in samples:
+    """Yields the samples without the array `name`; None leaves nothing out.
+
+    Raises:
+        UsageError: a sample has no such array.
+    """
+    for place, sample in enumerate(samples, start=1):
+        if name is not None and name not in sample:
+            raise UsageError(
+                f"sample {place} holds no array {name!r}",
+                hint="name the array of labels, or for .npy samples a .npy file of labels",
+            )
         yield {key: value for key, value in sample.items() if key != name}

@@ -13,6 +13,7 @@ from modelkeep.contract import Contract
 from modelkeep.errors import UsageError
 from modelkeep.guard import GuardProfile, check
 from modelkeep.guard_report.subject import Answer, Classes, Sample, Subject
+from modelkeep.learning import broken_contract
 
 
 class Case:
@@ -79,10 +80,9 @@ def check_samples(samples: Sequence[Sample], profile: GuardProfile, contract: Co
     """
     if not samples:
         raise UsageError("no samples to report on", hint="pass clean inputs that were not learned from")
-    for sample in samples:
+    for place, sample in enumerate(samples, start=1):
         if contract is not None and (findings := check(contract, sample)):
-            hint = "name the labels with --labels" if findings[0].code == "unexpected" else None
-            raise UsageError(f"a sample breaks the model's contract: {findings[0]}", hint=hint)
+            raise broken_contract(place, findings[0])
         for usual in profile.inputs:
             if fault := usual.layout.fault(sample.get(usual.layout.name)):
                 raise UsageError(f"input {usual.layout.name!r} of a sample: {fault}")

@@ -61,6 +61,8 @@ def _parse(data: bytes) -> object:
 def _hint(data: bytes) -> str:
     if b"PRIVATE KEY-----" in data:
         return "this is a private key; pass the public key that belongs to it"
+    if data.lstrip().startswith(b"{"):
+        return "if it is a trust file, name the keys of its roots with --trust-root"
     if b"BEGIN CERTIFICATE-----" in data:
         return "pass certificates through CertificateRoots"
     return "expected the text that begins with -----BEGIN PUBLIC KEY-----"

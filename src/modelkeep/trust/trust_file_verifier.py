@@ -76,7 +76,14 @@ class TrustFileVerifier:
             MalformedError: not a signature document.
         """
         self._trust.check_time(self._verifier.now())
-        return self._verifier.verify_statement(document, second)
+        try:
+            return self._verifier.verify_statement(document, second)
+        except UntrustedSignerError as error:
+            if any(key in str(error) for key in self._trust.revoked_keys):
+                raise UntrustedSignerError(
+                    "signed by a key that is revoked", hint="get a newer release of the model"
+                ) from None
+            raise
 
     def check(self, manifest: Manifest, signer: str | None = None) -> None:
         """Applies the publisher's limits, the revocations, and the rules of `Verifier`.

@@ -58,6 +58,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     plain.add_argument("--entry", metavar="PATH", help="file within a folder that the runtime loads")
 
 
+def _share(text: str) -> float:
+    """Returns a number that is written as it is or as a fraction."""
+    over, _, under = text.partition("/")
+    try:
+        return float(over) / float(under or 1)
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"not a number: {text!r}") from None
+
+
 def _add_effort(report: argparse.ArgumentParser) -> None:
     for name, usual, what in (
         ("faulty", 100, "samples that each fault is tried on"),
@@ -70,7 +79,7 @@ def _add_effort(report: argparse.ArgumentParser) -> None:
         )
     report.add_argument(
         "--reach",
-        type=float,
+        type=_share,
         default=8 / 255,
         help="share of the range an attack may change (default: 8/255)",
     )

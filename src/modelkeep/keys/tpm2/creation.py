@@ -28,7 +28,7 @@ from modelkeep.storage import Replacement, words_for, write_at
 
 # Where the storage primary key usually is, and where owners may put keys (TCG registry).
 USUAL_PARENT = 0x81000001
-FIRST_HANDLE, LAST_HANDLE = 0x81000000, 0x817FFFFF
+FIRST_HANDLE, LAST_HANDLE = 0x81000002, 0x817FFFFF
 
 
 def create_at(address: TpmAddress, use: str, *, force: bool) -> KeyFile:
@@ -53,7 +53,7 @@ def create_at(address: TpmAddress, use: str, *, force: bool) -> KeyFile:
 
 def _persist_at(tpm: Tpm, key_file: KeyFile, handle: int, path: Path, *, force: bool) -> KeyFile:
     """Makes a key persistent and writes its file; what it replaces goes when nothing else can fail."""
-    if not FIRST_HANDLE <= handle <= LAST_HANDLE or handle == USUAL_PARENT:
+    if not FIRST_HANDLE <= handle <= LAST_HANDLE:
         raise UsageError(f"persistent handles for keys lie from {FIRST_HANDLE:#x} to {LAST_HANDLE:#x}")
     old = persistent(tpm, handle)
     if old is not None and not (force and _is_named_by(tpm, old, path)):
