@@ -180,7 +180,7 @@ def test_revoked_keys_and_bundles_do_not_open(workshop: Workshop) -> None:
     with pytest.raises(UsageError, match="leaves nobody"):
         TrustFileVerifier(replace(trust, revoked_keys=frozenset({own})), model=MODEL_ID)
     besides = replace(trust, publishers=(*trust.publishers, PUBLISHER), revoked_keys=frozenset({own}))
-    with pytest.raises(UntrustedSignerError):
+    with pytest.raises(UntrustedSignerError, match="key that is revoked"):
         opens(workshop, besides)
     bundle = workshop.seal()
     with unlocked(bundle, identity=workshop.identity(), verifier=workshop.verifier()) as opened:
