@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,8 @@ from modelkeep.keys.hpke import HpkeHandle
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.local import from_secret
 from modelkeep.trust.signer import keygen_signing
+from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
+from modelkeep.trust.trust_file_verifier import TrustFileVerifier
 from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
 from support.planting import Planter, edit_header, files_of, write_archive
 from support.workshop import Workshop
@@ -145,6 +149,35 @@ def test_setting_the_clock_back(workshop: Workshop) -> None:
     now[0] -= 200
     with pytest.raises(ExpiredError):
         workshop.open(installed, verifier=verifier)
+
+
+@pytest.mark.parametrize("form", ["installation", "bundle", "installing"])
+@pytest.mark.parametrize("limit", ["trust file", "age", "grant"])
+def test_setting_the_clock_back_past_what_the_device_remembers(
+    workshop: Workshop, form: str, limit: str
+) -> None:
+    sealed_at = int(time.time())
+    now = [sealed_at + 100.0]
+    publisher = Publisher(workshop.signer.public_key, ("*",))
+    expires = sealed_at + 150 if limit == "trust file" else LATEST_TIME
+    verifier = TrustFileVerifier(
+        TrustFile(1, expires, (publisher,)),
+        model="acme/detector",
+        maximum_age=datetime.timedelta(seconds=150) if limit == "age" else None,
+        clock=lambda: now[0],
+    )
+    end = sealed_at + 150 if limit == "grant" else None
+    bundle = workshop.seal(constraints=Constraints(not_after=end))
+    path = install_one(workshop, bundle, verifier=verifier) if form == "installation" else bundle
+    workshop.open(path, verifier=verifier).close()
+    other = workshop.seal(model="acme/classifier")
+    late = workshop.verifier(model="acme/classifier", clock=lambda: sealed_at + 300)
+    install_one(workshop, other, "other.keep", verifier=late)
+    with pytest.raises(ExpiredError):
+        if form == "installing":
+            install_one(workshop, path, "late.keep", verifier=verifier)
+        else:
+            workshop.open(path, verifier=verifier)
 
 
 @pytest.mark.parametrize(

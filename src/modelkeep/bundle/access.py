@@ -10,7 +10,7 @@ from pathlib import Path
 from modelkeep.bundle.bundle import Bundle, UnlockedBundle
 from modelkeep.bundle.installation import Installation, is_installation
 from modelkeep.bundle.opened import Opened
-from modelkeep.bundle.trust_memory import see_trust_as
+from modelkeep.bundle.trust_memory import see_trust_as, time_floor_of
 from modelkeep.errors import UnsupportedVersionError, UsageError
 from modelkeep.keys import sidecar
 from modelkeep.keys.glance import Glance
@@ -66,13 +66,13 @@ def unlocked_bundle(
     """Opens, verifies and unlocks a bundle for the length of a `with` block.
 
     With `delegating`, only a grant that allows delegation will do. A device that has a state refuses a
-    trust file that is older than one it saw.
+    trust file that is older than one it saw, and believes no clock that is behind what it remembers.
 
     Raises:
         KeepError: the subclass says what to do; see `Bundle.verify` and `VerifiedBundle.unlock`.
     """
     with Bundle(path) as bundle:
-        verified = bundle.verify(verifier)
+        verified = bundle.verify(verifier.no_earlier_than(time_floor_of(identity)))
         glance = identity.glance(verified.manifest.bundle)
         grants = grants_of(bundle, grant_file, glance)
         passed_over = glance.kinds if glance else None

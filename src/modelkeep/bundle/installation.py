@@ -75,13 +75,15 @@ class Installation(Files):
         """
         data = self.read(names.MANIFEST)
         second = self.find(names.SECOND_SIGNATURE)
-        signed = verify_manifest(data, self.read(names.SIGNATURE), verifier, second=second)
-        record = InstallRecord.from_bytes(self.read(names.INSTALL))
-        _check_header(record.header, signed.manifest, data)
-        self._check_sizes(signed.manifest)
         local = identity.local_key()
         try:
             state = DeviceState(identity.state_path, local, identity.counter())
+            # First of all: whoever sets the clock back would outlive expiry and age.
+            late = verifier.no_earlier_than(state.time_floor())
+            signed = verify_manifest(data, self.read(names.SIGNATURE), late, second=second)
+            record = InstallRecord.from_bytes(self.read(names.INSTALL))
+            _check_header(record.header, signed.manifest, data)
+            self._check_sizes(signed.manifest)
             install_key = local.unwrap(record.wrapped, wrapping_context(record.header_bytes))
             try:
                 # From here on the header is authentic.
@@ -160,4 +162,4 @@ def _check_present(
             f"epoch {header.epoch} is below {floor}, which was installed since",
             hint="open the newest installation",
         )
-    header.constraints.check(max(signed.now, state.time_floor()), proved)
+    header.constraints.check(signed.now, proved)

@@ -1,15 +1,19 @@
-"""Trust files that this device has seen: an older one that is put back is refused.
+"""What a device knows of trust files and of the time: old files and early clocks are refused.
 
-Source: spec/trust-v1.md, "Numbers".
+Source: spec/trust-v1.md, "Numbers"; spec/bundle-v1.md, "Opening".
 """
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from modelkeep.errors import StorageError, UsageError
 from modelkeep.keys.device_state import DeviceState, SeenTrust, older_trust
 from modelkeep.keys.identity import Identity
+from modelkeep.storage import words_for
 
 
 def refuse_older_trust(state: DeviceState, seen: SeenTrust | None) -> None:
@@ -46,11 +50,33 @@ def see_trust_as(identity: Identity, seen: SeenTrust | None) -> None:
     Raises:
         RollbackError, StorageError, TamperedError, KeyStoreError: as for `see_trust`.
     """
-    if seen is None or not _has_state(identity):
+    if seen is None:
+        return
+    with _state_of(identity) as state:
+        if state is not None:
+            see_trust(state, seen)
+
+
+def time_floor_of(identity: Identity) -> int:
+    """Returns a time (seconds since 1970-01-01 UTC) that the state of `identity` knows to have passed.
+
+    0 without a state.
+
+    Raises:
+        RollbackError, StorageError, TamperedError, KeyStoreError: the state cannot be read.
+    """
+    with _state_of(identity) as state:
+        return 0 if state is None else state.time_floor()
+
+
+@contextmanager
+def _state_of(identity: Identity) -> Iterator[DeviceState | None]:
+    if not _has_state(identity):
+        yield None
         return
     local = identity.local_key()
     try:
-        see_trust(DeviceState(identity.state_path, local, identity.counter()), seen)
+        yield DeviceState(identity.state_path, local, identity.counter())
     finally:
         local.close()
 
@@ -63,7 +89,17 @@ def _has_state(identity: Identity) -> bool:
         return False
     counter = identity.counter()
     # Where something has counted, a state that is missing was taken away.
-    return path.exists() or (counter is not None and counter.value() is not None)
+    return _is_there(path) or (counter is not None and counter.value() is not None)
+
+
+def _is_there(path: Path) -> bool:
+    # A link that leads nowhere is there, as for whoever reads it.
+    with words_for(path):
+        try:
+            path.lstat()
+        except FileNotFoundError:
+            return False
+    return True
 
 
 def _is_newer(state: DeviceState, seen: SeenTrust) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import time
 from collections.abc import Sequence
+from typing import Self
 
 from modelkeep.errors import RefusedError, UntrustedSignerError, UsageError
 from modelkeep.manifest import Manifest
@@ -107,6 +109,12 @@ class TrustFileVerifier:
     def now(self, *verified_times: int) -> int:
         """Returns the clock's time, or the newest of `verified_times` if the clock is behind."""
         return self._verifier.now(*verified_times)
+
+    def no_earlier_than(self, moment: int) -> Self:
+        """Returns the same verifier with a clock that never says less than `moment`; see `Verifier`."""
+        late = copy.copy(self)
+        late._verifier = self._verifier.no_earlier_than(moment)
+        return late
 
     def _allows(self, publisher: Publisher, manifest: Manifest, signer: str | None) -> bool:
         return signer == f"key sha256:{publisher.fingerprint}" and publisher.may_sign(

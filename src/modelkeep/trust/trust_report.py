@@ -6,6 +6,8 @@ Nothing here decides: a device reads trust files through `TrustFile.from_bytes`.
 from __future__ import annotations
 
 import datetime
+import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +18,8 @@ from modelkeep.trust.trust_envelope import TrustEnvelope
 from modelkeep.trust.trust_file import EVERY_FAMILY, LATEST_TIME, Publisher, TrustFile
 
 _WIDTH = 15
+
+_Fact = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class TrustReport:
         trust = self.trust
         return {
             "number": trust.number,
-            "expires": _time(trust.expires),
+            "expires": _end(trust.expires),
             "expired": now > trust.expires,
             "publishers": [_facts(each, trust) for each in trust.publishers],
             "revoked": {
@@ -98,51 +102,97 @@ class TrustReport:
 
 
 def statements(trust: TrustFile, now: int) -> list[str]:
-    """Returns what a trust file says in words, one statement a line."""
-    expired = "  (has expired)" if now > trust.expires else ""
-    return [
-        _line("number", str(trust.number)),
-        _line("expires", f"{_time(trust.expires) or 'never'}{expired}"),
-        *(_line("publisher", _words(each, trust)) for each in trust.publishers),
-        *(_line("revoked key", f"sha256:{key}") for key in sorted(trust.revoked_keys)),
-        *(_line("revoked bundle", bundle.hex()) for bundle in sorted(trust.revoked_bundles)),
-    ]
+    """Returns what a trust file says in words, one statement a line; no two files give the same lines."""
+    return [line for _, line in _statements(trust, now)]
 
 
 def changes(old: TrustFile, new: TrustFile, now: int) -> list[str]:
-    """Returns what `new` says otherwise than `old`: lines with ``-`` are gone, those with ``+`` are new."""
-    before, after = statements(old, now), statements(new, now)
-    gone = [f"- {line}" for line in before if line not in after]
-    return gone + [f"+ {line}" for line in after if line not in before]
+    """Returns what `new` says otherwise than `old`: lines with ``-`` are gone, those with ``+`` are new.
+
+    It is empty only for files that say the same.
+    """
+    before, after = _statements(old, now), _statements(new, now)
+    said, says = (Counter(fact for fact, _ in each) for each in (before, after))
+    gone, come = _lines_of(said - says, before, "-"), _lines_of(says - said, after, "+")
+    known, found = ([_fact(each, trust) for each in trust.publishers] for trust in (old, new))
+    turned = known != found and Counter(known) == Counter(found)
+    return gone + come + (["+ the same publishers in another order"] if turned else [])
+
+
+def _statements(trust: TrustFile, now: int) -> list[tuple[_Fact, str]]:
+    # Each with what it says: lines are for people, and what differs is found in what is said.
+    expired = "  (has expired)" if now > trust.expires else ""
+    return [
+        (("number", trust.number), _line("number", str(trust.number))),
+        (("expires", trust.expires), _line("expires", f"{_end(trust.expires) or 'never'}{expired}")),
+        *((_fact(each, trust), _line("publisher", _words(each, trust))) for each in trust.publishers),
+        *((("key", key), _line("revoked key", f"sha256:{key}")) for key in sorted(trust.revoked_keys)),
+        *(
+            (("bundle", bundle), _line("revoked bundle", bundle.hex()))
+            for bundle in sorted(trust.revoked_bundles)
+        ),
+    ]
+
+
+def _lines_of(facts: Counter[_Fact], stated: list[tuple[_Fact, str]], sign: str) -> list[str]:
+    lines = []
+    for fact, line in stated:
+        if facts[fact]:
+            facts[fact] -= 1
+            lines.append(f"{sign} {line}")
+    return lines
+
+
+def _fact(publisher: Publisher, trust: TrustFile) -> _Fact:
+    key = publisher.fingerprint
+    limits = publisher.not_before, publisher.not_after
+    return ("publisher", key, publisher.families, *limits, key in trust.revoked_keys)
 
 
 def _facts(publisher: Publisher, trust: TrustFile) -> dict[str, object]:
     return {
         "key": publisher.fingerprint,
         "families": list(publisher.families),
-        "not_before": _time(publisher.not_before),
-        "not_after": _time(publisher.not_after),
+        "not_before": _beginning(publisher.not_before),
+        "not_after": _end(publisher.not_after),
         "revoked": publisher.fingerprint in trust.revoked_keys,
     }
 
 
 def _words(publisher: Publisher, trust: TrustFile) -> str:
-    families = ", ".join(family or "without a name" for family in publisher.families)
     limits = [
         f"{word} {text}"
-        for word, text in (("from", _time(publisher.not_before)), ("until", _time(publisher.not_after)))
+        for word, text in (("from", _beginning(publisher.not_before)), ("until", _end(publisher.not_after)))
         if text is not None
     ]
-    scope = "every family" if EVERY_FAMILY in publisher.families else f"families: {families}"
     revoked = ["revoked"] if publisher.fingerprint in trust.revoked_keys else []
-    return "  ".join([f"sha256:{publisher.fingerprint}", scope, *limits, *revoked])
+    return "  ".join([f"sha256:{publisher.fingerprint}", _scope(publisher.families), *limits, *revoked])
+
+
+def _scope(families: tuple[str, ...]) -> str:
+    if families == (EVERY_FAMILY,):
+        return "every family"
+    return f"families: {', '.join(map(_family, families)) or 'none'}"
+
+
+def _family(name: str) -> str:
+    if name == EVERY_FAMILY:
+        return "every family"
+    # In quotes and in ASCII: a name may hold commas, blanks, and letters that look like others.
+    return json.dumps(name) if name else '"" (without a name)'
 
 
 def _line(name: str, text: str) -> str:
     return f"{name:<{_WIDTH}}{text}"
 
 
-def _time(seconds: int) -> str | None:
-    if seconds in (0, LATEST_TIME):
-        return None
+def _beginning(seconds: int) -> str | None:
+    return None if seconds == 0 else _time(seconds)
+
+
+def _end(seconds: int) -> str | None:
+    return None if seconds == LATEST_TIME else _time(seconds)
+
+
+def _time(seconds: int) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import datetime
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -61,6 +63,9 @@ class BundleVerifier(Protocol):
 
     def now(self, *verified_times: int) -> int:
         """Returns the present time in seconds since 1970-01-01 UTC, never before `verified_times`."""
+
+    def no_earlier_than(self, moment: int) -> BundleVerifier:
+        """Returns the same verifier with a clock that never says less than `moment` (as for `now`)."""
 
 
 class Verifier:
@@ -139,6 +144,16 @@ class Verifier:
         """Returns the clock's time, or the newest of `verified_times` if the clock is behind."""
         return now(self._clock, *verified_times)
 
+    def no_earlier_than(self, moment: int) -> Self:
+        """Returns the same verifier with a clock that never says less than `moment`.
+
+        Args:
+            moment: seconds since 1970-01-01 UTC that have certainly passed, as a device remembers them.
+        """
+        late = copy.copy(self)
+        late._clock = partial(now, self._clock, moment)
+        return late
+
     def _verify_key(self, bundle: oms.OmsBundle) -> str:
         # The hint is not signed: it only chooses among keys that are trusted anyway.
         candidates = {name: key for name, key in self._keys.items() if bundle.hint in (None, name)}
@@ -179,6 +194,7 @@ class UnsafeUnsigned:
             UsageError: not a model id.
         """
         self._policy = _expect(UnsafeAnyModel() if model is None else model)
+        self._clock: Clock = time.time
 
     @property
     def requires_signature(self) -> bool:
@@ -204,7 +220,13 @@ class UnsafeUnsigned:
 
     def now(self, *_verified_times: int) -> int:
         """Returns the system's time; the signed times of a bundle that anybody made mean nothing."""
-        return now(time.time)
+        return now(self._clock)
+
+    def no_earlier_than(self, moment: int) -> Self:
+        """Returns the same verifier with a clock that never says less than `moment`."""
+        late = copy.copy(self)
+        late._clock = partial(now, self._clock, moment)
+        return late
 
 
 def now(clock: Clock, *verified_times: int) -> int:
