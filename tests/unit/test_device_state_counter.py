@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep.errors import KeyStoreError, RollbackError
+from modelkeep.errors import KeyStoreError, RollbackError, StorageError, TamperedError
 from modelkeep.keys import device_state
 from modelkeep.keys.device_state import DeviceState, SeenTrust
 from modelkeep.keys.hpke import HpkeHandle
@@ -265,3 +266,34 @@ def test_a_trust_file_is_counted_and_no_state_cut_off_before_can_take_its_place(
     shutil.copy(kept, state.path)
     with pytest.raises(RollbackError, match="not the newest state"):
         state.trust_number(b"r" * 32)
+
+
+def test_a_read_only_disk_can_be_read(state: DeviceState, tmp_path: Path) -> None:
+    state.prepare(MODEL, 3, bytes(16))
+    with state.committing(MODEL, bytes(16), now=5):
+        pass
+    with read_only(tmp_path):
+        with pytest.raises(StorageError, match="read-only"):
+            state.prepare(MODEL, 3, bytes(15) + b"1")
+        assert state.floor(MODEL) == 3
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Mounts a folder over itself, read-only; that takes root."""
+    mounted = subprocess.run(["mount", "--bind", folder, folder], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("this user may not mount")
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True, capture_output=True)
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_the_state_of_a_key_that_was_replaced_is_named(state: DeviceState, tmp_path: Path) -> None:
+    state.prepare(MODEL, 3, bytes(16))
+    other = HpkeHandle(ec.generate_private_key(ec.SECP256R1())).local_key()
+    with pytest.raises(TamperedError, match=r"device\.state: .* belongs to another key") as refusal:
+        DeviceState(tmp_path / "device.state", other).floor(MODEL)
+    assert "with a new key" in str(refusal.value.hint)

@@ -9,6 +9,7 @@ Source: spec/install-v1.md, "Device state" and "Counters".
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from modelkeep.errors import RollbackError
+from modelkeep.errors import RollbackError, StorageError
 from modelkeep.keys.counting import StateCounter
 from modelkeep.keys.local import LocalKey
 from modelkeep.keys.randomness import fill_random
@@ -167,7 +168,14 @@ class DeviceState:
         if self._counter is None:
             return self._settled()
         # Counter and file change one after the other; only under the lock do they fit together.
-        with self._locked():
+        try:
+            with self._locked():
+                return self._settled()
+        except StorageError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno != errno.EROFS:
+                raise
+            # Where nobody can write, nobody is writing.
             return self._settled()
 
     def _settled(self) -> Contents:
@@ -221,7 +229,7 @@ class DeviceState:
         path = self.path.with_name(f"{self.path.name}.lock")
         with words_for(path):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

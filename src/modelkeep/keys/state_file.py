@@ -31,7 +31,10 @@ SECRET_BYTES = 32
 ROOTS_BYTES = 32
 
 _KEY_CONTEXT = b"modelkeep/v1/state"
-_REPAIR = "find out who writes to this disk; removing the file forgets all installations"
+_REPAIR = (
+    "put this key's own state back; with a new key, or when you know who changed it, remove the file, "
+    "which forgets all installations"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +105,8 @@ def read_state(path: Path, local: LocalKey) -> Contents | None:
         body = record.base64("body", longest=LARGEST_STATE)
         key = record.base64("key", longest=1024)
         mac = record.hexadecimal("mac", 32)
-    if not hmac.compare_digest(_mac(local, key, body), mac):
-        raise TamperedError(f"{path}: was changed by somebody else", hint=_REPAIR)
+    if not _is_ours(local, key, body, mac):
+        raise TamperedError(f"{path}: was changed by somebody else, or belongs to another key", hint=_REPAIR)
     return _parse(body)
 
 
@@ -129,6 +132,13 @@ def write_state(path: Path, local: LocalKey, contents: Contents) -> None:
     if len(contents.trust) > MOST_ROOT_SETS:
         raise StorageError(f"{path}: has no room for another set of roots")
     write_file(path, data, force=True, mode=0o600)
+
+
+def _is_ours(local: LocalKey, wrapped: bytes, body: bytes, mac: bytes) -> bool:
+    try:
+        return hmac.compare_digest(_mac(local, wrapped, body), mac)
+    except TamperedError:  # the words would be about an installation
+        return False
 
 
 def _mac(local: LocalKey, wrapped: bytes, body: bytes) -> bytes:
