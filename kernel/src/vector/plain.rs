@@ -4,7 +4,7 @@ use std::ops::{Add, Mul, Sub};
 
 use super::{Bytes, Counts, Floats, Set, WholeSums, Wide, N};
 
-const SIZE: usize = 16;
+const SIZE: usize = 32;
 
 pub struct Plain;
 
