@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,24 @@ def test_first_file_counts_once_enough_roots_have_signed(office: CommandLine) ->
     office.ok("modelkeep trust sign trust.json -s root-3.pem --yes")
     office.ok(RUN)
     assert payload(office.folder / "trust.json") == written
+
+
+def test_a_signature_is_for_what_was_shown(office: CommandLine) -> None:
+    create = "modelkeep trust create -o trust.json --expires +365d --publisher publisher.pub"
+    office.ok(create)
+    shown = office.shell("modelkeep trust sign trust.json -s root-1.pem")
+    assert shown.code == 2
+    found = re.search("--yes ([0-9a-f]{64})", shown.err)
+    assert found is not None
+    office.ok(f"{create} --number 2 --force")
+    refused = office.shell(f"modelkeep trust sign trust.json -s root-1.pem --yes {found[1]}")
+    assert refused.code == 2
+    assert "something else than what was agreed to" in refused.err
+    again = re.search(
+        "--yes ([0-9a-f]{64})", office.shell("modelkeep trust sign trust.json -s root-1.pem").err
+    )
+    assert again is not None
+    office.ok(f"modelkeep trust sign trust.json -s root-1.pem --yes {again[1]}")
 
 
 def test_signing_shows_what_is_signed_and_waits_for_yes(office: CommandLine) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import re
 import time
 from pathlib import Path
 
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import arguments as options
+from modelkeep.cli.options.trust import YES
 from modelkeep.cli.output import print_json, say, show
 from modelkeep.errors import UsageError
 from modelkeep.storage import read_small, refuse_overwrite, write_file
@@ -73,40 +75,56 @@ def _write(arguments: argparse.Namespace, trust: TrustFile) -> None:
 
 
 def _sign(arguments: argparse.Namespace) -> None:
-    envelope = TrustEnvelope.from_bytes(_read(arguments.file))
-    for line in _about(envelope, arguments.since):
+    data = _read(arguments.file)
+    envelope = TrustEnvelope.from_bytes(data)
+    # Read once: what is compared with is what the key has to have signed.
+    since = None if arguments.since is None else TrustEnvelope.from_bytes(_read(arguments.since))
+    for line in _about(envelope, since):
         say(line)
-    if not arguments.yes:
-        raise UsageError("nothing was signed", hint="look at what is shown above, and pass --yes to sign it")
+    _check_agreed(arguments.yes, envelope)
     if arguments.output is not None:
         refuse_overwrite(Path(arguments.output), force=arguments.force)
     for signer in _signers(arguments):
         name = public_key.fingerprint(signer.public_key)
-        if arguments.since is not None:
-            _check_signed(arguments.since, name, signer)
+        if since is not None:
+            _check_signed(since, arguments.since, name, signer)
         signed = envelope.signed(signer)
         say(f"{'signed already by' if signed is envelope else 'signed by'} sha256:{name}")
         envelope = signed
     target = arguments.output or arguments.file
+    if _read(arguments.file) != data:
+        raise UsageError(f"{arguments.file}: was changed meanwhile", hint="look at it again, then sign it")
     # The file itself takes the signature: it says what it said before, and lacks none that it had.
     write_file(target, envelope.to_bytes(), force=arguments.force or arguments.output is None)
     say(f"written: {target}")
 
 
-def _check_signed(since: str, name: str, signer: BundleSigner) -> None:
-    # What both files say was not shown, so it has to be known from another signature of this key.
-    if not TrustEnvelope.from_bytes(_read(since)).signed_by({name: signer.public_key}):
+def _check_agreed(yes: str | None, envelope: TrustEnvelope) -> None:
+    digest = hashlib.sha256(envelope.payload).hexdigest()
+    if yes in (YES, digest):
+        return
+    if yes is None:
         raise UsageError(
-            f"{since} was not signed with this key, so what it says does not count as seen",
+            "nothing was signed",
+            hint=f"look at what is shown above, and pass --yes {digest} to sign just that",
+        )
+    raise UsageError(f"the file says something else than what was agreed to: sha256:{digest}")
+
+
+def _check_signed(since: TrustEnvelope, path: str, name: str, signer: BundleSigner) -> None:
+    # What both files say was not shown, so it has to be known from another signature of this key.
+    if not since.signed_by({name: signer.public_key}):
+        raise UsageError(
+            f"{path} was not signed with this key, so what it says does not count as seen",
             hint="leave --since out, and look at the whole file",
         )
 
 
-def _about(envelope: TrustEnvelope, since: str | None) -> list[str]:
+def _about(envelope: TrustEnvelope, since: TrustEnvelope | None) -> list[str]:
     trust = TrustFile.unverified(envelope)
     if since is None:
         return statements(trust, _now())
-    return changes(TrustFile.unverified(TrustEnvelope.from_bytes(_read(since))), trust, _now())
+    return changes(TrustFile.unverified(since), trust, _now())
 
 
 def _signers(arguments: argparse.Namespace) -> list[BundleSigner]:
@@ -121,7 +139,9 @@ def _show(arguments: argparse.Namespace) -> None:
     envelope = TrustEnvelope.from_bytes(data)
     roots = {path: public_key.load(path) for path in arguments.trust_root}
     report = TrustReport.of(envelope, roots, arguments.trust_threshold)
-    since = None if arguments.since is None else _about(envelope, arguments.since)
+    since = None
+    if arguments.since is not None:
+        since = _about(envelope, TrustEnvelope.from_bytes(_read(arguments.since)))
     if arguments.json:
         print_json(report.facts(_now()) | ({} if since is None else {"changes": since}))
     else:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+# What `--yes` alone stands for: whatever the file says by now.
+YES = "yes"
+
+
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the commands."""
     actions = parser.add_subparsers(
@@ -72,7 +76,13 @@ def _sign(actions: Any) -> None:
     parser.add_argument(
         "--since", metavar="LAST", help="show what it says otherwise than this one, which the key has signed"
     )
-    parser.add_argument("--yes", action="store_true", help="yes, sign what was shown")
+    parser.add_argument(
+        "--yes",
+        metavar="DIGEST",
+        nargs="?",
+        const=YES,
+        help="yes, sign this: with the digest that was shown, only if the file is still the same",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="write it here (default: into FILE itself)")
     add_force(parser)
 
