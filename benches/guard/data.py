@@ -86,7 +86,7 @@ def digits(random: np.random.Generator) -> Data:
     )
 
 
-def patches(random: np.random.Generator) -> Data:
+def patches(random: np.random.Generator, count: int = 11_000) -> Data:
     """Patches of two photographs, 32 x 32 x 3 in 256 levels; which of ten regions they are from.
 
     Patches of all parts come from the same photographs and can overlap.
@@ -94,7 +94,7 @@ def patches(random: np.random.Generator) -> Data:
     regions = [
         strip for image in _DATASETS.load_sample_images().images for strip in np.array_split(image, 5, axis=1)
     ]
-    labels = random.integers(0, len(regions), 11_000)
+    labels = random.integers(0, len(regions), count)
     samples = np.stack([_crop(regions[label], random) for label in labels])
     kind = Kind((16, 32, 64), 3, 1500, 0)
     ends = np.float32(0), np.float32(1)

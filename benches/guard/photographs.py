@@ -34,7 +34,7 @@ def main() -> None:
     """Makes everything in the folder of the command line."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    data = patches(np.random.default_rng(SEED))
+    data = patches(np.random.default_rng(SEED), TRAINED + LEARNED + HELD_OUT)
     ends = np.cumsum([0, TRAINED, LEARNED, HELD_OUT])
     train, learn, held_out = (slice(*pair) for pair in itertools.pairwise(ends))
     model = folder / "model.onnx"
