@@ -176,17 +176,21 @@ class DeviceState:
             if not isinstance(cause, OSError) or cause.errno != errno.EROFS:
                 raise
             # Where nobody can write, nobody is writing.
-            return self._settled()
+            return self._settled(finish=False)
 
-    def _settled(self) -> Contents:
-        """Returns the state that counts, after finishing a change that a crash interrupted."""
+    def _settled(self, *, finish: bool = True) -> Contents:
+        """Returns the state that counts, after finishing a change that a crash interrupted.
+
+        Without `finish`, that change is left as it is, which needs no writing.
+        """
         contents = read_state(self.path, self._local) or Contents()
         value = None if self._counter is None else self._counter.value()
         if contents.counter == value:
             return contents
         upcoming = read_state(self._next, self._local)
         if upcoming is not None and upcoming.counter == value:
-            self._take_next()
+            if finish:
+                self._take_next()
             return upcoming
         raise RollbackError(
             f"{self.path}: is not the newest state of this device, or was lost",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def _persist_at(tpm: Tpm, key_file: KeyFile, handle: int, path: Path, *, force: 
     made = replace(key_file, private=b"", handle=handle)
     with Replacement(path, force=force, mode=0o600) as new, words_for(path):
         write_at(new.descriptor, memoryview(made.to_bytes()), 0)
+        os.fsync(new.descriptor)  # a full disk may say so only now, and the old key is still there
         with parent_key(tpm, key_file.parent, key_file.parent_name) as parent:
             key = load(tpm, key_file, parent)
         if old is not None:
