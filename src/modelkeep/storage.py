@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,6 +139,11 @@ def refuse_overwrite(target: Path, *, force: bool) -> None:
         raise UsageError(f"{target}: not a regular file", hint="choose another name")
 
 
+def is_read_only(error: StorageError) -> bool:
+    """Returns whether a failure came of a disk that nobody can write."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS
+
+
 def _exists(target: Path) -> UsageError:
     return UsageError(f"{target}: exists already", hint="choose another name or pass --force")
 
@@ -150,6 +156,4 @@ def _hint(error: OSError) -> str | None:
         "ENOENT": "check the path",
         "EDQUOT": "free some space and try again; nothing was replaced",
     }
-    import errno
-
     return hints.get(errno.errorcode.get(error.errno or 0, ""))

@@ -5,7 +5,6 @@ Source: spec/trust-v1.md, "Numbers"; spec/bundle-v1.md, "Opening".
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from modelkeep.errors import StorageError, UsageError
 from modelkeep.keys.device_state import DeviceState, SeenTrust, older_trust
 from modelkeep.keys.identity import Identity
-from modelkeep.storage import words_for
+from modelkeep.storage import is_read_only, words_for
 
 
 def refuse_older_trust(state: DeviceState, seen: SeenTrust | None) -> None:
@@ -40,7 +39,7 @@ def see_trust(state: DeviceState, seen: SeenTrust | None) -> None:
         state.see_trust(seen)
     except StorageError as error:
         # A device that runs from a read-only disk can check, but has nowhere to remember.
-        if not _is_read_only(error):
+        if not is_read_only(error):
             raise
 
 
@@ -107,7 +106,3 @@ def _is_newer(state: DeviceState, seen: SeenTrust) -> bool:
     if seen.number < known:
         raise older_trust(seen, known)
     return seen.number > known
-
-
-def _is_read_only(error: StorageError) -> bool:
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EROFS

@@ -9,7 +9,6 @@ Source: spec/install-v1.md, "Device state" and "Counters".
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -31,7 +30,7 @@ from modelkeep.keys.state_file import (
     write_state,
 )
 from modelkeep.memory import wiped
-from modelkeep.storage import sync_folder, words_for
+from modelkeep.storage import is_read_only, sync_folder, words_for
 
 
 class SeenTrust(NamedTuple):
@@ -172,8 +171,7 @@ class DeviceState:
             with self._locked():
                 return self._settled()
         except StorageError as error:
-            cause = error.__cause__
-            if not isinstance(cause, OSError) or cause.errno != errno.EROFS:
+            if not is_read_only(error):
                 raise
             # Where nobody can write, nobody is writing.
             return self._settled(finish=False)
