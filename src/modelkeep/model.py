@@ -14,12 +14,12 @@ from typing import BinaryIO
 from modelkeep import canonical
 from modelkeep.contract import Contract
 from modelkeep.errors import MalformedError, StorageError, UsageError
+from modelkeep.formats import onnx_graph
 from modelkeep.inner_manifest import MOST_FILES, InnerManifest, ModelFile, check_path
 from modelkeep.memory import Pages
 from modelkeep.payload.source import FileSource, Source
 from modelkeep.payload.spool import spooled
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.runtimes import onnx_graph
 from modelkeep.storage import words_for
 
 FORMATS = {

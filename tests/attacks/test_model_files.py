@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 from modelkeep import canonical
 from modelkeep.errors import MalformedError, RuntimeMissingError, TamperedError, UsageError
 from modelkeep.extraction import extract
+from modelkeep.formats import onnx_graph
 from modelkeep.inner_manifest import InnerManifest, ModelFile
-from modelkeep.runtimes import onnx_graph
 from modelkeep.runtimes.onnx import OnnxRuntime
 from modelkeep.runtimes.registry import LoadedModel
 from support.attacker import STREAM_HEADER, Forgery, StreamKey, stolen_data_key

@@ -20,6 +20,7 @@ from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.install_record import InstallRecord
 from modelkeep.bundle.installation import Installation, is_installation
 from modelkeep.errors import KeepError, RefusedError
+from modelkeep.formats import onnx_graph
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.keys import sidecar
 from modelkeep.keys.device_list import is_device, parse_device
@@ -30,7 +31,6 @@ from modelkeep.keys.header import PASSPHRASE
 from modelkeep.keys.hpke import HpkeHandle
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Manifest
-from modelkeep.runtimes import onnx_graph
 from modelkeep.trust import oms
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.verifier import UnsafeUnsigned

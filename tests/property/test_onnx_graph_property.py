@@ -8,8 +8,8 @@ from onnx import TensorProto, helper
 
 from modelkeep.contract import Contract
 from modelkeep.errors import KeepError
-from modelkeep.runtimes.onnx_graph import external_files, read_contract
-from modelkeep.runtimes.protobuf import BYTES, fields
+from modelkeep.formats.onnx_graph import external_files, read_contract
+from modelkeep.formats.protobuf import BYTES, fields
 
 
 def _model() -> bytes:

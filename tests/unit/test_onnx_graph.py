@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from modelkeep.contract import DEFAULT_MAXIMUM_BYTES, Contract, TensorContract
 from modelkeep.errors import KeepError, MalformedError, UsageError
-from modelkeep.runtimes.onnx_graph import external_files, external_path, is_onnx, read_contract
-from modelkeep.runtimes.protobuf import BYTES, FIXED32, FIXED64, VARINT, Field, fields
+from modelkeep.formats.onnx_graph import external_files, external_path, is_onnx, read_contract
+from modelkeep.formats.protobuf import BYTES, FIXED32, FIXED64, VARINT, Field, fields
 
 FLOAT = TensorProto.FLOAT
 

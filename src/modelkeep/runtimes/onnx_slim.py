@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from modelkeep.runtimes.protobuf import (
+from modelkeep.formats.protobuf import (
     BYTES,
     VARINT,
     Field,

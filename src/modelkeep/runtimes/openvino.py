@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
+from modelkeep.formats.onnx_graph import external_files, is_onnx
 from modelkeep.memory import freed_memory_overwritten
 from modelkeep.runtimes.messages import first_line
-from modelkeep.runtimes.onnx_graph import external_files, is_onnx
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:

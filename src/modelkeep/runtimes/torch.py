@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
+from modelkeep.formats.safetensors import Place, read_places
 from modelkeep.memory import freed_memory_overwritten
 from modelkeep.runtimes.messages import first_line
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
-from modelkeep.runtimes.safetensors import Place, read_places
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from modelkeep.canonical import LARGEST_INTEGER
 from modelkeep.contract import DEFAULT_MAXIMUM_BYTES, Contract, Dimension, TensorContract
 from modelkeep.errors import MalformedError, UsageError
-from modelkeep.runtimes.protobuf import Field, Span, collect, integer, message, only, text
+from modelkeep.formats.protobuf import Field, Span, collect, integer, message, only, text
 
 DEEPEST_NESTING = 100  # messages within messages, protobuf's own default limit
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelkeep.errors import MalformedError
-from modelkeep.runtimes.safetensors import Place, read_places
+from modelkeep.formats.safetensors import Place, read_places
 
 A = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
 B = {"dtype": "U8", "shape": [5], "data_offsets": [24, 29]}
