@@ -16,7 +16,6 @@ from typing import Self
 from modelkeep.errors import UsageError
 from modelkeep.guard import bound, rules
 from modelkeep.guard.fit import Usual
-from modelkeep.guard.measurement import score_outputs
 from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import GuardProfile, Stage
 from modelkeep.guard.sample import Measurement
@@ -47,7 +46,7 @@ class Calibration:
         if outputs is None or known is None:
             return
         for rule, subject in self.usual.plan.stages().get("model", []):
-            self._tops[rule, subject].add(score_outputs(rule, outputs, known))
+            self._tops[rule, subject].add(rules.score_outputs(rule, outputs, known))
         for squeezer, scores in measurement.squeezed.items():
             self._tops[squeezer, known.scores].add(scores)
 

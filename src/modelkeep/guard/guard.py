@@ -16,7 +16,6 @@ from modelkeep.guard.measurement import (
     measure_outputs,
     measure_squeezed,
     output_fault,
-    score_outputs,
 )
 from modelkeep.guard.profile import GuardProfile, InputProfile, OutputProfile, Stage
 from modelkeep.guard.squeezing import Run, squeezed
@@ -193,7 +192,7 @@ def _of_outputs(stage: Stage, known: OutputProfile, outputs: Mapping[str, Any]) 
         yield "form", known.scores, math.inf, "embeddings of another size"
         return
     for rule, subject in sorted(stage.thresholds):
-        yield rule, subject, _strangest(score_outputs(rule, measured, known)), _DETAILS[rule]
+        yield rule, subject, _strangest(rules.score_outputs(rule, measured, known)), _DETAILS[rule]
 
 
 def _strangest(scores: Any) -> float:

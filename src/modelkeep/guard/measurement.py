@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from modelkeep.guard import features
 from modelkeep.guard.features import Features
 from modelkeep.guard.layout import Layout
-from modelkeep.guard.profile import OutputProfile
 
 Array = NDArray[Any]
 Numbers = NDArray[np.float64]
@@ -83,27 +82,6 @@ def measure_squeezed(
     classes = before.argmax(axis=1)
     with np.errstate(all="ignore"):
         return _lead(before, classes) - _lead(after, classes)
-
-
-def score_outputs(rule: str, measured: OutputMeasurement, profile: OutputProfile) -> Numbers:
-    """Returns the score of each sample by a rule of the stage ``model``."""
-    match rule:
-        case "margin":
-            return measured.margin
-        case "confidence":
-            return measured.confidence
-        case "energy":
-            return measured.energy
-    return distances(measured, profile)
-
-
-def distances(measured: OutputMeasurement, profile: OutputProfile) -> Numbers:
-    """Returns how far each embedding is from the mean of its predicted class."""
-    if measured.embedding is None:
-        raise ValueError("a measurement with embeddings")
-    classes = measured.classes.clip(0, len(profile.means) - 1)
-    offsets = measured.embedding / EMBEDDING_UNIT - profile.means[classes]
-    return np.asarray(np.linalg.norm(offsets @ profile.whitening.T, axis=1))
 
 
 def rows_of(values: Array) -> Numbers:

@@ -1,4 +1,4 @@
-"""Scores of one input: how far outside the usual it lies, by each rule. Higher is stranger."""
+"""Scores of inputs and of outputs: how far outside the usual they lie, by each rule. Higher is stranger."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelkeep.guard.features import UNIT, Features
-from modelkeep.guard.profile import InputProfile, Joint
-
-Numbers = NDArray[np.float64]
+from modelkeep.guard.measurement import EMBEDDING_UNIT, Numbers, OutputMeasurement
+from modelkeep.guard.profile import InputProfile, Joint, OutputProfile
 
 # A rule's part of the false alarms that its stage may give is its weight over the sum of the weights.
 _WEIGHTS = {"margin": 2}
@@ -47,4 +46,25 @@ def envelope(features: Features, profile: InputProfile) -> tuple[Numbers, NDArra
 def joint(features: Features, profile: Joint) -> Numbers:
     """Returns for each sample its Mahalanobis distance: features that do not fit together."""
     offsets = features / UNIT - profile.mean
+    return np.asarray(np.linalg.norm(offsets @ profile.whitening.T, axis=1))
+
+
+def score_outputs(rule: str, measured: OutputMeasurement, profile: OutputProfile) -> Numbers:
+    """Returns the score of each sample by a rule of the stage ``model``."""
+    match rule:
+        case "margin":
+            return measured.margin
+        case "confidence":
+            return measured.confidence
+        case "energy":
+            return measured.energy
+    return distances(measured, profile)
+
+
+def distances(measured: OutputMeasurement, profile: OutputProfile) -> Numbers:
+    """Returns how far each embedding is from the mean of its predicted class."""
+    if measured.embedding is None:
+        raise ValueError("a measurement with embeddings")
+    classes = measured.classes.clip(0, len(profile.means) - 1)
+    offsets = measured.embedding / EMBEDDING_UNIT - profile.means[classes]
     return np.asarray(np.linalg.norm(offsets @ profile.whitening.T, axis=1))
