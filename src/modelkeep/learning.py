@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from modelkeep.errors import UsageError
 from modelkeep.finding import Finding
-from modelkeep.guard import check
+from modelkeep.guard import ContractCheck
 from modelkeep.guard.calibration import Calibration
 from modelkeep.guard.fit import Fit
 from modelkeep.guard.plan import Plan
@@ -100,9 +100,10 @@ def _measure(
     progress: Callable[[int], None],
 ) -> Iterator[tuple[Plan, Measurement]]:
     plan = None
+    contract_check = None if model.contract is None else ContractCheck(model.contract)
     for place, sample in enumerate(samples, start=1):
         inputs = dict(sample)
-        if model.contract is not None and (findings := check(model.contract, inputs)):
+        if contract_check is not None and (findings := contract_check.findings(inputs)):
             raise broken_contract(place, findings[0])
         outputs = runner.run(inputs)
         if plan is None:

@@ -15,8 +15,7 @@ from modelkeep.bundle.opened import Opened
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
 from modelkeep.gate import Gate
-from modelkeep.guard import UNUSUAL, Guard, GuardFinding
-from modelkeep.guard import check as check_contract
+from modelkeep.guard import UNUSUAL, ContractCheck, Guard, GuardFinding
 from modelkeep.guard.profile_json import parse_profile
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.isolation import Hardening, ProcessIsolation
@@ -131,7 +130,7 @@ class Session:
             # Taken once: a mapping that is asked twice may give two different arrays.
             inputs = dict(inputs)
             if self.contract is not None:
-                findings = check_contract(self.contract, inputs)
+                findings = ContractCheck(self.contract).findings(inputs)
                 if findings:
                     raise InputError(findings, hint="`session.contract` says what the model takes")
             if self.guard is None:

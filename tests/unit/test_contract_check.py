@@ -12,7 +12,7 @@ import pytest
 from modelkeep.contract import Contract, TensorContract
 from modelkeep.errors import UsageError
 from modelkeep.finding import Finding
-from modelkeep.guard import check
+from modelkeep.guard import ContractCheck
 
 IMAGE = Contract((TensorContract("image", "float32", (None, 3, 8, 6)),))
 
@@ -22,7 +22,7 @@ def one(dtype: str, shape: tuple[int | None, ...] | None = (None,), **more: Any)
 
 
 def code(contract: Contract, value: object) -> str | None:
-    findings = check(contract, {contract.inputs[0].name: value})
+    findings = ContractCheck(contract).findings({contract.inputs[0].name: value})
     assert len(findings) <= 1
     return findings[0].code if findings else None
 
@@ -34,7 +34,7 @@ def image() -> np.ndarray[Any, Any]:
 def test_an_input_that_keeps_the_contract_passes_unchanged() -> None:
     value = image()
     value.flags.writeable = False
-    assert check(IMAGE, {"image": value}) == ()
+    assert ContractCheck(IMAGE).findings({"image": value}) == ()
 
 
 @pytest.mark.parametrize("view", [image()[::-1], image()[:, :, ::-1], image().transpose(3, 2, 1, 0).T])
@@ -140,7 +140,7 @@ def test_another_rank_is_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_another_length_is_refused() -> None:
-    assert check(IMAGE, {"image": np.ones((1, 3, 8, 7), np.float32)}) == (
+    assert ContractCheck(IMAGE).findings({"image": np.ones((1, 3, 8, 7), np.float32)}) == (
         Finding("shape", "image", "(any, 3, 8, 6)", "(1, 3, 8, 7)"),
     )
 
@@ -161,7 +161,7 @@ def test_a_scalar_contract_takes_a_scalar_array() -> None:
     [((1, 8, 6, 3), (0, 3, 1, 2)), ((3, 8, 6, 1), (3, 0, 1, 2)), ((1, 3, 6, 8), (0, 1, 3, 2))],
 )
 def test_permuted_axes_are_named(found: tuple[int, ...], axes: tuple[int, ...]) -> None:
-    (finding,) = check(IMAGE, {"image": np.ones(found, np.float32)})
+    (finding,) = ContractCheck(IMAGE).findings({"image": np.ones(found, np.float32)})
     assert finding.code == "layout"
     assert finding.found == f"{found}: axes look permuted, transpose{axes} fits"
     assert code(IMAGE, np.ones(found, np.float32).transpose(axes)) is None
@@ -178,7 +178,7 @@ def test_size_is_checked_before_values() -> None:
 def test_one_number_that_is_not_finite_is_refused(bad: float, dtype: str, place: int) -> None:
     value = np.ones(1000, dtype)
     value[place] = bad
-    (finding,) = check(one(dtype), {"x": value})
+    (finding,) = ContractCheck(one(dtype)).findings({"x": value})
     assert (finding.code, finding.found) == ("not-finite", "1 NaN or infinite")
 
 
@@ -191,7 +191,7 @@ def test_an_imaginary_part_that_is_not_finite_is_refused() -> None:
 def test_numbers_that_are_not_finite_are_counted_in_any_layout() -> None:
     value = np.full((300, 3, 8, 6), math.nan, np.float32)[::2, ::-1]
     value[0] = 0
-    (finding,) = check(IMAGE, {"image": value})
+    (finding,) = ContractCheck(IMAGE).findings({"image": value})
     assert finding.found == f"{149 * 3 * 8 * 6} NaN or infinite"
 
 
@@ -212,7 +212,9 @@ def test_bfloat16_is_decoded(bad: float) -> None:
 def test_the_range_includes_its_ends(dtype: str) -> None:
     contract = one(dtype, minimum=1.0, maximum=5.0)
     assert code(contract, np.array([1, 3, 5], dtype)) is None
-    below, above = (check(contract, {"x": np.array([3, number], dtype)}) for number in (0, 6))
+    below, above = (
+        ContractCheck(contract).findings({"x": np.array([3, number], dtype)}) for number in (0, 6)
+    )
     assert below == (Finding("range", "x", "from 1.0 to 5.0", "values below"),)
     assert above == (Finding("range", "x", "from 1.0 to 5.0", "values above"),)
 
@@ -272,7 +274,7 @@ def test_text_counts_in_utf8_bytes() -> None:
 
 def test_findings_come_in_contract_order_then_by_name() -> None:
     contract = Contract((TensorContract("b", "int8", None), TensorContract("a", "int8", None)))
-    findings = check(contract, {"z": 1, "a": 1, "y": 1})
+    findings = ContractCheck(contract).findings({"z": 1, "a": 1, "y": 1})
     assert [(finding.code, finding.input) for finding in findings] == [
         ("missing", "b"),
         ("type", "a"),
@@ -295,12 +297,12 @@ class Impostor(str):
 
 def test_a_name_that_is_no_true_string_is_unexpected() -> None:
     for name in (Impostor("image"), 7, None, b"image", np.str_("other")):
-        codes = [finding.code for finding in check(IMAGE, {name: image()})]  # type: ignore[dict-item]
+        codes = [finding.code for finding in ContractCheck(IMAGE).findings({name: image()})]  # type: ignore[dict-item]
         assert codes == ["missing", "unexpected"]
 
 
 def test_control_characters_of_a_name_are_escaped() -> None:
-    (finding,) = check(Contract(()), {"a\nb\x1b": 1})
+    (finding,) = ContractCheck(Contract(())).findings({"a\nb\x1b": 1})
     assert finding.input == "'a\\nb\\x1b'"
 
 
@@ -319,14 +321,14 @@ class Broken(Mapping[str, object]):
     "inputs", [None, [], "image", image(), Broken()], ids=lambda value: type(value).__name__
 )
 def test_what_is_no_readable_mapping_is_refused(inputs: Any) -> None:
-    (finding,) = check(IMAGE, inputs)
+    (finding,) = ContractCheck(IMAGE).findings(inputs)
     assert (finding.code, finding.input) == ("type", "*")
 
 
 def test_objects_that_raise_when_looked_at_are_refused() -> None:
     hostile: Any = Hostile()
-    assert [finding.code for finding in check(IMAGE, hostile)] == ["type"]
-    assert [finding.code for finding in check(IMAGE, {"image": hostile})] == ["type"]
+    assert [finding.code for finding in ContractCheck(IMAGE).findings(hostile)] == ["type"]
+    assert [finding.code for finding in ContractCheck(IMAGE).findings({"image": hostile})] == ["type"]
 
 
 def test_tightening_keeps_what_is_not_named() -> None:

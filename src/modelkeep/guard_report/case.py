@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from modelkeep.contract import Contract
 from modelkeep.errors import UsageError
-from modelkeep.guard import GuardProfile, check
+from modelkeep.guard import ContractCheck, GuardProfile
 from modelkeep.guard_report.subject import Answer, Classes, Sample, Subject
 from modelkeep.learning import broken_contract
 
@@ -80,8 +80,9 @@ def check_samples(samples: Sequence[Sample], profile: GuardProfile, contract: Co
     """
     if not samples:
         raise UsageError("no samples to report on", hint="pass clean inputs that were not learned from")
+    contract_check = None if contract is None else ContractCheck(contract)
     for place, sample in enumerate(samples, start=1):
-        if contract is not None and (findings := check(contract, sample)):
+        if contract_check is not None and (findings := contract_check.findings(sample)):
             raise broken_contract(place, findings[0])
         for usual in profile.inputs:
             if fault := usual.layout.fault(sample.get(usual.layout.name)):

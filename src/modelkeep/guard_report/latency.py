@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from modelkeep.guard import Guard, check
+from modelkeep.guard import ContractCheck, Guard
 from modelkeep.guard_report.case import Case
 from modelkeep.guard_report.subject import Sample, Subject
 
@@ -25,7 +25,7 @@ def latency_section(subject: Subject, cases: Sequence[Case]) -> dict[str, Any]:
     parts: dict[str, list[float]] = {}
     contract = subject.contract
     if contract is not None:
-        parts["contract"] = _times(lambda sample: check(contract, sample), samples)
+        parts["contract"] = _times(ContractCheck(contract).findings, samples)
     parts["inference"] = _times(subject.run, samples)
     for name, alone in _stages(subject.guard):
         # Readings are what a check costs, without logging alarms of these samples.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
-from modelkeep.guard import Guard, GuardFinding, check
+from modelkeep.guard import ContractCheck, Guard, GuardFinding
 from modelkeep.guard.layout import Layout
 
 Array = NDArray[Any]
@@ -89,7 +89,7 @@ class Subject:
 
     def ask(self, sample: Sample) -> Answer:
         """Returns what the model and its guard make of a call."""
-        if self.contract is not None and check(self.contract, sample):
+        if self.contract is not None and ContractCheck(self.contract).findings(sample):
             return Answer(True, self.readings(self.guard, sample, {}), None)
         try:
             outputs = self.run(sample)

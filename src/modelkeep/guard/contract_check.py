@@ -24,24 +24,35 @@ _CHUNK = 2**16  # elements looked at together where a temporary copy is needed
 _LONGEST_NAME = 200
 
 
-def check(contract: Contract, inputs: Mapping[str, object]) -> tuple[Finding, ...]:
-    """Returns how `inputs` break `contract`: at most one finding per input, the cheapest to find.
+class ContractCheck:
+    """Holds inputs against a contract.
 
-    Findings come in the order of the contract, then unexpected inputs by name. Nothing is copied
-    or changed, and no object makes it raise. Subclasses of `ndarray` do not pass: a masked array
-    hides values, and the file behind a `memmap` can change after the check.
-
-    Hand the very same objects to the runtime. A lazy mapping may give others the next time it is
-    asked, so make a `dict` of it first.
+    Attributes:
+        contract: what inputs must look like.
     """
-    pairs = _pairs(inputs)
-    if pairs is None:
-        return (Finding("type", "*", "a mapping of input names to arrays", _kind(inputs)),)
-    # Only true strings become keys: a foreign object could compare equal to a name, or raise.
-    given = {name: value for name, value in pairs if type(name) is str}
-    strangers = [name for name, _ in pairs if type(name) is not str]
-    faults = [_fault(tensor, given) for tensor in contract.inputs]
-    return (*(fault for fault in faults if fault is not None), *_unexpected(contract, given, strangers))
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+
+    def findings(self, inputs: Mapping[str, object]) -> tuple[Finding, ...]:
+        """Returns how `inputs` break the contract: at most one finding per input, the cheapest to find.
+
+        Findings come in the order of the contract, then unexpected inputs by name. Nothing is copied
+        or changed, and no object makes it raise. Subclasses of `ndarray` do not pass: a masked array
+        hides values, and the file behind a `memmap` can change after the check.
+
+        Hand the very same objects to the runtime. A lazy mapping may give others the next time it is
+        asked, so make a `dict` of it first.
+        """
+        pairs = _pairs(inputs)
+        if pairs is None:
+            return (Finding("type", "*", "a mapping of input names to arrays", _kind(inputs)),)
+        # Only true strings become keys: a foreign object could compare equal to a name, or raise.
+        given = {name: value for name, value in pairs if type(name) is str}
+        strangers = [name for name, _ in pairs if type(name) is not str]
+        faults = [_fault(tensor, given) for tensor in self.contract.inputs]
+        present = (fault for fault in faults if fault is not None)
+        return (*present, *_unexpected(self.contract, given, strangers))
 
 
 def _pairs(inputs: object) -> list[tuple[object, object]] | None:
