@@ -40,7 +40,7 @@ def main() -> None:
     model = folder / "model.onnx"
     onnx.save(_exported(*_trained(data.samples[train], data.labels[train])), model)
     samples = ({"x": sample[None]} for sample in data.samples[learn])
-    profile = modelkeep.GuardProfile.learn(samples, model=model, alpha=ALPHA, embedding="h")
+    profile = modelkeep.learn(samples, model=model, alpha=ALPHA, embedding="h")
     profile.save(folder / "guard.json", force=True)
     np.savez(folder / "held-out.npz", x=data.samples[held_out], label=data.labels[held_out])
     (folder / "publisher.pub").write_bytes(keygen_signing(folder / "publisher.pem"))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from modelkeep.isolation import Hardening, ProcessIsolation
     from modelkeep.keys.constraints import Constraints
     from modelkeep.keys.identity import Identity
+    from modelkeep.learning import learn
     from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Suite
     from modelkeep.sealing import Draft, seal
     from modelkeep.session import Report, Session
@@ -79,6 +80,7 @@ _HOMES = {
     "extract": "extraction",
     "grant": "granting",
     "install": "installing",
+    "learn": "learning",
     "open": "session",
     "open_files": "files",
     "seal": "sealing",
@@ -120,6 +122,7 @@ __all__ = [
     "extract",
     "grant",
     "install",
+    "learn",
     "open",
     "open_files",
     "seal",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from modelkeep.guard import GuardProfile
 from modelkeep.guard_report import Settings
 from modelkeep.guard_report.subject import Sample
+from modelkeep.learning import learn
 from support.classifier import classifier
 from support.pictures import pictures
 
@@ -31,7 +32,7 @@ def learned(model: Path) -> GuardProfile:
 @cache
 def _learned(model: Path) -> GuardProfile:
     samples = ({"x": picture} for picture in pictures(300, seed=40))
-    return GuardProfile.learn(samples, model=model, alpha=0.1, delta=0.1, embedding="h")
+    return learn(samples, model=model, alpha=0.1, delta=0.1, embedding="h")
 
 
 def predictions(folder: Path, samples: list[Sample]) -> list[NDArray[np.int64]]:

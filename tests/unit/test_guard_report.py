@@ -19,7 +19,7 @@ from modelkeep.guard_report.corruptions import corrupted
 from modelkeep.guard_report.faults import MOST_FAULTS, faults_for
 from modelkeep.guard_report.shares import share
 from modelkeep.guard_report.subject import Subject
-from modelkeep.learning import running
+from modelkeep.learning import learn, running
 from modelkeep.model import read_model
 from support.classifier import classifier
 from support.pictures import pictures
@@ -181,7 +181,7 @@ def test_labels_are_for_predictions(model: Path, profile: GuardProfile) -> None:
 def test_whole_numbers_are_measured_too(tmp_path: Path) -> None:
     model = classifier(tmp_path / "bytes.onnx", takes_bytes=True)
     samples = [{"x": np.rint(each * 255).astype(np.uint8)} for each in pictures(330, seed=40)]
-    profile = GuardProfile.learn(samples[:300], model=model, alpha=0.1, delta=0.1)
+    profile = learn(samples[:300], model=model, alpha=0.1, delta=0.1)
     result = measure_guard(samples[300:], model=model, profile=profile, settings=SMALL)
     faults = by_name(result["faults"], "fault")
     assert not {"bytes swapped", "one NaN", "all NaN"} & faults.keys()

@@ -21,6 +21,7 @@ from modelkeep.guard_report.page import page
 from modelkeep.guard_report.plots import COLOURS
 from modelkeep.guard_report.shares import share
 from modelkeep.guard_report.words import few
+from modelkeep.learning import learn
 from support.classifier import classifier
 from support.reported import SMALL, held_out, learned, predictions
 from support.workshop import Workshop
@@ -159,7 +160,7 @@ def test_a_report_on_a_model_without_scores_of_classes(tmp_path: Path) -> None:
     shop = Workshop(tmp_path)
     model = shop.model(size=6)
     samples = [{"x": each} for each in np.random.default_rng(1).normal(0, 1, (400, 1, 6)).astype(np.float32)]
-    profile = GuardProfile.learn(samples[:300], model=model, alpha=0.1, delta=0.1)
+    profile = learn(samples[:300], model=model, alpha=0.1, delta=0.1)
     blind = GuardProfile(**{**_fields(profile), "outputs": None, "stages": profile.stages[:1]})
     result = measure_guard(samples[300:], model=model, profile=blind, settings=Settings(faulty=3))
     assert result["attacks"] is None

@@ -31,7 +31,7 @@ def samples(count: int) -> list[Inputs]:
 
 def learn(model: Path, **options: Any) -> GuardProfile:
     settings: dict[str, Any] = {"alpha": 0.1, "delta": 0.1}
-    return modelkeep.GuardProfile.learn(samples(300), model=model, **(settings | options))
+    return modelkeep.learn(samples(300), model=model, **(settings | options))
 
 
 def test_a_sealed_model_refuses_what_the_guard_rejects(
@@ -121,9 +121,9 @@ def test_an_inner_manifest_keeps_the_profile_as_it_is() -> None:
 def test_samples_that_break_the_contract_are_not_learned(workshop: Workshop) -> None:
     model = classifier(workshop.folder / "net.onnx")
     with pytest.raises(UsageError, match="breaks the model's contract"):
-        modelkeep.GuardProfile.learn([{"x": np.zeros((1, 24, 24, 3))}], model=model)
+        modelkeep.learn([{"x": np.zeros((1, 24, 24, 3))}], model=model)
     with pytest.raises(UsageError, match="no samples"):
-        modelkeep.GuardProfile.learn([], model=model)
+        modelkeep.learn([], model=model)
 
 
 def test_learning_and_sealing_from_the_command_line(

@@ -38,7 +38,7 @@ def squeeze(array: Array, axes: str, squeezer: str, ends: tuple[float, float] = 
 def learn(model: Path, **options: Any) -> GuardProfile:
     samples = [{"x": picture} for picture in pictures(300, seed=40)]
     settings: dict[str, Any] = {"alpha": 0.1, "delta": 0.1, "squeezers": ["median", "depth-5"]}
-    return modelkeep.GuardProfile.learn(samples, model=model, **(settings | options))
+    return modelkeep.learn(samples, model=model, **(settings | options))
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "float16", "uint8", "int8", "bool"])

@@ -7,7 +7,7 @@ Source: spec/guard-v1.md.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -144,37 +144,6 @@ class GuardProfile:
                 )
         stages = (replace(stage, action=actions.get(stage.name, stage.action)) for stage in self.stages)
         return replace(self, stages=tuple(stages))
-
-    @staticmethod
-    def learn(
-        samples: Iterable[Mapping[str, NDArray[Any]]],
-        *,
-        model: str | os.PathLike[str],
-        alpha: float = 0.01,
-        delta: float = 0.05,
-        layouts: Mapping[str, str] | None = None,
-        embedding: str | None = None,
-        model_rules: Collection[str] | None = None,
-        squeezers: Collection[str] = (),
-        entry: str | None = None,
-        progress: Callable[[int], None] = lambda _count: None,
-    ) -> GuardProfile:
-        """Learns a profile from clean samples; see `modelkeep.learning.learn`."""
-        # Learning runs the model, so it lives above guard and runtimes: the one import that goes upward.
-        from modelkeep.learning import learn
-
-        return learn(
-            samples,
-            model=model,
-            alpha=alpha,
-            delta=delta,
-            layouts=layouts,
-            embedding=embedding,
-            model_rules=model_rules,
-            squeezers=squeezers,
-            entry=entry,
-            progress=progress,
-        )
 
     def to_json(self) -> dict[str, Any]:
         """Returns the profile as a JSON value without floats."""
