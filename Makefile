@@ -49,7 +49,7 @@ lint: .venv/ready
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-cache
 
-fast-tests: .venv/kernel
+fast-tests: .venv/statistics
 	$(call installed,openssl)
 	@$(coverage) erase
 	$(pytest) $(fast)
@@ -87,9 +87,9 @@ leftovers: .venv/ready
 	@tools/environment .venv --editable . --group test --group lint
 
 # Without a Rust compiler the NumPy twin serves, and tests that compare the two say that they are skipped.
-.venv/kernel: .venv/ready $(wildcard kernel/*.toml kernel/src/*.rs)
+.venv/statistics: .venv/ready $(wildcard rust/*.toml rust/statistics/*.toml rust/statistics/src/*.rs rust/statistics/src/*/*.rs)
 	$(call installed,cargo,cargo-web)
-	@command -v cargo >/dev/null && $(test_python) -m pip install --quiet ./kernel && touch $@ || true
+	@command -v cargo >/dev/null && $(test_python) -m pip install --quiet ./rust/statistics && touch $@ || true
 
 .venv-demo/ready: pyproject.toml tools/environment
 	@tools/environment .venv-demo --editable '.[onnx]'

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelkeep.guard.statistics import kernel_is_installed
+from modelkeep.guard.statistics import are_compiled
 from support import softhsm
 from support.command_line import CommandLine
 from support.needs import missing
@@ -49,10 +49,10 @@ def tpm(manufactured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(scope="session")
-def kernel() -> None:
-    """The compiled kernel; without it, NumPy takes the statistics and has nothing to agree with."""
-    if not kernel_is_installed():
-        missing("modelkeep-kernel is not installed (pip install ./kernel, which needs cargo)")
+def compiled_statistics() -> None:
+    """The compiled statistics; without them, NumPy takes the statistics and has nothing to agree with."""
+    if not are_compiled():
+        missing("modelkeep-statistics is not installed (pip install ./rust/statistics, which needs cargo)")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The kernel computes what NumPy computes, whatever the frame."""
+"""Compiled code computes what NumPy computes, whatever the frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from modelkeep.guard.statistics import summarize, summarize_with_numpy
 
-pytestmark = pytest.mark.usefixtures("kernel")
+pytestmark = pytest.mark.usefixtures("compiled_statistics")
 
 Array = NDArray[Any]
 # Below, at and beyond the number of lanes of every instruction set, and of two of them.
@@ -21,7 +21,7 @@ _SIDES = st.sampled_from([1, 2, 3, 5, 7, 15, 16, 17, 33, 63, 64, 65, 129])
 
 @st.composite
 def frames(draw: st.DrawFn) -> Array:
-    """Frames of every kind that the kernel takes, with odd strides and odd values."""
+    """Frames of every kind that compiled code takes, with odd strides and odd values."""
     generator = np.random.default_rng(draw(st.integers(0, 2**32)))
     dtype = draw(st.sampled_from(["uint8", "int8", "float32", "float16"]))
     shape = (draw(_SIDES), draw(_SIDES), draw(st.sampled_from([1, 2, 3, 3, 4, 5, 7, 9])))
@@ -41,7 +41,7 @@ def frames(draw: st.DrawFn) -> Array:
 
 @settings(max_examples=300, deadline=None)
 @given(frames(), st.sampled_from([(0.0, 1.0), (0.0, 255.0), (-128.0, 127.0), (-300.0, 0.25)]))
-def test_kernel_and_numpy_agree(frame: Array, ends: tuple[float, float]) -> None:
+def test_compiled_code_and_numpy_agree(frame: Array, ends: tuple[float, float]) -> None:
     compiled, expected = summarize(frame, *ends), summarize_with_numpy(frame, *ends)
     assert compiled[:5] == expected[:5]
     for name in ("histogram", "minimum", "maximum", "flat"):

@@ -70,8 +70,10 @@ def test_held_out_clean_pictures_pass(guard: Guard) -> None:
     assert rate(guard, lambda picture: picture) <= 10 / 400
 
 
-@pytest.mark.usefixtures("kernel")
-def test_kernel_and_numpy_come_to_the_same_verdicts(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("compiled_statistics")
+def test_compiled_code_and_numpy_come_to_the_same_verdicts(
+    guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     corpus: list[Any] = [fault(picture) for fault in FAULTS.values() for picture in _HELD_OUT[:5]]
     corpus += [*_HELD_OUT[:100], *(np.rint(picture * 255).astype(np.uint8) for picture in _HELD_OUT[:5])]
 

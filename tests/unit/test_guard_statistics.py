@@ -1,4 +1,4 @@
-"""Statistics of frames: known values, and the kernel against NumPy."""
+"""Statistics of frames: known values, and the compiled ones against NumPy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from modelkeep.guard.summary import Summary
 
 Array = NDArray[Any]
 
-needs_kernel = pytest.mark.usefixtures("kernel")
+needs_compiled = pytest.mark.usefixtures("compiled_statistics")
 either = pytest.mark.parametrize("measure", [summarize, summarize_with_numpy])
 Measure = Callable[[Array, float, float], Summary]
 
@@ -108,28 +108,28 @@ def test_float64_and_unaligned_frames_are_measured_too() -> None:
     assert found.mean == pytest.approx(summarize(frame, 0, 1).mean, rel=1e-6)
 
 
-@needs_kernel
-def test_the_kernel_leaves_floating_point_settings_alone() -> None:
+@needs_compiled
+def test_compiled_code_leaves_floating_point_settings_alone() -> None:
     summarize(np.random.default_rng(5).random((32, 32, 3)).astype(np.float32), 0, 1)
     subnormal = np.float32(1e-40) * np.float32(1)
     assert subnormal > 0
 
 
-@needs_kernel
-def test_the_kernel_refuses_what_is_no_frame() -> None:
-    modelkeep_kernel: Any = importlib.import_module("modelkeep_kernel")
+@needs_compiled
+def test_compiled_code_refuses_what_is_no_frame() -> None:
+    modelkeep_statistics: Any = importlib.import_module("modelkeep_statistics")
 
     with pytest.raises(ValueError, match="three dimensions"):
-        modelkeep_kernel.summarize_u8(np.zeros((2, 2), np.uint8), 0.0, 255.0, 1)
+        modelkeep_statistics.summarize_u8(np.zeros((2, 2), np.uint8), 0.0, 255.0, 1)
     with pytest.raises(ValueError, match="empty"):
-        modelkeep_kernel.summarize_u8(np.zeros((2, 0, 1), np.uint8), 0.0, 255.0, 1)
+        modelkeep_statistics.summarize_u8(np.zeros((2, 0, 1), np.uint8), 0.0, 255.0, 1)
     with pytest.raises(ValueError, match="range"):
-        modelkeep_kernel.summarize_u8(np.zeros((2, 2, 1), np.uint8), 1.0, 1.0, 1)
+        modelkeep_statistics.summarize_u8(np.zeros((2, 2, 1), np.uint8), 1.0, 1.0, 1)
     with pytest.raises(BufferError):
-        modelkeep_kernel.summarize_f32(np.zeros((2, 2, 1), np.float64), 0.0, 1.0, 1)
+        modelkeep_statistics.summarize_f32(np.zeros((2, 2, 1), np.float64), 0.0, 1.0, 1)
 
 
-@needs_kernel
+@needs_compiled
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 8, 9])
 @pytest.mark.parametrize("first", [True, False], ids=["CHW", "HWC"])
 def test_what_is_not_finite_is_found_wherever_it_stands(channels: int, first: bool) -> None:
@@ -148,7 +148,7 @@ def test_what_is_not_finite_is_found_wherever_it_stands(channels: int, first: bo
                 assert found.laplacian == pytest.approx(expected.laplacian, rel=1e-5)
 
 
-@needs_kernel
+@needs_compiled
 @pytest.mark.parametrize("huge", [1e19, 1e30, 3e38])
 def test_sums_of_huge_numbers_are_those_of_double_precision(huge: float) -> None:
     frame = np.random.default_rng(7).random((9, 21, 3), np.float32)
@@ -163,7 +163,7 @@ def test_sums_of_huge_numbers_are_those_of_double_precision(huge: float) -> None
     assert found.peak_edges == pytest.approx(expected.peak_edges, rel=1e-6)
 
 
-@needs_kernel
+@needs_compiled
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "float16", "float32"])
 def test_a_view_with_steps_of_zero_is_measured(dtype: str) -> None:
     row = np.random.default_rng(8).integers(0, 100, (1, 70, 3)).astype(dtype)
@@ -175,7 +175,7 @@ def test_a_view_with_steps_of_zero_is_measured(dtype: str) -> None:
     assert summarize(wide, 0, 255).flat == [20 * 69] * 3
 
 
-@needs_kernel
+@needs_compiled
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8])
 def test_long_rows_of_bytes_do_not_overflow(dtype: type) -> None:
     ends = np.iinfo(dtype)

@@ -1,6 +1,6 @@
-"""One pass over a frame: by the compiled kernel where it is installed, else by NumPy.
+"""One pass over a frame: by compiled code where it is installed, else by NumPy.
 
-The NumPy version says what the kernel must compute; tests hold one against the other. Counts,
+The NumPy version says what the compiled one must compute; tests hold one against the other. Counts,
 minima and maxima are the same numbers, means and variances agree to 1e-6 of the range of values.
 """
 
@@ -22,21 +22,21 @@ _BAND = 2**16  # elements that are looked at together, so that temporary copies 
 
 def _functions() -> Mapping[np.dtype[Any], Callable[..., tuple[Any, ...]]]:
     try:
-        kernel = importlib.import_module("modelkeep_kernel")
+        compiled = importlib.import_module("modelkeep_statistics")
     except ImportError:  # a wheel of its own; NumPy computes the same, slower
         return {}
     return {
-        np.dtype(np.float32): kernel.summarize_f32,
-        np.dtype(np.float16): kernel.summarize_f16,
-        np.dtype(np.uint8): kernel.summarize_u8,
-        np.dtype(np.int8): kernel.summarize_i8,
+        np.dtype(np.float32): compiled.summarize_f32,
+        np.dtype(np.float16): compiled.summarize_f16,
+        np.dtype(np.uint8): compiled.summarize_u8,
+        np.dtype(np.int8): compiled.summarize_i8,
     }
 
 
 _COMPILED = _functions()
 
 
-def kernel_is_installed() -> bool:
+def are_compiled() -> bool:
     """Returns whether frames are summarised by compiled code."""
     return bool(_COMPILED)
 
@@ -50,12 +50,12 @@ def summarize(frame: Array, low: float, high: float) -> Summary:
         low: lower end of the expected range, for the histogram and for saturation.
         high: upper end, above `low`.
     """
-    kernel = _COMPILED.get(frame.dtype)
-    if kernel is None or not frame.flags.aligned:
+    compiled = _COMPILED.get(frame.dtype)
+    if compiled is None or not frame.flags.aligned:
         return summarize_with_numpy(frame, low, high)
     # A buffer of float16 has no type that compiled code could name.
     values = frame.view(np.uint16) if frame.dtype == np.float16 else frame
-    return Summary(*kernel(values, low, high, histogram_step(frame.shape[0])))
+    return Summary(*compiled(values, low, high, histogram_step(frame.shape[0])))
 
 
 def summarize_with_numpy(frame: Array, low: float, high: float) -> Summary:
@@ -79,7 +79,7 @@ class _Totals:
 
     def __init__(self, frame: Array, low: float, high: float) -> None:
         self._frame = frame
-        # The kernel compares single-precision numbers in single precision.
+        # The compiled version compares single-precision numbers in single precision.
         self._precision = np.float32 if frame.dtype in (np.float16, np.float32) else np.float64
         self._low, self._high = self._precision(low), self._precision(high)
         self._first_bin = np.float32(low)

@@ -1,4 +1,4 @@
-"""What one pass over a frame measures; the same for the kernel and for its NumPy twin."""
+"""What one pass over a frame measures; the same compiled and with NumPy."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ fn summarize_i8<'py>(
 }
 
 #[pymodule]
-fn modelkeep_kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
+fn modelkeep_statistics(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(summarize_f32, module)?)?;
     module.add_function(wrap_pyfunction!(summarize_f16, module)?)?;
     module.add_function(wrap_pyfunction!(summarize_u8, module)?)?;
