@@ -80,8 +80,8 @@ def child(case: str, kind: str, folder: Path) -> dict[str, float]:
 def prepare(case: str, folder: Path) -> None:
     """Makes the plain model and its bundle, unless an earlier case has left them."""
     from modelkeep import seal
+    from modelkeep.grants.recipient_text import format_recipient
     from modelkeep.keys.file import FileStore
-    from modelkeep.keys.recipients import format_recipient
     from modelkeep.trust.signer import Signer, keygen_signing
 
     plain = folder / CASES[case][1]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import modelkeep as mk
+from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
-from modelkeep.keys.recipients import format_recipient
 from modelkeep.trust.signer import keygen_signing
 
 CACHE = Path(__file__).parent.parent / "build" / "models"

@@ -236,9 +236,9 @@ def be_victim(bundle: str, keys: str, settings: str) -> None:
 def prepare(folder: Path, cases: Sequence[Case]) -> dict[str, tuple[Path, bytes]]:
     """Makes keys and sealed models; returns main file -> bundle and payload key."""
     from modelkeep.bundle.access import unlocked
+    from modelkeep.grants.recipient_text import format_recipient
     from modelkeep.keys.file import FileStore
     from modelkeep.keys.identity import Identity
-    from modelkeep.keys.recipients import format_recipient
     from modelkeep.sealing import seal
     from modelkeep.trust.signer import Signer, keygen_signing
     from modelkeep.trust.verifier import Verifier

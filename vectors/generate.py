@@ -16,16 +16,16 @@ from certificates import certificates_for
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep.bundle import names
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.container import names
 from modelkeep.granting import grant
-from modelkeep.keys.constraints import Constraints
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.passphrase import PassphraseRecipient
+from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.passphrase import PassphraseRecipient
 from modelkeep.keys.passphrase_source import keep
-from modelkeep.keys.recipients import format_recipient
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.payload.cipher import associated_data
 from modelkeep.payload.layout import sealed_size

@@ -18,8 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import modelkeep
 from benches.guard.data import PATCH, patches
+from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
-from modelkeep.keys.recipients import format_recipient
 from modelkeep.trust.signer import Signer, keygen_signing
 
 SEED = 7

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from benches.peer import Peer
 from modelkeep.granting import grant
-from modelkeep.keys import sidecar
+from modelkeep.grants import sidecar
+from modelkeep.grants.hpke import HpkeHandle
+from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
-from modelkeep.keys.hpke import HpkeHandle
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipients import format_recipient
 from modelkeep.manifest import Coverage
 from modelkeep.sealing import seal
 from modelkeep.trust.signer import Signer, keygen_signing

@@ -10,9 +10,9 @@ from benches.peer import command, program_of_this_python, refuses_a_changed, sam
 from modelkeep.bundle.access import unlocked, unlocked_bundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.installer import install
+from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipients import format_recipient
 from modelkeep.manifest import Coverage, LeafAlgorithm
 from modelkeep.memory import Pages
 from modelkeep.sealing import seal

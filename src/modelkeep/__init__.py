@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from modelkeep.extraction import extract
     from modelkeep.files import Files, open_files
     from modelkeep.granting import grant
+    from modelkeep.grants.constraints import Constraints
     from modelkeep.guard import ClientGuard, Guard, GuardProfile
     from modelkeep.installing import install
     from modelkeep.isolation import Hardening, ProcessIsolation
-    from modelkeep.keys.constraints import Constraints
     from modelkeep.keys.identity import Identity
     from modelkeep.learning import learn
     from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Suite
@@ -52,7 +52,7 @@ _HOMES = {
     "Bundle": "bundle.bundle",
     "CertificateRoots": "trust.certificates",
     "ClientGuard": "guard",
-    "Constraints": "keys.constraints",
+    "Constraints": "grants.constraints",
     "Contract": "contract",
     "Coverage": "manifest",
     "Draft": "sealing",

@@ -21,13 +21,13 @@ from modelkeep.bundle.access import unlocked_bundle
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import KeepError, MalformedError, UnavailableError, UsageError
-from modelkeep.keys import sidecar
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.device_list import LONGEST_LINE, is_device, parse_device
-from modelkeep.keys.grant import Grant
+from modelkeep.grants import sidecar
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.device_list import LONGEST_LINE, is_device, parse_device
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.recipient import issue
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipient import issue
 from modelkeep.storage import words_for
 from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned
 
@@ -55,7 +55,7 @@ def grant_all(
 
     Args:
         path: the bundle.
-        devices: the list; see `modelkeep.keys.device_list`.
+        devices: the list; see `modelkeep.grants.device_list`.
         output: file of grants, one a line; if it exists, it is what an earlier run left.
         identity: somebody whose own grant allows delegation.
         constraints: what every grant demands beyond the own one.

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from modelkeep.bundle.access import unlocked
-from modelkeep.bundle.opened import Opened
+from modelkeep.bundle.unlocked import Opened
 from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity
 from modelkeep.partial import Partial

@@ -11,12 +11,12 @@ from modelkeep.bundle.access import sidecar_path, unlocked_bundle
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import UsageError
-from modelkeep.keys import sidecar
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.grant import Grant
-from modelkeep.keys.header import PASSPHRASE
+from modelkeep.grants import sidecar
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.header import PASSPHRASE
+from modelkeep.grants.recipient import Recipient, issue
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipient import Recipient, issue
 from modelkeep.keys.recipients import RecipientLike, resolve
 from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned
 

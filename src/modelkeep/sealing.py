@@ -14,7 +14,7 @@ from modelkeep.bundle.writer import Grantee, Recipe, write_bundle
 from modelkeep.canonical import LARGEST_INTEGER
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import UsageError
-from modelkeep.keys.constraints import Constraints
+from modelkeep.grants.constraints import Constraints
 from modelkeep.keys.recipients import RecipientLike, check_company, resolve
 from modelkeep.manifest import (
     MOST_GRANT_ISSUERS,

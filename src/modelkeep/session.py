@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from modelkeep.bundle.access import unlocked
-from modelkeep.bundle.opened import Opened
+from modelkeep.bundle.unlocked import Opened
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
 from modelkeep.gate import Gate

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.bundle import tar
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.container import tar
 from modelkeep.errors import MalformedError, SignatureError, StorageError, TamperedError
 from support.attacker import Forgery, archive
 from support.workshop import Workshop

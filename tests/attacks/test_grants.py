@@ -27,10 +27,10 @@ from modelkeep.errors import (
     UsageError,
 )
 from modelkeep.granting import grant
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.grant import Grant
-from modelkeep.keys.recipient import issue
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.recipient import issue
 from modelkeep.trust.signer import Signer, keygen_signing
 from support.attacker import Forgery, label_for, stolen_data_key
 from support.workshop import Workshop

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from modelkeep import keywrap
 from modelkeep.bundle.install_record import wrapping_context
+from modelkeep.device.local_key import SecretLocalKey, from_secret
 from modelkeep.errors import KeepError, KeyStoreError, TamperedError
-from modelkeep.keys import keywrap
-from modelkeep.keys.hpke import HpkeHandle
-from modelkeep.keys.local import SecretLocalKey, from_secret
+from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.keys.registry import open_key
 from support import softhsm
 from support.device import Device

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep.bundle import names
 from modelkeep.bundle.install_record import InstallRecord
 from modelkeep.bundle.installation import Installation
+from modelkeep.container import names
+from modelkeep.device.local_key import from_secret
+from modelkeep.device.state import DeviceState
 from modelkeep.errors import (
     ExpiredError,
     KeepError,
@@ -24,12 +26,10 @@ from modelkeep.errors import (
     UsageError,
     WrongModelError,
 )
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.installing import install
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.device_state import DeviceState
-from modelkeep.keys.hpke import HpkeHandle
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.local import from_secret
 from modelkeep.trust.signer import keygen_signing
 from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
 from modelkeep.trust.trust_file_verifier import TrustFileVerifier

@@ -15,8 +15,8 @@ from tink import json_proto_keyset_format, secret_key_access, streaming_aead
 from tink.proto import aes_gcm_hkdf_streaming_pb2
 
 from modelkeep.errors import TamperedError
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.recipient import issue
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.recipient import issue
 from modelkeep.manifest import Suite
 from modelkeep.payload.cipher import StreamCipher
 from support.attacker import (

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from modelkeep import canonical
-from modelkeep.bundle import tar
+from modelkeep.container import tar
 from modelkeep.errors import KeepError, MalformedError, TamperedError
-from modelkeep.keys.grant import LARGEST_GRANT, Grant
+from modelkeep.grants.grant import LARGEST_GRANT, Grant
 from modelkeep.manifest import LARGEST_MEMBER
 from modelkeep.trust import oms
 from support.attacker import Forgery

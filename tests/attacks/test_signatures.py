@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from modelkeep import dsse
 from modelkeep.errors import MalformedError, SignatureError, TamperedError, UntrustedSignerError, UsageError
-from modelkeep.keys import grant as grants
-from modelkeep.keys.grant import Grant
+from modelkeep.grants import grant as grants
+from modelkeep.grants.grant import Grant
 from modelkeep.manifest import Coverage
 from modelkeep.trust import oms, plain, public_key
 from modelkeep.trust.signer import Signer, keygen_signing

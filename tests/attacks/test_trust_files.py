@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from modelkeep.errors import MalformedError, RefusedError, RollbackError, TamperedError
+from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.installing import install
-from modelkeep.keys.hpke import HpkeRecipient
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.registry import create_key
 from modelkeep.trust import public_key

@@ -10,7 +10,7 @@ import pytest
 
 from modelkeep import canonical
 from modelkeep.errors import KeepError, MalformedError, TamperedError, UnsupportedVersionError
-from modelkeep.keys.grant import Grant
+from modelkeep.grants.grant import Grant
 from support.attacker import STREAM_HEADER, Forgery, StreamKey, stolen_data_key
 from support.workshop import Workshop
 

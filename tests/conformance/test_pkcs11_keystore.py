@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import dsse
 from modelkeep.errors import KeyStoreError, UsageError
-from modelkeep.keys.data_key import DataKey
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.recipient import issue
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.management import Protection, delete_key, describe_key, examine_stores, list_keys
-from modelkeep.keys.recipient import issue
 from modelkeep.keys.registry import create_key, open_key
 from modelkeep.testing.keystores import KEY_STORE_CHECKS, KeyStoreCheck, KeyStoreSubject
 from support import softhsm
@@ -244,7 +244,7 @@ def test_replaced_key_is_another_one(token: str) -> None:
 
 
 def _none() -> Any:
-    from modelkeep.keys.constraints import Constraints
+    from modelkeep.grants.constraints import Constraints
 
     return Constraints()
 
@@ -253,9 +253,9 @@ REMOVAL = """
 import shutil, sys
 from modelkeep.errors import KeyStoreError
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.grant import Grant
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.recipient import issue
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.recipient import issue
 from modelkeep.keys.registry import create_key
 
 uri, tokens, away = "pkcs11:token=first;object=device", sys.argv[1], sys.argv[1] + ".away"

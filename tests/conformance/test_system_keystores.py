@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from modelkeep.errors import KeyStoreError, UsageError
-from modelkeep.keys.data_key import DataKey
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.recipient import issue
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.management import delete_key, describe_key
-from modelkeep.keys.recipient import issue
 from modelkeep.keys.registry import create_key, open_key
 from modelkeep.testing.keystores import KEY_STORE_CHECKS, KeyStoreCheck, KeyStoreSubject
 from support.needs import missing, require

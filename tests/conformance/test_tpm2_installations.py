@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
+from modelkeep.device.local_key import LocalKey
 from modelkeep.errors import KeyStoreError, TamperedError
-from modelkeep.keys.local import LocalKey
 from modelkeep.keys.registry import create_key, open_key
 from support.device import Device
 from support.swtpm import SoftwareTpm, loaded

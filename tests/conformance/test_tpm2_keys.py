@@ -22,11 +22,11 @@ from modelkeep.errors import (
     StorageError,
     UsageError,
 )
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.grant import Grant
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.recipient import issue
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.management import delete_key, describe_key
-from modelkeep.keys.recipient import issue
 from modelkeep.keys.registry import create_key, open_key
 from support.swtpm import SoftwareTpm, copy_of, loaded, manufacture
 

@@ -7,12 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modelkeep.bundle import names
 from modelkeep.bundle.access import unlocked
 from modelkeep.bundle.installation import Installation
+from modelkeep.container import names
+from modelkeep.device.state import DeviceState
+from modelkeep.grants.constraints import Constraints
 from modelkeep.installing import install
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.device_state import DeviceState
 from modelkeep.trust.signer import Signer, keygen_signing
 from support.attacker import Forgery
 from support.workshop import Workshop, scale_model

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelkeep.bundle.access import unlocked_bundle
-from modelkeep.bundle.slots import lay_out
+from modelkeep.container.slots import lay_out
 from modelkeep.errors import KeepError
+from modelkeep.grants.constraints import Constraints
 from modelkeep.inner_manifest import InnerManifest
-from modelkeep.keys.constraints import Constraints
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Manifest
 from modelkeep.trust.verifier import Verifier

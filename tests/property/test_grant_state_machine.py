@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from modelkeep.bundle.access import sidecar_path, unlocked_bundle
 from modelkeep.errors import NotForThisDeviceError, RefusedError
 from modelkeep.granting import grant
-from modelkeep.keys.constraints import Constraints
+from modelkeep.grants.constraints import Constraints
 from support.workshop import Workshop
 
 NOW = 2_000_000_000

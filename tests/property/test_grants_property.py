@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from modelkeep import canonical
 from modelkeep.errors import ExpiredError, KeepError, PostureError, TamperedError
-from modelkeep.keys.constraints import LATEST_TIME, Constraints
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.fleet import FleetDevice
-from modelkeep.keys.grant import Grant
-from modelkeep.keys.hpke import HpkeHandle
+from modelkeep.grants.constraints import LATEST_TIME, Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.fleet_device import FleetDevice
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.hpke import HpkeHandle
+from modelkeep.grants.recipient import issue
+from modelkeep.grants.recipient_text import format_recipient, parse_recipient
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipient import issue
-from modelkeep.keys.recipients import format_recipient, parse_recipient
 
 BUNDLE = bytes(range(16))
 DATA_KEY = bytes(range(32))

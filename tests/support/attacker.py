@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from modelkeep import canonical
 from modelkeep.bundle.access import unlocked_bundle
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.bundle.order import archive_order
-from modelkeep.bundle.slots import lay_out
-from modelkeep.keys.header import key_id
-from modelkeep.keys.hpke import HpkeRecipient
+from modelkeep.container.order import archive_order
+from modelkeep.container.slots import lay_out
+from modelkeep.grants.header import key_id
+from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.keys.identity import Identity
 from modelkeep.trust import oms
 from modelkeep.trust.signer import Signer

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.installing import install
-from modelkeep.keys.hpke import HpkeRecipient
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.registry import create_key
 from modelkeep.session import Session

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from modelkeep.bundle import names
+from modelkeep.container import names
 from modelkeep.manifest import Manifest, Member
 from modelkeep.payload.layout import SEGMENT
 from modelkeep.trust import oms

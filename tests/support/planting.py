@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modelkeep.bundle import names
 from modelkeep.bundle.access import unlocked_bundle
 from modelkeep.bundle.install_key import payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
 from modelkeep.bundle.installation import Installation
-from modelkeep.bundle.slots import lay_out, write_frame
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.recipients import parse_recipient
+from modelkeep.container import names
+from modelkeep.container.slots import lay_out, write_frame
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.recipient_text import parse_recipient
 from modelkeep.manifest import Manifest
 from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
 from modelkeep.payload.segments import Extent

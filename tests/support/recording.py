@@ -26,8 +26,8 @@ from modelkeep import sealing
 from modelkeep.bundle import access
 from modelkeep.bundle.installation import is_installation
 from modelkeep.errors import KeepError
-from modelkeep.keys.fleet import FleetDevice
-from modelkeep.keys.hpke import HpkeHandle
+from modelkeep.grants.fleet_device import FleetDevice
+from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import LeafAlgorithm
 from modelkeep.trust.policy import ExpectModel, MaximumAge, MinimumEpoch, UnsafeAnyModel

@@ -11,9 +11,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from modelkeep.bundle.access import unlocked
+from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipients import format_recipient
 from modelkeep.model import Model
 from modelkeep.sealing import seal
 from modelkeep.session import Session, open_session

@@ -18,10 +18,10 @@ from modelkeep.errors import (
     StorageError,
     UsageError,
 )
-from modelkeep.keys import sidecar
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.header import key_id
-from modelkeep.keys.recipients import parse_recipient
+from modelkeep.grants import sidecar
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.header import key_id
+from modelkeep.grants.recipient_text import parse_recipient
 from modelkeep.trust.signer import Signer, keygen_signing
 from support.workshop import Workshop
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.bundle import names
 from modelkeep.bundle.access import unlocked_bundle
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.container import names
 from modelkeep.errors import (
     MalformedError,
     SignatureError,

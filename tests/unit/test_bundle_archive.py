@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.bundle import tar
-from modelkeep.bundle.archive import Archive
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.bundle.slots import lay_out
+from modelkeep.container import tar
+from modelkeep.container.archive import Archive
+from modelkeep.container.slots import lay_out
 from modelkeep.errors import KeepError, MalformedError, RefusedError, StorageError, UsageError
 from support.workshop import Workshop
 

@@ -7,8 +7,8 @@ import tarfile
 
 import pytest
 
-from modelkeep.bundle import tar
-from modelkeep.bundle.slots import lay_out
+from modelkeep.container import tar
+from modelkeep.container.slots import lay_out
 
 GIB = 2**30
 

@@ -18,11 +18,11 @@ import pytest
 
 from modelkeep.bulk_granting import grant_all
 from modelkeep.bundle.access import unlocked
+from modelkeep.device.state import DeviceState
 from modelkeep.errors import RollbackError, UnavailableError
+from modelkeep.grants import sidecar
+from modelkeep.grants.recipient_text import parse_recipient
 from modelkeep.installing import install
-from modelkeep.keys import sidecar
-from modelkeep.keys.device_state import DeviceState
-from modelkeep.keys.recipients import parse_recipient
 from support.workshop import MODEL_ID, Workshop
 
 SIZE = 3 * 2**20

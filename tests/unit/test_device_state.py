@@ -11,10 +11,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep.bundle.trust_memory import see_trust
+from modelkeep.device import state_file
+from modelkeep.device.state import DeviceState, SeenTrust
 from modelkeep.errors import RollbackError, StorageError
-from modelkeep.keys import state_file
-from modelkeep.keys.device_state import DeviceState, SeenTrust
-from modelkeep.keys.hpke import HpkeHandle
+from modelkeep.grants.hpke import HpkeHandle
 
 MODEL = "acme/detector"
 ROOTS, OTHERS = b"r" * 32, b"o" * 32

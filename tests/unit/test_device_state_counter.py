@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from modelkeep.device import state as device_state
+from modelkeep.device.state import DeviceState, SeenTrust
+from modelkeep.device.state_file import Contents, write_state
 from modelkeep.errors import KeyStoreError, RollbackError, StorageError, TamperedError
-from modelkeep.keys import device_state
-from modelkeep.keys.device_state import DeviceState, SeenTrust
-from modelkeep.keys.hpke import HpkeHandle
-from modelkeep.keys.state_file import Contents, write_state
+from modelkeep.grants.hpke import HpkeHandle
 
 MODEL = "acme/detector"
 FIRST = 17

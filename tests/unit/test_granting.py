@@ -17,8 +17,8 @@ from modelkeep.errors import (
     UsageError,
 )
 from modelkeep.granting import grant
-from modelkeep.keys import sidecar
-from modelkeep.keys.constraints import Constraints
+from modelkeep.grants import sidecar
+from modelkeep.grants.constraints import Constraints
 from modelkeep.trust.signer import Signer, keygen_signing
 from support.workshop import Workshop
 

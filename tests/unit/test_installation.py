@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelkeep.bundle import names
 from modelkeep.bundle.installation import Installation
+from modelkeep.container import names
 from modelkeep.errors import RollbackError, UsageError
+from modelkeep.grants.constraints import Constraints
 from modelkeep.installing import install
-from modelkeep.keys.constraints import Constraints
 from support.workshop import Workshop
 
 

@@ -11,7 +11,7 @@ from modelkeep.errors import (
     UnsupportedVersionError,
     UsageError,
 )
-from modelkeep.keys.constraints import LATEST_TIME, Constraints
+from modelkeep.grants.constraints import LATEST_TIME, Constraints
 
 FULL = Constraints(not_before=100, not_after=200, posture=("tpm", "boot"), delegate=True)
 

@@ -5,8 +5,8 @@ import pickle
 import pytest
 
 from modelkeep.errors import MalformedError, TamperedError, UsageError
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.randomness import fill_random
+from modelkeep.grants.data_key import DataKey
+from modelkeep.memory.randomness import fill_random
 
 HERE = (bytes(range(16)), "acme/detector")
 

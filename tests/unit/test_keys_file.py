@@ -7,10 +7,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 
 from modelkeep.errors import KeyStoreError, StorageError, UsageError
-from modelkeep.keys.data_key import DataKey
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.recipient import issue
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipient import issue
 from modelkeep.keys.software_key import KINDS
 
 BUNDLE = os.urandom(16)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from modelkeep.errors import KeyStoreError, StorageError, TamperedError, UsageError
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.fleet import FleetDevice, FleetStore, create_device, create_master
-from modelkeep.keys.grant import Grant
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.fleet_device import FleetDevice
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.recipient import issue
+from modelkeep.keys.fleet import FleetStore, create_device, create_master
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipient import issue
 
 BUNDLE = os.urandom(16)
 MASTER = bytearray(range(32))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from modelkeep import canonical
-from modelkeep.keys.glance import Glance
-from modelkeep.keys.grant import Grant
+from modelkeep.grants.glance import Glance
+from modelkeep.grants.grant import Grant
 
 MINE, OTHER = "22" * 16, "11" * 16
 LOOKALIKE = f'"key_id":"{OTHER}","type":"hpke-p256","version":1}}'

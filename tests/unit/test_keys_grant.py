@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from modelkeep import canonical, dsse
 from modelkeep.errors import MalformedError, SignatureError, UnsupportedVersionError, UntrustedSignerError
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.grant import LARGEST_GRANT, PAYLOAD_TYPE, Grant, standing_alone
-from modelkeep.keys.header import Header, ScryptCost, key_id
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.grant import LARGEST_GRANT, PAYLOAD_TYPE, Grant, standing_alone
+from modelkeep.grants.header import Header, ScryptCost, key_id
 
 BUNDLE = bytes(range(16))
 

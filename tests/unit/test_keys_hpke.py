@@ -8,14 +8,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from modelkeep.errors import KeyStoreError, MalformedError, TamperedError, UnavailableError, UsageError
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.grant import Grant
-from modelkeep.keys.hardware import AgreementKey
-from modelkeep.keys.header import Header
-from modelkeep.keys.hpke import MLKEM768_X25519, P256, PUBLIC_BYTES, X25519, HpkeHandle, HpkeRecipient
+from modelkeep.grants.agreement_key import AgreementKey
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.header import Header
+from modelkeep.grants.hpke import MLKEM768_X25519, P256, PUBLIC_BYTES, X25519, HpkeHandle, HpkeRecipient
+from modelkeep.grants.recipient import issue
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipient import issue
 
 BUNDLE = os.urandom(16)
 SECP256R1 = ec.SECP256R1()

@@ -7,10 +7,10 @@ import hashlib
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.hpke import HpkeHandle, PrivateKey
-from modelkeep.keys.recipient import issue
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.hpke import HpkeHandle, PrivateKey
+from modelkeep.grants.recipient import issue
 from support import hpke_steps as steps
 
 BUNDLE = bytes(range(16))

@@ -6,16 +6,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
 from modelkeep.errors import ExpiredError, MalformedError, NotForThisDeviceError, TamperedError, UsageError
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.fleet import FleetDevice
-from modelkeep.keys.grant import Grant
-from modelkeep.keys.header import Header
-from modelkeep.keys.hpke import HpkeHandle
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.fleet_device import FleetDevice
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.header import Header
+from modelkeep.grants.hpke import HpkeHandle
+from modelkeep.grants.passphrase import PassphraseHandle, PassphraseRecipient
+from modelkeep.grants.recipient import issue
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.passphrase import PassphraseHandle, PassphraseRecipient
 from modelkeep.keys.passphrase_source import keep
-from modelkeep.keys.recipient import issue
 from modelkeep.keys.registry import create_key
 
 BUNDLE = os.urandom(16)

@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from modelkeep import keywrap
 from modelkeep.errors import KeyStoreError, MalformedError, StorageError, TamperedError, UsageError
-from modelkeep.keys import keywrap
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.grant import Grant
-from modelkeep.keys.header import Header
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.header import Header
+from modelkeep.grants.passphrase import PassphraseHandle, PassphraseRecipient
+from modelkeep.grants.recipient import issue
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.passphrase import PassphraseHandle, PassphraseRecipient, PassphraseStore
+from modelkeep.keys.passphrase import PassphraseStore
 from modelkeep.keys.passphrase_source import LONGEST_PASSPHRASE, from_file, keep
-from modelkeep.keys.recipient import issue
 from modelkeep.memory import Pages
 
 BUNDLE = os.urandom(16)

@@ -4,16 +4,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import x25519
 
 from modelkeep.errors import KeepError, MalformedError, StorageError, UsageError
+from modelkeep.grants.hpke import HpkeHandle
+from modelkeep.grants.recipient_text import format_recipient, parse_recipient
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.fleet import create_master
-from modelkeep.keys.hpke import HpkeHandle
-from modelkeep.keys.recipients import (
-    check_company,
-    format_recipient,
-    load_recipients,
-    parse_recipient,
-    resolve,
-)
+from modelkeep.keys.recipients import check_company, load_recipients, resolve
 from modelkeep.keys.software_key import KINDS
 
 RAW = x25519.X25519PrivateKey.from_private_bytes(bytes(range(32))).public_key()

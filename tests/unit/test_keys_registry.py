@@ -6,9 +6,9 @@ import pytest
 
 from modelkeep import plugins
 from modelkeep.errors import KeyStoreError, MalformedError, UsageError
+from modelkeep.grants.recipient import KeyHandle
 from modelkeep.keys import registry
 from modelkeep.keys.address import parse_address
-from modelkeep.keys.recipient import KeyHandle
 from modelkeep.keys.registry import create_key, open_key, schemes
 from modelkeep.uri import is_uri, split
 

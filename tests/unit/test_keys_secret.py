@@ -1,8 +1,8 @@
 import pytest
 
 from modelkeep.errors import MalformedError, UsageError
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.secret import SECRET_BYTES, is_device_id, pack, unpack
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.secret import SECRET_BYTES, is_device_id, pack, unpack
 
 
 def packed(device_id: str) -> bytearray:

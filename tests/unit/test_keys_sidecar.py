@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from modelkeep.errors import KeepError, MalformedError, StorageError, UnsupportedVersionError
-from modelkeep.keys import sidecar
-from modelkeep.keys.grant import LARGEST_GRANT, Grant
-from modelkeep.keys.header import Header
+from modelkeep.grants import sidecar
+from modelkeep.grants.grant import LARGEST_GRANT, Grant
+from modelkeep.grants.header import Header
 
 BUNDLE = bytes(16)
 
@@ -154,8 +154,8 @@ def test_two_processes_append_at_once(path: Path) -> None:
     script = (
         "import sys\n"
         "from modelkeep.keys import sidecar\n"
-        "from modelkeep.keys.grant import Grant\n"
-        "from modelkeep.keys.header import Header\n"
+        "from modelkeep.grants.grant import Grant\n"
+        "from modelkeep.grants.header import Header\n"
         "sys.stdin.read(1)\n"
         "for number in range(40):\n"
         "    header = Header(bytes(16), 'fleet', bytes([int(sys.argv[2])]) * 15 + bytes([number]))\n"

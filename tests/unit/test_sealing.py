@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.errors import ExpiredError, PostureError, StorageError, UsageError
-from modelkeep.keys.constraints import Constraints
+from modelkeep.grants.constraints import Constraints
 from modelkeep.sealing import MOST_EMBEDDED_GRANTS, seal
 from modelkeep.trust.signer import Signer
 from support.workshop import MODEL_ID, Workshop

@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
-from modelkeep.keys import hpke as product
-from modelkeep.keys.hpke import MLKEM768_X25519, P256, X25519
+from modelkeep.grants import hpke as product
+from modelkeep.grants.hpke import MLKEM768_X25519, P256, X25519
 from support import hpke_steps as steps
 from support import published
 from support.published import Case

@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
 from modelkeep import dsse
 from modelkeep.errors import MalformedError, SignatureError, UsageError
-from modelkeep.keys.hardware import Relay
-from modelkeep.keys.hpke import HpkeRecipient
+from modelkeep.grants.agreement_key import Relay
+from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.manifest import Suite
 from modelkeep.payload import cipher
 from modelkeep.trust import public_key

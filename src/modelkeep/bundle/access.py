@@ -9,12 +9,12 @@ from pathlib import Path
 
 from modelkeep.bundle.bundle import Bundle, UnlockedBundle
 from modelkeep.bundle.installation import Installation, is_installation
-from modelkeep.bundle.opened import Opened
 from modelkeep.bundle.trust_memory import see_trust_as, time_floor_of
+from modelkeep.bundle.unlocked import Opened
 from modelkeep.errors import UnsupportedVersionError, UsageError
-from modelkeep.keys import sidecar
-from modelkeep.keys.glance import Glance
-from modelkeep.keys.grant import Grant
+from modelkeep.grants import sidecar
+from modelkeep.grants.glance import Glance
+from modelkeep.grants.grant import Grant
 from modelkeep.keys.identity import Identity
 from modelkeep.trust.verifier import BundleVerifier
 

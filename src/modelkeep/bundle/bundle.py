@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
-from modelkeep.bundle import names
-from modelkeep.bundle.container import open_container
-from modelkeep.bundle.files import Files
-from modelkeep.bundle.opened import Opened, Provenance
 from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
+from modelkeep.bundle.unlocked import Opened, Provenance
+from modelkeep.container import names
+from modelkeep.container.container import open_container
+from modelkeep.container.files import Files
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import TamperedError, UsageError
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.grant import Grant, parse_all
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.grant import Grant, parse_all
 from modelkeep.keys.identity import Identity, UnwrappedGrant
 from modelkeep.manifest import Manifest
 from modelkeep.payload import stream

@@ -12,7 +12,7 @@ from typing import Any
 
 from modelkeep import canonical
 from modelkeep.errors import MalformedError, UnsupportedVersionError
-from modelkeep.keys.constraints import Constraints
+from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Suite
 from modelkeep.record import Record
 

@@ -13,17 +13,17 @@ import os
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from modelkeep.bundle import names
-from modelkeep.bundle.archive import Archive, first_name
-from modelkeep.bundle.files import Files
 from modelkeep.bundle.install_key import payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
-from modelkeep.bundle.opened import Opened, Provenance
-from modelkeep.bundle.order import INSTALLATION
 from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
 from modelkeep.bundle.trust_memory import see_trust
+from modelkeep.bundle.unlocked import Opened, Provenance
+from modelkeep.container import names
+from modelkeep.container.archive import Archive, first_name
+from modelkeep.container.files import Files
+from modelkeep.container.order import INSTALLATION
+from modelkeep.device.state import DeviceState
 from modelkeep.errors import RollbackError, TamperedError
-from modelkeep.keys.device_state import DeviceState
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Manifest
 from modelkeep.memory import Pages, wipe

@@ -10,19 +10,19 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from modelkeep.bundle import names
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.bundle.install_key import INSTALL_KEY_BYTES, payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
-from modelkeep.bundle.slots import Slot, lay_out, write_frame
 from modelkeep.bundle.trust_memory import refuse_older_trust
+from modelkeep.container import names
+from modelkeep.container.slots import Slot, lay_out, write_frame
+from modelkeep.device.local_key import LocalKey
+from modelkeep.device.state import DeviceState
+from modelkeep.device.state_file import INSTALLATION_BYTES
 from modelkeep.errors import RollbackError, UsageError
-from modelkeep.keys.device_state import DeviceState
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.local import LocalKey
-from modelkeep.keys.randomness import fill_random
-from modelkeep.keys.state_file import INSTALLATION_BYTES
 from modelkeep.memory import Pages
+from modelkeep.memory.randomness import fill_random
 from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
 from modelkeep.payload.layout import sealed_size
 from modelkeep.payload.segments import Extent

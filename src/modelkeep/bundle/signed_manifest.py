@@ -9,9 +9,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelkeep.bundle import names
+from modelkeep.container import names
+from modelkeep.device.state import SeenTrust
 from modelkeep.errors import SignatureError, TamperedError
-from modelkeep.keys.device_state import SeenTrust
 from modelkeep.manifest import Coverage, Manifest
 from modelkeep.trust.verifier import BundleVerifier
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from modelkeep.device.state import DeviceState, SeenTrust, older_trust
 from modelkeep.errors import StorageError, UsageError
-from modelkeep.keys.device_state import DeviceState, SeenTrust, older_trust
 from modelkeep.keys.identity import Identity
 from modelkeep.storage import is_read_only, words_for
 

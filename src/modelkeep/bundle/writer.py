@@ -13,14 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelkeep.bundle import names
-from modelkeep.bundle.slots import Slot, lay_out, write_frame
+from modelkeep.container import names
+from modelkeep.container.slots import Slot, lay_out, write_frame
 from modelkeep.dsse import EcdsaSigner
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.recipient import Recipient, issue
 from modelkeep.inner_manifest import InnerManifest, ModelFile
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.grant import Grant
-from modelkeep.keys.recipient import Recipient, issue
 from modelkeep.manifest import Coverage, Manifest, Member
 from modelkeep.payload import stream
 from modelkeep.payload.cipher import StreamCipher, associated_data, new_header

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli import arguments as options
+from modelkeep.cli import objects as options
 from modelkeep.cli.output import progress, say
 from modelkeep.extraction import extract
 from modelkeep.keys.identity import Identity

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from modelkeep.bulk_granting import count_devices, grant_all
-from modelkeep.cli import arguments as options
+from modelkeep.cli import objects as options
 from modelkeep.cli.output import progress, say
 from modelkeep.errors import UsageError
 from modelkeep.granting import grant

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from modelkeep.cli import arguments as options
+from modelkeep.cli import objects as options
 from modelkeep.cli.output import print_json, progress, say
 from modelkeep.cli.samples import Labels, Sample, read_samples, with_labels
 from modelkeep.errors import UsageError

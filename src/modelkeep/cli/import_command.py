@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from modelkeep.cli import arguments as options
+from modelkeep.cli import objects as options
 from modelkeep.cli.seal_command import save
 from modelkeep.errors import UsageError
 from modelkeep.memory import wipe

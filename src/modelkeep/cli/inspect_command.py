@@ -6,11 +6,11 @@ import argparse
 import datetime
 from typing import Any
 
-from modelkeep.bundle import names
 from modelkeep.bundle.access import grants_of
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli.output import human_size, print_json, say, show
-from modelkeep.keys.grant import Grant
+from modelkeep.container import names
+from modelkeep.grants.grant import Grant
 from modelkeep.trust import oms
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from modelkeep.cli import arguments as options
+from modelkeep.cli import objects as options
 from modelkeep.cli.output import human_size, progress, say
 from modelkeep.installing import install
 from modelkeep.keys.identity import Identity

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 
-from modelkeep.cli import arguments as options
+from modelkeep.cli import objects as options
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
+from modelkeep.grants.hpke import HpkeRecipient
+from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys import fleet
-from modelkeep.keys.hpke import HpkeRecipient
-from modelkeep.keys.recipients import format_recipient
 from modelkeep.keys.registry import create_key
 from modelkeep.trust.private_key import Purpose
 from modelkeep.trust.second_signature import keygen_second

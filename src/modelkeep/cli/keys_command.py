@@ -10,11 +10,11 @@ from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli.output import print_json, say, show
 from modelkeep.errors import RefusedError, UsageError
 from modelkeep.granting import grant
+from modelkeep.grants.hpke import HpkeRecipient
+from modelkeep.grants.recipient import Recipient
+from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys import management
-from modelkeep.keys.hpke import HpkeRecipient
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipient import Recipient
-from modelkeep.keys.recipients import format_recipient
 from modelkeep.keys.registry import create_key
 from modelkeep.keys.tpm2 import approval_file
 from modelkeep.keys.tpm2.policy import approve

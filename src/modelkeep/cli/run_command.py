@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from modelkeep.arrays import read_arrays, write_arrays
-from modelkeep.cli import arguments as options
+from modelkeep.cli import objects as options
 from modelkeep.cli.output import print_json, progress, say
 from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity

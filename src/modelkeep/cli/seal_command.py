@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from modelkeep.cli import arguments as options
+from modelkeep.cli import objects as options
 from modelkeep.cli.output import human_size, print_json, progress, say
 from modelkeep.errors import UsageError
 from modelkeep.guard.profile import GuardProfile

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.cli import arguments as options
+from modelkeep.cli import objects as options
 from modelkeep.cli.options.trust import YES
 from modelkeep.cli.output import print_json, say, show
 from modelkeep.errors import UsageError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.cli import arguments as options
+from modelkeep.cli import objects as options
 from modelkeep.cli.output import human_size, print_json, progress, say
 from modelkeep.errors import UsageError
 from modelkeep.storage import read_small

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from modelkeep.errors import KeyStoreError
+from modelkeep.grants.hpke import HpkeHandle, HpkeRecipient
+from modelkeep.grants.secret import device_id_of
 from modelkeep.keys import software_key
 from modelkeep.keys.address import parse_address
-from modelkeep.keys.hpke import HpkeHandle, HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
 from modelkeep.keys.passphrase_source import choose
-from modelkeep.keys.secret import device_id_of
 from modelkeep.memory import wipe
 from modelkeep.private_file import read_private
 from modelkeep.storage import words_for, write_file

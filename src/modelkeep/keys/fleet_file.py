@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelkeep.errors import KeyStoreError
+from modelkeep.grants.fleet_device import FLEET_KEY_BYTES
 from modelkeep.memory import wiped
 from modelkeep.private_file import read_private
 from modelkeep.storage import write_file
-
-FLEET_KEY_BYTES = 32
 
 _LINE = re.compile(rb"modelkeep-fleet-(master|device) ([A-Za-z0-9+/]{43}=)(?: ([A-Za-z0-9._-]{1,64}))?\n?")
 

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from modelkeep.device.counter import StateCounter
+from modelkeep.device.local_key import LocalKey
 from modelkeep.errors import NotForThisDeviceError, RefusedError, TamperedError
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.counting import StateCounter
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.glance import Glance
-from modelkeep.keys.grant import Grant, standing_alone
-from modelkeep.keys.header import KEY_ID_BYTES, PASSPHRASE, Header, key_id
-from modelkeep.keys.local import LocalKey
-from modelkeep.keys.recipient import KeyHandle, Recipient
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.glance import Glance
+from modelkeep.grants.grant import Grant, standing_alone
+from modelkeep.grants.header import KEY_ID_BYTES, PASSPHRASE, Header, key_id
+from modelkeep.grants.recipient import KeyHandle, Recipient
+from modelkeep.grants.secret import unpack
 from modelkeep.keys.registry import open_key
-from modelkeep.keys.secret import unpack
 from modelkeep.memory import wipe
 
 MOST_KINDS_NAMED = 8

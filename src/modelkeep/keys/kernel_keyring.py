@@ -14,10 +14,10 @@ import os
 from typing import Any
 
 from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.grants.hpke import HpkeHandle, HpkeRecipient
+from modelkeep.grants.secret import check_device_id
 from modelkeep.keys import software_key
-from modelkeep.keys.hpke import HpkeHandle, HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
-from modelkeep.keys.secret import check_device_id
 from modelkeep.memory import wipe, wiped
 
 LARGEST_KEY = 8192

@@ -15,10 +15,10 @@ import keyring
 import keyring.errors
 
 from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.grants.hpke import HpkeHandle, HpkeRecipient
+from modelkeep.grants.secret import check_device_id
 from modelkeep.keys import software_key
-from modelkeep.keys.hpke import HpkeHandle, HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
-from modelkeep.keys.secret import check_device_id
 from modelkeep.memory import wipe
 
 SERVICE = "modelkeep"

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 from modelkeep import plugins
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
-from modelkeep.keys.recipient import KeyHandle, Recipient
+from modelkeep.grants.recipient import KeyHandle, Recipient
 from modelkeep.uri import split
 
 GROUP = "modelkeep.keys"

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 
 from modelkeep.errors import KeyStoreError, UsageError
-from modelkeep.keys.hpke import PrivateKey
+from modelkeep.grants.hpke import PrivateKey
 from modelkeep.keys.pkcs8 import encrypted_pem
 from modelkeep.memory import Pages, wipe
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.grants.hpke import HpkeHandle
+from modelkeep.grants.secret import check_device_id
 from modelkeep.keys import software_key
-from modelkeep.keys.hpke import HpkeHandle
 from modelkeep.keys.management import Protection, StoreReport
-from modelkeep.keys.secret import check_device_id
 from modelkeep.private_file import read_private
 
 VARIABLE = "CREDENTIALS_DIRECTORY"

@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from modelkeep.errors import KeepError
-from modelkeep.keys.data_key import DATA_KEY_BYTES, DataKey
+from modelkeep.grants.data_key import DATA_KEY_BYTES, DataKey
+from modelkeep.grants.recipient import Recipient
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipient import Recipient
 from modelkeep.keys.registry import create_key
 
 

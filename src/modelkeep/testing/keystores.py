@@ -23,11 +23,11 @@ from dataclasses import replace
 from functools import partial
 
 from modelkeep.errors import KeepError, NotForThisDeviceError, TamperedError, UnavailableError, UsageError
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.grant import Grant
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.recipient import issue
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipient import issue
 from modelkeep.testing.key_store_subject import KeyStoreSubject, create, created, data_key, opened, refuses
 from modelkeep.testing.leaks import Overheard, listening
 from modelkeep.testing.local_keys import (

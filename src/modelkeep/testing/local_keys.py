@@ -8,10 +8,10 @@ from functools import partial
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from modelkeep.device.local_key import LocalKey
 from modelkeep.errors import TamperedError
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.hpke import HpkeHandle
-from modelkeep.keys.local import LocalKey
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.memory import wipe
 from modelkeep.testing.key_store_subject import KeyStoreSubject, created, data_key, opened, refuses
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pkcs11 import Attribute, ObjectClass
 
-from modelkeep.keys.hpke import HpkeHandle
-from modelkeep.keys.local import LocalKey, SecretLocalKey
+from modelkeep.device.local_key import LocalKey, SecretLocalKey
+from modelkeep.grants.hpke import HpkeHandle
+from modelkeep.grants.secret import is_device_id
 from modelkeep.keys.pkcs11.key import TokenKey, find
 from modelkeep.keys.pkcs11.local import WRAPPED_BYTES, TokenLocalKey, aes_key_gone, find_aes_keys
 from modelkeep.keys.pkcs11.token import Login
 from modelkeep.keys.pkcs11.uri import TokenAddress
-from modelkeep.keys.secret import is_device_id
 
 
 class TokenHandle(HpkeHandle):

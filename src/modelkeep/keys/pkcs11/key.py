@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
 
 from modelkeep.errors import KeyStoreError
-from modelkeep.keys.hardware import AgreementKey
+from modelkeep.grants.agreement_key import AgreementKey
 from modelkeep.keys.pkcs11.token import Login
 from modelkeep.keys.pkcs11.uri import TokenAddress
 from modelkeep.keys.point import padded, point_of, public_from_point

@@ -13,10 +13,10 @@ import pkcs11
 from pkcs11 import Attribute, GCMParams, KeyType, Mechanism, ObjectClass
 from pkcs11 import exceptions as p11
 
+from modelkeep.device.local_key import not_ours
 from modelkeep.errors import KeyStoreError
-from modelkeep.keys.local import not_ours
 from modelkeep.keys.pkcs11.token import Login
-from modelkeep.keys.randomness import fill_random
+from modelkeep.memory.randomness import fill_random
 
 KEY_BYTES, NONCE_BYTES, TAG_BYTES = 32, 12, 16
 WRAPPED_BYTES = NONCE_BYTES + KEY_BYTES + TAG_BYTES

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pkcs11 import Attribute, ObjectClass
 
 from modelkeep.errors import KeyStoreError, UsageError
-from modelkeep.keys.hpke import HpkeRecipient
+from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
 from modelkeep.keys.pkcs11.creation import generate, objects_of
 from modelkeep.keys.pkcs11.handle import TokenHandle

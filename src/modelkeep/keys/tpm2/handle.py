@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from modelkeep.keys.hpke import HpkeHandle
-from modelkeep.keys.local import LocalKey
+from modelkeep.device.local_key import LocalKey
+from modelkeep.grants.hpke import HpkeHandle
+from modelkeep.grants.secret import device_id_of
 from modelkeep.keys.point import point_of
-from modelkeep.keys.secret import device_id_of
 from modelkeep.keys.tpm2.address import TpmAddress
 from modelkeep.keys.tpm2.key import TpmKey, public_key_of
 from modelkeep.keys.tpm2.key_counter import KeyCounter

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tpm2_pytss import TPM2_ALG, TPM2B_ECC_POINT, TPM2B_PUBLIC, TPMS_ECC_POINT
 
 from modelkeep.errors import MalformedError
-from modelkeep.keys.hardware import AgreementKey
+from modelkeep.grants.agreement_key import AgreementKey
 from modelkeep.keys.point import coordinates_of, padded, public_from_coordinates
 from modelkeep.keys.tpm2.device import connected
 from modelkeep.keys.tpm2.key_file import KeyFile

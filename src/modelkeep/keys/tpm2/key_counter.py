@@ -14,7 +14,7 @@ _PAIRS = (LAST_INDEX - FIRST_INDEX + 1) // 2
 
 
 class KeyCounter:
-    """See `modelkeep.keys.counting.StateCounter`.
+    """See `modelkeep.device.counter.StateCounter`.
 
     Args:
         public: the key's public point, uncompressed.

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hmac
 
+from modelkeep import keywrap
+from modelkeep.device.local_key import SecretLocalKey, not_ours
 from modelkeep.errors import TamperedError
-from modelkeep.keys import keywrap
-from modelkeep.keys.local import SecretLocalKey, not_ours
-from modelkeep.keys.randomness import fill_random
 from modelkeep.keys.tpm2.device import connected
 from modelkeep.keys.tpm2.key_file import KeyFile
 from modelkeep.keys.tpm2.sealed_object import SECRET_BYTES, SealedObject, seal, unseal
 from modelkeep.memory import Pages
+from modelkeep.memory.randomness import fill_random
 
 TAG_BYTES, WRAPPED_BYTES = 32, 40
 

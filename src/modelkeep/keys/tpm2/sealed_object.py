@@ -10,8 +10,8 @@ from typing import Any
 
 from tpm2_pytss import TPM2_SE, TPM2B_PRIVATE, TPM2B_PUBLIC
 
+from modelkeep.device.local_key import not_ours
 from modelkeep.errors import KeyStoreError
-from modelkeep.keys.local import not_ours
 from modelkeep.keys.tpm2.creation import sensitive
 from modelkeep.keys.tpm2.device import Handle, Tpm
 from modelkeep.keys.tpm2.key import public_area_of

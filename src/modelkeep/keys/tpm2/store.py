@@ -8,7 +8,7 @@ from typing import Any
 
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import KeyStoreError, UsageError
-from modelkeep.keys.hpke import HpkeRecipient
+from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
 from modelkeep.keys.tpm2 import creation
 from modelkeep.keys.tpm2.address import DEFAULT_PCRS, TpmAddress

@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from modelkeep.bundle.archive import Archive
-from modelkeep.bundle.folder import Folder
-from modelkeep.bundle.place import Place
+from modelkeep.container.archive import Archive
+from modelkeep.container.folder import Folder
+from modelkeep.container.place import Place
 from modelkeep.storage import words_for
 
 

@@ -17,11 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from modelkeep.errors import RollbackError, StorageError
-from modelkeep.keys.counting import StateCounter
-from modelkeep.keys.local import LocalKey
-from modelkeep.keys.randomness import fill_random
-from modelkeep.keys.state_file import (
+from modelkeep.device.counter import StateCounter
+from modelkeep.device.local_key import LocalKey
+from modelkeep.device.state_file import (
     SECRET_BYTES,
     Contents,
     Installed,
@@ -29,7 +27,9 @@ from modelkeep.keys.state_file import (
     read_state,
     write_state,
 )
+from modelkeep.errors import RollbackError, StorageError
 from modelkeep.memory import wiped
+from modelkeep.memory.randomness import fill_random
 from modelkeep.storage import is_read_only, sync_folder, words_for
 
 

@@ -18,8 +18,8 @@ from typing import Protocol
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
+from modelkeep import keywrap
 from modelkeep.errors import TamperedError
-from modelkeep.keys import keywrap
 from modelkeep.memory import Pages, wiped
 
 LOCAL_SECRET_BYTES = 32

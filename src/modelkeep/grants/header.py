@@ -16,7 +16,7 @@ from typing import Any
 
 from modelkeep import canonical
 from modelkeep.errors import UnsupportedVersionError
-from modelkeep.keys.constraints import Constraints
+from modelkeep.grants.constraints import Constraints
 from modelkeep.record import Record
 
 VERSION = 1

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.data_key import DataKey
-from modelkeep.keys.grant import Grant
-from modelkeep.keys.header import Header, binding
-from modelkeep.keys.local import LocalKey
-from modelkeep.keys.secret import SECRET_BYTES, pack
+from modelkeep.device.local_key import LocalKey
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.header import Header, binding
+from modelkeep.grants.secret import SECRET_BYTES, pack
 from modelkeep.memory import wiped
 
 GRANT_LABEL = b"modelkeep/v1/grant"
@@ -38,7 +38,7 @@ class KeyHandle(Protocol):
     """What a key store opens to: a key that unwraps the grants made for it.
 
     Where the store's hardware counts, the handle has one more method: ``counter()``, which
-    returns a `modelkeep.keys.counting.StateCounter` that belongs to this key, or None.
+    returns a `modelkeep.device.counter.StateCounter` that belongs to this key, or None.
     """
 
     @property

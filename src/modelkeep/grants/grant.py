@@ -22,11 +22,10 @@ from modelkeep import canonical, dsse
 from modelkeep.errors import (
     MalformedError,
     SignatureError,
-    TamperedError,
     UnsupportedVersionError,
     UntrustedSignerError,
 )
-from modelkeep.keys.header import PASSPHRASE, Header, binding
+from modelkeep.grants.header import PASSPHRASE, Header, binding
 from modelkeep.record import Record
 
 LARGEST_GRANT = 8192
@@ -169,11 +168,6 @@ def standing_alone(grants: Iterable[Grant]) -> Iterator[Grant]:
                 hint="seal for a passphrase or for devices, not for both",
             )
         yield grant
-
-
-def damaged() -> TamperedError:
-    """Returns the error for a grant that was made for a key but does not open under it."""
-    return TamperedError("the grant is damaged", hint="fetch the grant again, or ask for a new one")
 
 
 def _signature(record: Record) -> tuple[bytes | None, bytes | None]:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
-from modelkeep.keys.constraints import Constraints
+from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.storage import read_small
 from modelkeep.trust.certificates import CertificateRoots

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from modelkeep.errors import MalformedError, UsageError
-from modelkeep.keys.data_key import DATA_KEY_BYTES, DataKey
+from modelkeep.grants.data_key import DATA_KEY_BYTES, DataKey
 
 SECRET_BYTES = 104
 LONGEST_DEVICE_ID = 64

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from modelkeep.bundle import names
+from modelkeep.container import names
 from modelkeep.errors import MalformedError
 from modelkeep.manifest import LARGEST_MANIFEST, MOST_MEMBERS
 

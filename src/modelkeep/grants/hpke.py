@@ -26,15 +26,16 @@ from cryptography.hazmat.primitives.hpke import (
     Suite,
 )
 
+from modelkeep.device.counter import StateCounter
+from modelkeep.device.local_key import LocalKey, SecretLocalKey, default_state_path, from_secret
 from modelkeep.errors import KeyStoreError, MalformedError, UsageError
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.counting import StateCounter
-from modelkeep.keys.grant import Grant, damaged
-from modelkeep.keys.hardware import Relay
-from modelkeep.keys.header import Header, key_id
-from modelkeep.keys.local import LocalKey, SecretLocalKey, default_state_path, from_secret
-from modelkeep.keys.recipient import grant_context
-from modelkeep.keys.secret import check_device_id
+from modelkeep.grants.agreement_key import Relay
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.header import Header, key_id
+from modelkeep.grants.recipient import grant_context
+from modelkeep.grants.secret import check_device_id
+from modelkeep.keywrap import damaged
 
 P256, X25519, MLKEM768_X25519 = "hpke-p256", "hpke-x25519", "hpke-mlkem768-x25519"
 PUBLIC_BYTES = {P256: 65, X25519: 32, MLKEM768_X25519: 1184 + 32}
@@ -90,7 +91,7 @@ class HpkeHandle:
 
     Args:
         key: the private key; for the hybrid type the pair (ML-KEM-768, X25519). A key in
-            hardware is a subclass of `modelkeep.keys.hardware.AgreementKey`.
+            hardware is a subclass of `modelkeep.grants.agreement_key.AgreementKey`.
         device_id: name that `recipient` gives the device when asked without one.
         state_path: where the device keeps its state; under the user's state folder by default.
         counter: the hardware's counter that goes with this key, or None.

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Self
 
-from modelkeep.bundle import names
-from modelkeep.bundle.container import Container
-from modelkeep.bundle.place import Place
+from modelkeep.container import names
+from modelkeep.container.container import Container
+from modelkeep.container.place import Place
 from modelkeep.errors import UsageError
 from modelkeep.payload.segments import Extent
 

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from modelkeep.errors import MalformedError, TamperedError
-from modelkeep.keys.randomness import fill_random
 from modelkeep.memory import Pages
+from modelkeep.memory.randomness import fill_random
 
 DATA_KEY_BYTES = 32
 COMMITMENT_BYTES = 32

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from modelkeep.errors import MalformedError
+from modelkeep.grants.constraints import Constraints
 from modelkeep.inner_manifest import LARGEST_INNER_MANIFEST, InnerManifest
-from modelkeep.keys.constraints import Constraints
 from modelkeep.manifest import Manifest
 from modelkeep.memory import Pages
 from modelkeep.payload.sealed_stream import SealedStream

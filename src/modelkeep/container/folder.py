@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelkeep.bundle.order import Order, archive_order
-from modelkeep.bundle.place import Place
+from modelkeep.container.order import Order, archive_order
+from modelkeep.container.place import Place
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import words_for
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from modelkeep.keys.grant import damaged
+from modelkeep.errors import TamperedError
 from modelkeep.memory import wiped
 
 
@@ -42,3 +42,8 @@ def _encryption_key(shared: bytearray | memoryview, context: bytes) -> Iterator[
     with wiped(32) as key:
         HKDFExpand(hashes.SHA256(), 32, context).derive_into(shared, key)
         yield key
+
+
+def damaged() -> TamperedError:
+    """Returns the error for a grant that was made for a key but does not open under it."""
+    return TamperedError("the grant is damaged", hint="fetch the grant again, or ask for a new one")

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelkeep.errors import MalformedError, StorageError, UnavailableError
-from modelkeep.keys.glance import Glance
-from modelkeep.keys.grant import LARGEST_GRANT, Grant, parse_all
+from modelkeep.grants.glance import Glance
+from modelkeep.grants.grant import LARGEST_GRANT, Grant, parse_all
 from modelkeep.storage import sync_folder, words_for, write_at
 
 LONGEST_LINE = LARGEST_GRANT + 1

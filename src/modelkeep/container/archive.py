@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelkeep.bundle import names, tar
-from modelkeep.bundle.order import BUNDLE, Form, Order
-from modelkeep.bundle.place import Place
+from modelkeep.container import names, tar
+from modelkeep.container.order import BUNDLE, Form, Order
+from modelkeep.container.place import Place
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import words_for
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from modelkeep import canonical
 from modelkeep.errors import MalformedError
-from modelkeep.keys.constraints import Constraints
-from modelkeep.keys.hpke import HpkeRecipient
-from modelkeep.keys.recipients import parse_recipient
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.hpke import HpkeRecipient
+from modelkeep.grants.recipient_text import parse_recipient
 
 LONGEST_LINE = 65_536
 

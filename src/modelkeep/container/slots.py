@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelkeep.bundle import names, tar
+from modelkeep.container import names, tar
 from modelkeep.storage import write_at
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from modelkeep import canonical
+from modelkeep.device.local_key import LocalKey
 from modelkeep.errors import StorageError, TamperedError
-from modelkeep.keys.local import LocalKey
-from modelkeep.keys.randomness import fill_random
 from modelkeep.memory import wipe, wiped
+from modelkeep.memory.randomness import fill_random
 from modelkeep.record import Record
 from modelkeep.storage import read_small, write_file
 

@@ -1,0 +1,1 @@
+"""What a device remembers, and the key of its own that protects it."""

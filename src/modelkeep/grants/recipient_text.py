@@ -1,0 +1,53 @@
+"""The text of a public key, as people and files carry it.
+
+One line, ``hpke-p256 BASE64URL-OF-RAW-PUBLIC-KEY pi-17``: base64url without padding
+(RFC 4648 section 5); the device id may be left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+
+from modelkeep.errors import MalformedError
+from modelkeep.grants.hpke import PUBLIC_BYTES, HpkeRecipient
+from modelkeep.grants.secret import is_device_id
+
+HINT = "a recipient is a line like 'hpke-p256 BASE64URL device-id', as modelkeep keygen prints it"
+_BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def format_recipient(recipient: HpkeRecipient) -> str:
+    """Returns the recipient as one line of text, without a line end."""
+    public = base64.urlsafe_b64encode(recipient.public).decode().rstrip("=")
+    return f"{recipient.type} {public} {recipient.device_id}".rstrip()
+
+
+def parse_recipient(text: str) -> HpkeRecipient:
+    """Returns the recipient that one line of text names.
+
+    Raises:
+        MalformedError: not a recipient, or not a usable public key. The message never repeats
+            the text, which may be a private key that was passed by mistake.
+    """
+    words = text.split()
+    if not 2 <= len(words) <= 3:
+        raise MalformedError("not a recipient", hint=HINT)
+    if words[0] not in PUBLIC_BYTES:
+        raise MalformedError("not a recipient of a type known to this version", hint=HINT)
+    device_id = words[2] if len(words) == 3 else ""
+    if device_id and not is_device_id(device_id):
+        raise MalformedError("recipient: not a device id", hint="use letters, digits, '.', '_' and '-'")
+    return HpkeRecipient(words[0], _decode(words[1]), device_id)
+
+
+def _decode(text: str) -> bytes:
+    if not _BASE64URL.fullmatch(text):
+        raise MalformedError("recipient: the public key is not base64url", hint=HINT)
+    try:
+        public = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        raise MalformedError("recipient: the public key is not base64url", hint=HINT) from None
+    if base64.urlsafe_b64encode(public).decode().rstrip("=") != text:
+        raise MalformedError("recipient: the public key is not canonical base64url", hint=HINT)
+    return public
