@@ -21,16 +21,13 @@ from modelkeep.bundle.installation import Installation, is_installation
 from modelkeep.container import names
 from modelkeep.device.state import DeviceState
 from modelkeep.errors import KeepError, RefusedError
-<<<<<<< HEAD
 from modelkeep.formats import onnx_graph
-=======
 from modelkeep.grants import sidecar
 from modelkeep.grants.device_list import is_device, parse_device
 from modelkeep.grants.glance import Glance
 from modelkeep.grants.grant import Grant
 from modelkeep.grants.header import PASSPHRASE
 from modelkeep.grants.hpke import HpkeHandle
->>>>>>> c1f0fc3 (Give what a device remembers, who may open, and stores of keys a room each; archives a room of their own)
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Manifest

@@ -132,7 +132,7 @@ def test_append_is_all_or_nothing(path: Path) -> None:
 def test_full_disk_leaves_the_file_as_it_was(path: Path) -> None:
     script = (
         "import resource, signal, sys\n"
-        "from modelkeep.keys import sidecar\n"
+        "from modelkeep.grants import sidecar\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "sidecar.append(sys.argv[1], list(sidecar.read(sys.argv[1])) * 5)\n"
@@ -153,7 +153,7 @@ def test_folder_in_its_place_gives_words(tmp_path: Path) -> None:
 def test_two_processes_append_at_once(path: Path) -> None:
     script = (
         "import sys\n"
-        "from modelkeep.keys import sidecar\n"
+        "from modelkeep.grants import sidecar\n"
         "from modelkeep.grants.grant import Grant\n"
         "from modelkeep.grants.header import Header\n"
         "sys.stdin.read(1)\n"
