@@ -48,6 +48,7 @@ NAMES = {
     "extract",
     "grant",
     "install",
+    "learn",
     "open",
     "open_files",
     "seal",
