@@ -11,7 +11,7 @@ import dev.modelkeep.KeepError
 import dev.modelkeep.KeyInvalidatedError
 import dev.modelkeep.KeyStoreError
 import dev.modelkeep.KeystoreIdentity
-import dev.modelkeep.SealedModel
+import dev.modelkeep.OpenModel
 import dev.modelkeep.SecureModelLoader
 import dev.modelkeep.Tensor
 import dev.modelkeep.Verifier
@@ -23,7 +23,7 @@ import org.tensorflow.lite.Interpreter
 /** Opens a sealed LiteRT model after the user authenticated. A sample: it is not compiled with the library. */
 class DetectorActivity : FragmentActivity() {
     private val worker = Executors.newSingleThreadExecutor()
-    private var model: SealedModel? = null
+    private var model: OpenModel? = null
     private var interpreter: Interpreter? = null
 
     override fun onCreate(state: Bundle?) {

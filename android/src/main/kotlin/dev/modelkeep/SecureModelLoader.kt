@@ -4,7 +4,7 @@ import android.content.res.AssetFileDescriptor
 import dev.modelkeep.bundle.Bundle
 import dev.modelkeep.bundle.Installation
 import dev.modelkeep.bundle.Installer
-import dev.modelkeep.bundle.Opened
+import dev.modelkeep.bundle.Unlocked
 import dev.modelkeep.bundle.UnlockedBundle
 import dev.modelkeep.container.BundleFile
 import dev.modelkeep.keys.Constraints
@@ -43,7 +43,7 @@ public class SecureModelLoader @JvmOverloads constructor(
      * @throws KeepError the subclass says what to do next.
      */
     @JvmOverloads
-    public fun open(file: File, grants: File? = null): SealedModel {
+    public fun open(file: File, grants: File? = null): OpenModel {
         if (!Installation.isOne(file)) return unlocked({ BundleFile.open(file) }, { sets(file, grants, it) }, ::load)
         if (grants != null) throw UsageError("an installation carries its grant", "leave the grants file out")
         return Installation(BundleFile.open(file)).use {
@@ -64,8 +64,8 @@ public class SecureModelLoader @JvmOverloads constructor(
     @JvmOverloads
     public fun install(bundle: File, target: File, grants: File? = null) {
         val state = requireState()
-        unlocked({ BundleFile.open(bundle) }, { sets(bundle, grants, it) }) { opened ->
-            identity.localKey().use { Installer(opened, it, state).install(target) }
+        unlocked({ BundleFile.open(bundle) }, { sets(bundle, grants, it) }) { unlocked ->
+            identity.localKey().use { Installer(unlocked, it, state).install(target) }
         }
     }
 
@@ -77,7 +77,7 @@ public class SecureModelLoader @JvmOverloads constructor(
      * @throws KeepError the subclass says what to do next.
      */
     @JvmOverloads
-    public fun open(descriptor: AssetFileDescriptor, grants: ByteArray = ByteArray(0)): SealedModel =
+    public fun open(descriptor: AssetFileDescriptor, grants: ByteArray = ByteArray(0)): OpenModel =
         unlocked(
             { BundleFile.open(descriptor) },
             { arrayOf(it.embeddedGrants(), Grants.lines(ByteArrayInputStream(grants))) },
@@ -141,7 +141,7 @@ public class SecureModelLoader @JvmOverloads constructor(
             verified.unlock(identity, Grants.all(*grantSets(bundle)), proved).use(use)
         }
 
-    private fun load(bundle: Opened): SealedModel {
+    private fun load(bundle: Unlocked): OpenModel {
         val inner = bundle.innerManifest()
         val memory = LinkedHashMap<String, ModelMemory>()
         try {
@@ -154,12 +154,12 @@ public class SecureModelLoader @JvmOverloads constructor(
             memory.values.forEach(ModelMemory::close)
             throw error
         }
-        return SealedModel(report(bundle), inner.format, inner.entry, inner.contract, memory)
+        return OpenModel(report(bundle), inner.format, inner.entry, inner.contract, memory)
     }
 
-    private fun report(bundle: Opened): SealedModel.Report {
+    private fun report(bundle: Unlocked): OpenModel.Report {
         val manifest = bundle.manifest
-        return SealedModel.Report(
+        return OpenModel.Report(
             manifest.model,
             manifest.release,
             manifest.epoch,

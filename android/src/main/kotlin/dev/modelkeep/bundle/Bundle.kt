@@ -105,7 +105,7 @@ internal class VerifiedBundle(private val bundle: Bundle, val signed: SignedMani
 
 /** A verified bundle together with its data key; made by [VerifiedBundle.unlock] alone. */
 internal class UnlockedBundle(private val verified: VerifiedBundle, private val grant: Identity.UnwrappedGrant) :
-    Opened(verified.signed, grant.deviceId, grant.constraints) {
+    Unlocked(verified.signed, grant.deviceId, grant.constraints) {
     val dataKey: DataKey get() = grant.dataKey
     private val payloadKey = dataKey.payloadKey()
 

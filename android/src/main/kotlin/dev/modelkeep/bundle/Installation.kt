@@ -31,7 +31,7 @@ internal class Installation(private val file: BundleFile) : Closeable by file {
     private val archive = Archive.open(file, Form.INSTALLATION)
 
     /** Checks everything that can have changed; [localKey] is asked for when signature and policy hold. */
-    fun unlock(verifier: Verifier, localKey: () -> LocalKey, stateFile: File, proved: Set<String>): Opened {
+    fun unlock(verifier: Verifier, localKey: () -> LocalKey, stateFile: File, proved: Set<String>): Unlocked {
         val signed = SignedManifest.verify(archive, verifier)
         val record = InstallRecord.parse(archive.read(Names.INSTALL))
         checkHeader(record.header, signed)
@@ -81,7 +81,7 @@ internal class Installation(private val file: BundleFile) : Closeable by file {
         signed: SignedManifest,
         private val header: InstallHeader,
         private val key: ByteArray,
-    ) : Opened(signed, header.deviceId, header.constraints) {
+    ) : Unlocked(signed, header.deviceId, header.constraints) {
         override fun decrypt(index: Int, destination: ByteBuffer) {
             val layout = StreamLayout(manifest.members[index].size)
             val associated = StreamKey.installedAssociatedData(header.suite, header.installation, index)

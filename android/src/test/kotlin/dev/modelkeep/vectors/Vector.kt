@@ -7,7 +7,7 @@ import dev.modelkeep.Identity
 import dev.modelkeep.KeepError
 import dev.modelkeep.KeyProtection
 import dev.modelkeep.KeystoreIdentity
-import dev.modelkeep.SealedModel
+import dev.modelkeep.OpenModel
 import dev.modelkeep.SecureModelLoader
 import dev.modelkeep.Verifier
 import dev.modelkeep.fake.SoftwareKeys
@@ -40,14 +40,14 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
     override fun toString() = name
 
     /** Opens the bundle, or another file in its place. */
-    fun open(file: File = bundle): SealedModel = identity().use { loader(it).open(file, grants) }
+    fun open(file: File = bundle): OpenModel = identity().use { loader(it).open(file, grants) }
 
-    fun open(asset: AssetFileDescriptor): SealedModel = identity().use { loader(it).open(asset) }
+    fun open(asset: AssetFileDescriptor): OpenModel = identity().use { loader(it).open(asset) }
 
     fun verify() = identity().use { loader(it).verify(bundle) }
 
     /** Returns the name of the error that opening gives, or null. */
-    fun outcome(check: (SealedModel) -> Unit): String? = identity().use { identity ->
+    fun outcome(check: (OpenModel) -> Unit): String? = identity().use { identity ->
         try {
             loader(identity).open(bundle, grants).use(check)
             null
@@ -85,7 +85,7 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
         }
 
         /** Returns the SHA-256 of every file of an open model. */
-        fun digests(model: SealedModel): Map<String, String> = model.paths.associateWith { path ->
+        fun digests(model: OpenModel): Map<String, String> = model.paths.associateWith { path ->
             val digest = MessageDigest.getInstance("SHA-256")
             digest.update(model.buffer(path))
             digest.digest().toHexadecimal()

@@ -12,7 +12,7 @@ import java.nio.ByteBuffer
  * @property deviceId the name under which it was granted, may be empty.
  * @property constraints what the grant demands; met now.
  */
-internal abstract class Opened(val signed: SignedManifest, val deviceId: String, val constraints: Constraints) :
+internal abstract class Unlocked(val signed: SignedManifest, val deviceId: String, val constraints: Constraints) :
     AutoCloseable {
     val manifest: Manifest get() = signed.manifest
 

@@ -12,7 +12,7 @@ import java.nio.ByteBuffer
  * @property entry path of the file that a runtime is handed, or null for a plain set of files.
  * @property contract what inputs must look like, or null when the format does not say.
  */
-public class SealedModel internal constructor(
+public class OpenModel internal constructor(
     public val report: Report,
     public val format: String,
     public val entry: String?,

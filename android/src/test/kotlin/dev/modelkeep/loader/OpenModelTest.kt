@@ -30,7 +30,7 @@ import org.junit.jupiter.api.io.TempDir
 import org.junit.jupiter.params.ParameterizedTest
 import org.junit.jupiter.params.provider.CsvSource
 
-internal class SealedModelTest {
+internal class OpenModelTest {
     @TempDir
     lateinit var folder: File
 
