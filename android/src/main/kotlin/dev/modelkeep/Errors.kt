@@ -16,6 +16,7 @@
  *     │   └── UnsupportedVersionError   this version cannot read them
  *     ├── UnavailableError           fix and retry
  *     │   ├── StorageError           a file cannot be read or written
+ *     │   ├── PlatformError          this device's software cannot do what is needed
  *     │   └── KeyStoreError          a key cannot be reached, unlocked or used
  *     │       ├── AuthenticationRequiredError   show the prompt, then retry
  *     │       └── KeyInvalidatedError           enrol again
@@ -98,6 +99,14 @@ public abstract class UnavailableError(message: String, hint: String?, cause: Th
 /** A file cannot be read, written or replaced. */
 public class StorageError(message: String, hint: String? = null, cause: Throwable? = null) :
     UnavailableError(message, hint, cause)
+
+/** A cryptographic provider of this device lacks something, or failed for a reason of its own. */
+public class PlatformError internal constructor(cause: Throwable) :
+    UnavailableError(
+        "a cryptographic provider failed: ${cause.javaClass.simpleName}: ${cause.message}",
+        "see the API levels in the README; install a newer provider, for example Conscrypt",
+        cause,
+    )
 
 /** A key cannot be found, unlocked or used. */
 public open class KeyStoreError(message: String, hint: String? = null, cause: Throwable? = null) :

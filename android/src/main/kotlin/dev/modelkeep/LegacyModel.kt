@@ -3,11 +3,11 @@ package dev.modelkeep
 import dev.modelkeep.container.storage
 import dev.modelkeep.keystore.Keystore
 import dev.modelkeep.memory.ModelMemory
+import dev.modelkeep.payload.BadTag
+import dev.modelkeep.payload.decryptInto
 import java.io.File
 import java.io.FileInputStream
 import java.nio.ByteBuffer
-import java.security.GeneralSecurityException
-import java.security.ProviderException
 import javax.crypto.Cipher
 import javax.crypto.SecretKey
 import javax.crypto.spec.GCMParameterSpec
@@ -83,11 +83,9 @@ public class LegacyModel private constructor(private val memory: ModelMemory) : 
                 }
             }
             try {
-                cipher.doFinal(sealed, plain)
-            } catch (_: GeneralSecurityException) {
+                Keystore.calling { cipher.decryptInto(sealed, plain) }
+            } catch (_: BadTag) {
                 throw TamperedError("the file does not decrypt: wrong key, or it was changed")
-            } catch (error: ProviderException) {
-                throw Keystore.inOurWords(error)
             }
         }
 

@@ -57,7 +57,7 @@ public class WrappedIdentity private constructor(
     }
 
     private fun softwareKey(secret: ByteArray): SoftwareKey {
-        val privateKey = KeyFactory.getInstance("EC").generatePrivate(PKCS8EncodedKeySpec(secret))
+        val privateKey = platform { KeyFactory.getInstance("EC").generatePrivate(PKCS8EncodedKeySpec(secret)) }
         return SoftwareKey(privateKey, publicValue)
     }
 

@@ -1,10 +1,11 @@
 package dev.modelkeep.keys
 
 import dev.modelkeep.bigEndian
+import dev.modelkeep.platform
 import dev.modelkeep.wipe
 import dev.modelkeep.wipedAfter
-import java.security.GeneralSecurityException
 import java.security.interfaces.ECPublicKey
+import javax.crypto.BadPaddingException
 import javax.crypto.Cipher
 import javax.crypto.spec.GCMParameterSpec
 import javax.crypto.spec.SecretKeySpec
@@ -18,19 +19,21 @@ internal object Hpke {
     private val SUITE = "HPKE".encodeToByteArray() + bigEndian(0x0010, 2) + bigEndian(1, 2) + bigEndian(2, 2)
     private val VERSION = "HPKE-v1".encodeToByteArray()
     private val NOTHING = ByteArray(0)
-    private const val TAG_BITS = 128
+    private const val TAG = 16
 
     /** Returns the plaintext of [sealed], which is the sender's point and the ciphertext, or null. */
     fun open(key: AgreementKey, sealed: ByteArray, info: ByteArray): ByteArray? {
-        if (sealed.size < P256.POINT) return null
+        if (sealed.size < P256.POINT + TAG) return null
         val sender = sealed.copyOf(P256.POINT)
         val point = P256.decode(sender) ?: return null
         val shared = key.agree(point).wipedAfter { sharedSecret(it, sender + key.publicValue) }
-        return try {
-            shared.wipedAfter { cipher(Cipher.DECRYPT_MODE, it, info) }
-                .doFinal(sealed, P256.POINT, sealed.size - P256.POINT)
-        } catch (_: GeneralSecurityException) {
-            null
+        return platform {
+            val cipher = shared.wipedAfter { cipher(Cipher.DECRYPT_MODE, it, info) }
+            try {
+                cipher.doFinal(sealed, P256.POINT, sealed.size - P256.POINT)
+            } catch (_: BadPaddingException) {
+                null
+            }
         }
     }
 
@@ -39,7 +42,8 @@ internal object Hpke {
         val ephemeral = SoftwareKey(P256.generate())
         val context = ephemeral.publicValue + P256.encode(recipient)
         val shared = ephemeral.agree(recipient).wipedAfter { sharedSecret(it, context) }
-        return ephemeral.publicValue + shared.wipedAfter { cipher(Cipher.ENCRYPT_MODE, it, info) }.doFinal(plain)
+        val sealed = platform { shared.wipedAfter { cipher(Cipher.ENCRYPT_MODE, it, info) }.doFinal(plain) }
+        return ephemeral.publicValue + sealed
     }
 
     /** ExtractAndExpand of RFC 9180 section 4.1. */
@@ -55,7 +59,7 @@ internal object Hpke {
         val key = expand(SUITE, secret, "key", context, 32)
         val nonce = expand(SUITE, secret, "base_nonce", context, 12)
         return Cipher.getInstance("AES/GCM/NoPadding").also {
-            it.init(mode, SecretKeySpec(key, "AES"), GCMParameterSpec(TAG_BITS, nonce))
+            it.init(mode, SecretKeySpec(key, "AES"), GCMParameterSpec(8 * TAG, nonce))
             secret.wipe()
             key.wipe()
         }

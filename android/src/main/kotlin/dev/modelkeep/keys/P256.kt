@@ -1,15 +1,14 @@
 package dev.modelkeep.keys
 
+import dev.modelkeep.platform
+import dev.modelkeep.trust.Curve
 import java.math.BigInteger
-import java.security.AlgorithmParameters
 import java.security.KeyFactory
 import java.security.KeyPair
 import java.security.KeyPairGenerator
 import java.security.PrivateKey
 import java.security.interfaces.ECPublicKey
-import java.security.spec.ECFieldFp
 import java.security.spec.ECGenParameterSpec
-import java.security.spec.ECParameterSpec
 import java.security.spec.ECPoint
 import java.security.spec.ECPublicKeySpec
 import javax.crypto.KeyAgreement
@@ -28,10 +27,12 @@ internal class SoftwareKey(private val privateKey: PrivateKey, override val publ
     constructor(pair: KeyPair) : this(pair.private, P256.encode(pair.public as ECPublicKey))
 
     override fun agree(peer: ECPublicKey): ByteArray =
-        KeyAgreement.getInstance("ECDH").run {
-            init(privateKey)
-            doPhase(peer, true)
-            generateSecret()
+        platform {
+            KeyAgreement.getInstance("ECDH").run {
+                init(privateKey)
+                doPhase(peer, true)
+                generateSecret()
+            }
         }
 }
 
@@ -41,17 +42,12 @@ internal object P256 {
     private const val COORDINATE = 32
     private const val UNCOMPRESSED: Byte = 4
 
-    private val parameters: ECParameterSpec by lazy {
-        AlgorithmParameters.getInstance("EC").run {
-            init(ECGenParameterSpec("secp256r1"))
-            getParameterSpec(ECParameterSpec::class.java)
-        }
-    }
-
     fun generate(): KeyPair =
-        KeyPairGenerator.getInstance("EC").run {
-            initialize(ECGenParameterSpec("secp256r1"))
-            generateKeyPair()
+        platform {
+            KeyPairGenerator.getInstance("EC").run {
+                initialize(ECGenParameterSpec("secp256r1"))
+                generateKeyPair()
+            }
         }
 
     fun encode(key: ECPublicKey): ByteArray =
@@ -62,17 +58,10 @@ internal object P256 {
         if (point.size != POINT || point[0] != UNCOMPRESSED) return null
         val x = BigInteger(1, point.copyOfRange(1, 1 + COORDINATE))
         val y = BigInteger(1, point.copyOfRange(1 + COORDINATE, POINT))
-        if (!isOnCurve(x, y)) return null
-        val spec = ECPublicKeySpec(ECPoint(x, y), parameters)
-        return KeyFactory.getInstance("EC").generatePublic(spec) as ECPublicKey
-    }
-
-    // Not every provider checks, and a point off the curve gives the private key away bit by bit.
-    private fun isOnCurve(x: BigInteger, y: BigInteger): Boolean {
-        val curve = parameters.curve
-        val prime = (curve.field as ECFieldFp).p
-        val right = (x.pow(3) + curve.a * x + curve.b).mod(prime)
-        return x < prime && y < prime && y.pow(2).mod(prime) == right
+        // A point off the curve gives the private key away bit by bit.
+        if (!Curve.P256.contains(x, y)) return null
+        val spec = ECPublicKeySpec(ECPoint(x, y), Curve.P256.parameters)
+        return platform { KeyFactory.getInstance("EC").generatePublic(spec) as ECPublicKey }
     }
 
     private fun coordinate(value: BigInteger): ByteArray {

@@ -4,11 +4,12 @@ import dev.modelkeep.TamperedError
 import dev.modelkeep.bigEndian
 import dev.modelkeep.document.Suite
 import dev.modelkeep.keys.Hkdf
+import dev.modelkeep.platform
 import dev.modelkeep.wipe
 import dev.modelkeep.wipedAfter
 import java.nio.ByteBuffer
-import java.security.GeneralSecurityException
 import java.security.Key
+import java.security.NoSuchAlgorithmException
 import java.security.SecureRandom
 import java.security.spec.AlgorithmParameterSpec
 import javax.crypto.Cipher
@@ -64,35 +65,45 @@ internal class StreamKey private constructor(
 
 /** Decrypts or encrypts segments of one stream; for one thread. */
 internal class SegmentCipher(private val suite: Suite, private val key: Key, private val prefix: ByteArray) {
-    private val cipher = Cipher.getInstance(
-        when (suite) {
-            Suite.AES256_GCM_HKDF_1MB -> "AES/GCM/NoPadding"
-            // The name on Android from API 28; OpenJDK has the same under it.
-            Suite.CHACHA20_POLY1305_HKDF_1MB -> "ChaCha20-Poly1305"
-        },
-    )
+    private val cipher = platform { newCipher(suite) }
 
     /** Decrypts segment [index] from [sealed] into [plain], which is 16 bytes shorter and wiped on failure. */
     fun decrypt(index: Int, isLast: Boolean, sealed: ByteBuffer, plain: ByteBuffer) {
         val target = plain.slice()
         try {
-            cipher.init(Cipher.DECRYPT_MODE, key, parameters(index, isLast))
-            cipher.doFinal(sealed, plain)
-        } catch (_: GeneralSecurityException) {
+            platform {
+                cipher.init(Cipher.DECRYPT_MODE, key, parameters(index, isLast))
+                cipher.decryptInto(sealed, plain)
+            }
+        } catch (error: Throwable) {
             target.wipe()
-            throw TamperedError("payload: segment $index does not decrypt")
+            throw if (error is BadTag) TamperedError("payload: segment $index does not decrypt") else error
         }
     }
 
     /** Encrypts what remains of [plain] as segment [index] into [sealed]; each segment once. */
     fun encrypt(index: Int, isLast: Boolean, plain: ByteBuffer, sealed: ByteBuffer) {
-        cipher.init(Cipher.ENCRYPT_MODE, key, parameters(index, isLast))
-        cipher.doFinal(plain, sealed)
+        platform {
+            cipher.init(Cipher.ENCRYPT_MODE, key, parameters(index, isLast))
+            cipher.doFinal(plain, sealed)
+        }
     }
 
     private fun parameters(index: Int, isLast: Boolean): AlgorithmParameterSpec {
         val nonce = prefix + bigEndian(index.toLong(), 4) + (if (isLast) 1 else 0).toByte()
         if (suite == Suite.CHACHA20_POLY1305_HKDF_1MB) return IvParameterSpec(nonce)
         return GCMParameterSpec(8 * StreamLayout.TAG, nonce)
+    }
+
+    private companion object {
+        fun newCipher(suite: Suite): Cipher {
+            if (suite == Suite.AES256_GCM_HKDF_1MB) return Cipher.getInstance("AES/GCM/NoPadding")
+            // The first name is Android's, from API 28 on, the second one OpenJDK's.
+            return try {
+                Cipher.getInstance("ChaCha20/Poly1305/NoPadding")
+            } catch (_: NoSuchAlgorithmException) {
+                Cipher.getInstance("ChaCha20-Poly1305")
+            }
+        }
     }
 }

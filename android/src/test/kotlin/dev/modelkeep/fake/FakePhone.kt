@@ -14,6 +14,7 @@ import android.system.keystore2.IKeystoreService
 import android.system.keystore2.ResponseCode
 import java.lang.reflect.InvocationHandler
 import java.lang.reflect.Proxy
+import java.security.Provider
 import java.security.Security
 import libcore.io.Libcore
 import libcore.io.Os
@@ -74,8 +75,18 @@ internal class FakePhone(val strongBox: StrongBox = StrongBox.ABSENT) {
         )
         AppGlobals.application = FakeApplication { biometricIds }
         Libcore.os = systemCalls()
-        if (Security.getProvider("AndroidKeyStore") == null) AndroidKeyStoreProvider.install()
+        if (Security.getProvider("AndroidKeyStore") == null) {
+            putConscryptFirst()
+            AndroidKeyStoreProvider.install()
+        }
         return this
+    }
+
+    /** The provider of real phones, where the build put one of its releases onto the class path. */
+    private fun putConscryptFirst() {
+        if (!System.getProperty("modelkeep.conscrypt").toBoolean()) return
+        val provider = Class.forName("org.conscrypt.OpenSSLProvider").getDeclaredConstructor().newInstance()
+        Security.insertProviderAt(provider as Provider, 1)
     }
 
     private fun register(name: String, service: android.os.IInterface) {

@@ -8,9 +8,11 @@ import android.system.keystore2.Authorization
 import android.system.keystore2.Domain
 import android.system.keystore2.KeyDescriptor
 import android.system.keystore2.KeyMetadata
+import dev.modelkeep.keys.P256
+import java.security.KeyFactory
 import java.security.KeyPair
-import java.security.KeyPairGenerator
-import java.security.spec.ECGenParameterSpec
+import java.security.spec.PKCS8EncodedKeySpec
+import java.security.spec.X509EncodedKeySpec
 import javax.crypto.KeyGenerator
 import javax.crypto.SecretKey
 
@@ -64,6 +66,13 @@ internal class KeyMintKey(
 
     private fun newSecret(): SecretKey = KeyGenerator.getInstance("AES").apply { init(256) }.generateKey()
 
-    private fun newPair(): KeyPair =
-        KeyPairGenerator.getInstance("EC").apply { initialize(ECGenParameterSpec("secp256r1")) }.generateKeyPair()
+    /** Made by whatever provider comes first, but used by OpenJDK's, which is the secure world here. */
+    private fun newPair(): KeyPair {
+        val pair = P256.generate()
+        val factory = KeyFactory.getInstance("EC", "SunEC")
+        return KeyPair(
+            factory.generatePublic(X509EncodedKeySpec(pair.public.encoded)),
+            factory.generatePrivate(PKCS8EncodedKeySpec(pair.private.encoded)),
+        )
+    }
 }

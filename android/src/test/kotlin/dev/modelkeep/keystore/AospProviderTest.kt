@@ -23,9 +23,11 @@ import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertNull
 import org.junit.jupiter.api.Assertions.assertThrows
 import org.junit.jupiter.api.BeforeEach
+import org.junit.jupiter.api.Tag
 import org.junit.jupiter.api.Test
 
 /** What the framework's own Keystore provider does on the fake phone: what all other tests stand on. */
+@Tag("platform")
 internal class AospProviderTest {
     private lateinit var phone: FakePhone
 
