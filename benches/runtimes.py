@@ -82,11 +82,12 @@ def prepare(case: str, folder: Path) -> None:
     from modelkeep import seal
     from modelkeep.grants.recipient_text import format_recipient
     from modelkeep.keys.file import FileStore
-    from modelkeep.trust.signer import Signer, keygen_signing
+    from modelkeep.trust.signer import Signer
+    from modelkeep.trust.signing_keys import create_signing_key
 
     plain = folder / CASES[case][1]
     if not (folder / "device.pub").exists():
-        (folder / "publisher.pub").write_bytes(keygen_signing(folder / "publisher.pem"))
+        (folder / "publisher.pub").write_bytes(create_signing_key(folder / "publisher.pem"))
         (folder / "device.pub").write_text(
             format_recipient(FileStore().create(str(folder / "device.pem"), "p256")) + "\n"
         )

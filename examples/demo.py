@@ -64,9 +64,9 @@ class Demo:
     def make_keys(self) -> None:
         title("Keys: each is made where it stays; only the public line travels")
         for name in ("pi-17", "pi-18", "admin", "stranger"):
-            self.keygen(f"file:{name}.pem", f"{name}.pub")
+            self.create_key(f"file:{name}.pem", f"{name}.pub")
         for name in ("publisher", "impostor"):
-            self.keygen("--signing", f"{name}.pem", f"{name}.pub")
+            self.create_key("--kind", "signing", f"{name}.pem", f"{name}.pub")
 
     def seal(self) -> None:
         title(f"Seal {self.source.name}: once, for pi-17 and for an administrator")
@@ -172,9 +172,9 @@ class Demo:
             device, target = self.folder / "pi-18.pub", self.folder / "expired.grants"
             return mk.grant(self.bundle, identity=admin, to=[device], constraints=yesterday, output=target)
 
-    def keygen(self, *arguments: str) -> None:
+    def create_key(self, *arguments: str) -> None:
         *options, public = arguments
-        (self.folder / public).write_text(self.modelkeep("keygen", *options, shown=f"> {public}"))
+        (self.folder / public).write_text(self.modelkeep("keys", "create", *options, shown=f"> {public}"))
 
     def modelkeep(self, *arguments: str, shown: str = "") -> str:
         print("  $", " ".join(["modelkeep", *arguments, shown]).rstrip())

@@ -14,7 +14,7 @@ from typing import Any
 import modelkeep as mk
 from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
-from modelkeep.trust.signer import keygen_signing
+from modelkeep.trust.signing_keys import create_signing_key
 
 CACHE = Path(__file__).parent.parent / "build" / "models"
 
@@ -37,7 +37,7 @@ def sealed_and_opened(model: Path, **options: Any) -> Iterator[mk.Session]:
     """Seals `model` for a device and opens it there."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "publisher.pub").write_bytes(keygen_signing(folder / "publisher.pem"))
+        (folder / "publisher.pub").write_bytes(create_signing_key(folder / "publisher.pem"))
         device = FileStore().create(str(folder / "device.pem"), "p256")
         (folder / "device.pub").write_text(format_recipient(device) + "\n")
 

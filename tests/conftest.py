@@ -90,8 +90,8 @@ def shop(command: CommandLine) -> CommandLine:
     (command.folder / "model.onnx").write_bytes(scale_model(2.0, 4))
     np.save(command.folder / "x.npy", np.ones((1, 4), np.float32))
     for name in ("pi-17", "pi-18", "admin"):
-        command.ok(f"modelkeep keygen file:{name}.pem > {name}.pub")
+        command.ok(f"modelkeep keys create file:{name}.pem > {name}.pub")
     for name in ("publisher", "stranger"):
-        command.ok(f"modelkeep keygen --signing {name}.pem > {name}.pub")
+        command.ok(f"modelkeep keys create --kind signing {name}.pem > {name}.pub")
     command.ok("modelkeep seal model.onnx -r pi-17.pub --admin admin.pub -s publisher.pem -o model.keep")
     return command

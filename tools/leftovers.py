@@ -235,17 +235,18 @@ def be_victim(bundle: str, keys: str, settings: str) -> None:
 
 def prepare(folder: Path, cases: Sequence[Case]) -> dict[str, tuple[Path, bytes]]:
     """Makes keys and sealed models; returns main file -> bundle and payload key."""
-    from modelkeep.bundle.access import unlocked
+    from modelkeep.bundle.access import unlock
     from modelkeep.grants.recipient_text import format_recipient
     from modelkeep.keys.file import FileStore
     from modelkeep.keys.identity import Identity
     from modelkeep.sealing import seal
-    from modelkeep.trust.signer import Signer, keygen_signing
+    from modelkeep.trust.signer import Signer
+    from modelkeep.trust.signing_keys import create_signing_key
     from modelkeep.trust.verifier import Verifier
 
     recipient = FileStore().create(str(folder / "device.pem"), "p256")
     (folder / "device.pub").write_text(format_recipient(recipient) + "\n")
-    (folder / "publisher.pub").write_bytes(keygen_signing(folder / "publisher.pem"))
+    (folder / "publisher.pub").write_bytes(create_signing_key(folder / "publisher.pem"))
     signer = Signer.from_pem(folder / "publisher.pem")
     sealed = {}
     for file in sorted({case.file for case in cases}):
@@ -261,8 +262,8 @@ def prepare(folder: Path, cases: Sequence[Case]) -> dict[str, tuple[Path, bytes]
         draft.save(bundle)
         identity = Identity(f"file:{folder}/device.pem")
         verifier = Verifier(folder / "publisher.pub", model=MODEL_ID)
-        with unlocked(bundle, identity=identity, verifier=verifier) as opened:
-            sealed[file] = bundle, bytes(opened.key)
+        with unlock(bundle, identity=identity, verifier=verifier) as unlocked:
+            sealed[file] = bundle, bytes(unlocked.payload_key)
     return sealed
 
 
@@ -337,7 +338,7 @@ read; after closing, the one that opened it, because the isolated process no lon
 |---|---|---|---|---|---|
 """
 _FOOT = """
-What is not found is not thereby proved gone: weights that a runtime packs in an order of its own, converts
+What is not found is not thereby posture gone: weights that a runtime packs in an order of its own, converts
 to another type, or copies to a GPU look different. In process mode the kernel takes back every page
 of the process, whatever they hold.
 """

@@ -30,7 +30,8 @@ from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.payload.cipher import associated_data
 from modelkeep.payload.layout import sealed_size
 from modelkeep.sealing import seal
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.verifier import UnsafeUnsigned
 
 HERE = Path(__file__).parent
@@ -55,7 +56,7 @@ class Generator:
     def __init__(self, work: Path, target: Path) -> None:
         self._work, self._target = work, target
         self._publisher = work / "publisher.pem"
-        self._trusted = keygen_signing(self._publisher).decode()
+        self._trusted = create_signing_key(self._publisher).decode()
         self._signer = Signer.from_pem(self._publisher)
         self._model = work / "model.onnx"
         self._model.write_bytes(ONNX_MODEL)
@@ -262,7 +263,7 @@ class Generator:
 
     def _new_signing_key(self, name: str, curve: str = "p256") -> Path:
         path = self._work / f"{name}.pem"
-        keygen_signing(path, curve)
+        create_signing_key(path, f"signing-{curve}")
         return path
 
     def _make_folder(self) -> Path:

@@ -94,7 +94,7 @@ class DetectorActivity : FragmentActivity() {
     private companion object {
         const val ALIAS = "model-key"
 
-        /** The publisher's public key, as `modelkeep keygen --signing` printed it. */
+        /** The publisher's public key, as `modelkeep keys create --kind signing` printed it. */
         const val PUBLISHER = "-----BEGIN PUBLIC KEY-----\n...\n-----END PUBLIC KEY-----\n"
     }
 }

@@ -20,7 +20,8 @@ import modelkeep
 from benches.guard.data import PATCH, patches
 from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 
 SEED = 7
 TRAINED, LEARNED, HELD_OUT = 4000, 5600, 400
@@ -43,7 +44,7 @@ def main() -> None:
     profile = modelkeep.learn(samples, model=model, alpha=ALPHA, embedding="h")
     profile.save(folder / "guard.json", force=True)
     np.savez(folder / "held-out.npz", x=data.samples[held_out], label=data.labels[held_out])
-    (folder / "publisher.pub").write_bytes(keygen_signing(folder / "publisher.pem"))
+    (folder / "publisher.pub").write_bytes(create_signing_key(folder / "publisher.pem"))
     device = FileStore().create(str(folder / "pi-17.pem"), "p256")
     signer = Signer.from_pem(folder / "publisher.pem")
     draft = modelkeep.seal(

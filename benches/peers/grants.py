@@ -17,7 +17,8 @@ from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Coverage
 from modelkeep.sealing import seal
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.verifier import Verifier
 
 _MODEL_ID = "bench/model"
@@ -37,7 +38,7 @@ class Issue(Peer):
         return self.folder / "devices.pub"
 
     def prepare(self) -> list[Path]:
-        (self.folder / "publisher.pub").write_bytes(keygen_signing(self.folder / "publisher.pem"))
+        (self.folder / "publisher.pub").write_bytes(create_signing_key(self.folder / "publisher.pem"))
         admin = FileStore().create(str(self.folder / "admin.pem"))
         signer = Signer.from_pem(self.folder / "publisher.pem")
         (self.folder / "model.bin").write_bytes(os.urandom(1000))

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 import modelkeep
 from benches.peer import Peer
 from modelkeep.keys.file import FileStore
-from modelkeep.trust.signer import keygen_signing
+from modelkeep.trust.signing_keys import create_signing_key
 
 _MODEL_ID = "bench/model"
 _WIDTH = 2048
@@ -59,7 +59,7 @@ class Sealed(PlainFile):
 
     def prepare(self) -> list[Path]:
         super().prepare()
-        (self.folder / "publisher.pub").write_bytes(keygen_signing(self.folder / "publisher.pem"))
+        (self.folder / "publisher.pub").write_bytes(create_signing_key(self.folder / "publisher.pem"))
         draft = modelkeep.seal(
             self.model,
             model=_MODEL_ID,

@@ -7,7 +7,7 @@ from pathlib import Path
 from model_signing import verifying
 
 from benches.peer import Peer, command, program_of_this_python, refuses_a_changed
-from modelkeep.trust.signer import keygen_signing
+from modelkeep.trust.signing_keys import create_signing_key
 
 
 class Verify(Peer):
@@ -22,7 +22,7 @@ class Verify(Peer):
         self.model.mkdir()
         copy = self.model / self.source.name
         copy.hardlink_to(self.source)
-        (self.folder / "key.pub").write_bytes(keygen_signing(self.folder / "key.pem"))
+        (self.folder / "key.pub").write_bytes(create_signing_key(self.folder / "key.pem"))
         where = ("--signature", self.folder / "model.sig", "--private_key", self.folder / "key.pem")
         command(program_of_this_python("model_signing"), "sign", "key", self.model, *where)
         return [copy]

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from benches.cipher import FileCipher, Opening, Sealing
 from benches.peer import command, program_of_this_python, refuses_a_changed, same_content
-from modelkeep.bundle.access import unlocked, unlocked_bundle
+from modelkeep.bundle.access import unlock, unlock_bundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.installer import install
 from modelkeep.grants.recipient_text import format_recipient
@@ -16,7 +16,8 @@ from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Coverage, LeafAlgorithm
 from modelkeep.memory import Pages
 from modelkeep.sealing import seal
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.verifier import Verifier
 
 MODEL_ID = "bench/model"
@@ -34,7 +35,7 @@ class Keeper(FileCipher):
         return self.folder / "publisher.pub"
 
     def make_keys(self) -> None:
-        self.publisher.write_bytes(keygen_signing(self.folder / "publisher.pem"))
+        self.publisher.write_bytes(create_signing_key(self.folder / "publisher.pem"))
         recipient = FileStore().create(str(self.folder / "device.pem"))
         (self.folder / "device.pub").write_text(format_recipient(recipient) + "\n")
 
@@ -51,7 +52,7 @@ class Keeper(FileCipher):
 
     def open(self, sealed: Path) -> Pages:
         identity = Identity(f"file:{self.folder / 'device.pem'}")
-        with unlocked(sealed, identity=identity, verifier=self.verifier()) as opened:
+        with unlock(sealed, identity=identity, verifier=self.verifier()) as opened:
             opened.inner_manifest()
             pages = Pages.allocate(opened.manifest.members[1].size)
             opened.decrypt(1, pages.view)
@@ -82,7 +83,7 @@ class OpenInstalled(Open):
         super().prepare()
         bundle = self.sealed.rename(self.folder / "model.keep")
         identity = Identity(f"file:{self.folder / 'device.pem'}")
-        with unlocked_bundle(bundle, identity=identity, verifier=self.verifier()) as opened:
+        with unlock_bundle(bundle, identity=identity, verifier=self.verifier()) as opened:
             install(opened, identity, self.sealed)
         return [self.sealed]
 

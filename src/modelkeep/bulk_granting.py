@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from modelkeep.bundle.access import unlocked_bundle
+from modelkeep.bundle.access import unlock_bundle
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import KeepError, MalformedError, UnavailableError, UsageError
@@ -73,10 +73,10 @@ def grant_all(
         StorageError: something cannot be read or written.
     """
     chosen = verifier or UnsafeUnsigned()
-    with unlocked_bundle(
+    with unlock_bundle(
         path, identity=identity, verifier=chosen, grant_file=grant_file, delegating=True
-    ) as opened:
-        terms = _Terms(opened, constraints or Constraints(), grant_signer)
+    ) as unlocked:
+        terms = _Terms(unlocked, constraints or Constraints(), grant_signer)
         done, size = _finished(output, devices, terms.bundle)
         progress(done)
         with _workers(terms, processes or os.cpu_count() or 1, count_devices(devices) - done) as run:
@@ -99,13 +99,15 @@ def count_devices(devices: str | os.PathLike[str]) -> int:
 class _Terms:
     """Under which terms grants are made; everything a worker needs but the device."""
 
-    def __init__(self, opened: UnlockedBundle, constraints: Constraints, signer: EcdsaSigner | None) -> None:
-        opened.check_grant_signer(signer)
-        self.bundle = opened.manifest.bundle
-        self.data_key = opened.grant.data_key
+    def __init__(
+        self, unlocked: UnlockedBundle, constraints: Constraints, signer: EcdsaSigner | None
+    ) -> None:
+        unlocked.check_grant_signer(signer)
+        self.bundle = unlocked.manifest.bundle
+        self.data_key = unlocked.grant.data_key
         # Delegation is asked for device by device.
         wanted = replace(constraints, delegate=True)
-        self.constraints = opened.grant.constraints.delegated(wanted)
+        self.constraints = unlocked.grant.constraints.delegated(wanted)
         self.signer = signer
 
 

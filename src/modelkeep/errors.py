@@ -8,7 +8,7 @@
     │   ├── TamperedError          bytes are not the bytes that were signed
     │   ├── RollbackError          older than the verifier or the key store allows
     │   ├── ExpiredError           not valid yet, or not any more
-    │   ├── PostureError           the grant asks for a device state that is not proved
+    │   ├── PostureError           the grant demands a posture that was not shown
     │   └── InputError(.findings)  an input broke the model's contract, or the guard rejected it
     ├── NotForThisDeviceError      no grant fits this identity
     ├── MalformedError             these bytes are not ours, or are damaged beyond reading
@@ -71,7 +71,7 @@ class ExpiredError(RefusedError):
 
 
 class PostureError(RefusedError):
-    """The device does not prove the state that the grant requires."""
+    """The device does not show the posture that the grant demands."""
 
 
 class InputError(RefusedError):

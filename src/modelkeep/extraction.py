@@ -7,8 +7,8 @@ import mmap
 import os
 from pathlib import Path
 
-from modelkeep.bundle.access import unlocked
-from modelkeep.bundle.unlocked import Opened
+from modelkeep.bundle.access import unlock
+from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity
 from modelkeep.partial import Partial
@@ -25,7 +25,7 @@ def extract(
     verifier: BundleVerifier,
     unsafe_plaintext: bool,
     grant_file: str | os.PathLike[str] | None = None,
-    proved: frozenset[str] = frozenset(),
+    posture: frozenset[str] = frozenset(),
     progress: Progress = no_progress,
 ) -> tuple[Path, ...]:
     """Decrypts every file of a bundle into a new folder, which appears complete or not at all.
@@ -37,7 +37,7 @@ def extract(
         verifier: whom to trust.
         unsafe_plaintext: must be True; the files are as readable as any other afterwards.
         grant_file: look for the grant there instead of in the bundle and its sidecar.
-        proved: device states proved beforehand.
+        posture: names of what this device was found to be.
         progress: told the bytes that are decrypted; called from several threads.
 
     Returns:
@@ -54,12 +54,12 @@ def extract(
         )
     target = Path(folder)
     refuse_overwrite(target, force=False)
-    with unlocked(path, identity=identity, verifier=verifier, grant_file=grant_file, proved=proved) as bundle:
+    with unlock(path, identity=identity, verifier=verifier, grant_file=grant_file, posture=posture) as bundle:
         paths = _write_files(bundle, target, progress)
     return tuple(target / name for name in paths)
 
 
-def _write_files(bundle: Opened, target: Path, progress: Progress) -> list[str]:
+def _write_files(bundle: Unlocked, target: Path, progress: Progress) -> list[str]:
     inner = bundle.inner_manifest()
     with words_for(target):
         new = Partial(target)
@@ -74,7 +74,7 @@ def _write_files(bundle: Opened, target: Path, progress: Progress) -> list[str]:
     return [file.path for file in inner.files]
 
 
-def _write_file(bundle: Opened, index: int, path: Path, progress: Progress) -> None:
+def _write_file(bundle: Unlocked, index: int, path: Path, progress: Progress) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     size = bundle.manifest.members[index].size
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Self
 
-from modelkeep.bundle.access import unlocked
+from modelkeep.bundle.access import unlock
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import MemoryFile
 from modelkeep.payload.stream import Progress, no_progress
@@ -62,7 +62,7 @@ def open_files(
     identity: Identity,
     verifier: BundleVerifier,
     grant_file: str | os.PathLike[str] | None = None,
-    proved: frozenset[str] = frozenset(),
+    posture: frozenset[str] = frozenset(),
     progress: Progress = no_progress,
 ) -> Files:
     """Decrypts the files of a bundle into memory and gives them paths; Linux only.
@@ -72,7 +72,7 @@ def open_files(
         identity: the key of this device.
         verifier: whom to trust, and which model and release to accept.
         grant_file: look for the grant there instead of in the bundle and its sidecar.
-        proved: device states proved beforehand, for grants that require some.
+        posture: names of what this device was found to be, for grants that demand some.
         progress: told the bytes that are decrypted; called from several threads.
 
     Raises:
@@ -80,7 +80,7 @@ def open_files(
         KeepError: as for opening a session.
     """
     with (
-        unlocked(path, identity=identity, verifier=verifier, grant_file=grant_file, proved=proved) as bundle,
+        unlock(path, identity=identity, verifier=verifier, grant_file=grant_file, posture=posture) as bundle,
         ExitStack() as memory_on_error,
     ):
         inner = bundle.inner_manifest()

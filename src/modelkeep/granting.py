@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from modelkeep.bundle.access import sidecar_path, unlocked_bundle
+from modelkeep.bundle.access import sidecar_path, unlock_bundle
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import UsageError
@@ -64,10 +64,10 @@ def grant(
             "a passphrase grant must be the only one of its bundle", hint="seal again for other recipients"
         )
     verifier = verifier or UnsafeUnsigned()
-    with unlocked_bundle(
+    with unlock_bundle(
         path, identity=identity, verifier=verifier, grant_file=grant_file, delegating=True
-    ) as opened:
-        issuing = _Issuing(opened, constraints or Constraints(), grant_signer)
+    ) as unlocked:
+        issuing = _Issuing(unlocked, constraints or Constraints(), grant_signer)
         grants = [issuing.grant(recipient, delegate=False) for recipient in recipients]
         grants += [issuing.grant(recipient, delegate=True) for recipient in delegates]
     sidecar.append(target, grants)
@@ -77,10 +77,12 @@ def grant(
 class _Issuing:
     """Issues grants under the authority of one own grant."""
 
-    def __init__(self, opened: UnlockedBundle, constraints: Constraints, signer: EcdsaSigner | None) -> None:
-        self._own = opened.grant
-        opened.check_grant_signer(signer)
-        self._bundle = opened.manifest.bundle
+    def __init__(
+        self, unlocked: UnlockedBundle, constraints: Constraints, signer: EcdsaSigner | None
+    ) -> None:
+        self._own = unlocked.grant
+        unlocked.check_grant_signer(signer)
+        self._bundle = unlocked.manifest.bundle
         self._constraints = constraints
         self._signer = signer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from modelkeep.bundle.access import unlocked_bundle
+from modelkeep.bundle.access import unlock_bundle
 from modelkeep.bundle.installer import install as install_unlocked
 from modelkeep.keys.identity import Identity
 from modelkeep.payload.stream import Progress, no_progress
@@ -19,7 +19,7 @@ def install(
     identity: Identity,
     verifier: BundleVerifier,
     grant_file: str | os.PathLike[str] | None = None,
-    proved: frozenset[str] = frozenset(),
+    posture: frozenset[str] = frozenset(),
     force: bool = False,
     progress: Progress = no_progress,
 ) -> Path:
@@ -34,7 +34,7 @@ def install(
         identity: the key of this device.
         verifier: whom to trust, and which model and release to accept.
         grant_file: look for the grant there instead of in the bundle and its sidecar.
-        proved: device states proved beforehand, for grants that require some.
+        posture: names of what this device was found to be, for grants that demand some.
         force: replace an existing file.
         progress: told the bytes that are done; called from several threads.
 
@@ -43,8 +43,8 @@ def install(
         UsageError: the file exists and `force` is not set, or the publisher is not verified.
         KeepError: as for opening a session.
     """
-    with unlocked_bundle(
-        path, identity=identity, verifier=verifier, grant_file=grant_file, proved=proved
-    ) as opened:
-        install_unlocked(opened, identity, Path(target), force=force, progress=progress)
+    with unlock_bundle(
+        path, identity=identity, verifier=verifier, grant_file=grant_file, posture=posture
+    ) as unlocked:
+        install_unlocked(unlocked, identity, Path(target), force=force, progress=progress)
     return Path(target)

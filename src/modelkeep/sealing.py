@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelkeep import public_key
 from modelkeep.bundle.writer import Grantee, Recipe, write_bundle
 from modelkeep.canonical import LARGEST_INTEGER
 from modelkeep.dsse import EcdsaSigner
@@ -26,8 +27,7 @@ from modelkeep.manifest import (
 )
 from modelkeep.model import Model, model_digest, read_model
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.trust import public_key
-from modelkeep.trust.public_key import TrustedKey
+from modelkeep.public_key import TrustedKey
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import BundleSigner
 

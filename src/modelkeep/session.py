@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from modelkeep.bundle.access import unlocked
-from modelkeep.bundle.unlocked import Opened
+from modelkeep.bundle.access import unlock
+from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
 from modelkeep.gate import Gate
@@ -198,7 +198,7 @@ def open_session(
     identity: Identity,
     verifier: BundleVerifier,
     grant_file: str | os.PathLike[str] | None = None,
-    proved: frozenset[str] = frozenset(),
+    posture: frozenset[str] = frozenset(),
     runtime: str | None = None,
     progress: Progress = no_progress,
     isolation: Isolation = "in-process",
@@ -211,7 +211,7 @@ def open_session(
         identity: the key of this device.
         verifier: whom to trust, and which model and release to accept.
         grant_file: look for the grant there instead of in the bundle and its sidecar.
-        proved: device states proved beforehand, for grants that require some.
+        posture: names of what this device was found to be, for grants that demand some.
         runtime: name of the adapter, where a format has several.
         progress: told the bytes that are decrypted; called from several threads.
         isolation: ``"process"``, or a `ProcessIsolation` with settings, runs the model in a hardened
@@ -222,7 +222,7 @@ def open_session(
         KeepError: the subclass says what the caller does next; see `modelkeep.errors`.
     """
     with (
-        unlocked(path, identity=identity, verifier=verifier, grant_file=grant_file, proved=proved) as bundle,
+        unlock(path, identity=identity, verifier=verifier, grant_file=grant_file, posture=posture) as bundle,
         ExitStack() as memory_on_error,
     ):
         inner = bundle.inner_manifest()
@@ -262,7 +262,7 @@ def _isolation_settings(isolation: Isolation) -> ProcessIsolation | None:
 
 
 def _load_isolated(
-    bundle: Opened,
+    bundle: Unlocked,
     inner: InnerManifest,
     settings: ProcessIsolation,
     runtime: str | None,
@@ -284,7 +284,7 @@ def _load_isolated(
     runner, hardening, held = open_process(
         opening,
         _sealed_files(bundle, inner),
-        bundle.key,
+        bundle.payload_key,
         timeout=settings.timeout,
         open_timeout=settings.open_timeout,
         progress=progress,
@@ -292,7 +292,7 @@ def _load_isolated(
     return runner, _report(bundle, inner, held, hardening)
 
 
-def _sealed_files(bundle: Opened, inner: InnerManifest) -> Iterator[SealedFile]:
+def _sealed_files(bundle: Unlocked, inner: InnerManifest) -> Iterator[SealedFile]:
     from modelkeep.isolation.protocol import SealedFile
 
     for index, file in enumerate(inner.files, start=1):
@@ -310,7 +310,9 @@ def _end(process: int, runner: Runner, memory: Mapping[str, Memory]) -> None:
             pages.close()
 
 
-def _report(bundle: Opened, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None) -> Report:
+def _report(
+    bundle: Unlocked, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None
+) -> Report:
     manifest, provenance = bundle.manifest, bundle.provenance
     return Report(
         model=manifest.model,
@@ -328,7 +330,7 @@ def _report(bundle: Opened, inner: InnerManifest, held: MemoryReport, hardening:
 
 
 def _notes(
-    bundle: Opened, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None
+    bundle: Unlocked, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None
 ) -> list[str]:
     notes = []
     if bundle.provenance.signer is None:

@@ -31,7 +31,8 @@ from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.grant import Grant
 from modelkeep.grants.recipient import issue
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from support.attacker import Forgery, label_for, stolen_data_key
 from support.workshop import Workshop
 
@@ -67,7 +68,7 @@ def test_edited_constraints_are_refused(workshop: Workshop, change: Callable[[di
     forgery.edit_grant(0, change)
     with pytest.raises(TamperedError, match="the grant is damaged"):
         workshop.read(
-            forgery.write(workshop.folder / "edited.keep"), proved=frozenset({"verified-boot", "present"})
+            forgery.write(workshop.folder / "edited.keep"), posture=frozenset({"verified-boot", "present"})
         )
 
 
@@ -237,7 +238,7 @@ def test_the_manifest_of_one_bundle_with_the_grant_of_another_cannot_grant(works
 @pytest.fixture
 def issuer(workshop: Workshop) -> Signer:
     path = workshop.folder / "issuer.pem"
-    keygen_signing(path)
+    create_signing_key(path)
     return Signer.from_pem(path)
 
 

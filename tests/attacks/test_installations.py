@@ -30,7 +30,7 @@ from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
-from modelkeep.trust.signer import keygen_signing
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
 from modelkeep.trust.trust_file_verifier import TrustFileVerifier
 from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
@@ -217,7 +217,7 @@ def test_putting_in_the_manifest_of_another_release(workshop: Workshop) -> None:
 
 def test_the_publisher_and_the_policy_are_checked_at_every_open(workshop: Workshop) -> None:
     installed = install_one(workshop, workshop.seal())
-    stranger = keygen_signing(workshop.folder / "stranger.pem")
+    stranger = create_signing_key(workshop.folder / "stranger.pem")
     with pytest.raises(UntrustedSignerError):
         workshop.open(installed, verifier=Verifier(stranger, model="acme/detector"))
     with pytest.raises(WrongModelError):

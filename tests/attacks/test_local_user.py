@@ -12,8 +12,8 @@ from modelkeep.errors import KeyStoreError
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity
 from modelkeep.trust import plain
-from modelkeep.trust.private_key import Purpose
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from support.workshop import Workshop
 
 LOOSE = [0o604, 0o640, 0o660, 0o602, 0o620, 0o644, 0o777]
@@ -37,7 +37,7 @@ def test_a_signing_key_that_others_may_touch_is_refused(workshop: Workshop, mode
 
 @pytest.mark.parametrize("mode", LOOSE, ids=oct)
 def test_a_plain_signing_key_that_others_may_touch_is_refused(tmp_path: Path, mode: int) -> None:
-    keygen_signing(tmp_path / "plain.pem", purpose=Purpose.PLAIN)
+    create_signing_key(tmp_path / "plain.pem", "plain")
     (tmp_path / "plain.pem").chmod(mode)
     with pytest.raises(KeyStoreError, match="others may read or change this key"):
         plain.sign(tmp_path / "plain.pem", tmp_path / "plain.pem")
@@ -55,7 +55,7 @@ def test_a_fleet_key_that_others_may_touch_is_refused(tmp_path: Path, name: str)
 def test_new_keys_are_private_whatever_the_umask(workshop: Workshop, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        keygen_signing(tmp_path / "signing.pem")
+        create_signing_key(tmp_path / "signing.pem")
         create_master(str(tmp_path / "master"))
         keys = [tmp_path / "signing.pem", tmp_path / "master", workshop.new_device("new")]
     finally:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep import public_key
 from modelkeep.errors import MalformedError, SignatureError, UntrustedSignerError
 from modelkeep.installing import install
 from modelkeep.trust import second_signature
-from modelkeep.trust.second_signature import SecondSigner, keygen_second
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.second_signature import SecondSigner
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.verifier import Verifier
 from support.attacker import Forgery
@@ -21,7 +23,7 @@ SECOND = "signatures/0"
 
 
 def _new_signer(path: Path) -> SecondSigner:
-    keygen_second(path)
+    create_signing_key(path, "ml-dsa-65")
     return SecondSigner.from_pem(path)
 
 
@@ -86,8 +88,8 @@ def test_a_lie_about_the_second_key_does_not_help(
 ) -> None:
     attacker = _new_signer(workshop.folder / "attacker.pem")
     forgery = Forgery(workshop.seal(second_signer=attacker))
-    lie = second_signature.fingerprint(second.public_key).encode()
-    truth = second_signature.fingerprint(attacker.public_key).encode()
+    lie = public_key.fingerprint(second.public_key).encode()
+    truth = public_key.fingerprint(attacker.public_key).encode()
     forgery.files[SECOND] = forgery.files[SECOND].replace(truth, lie)
     with pytest.raises(SignatureError, match="second signature does not verify"):
         _open(workshop, forgery, demanding)
@@ -106,7 +108,7 @@ def test_a_damaged_second_document_is_refused(
 def test_a_second_signature_does_not_replace_the_first(
     workshop: Workshop, forgery: Forgery, second: SecondSigner, demanding: Verifier
 ) -> None:
-    keygen_signing(workshop.folder / "attacker.pem")
+    create_signing_key(workshop.folder / "attacker.pem")
     forgery.edit_manifest(epoch=7)
     forgery.sign(Signer.from_pem(workshop.folder / "attacker.pem"))
     statement = Statement("a model", forgery.resources())

@@ -13,13 +13,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from modelkeep import dsse
+from modelkeep import dsse, public_key
 from modelkeep.errors import MalformedError, SignatureError, TamperedError, UntrustedSignerError, UsageError
 from modelkeep.grants import grant as grants
 from modelkeep.grants.grant import Grant
 from modelkeep.manifest import Coverage
-from modelkeep.trust import oms, plain, public_key
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust import oms, plain
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.statement import Statement
 from support.attacker import Forgery
 from support.workshop import Workshop
@@ -28,7 +29,7 @@ from support.workshop import Workshop
 @pytest.fixture
 def attacker(workshop: Workshop) -> Signer:
     path = workshop.folder / "attacker.pem"
-    keygen_signing(path)
+    create_signing_key(path)
     return Signer.from_pem(path)
 
 

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from modelkeep import public_key
 from modelkeep.errors import MalformedError, RefusedError, RollbackError, TamperedError
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.registry import create_key
-from modelkeep.trust import public_key
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
 from modelkeep.trust.trust_file_verifier import TrustFileVerifier
 from support.swtpm import SoftwareTpm
@@ -46,7 +47,7 @@ def files(workshop: Workshop) -> Files:
 
 
 def new_signer(workshop: Workshop, name: str) -> Signer:
-    keygen_signing(workshop.folder / f"{name}.pem")
+    create_signing_key(workshop.folder / f"{name}.pem")
     return Signer.from_pem(workshop.folder / f"{name}.pem")
 
 

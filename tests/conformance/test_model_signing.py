@@ -14,7 +14,8 @@ from modelkeep.errors import SignatureError, UntrustedSignerError
 from modelkeep.trust import oms
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.policy import UnsafeAnyModel
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.verifier import Verifier
 from support.needs import require
@@ -66,9 +67,9 @@ class Chain:
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     """A root, an intermediate authority and a signing certificate, made by openssl."""
     place = tmp_path_factory.mktemp("chain")
-    keygen_signing(place / "publisher.key", "p384")
+    create_signing_key(place / "publisher.key", "signing-p384")
     for name in ("root", "middle"):
-        keygen_signing(place / f"{name}.key")
+        create_signing_key(place / f"{name}.key")
     root, middle, leaf = place / "root.pem", place / "middle.pem", place / "publisher.pem"
     openssl(
         "req", "-x509", "-new", "-key", place / "root.key", "-subj", "/CN=root", "-days", "9", "-out", root
@@ -112,7 +113,7 @@ def flip_first_bit(path: Path) -> None:
 
 @pytest.mark.parametrize("curve", ["p256", "p384", "p521"])
 def test_it_verifies_our_key_signature_until_a_bit_flips(folder: Path, tmp_path: Path, curve: str) -> None:
-    (tmp_path / "key.pub").write_bytes(keygen_signing(tmp_path / "key.pem", curve))
+    (tmp_path / "key.pub").write_bytes(create_signing_key(tmp_path / "key.pem", f"signing-{curve}"))
     signature = sign_ours(folder, Signer.from_pem(tmp_path / "key.pem"))
     command = ("verify", "key", folder, "--signature", signature, "--public_key", tmp_path / "key.pub")
     assert (accepted := model_signing(*command)).returncode == 0, accepted.stderr
@@ -124,7 +125,7 @@ def test_it_verifies_our_key_signature_until_a_bit_flips(folder: Path, tmp_path:
 
 @pytest.mark.parametrize("curve", ["p256", "p384", "p521"])
 def test_we_verify_its_key_signature(folder: Path, tmp_path: Path, curve: str) -> None:
-    public = keygen_signing(tmp_path / "key.pem", curve)
+    public = create_signing_key(tmp_path / "key.pem", f"signing-{curve}")
     signature = tmp_path / "model.sig"
     signed = model_signing(
         "sign", "key", folder, "--signature", signature, "--private_key", tmp_path / "key.pem"
@@ -133,13 +134,13 @@ def test_we_verify_its_key_signature(folder: Path, tmp_path: Path, curve: str) -
     verified = Verifier(public, model=UnsafeAnyModel()).verify_statement(signature.read_bytes())
     assert verified.statement.subject == "model"
     assert verified.statement.resources == digests()
-    stranger = keygen_signing(tmp_path / "stranger.pem", curve)
+    stranger = create_signing_key(tmp_path / "stranger.pem", f"signing-{curve}")
     with pytest.raises(UntrustedSignerError):
         Verifier(stranger, model=UnsafeAnyModel()).verify_statement(signature.read_bytes())
 
 
 def test_what_it_ignored_is_not_among_the_resources(folder: Path, tmp_path: Path) -> None:
-    public = keygen_signing(tmp_path / "key.pem")
+    public = create_signing_key(tmp_path / "key.pem")
     signature = tmp_path / "model.sig"
     where = ("--signature", signature, "--private_key", tmp_path / "key.pem")
     assert model_signing("sign", "key", folder, *where, "--ignore-paths", folder / "payload").returncode == 0

@@ -9,8 +9,7 @@ import pytest
 
 from modelkeep.errors import SignatureError
 from modelkeep.trust import plain
-from modelkeep.trust.private_key import Purpose
-from modelkeep.trust.signer import keygen_signing
+from modelkeep.trust.signing_keys import create_signing_key
 from support.needs import require
 
 KINDS = {
@@ -73,7 +72,7 @@ def test_certificate_stands_for_its_key(key: Path, data: Path, tmp_path: Path) -
 
 def test_openssl_reads_our_marked_and_encrypted_key(data: Path, tmp_path: Path) -> None:
     path, signature = tmp_path / "key.pem", tmp_path / "signature"
-    public = keygen_signing(path, purpose=Purpose.PLAIN, passphrase=b"correct horse")
+    public = create_signing_key(path, "plain", passphrase=b"correct horse")
     unlocked = ("-sign", path, "-passin", "pass:correct horse")
     must(openssl("dgst", "-sha256", *unlocked, "-out", signature, data))
     plain.verify(data, signature.read_bytes(), public)

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from modelkeep import plugins
+from modelkeep import plugins, public_key
 from modelkeep.cli import main
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.registry import create_key
-from modelkeep.trust import public_key
-from modelkeep.trust.signer import BundleSigner, keygen_signing
+from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import GROUP, open_signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_envelope import TrustEnvelope
 from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
 from modelkeep.trust.verifier import Verifier
@@ -50,7 +50,7 @@ def test_key_in_a_token_signs_bundles(workshop: Workshop, token: str) -> None:
 def test_roots_in_a_file_a_tpm_and_a_token_sign_a_trust_file_one_after_the_other(
     workshop: Workshop, tpm: SoftwareTpm, token: str, tmp_path: Path
 ) -> None:
-    keygen_signing(tmp_path / "root.pem")
+    create_signing_key(tmp_path / "root.pem")
     uris = [f"file:{tmp_path / 'root.pem'}", f"tpm2:{tmp_path / 'root.tpm'}?pcrs=none", f"pkcs11:{token}"]
     for uri in uris[1:]:
         create_key(uri, "signing")
@@ -65,13 +65,13 @@ def test_roots_in_a_file_a_tpm_and_a_token_sign_a_trust_file_one_after_the_other
 
 
 def test_key_of_a_service_signs_bundles(workshop: Workshop, tmp_path: Path) -> None:
-    (tmp_path / "service.pub").write_bytes(keygen_signing(tmp_path / "service.pem"))
+    (tmp_path / "service.pub").write_bytes(create_signing_key(tmp_path / "service.pem"))
     assert opens(workshop, open_signer(f"file2:{tmp_path / 'service.pem'}#{tmp_path / 'service.pub'}"))
 
 
 def test_key_of_a_service_that_is_not_the_one_expected_is_named(workshop: Workshop, tmp_path: Path) -> None:
-    (tmp_path / "other.pub").write_bytes(keygen_signing(tmp_path / "other.pem"))
-    keygen_signing(tmp_path / "service.pem")
+    (tmp_path / "other.pub").write_bytes(create_signing_key(tmp_path / "other.pem"))
+    create_signing_key(tmp_path / "service.pem")
     with pytest.raises(KeyStoreError, match="'file2' failed"):
         open_signer(f"file2:{tmp_path / 'service.pem'}#{tmp_path / 'other.pub'}")
 
@@ -113,7 +113,7 @@ def test_passphrase_goes_with_files_alone() -> None:
 
 
 def test_file_is_the_usual_place(tmp_path: Path) -> None:
-    keygen_signing(tmp_path / "publisher.pem", "p384")
+    create_signing_key(tmp_path / "publisher.pem", "signing-p384")
     signer = open_signer(tmp_path / "publisher.pem")
     assert isinstance(signer.public_key.curve, ec.SECP384R1)
     assert open_signer(f"file:{tmp_path / 'publisher.pem'}").public_key == signer.public_key

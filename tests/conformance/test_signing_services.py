@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep import public_key
 from modelkeep.errors import KeyStoreError, StorageError
-from modelkeep.trust import public_key
 from modelkeep.trust.service_errors import words_of_service
-from modelkeep.trust.signer import keygen_signing
 from modelkeep.trust.signers import open_signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from support.cloud_kms import SECRET_ACCESS_KEY, CloudKms, cloud_kms
@@ -169,7 +169,7 @@ def test_vault_that_is_down_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     # Port 9 is "discard": nobody listens there.
     monkeypatch.setenv("VAULT_ADDR", "http://127.0.0.1:9")
     monkeypatch.setenv("VAULT_TOKEN", SECRET_ACCESS_KEY)
-    (tmp_path / "vault.pub").write_bytes(keygen_signing(tmp_path / "vault.pem"))
+    (tmp_path / "vault.pub").write_bytes(create_signing_key(tmp_path / "vault.pem"))
     assert "'hv' cannot be reached" in str(refusal_of(f"hv:publisher/1#{tmp_path / 'vault.pub'}"))
 
 
@@ -190,7 +190,7 @@ print(json.dumps(hints))
 
 
 def test_library_that_a_service_needs_is_named(tmp_path: Path) -> None:
-    (tmp_path / "service.pub").write_bytes(keygen_signing(tmp_path / "service.pem"))
+    (tmp_path / "service.pub").write_bytes(create_signing_key(tmp_path / "service.pem"))
     command = [sys.executable, "-c", BLOCKED, str(tmp_path / "service.pub")]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=dict(os.environ))
     hints = json.loads(done.stdout)

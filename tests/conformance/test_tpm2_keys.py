@@ -163,23 +163,24 @@ def test_another_boot_state_is_refused_and_the_old_one_opens_again(tpm: Software
     with pytest.raises(KeyStoreError, match="state that the key is bound to") as refusal:
         opens(uri.format(tpm.tcti), grant)
     assert refusal.value.hint is not None
-    assert "modelkeep keys reseal" in refusal.value.hint
+    assert "modelkeep keys approve" in refusal.value.hint
     tpm.restart()
     assert opens(uri.format(tpm.tcti), grant)
 
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Any:
-    from modelkeep.trust.signer import Signer, keygen_signing
+    from modelkeep.trust.signer import Signer
+    from modelkeep.trust.signing_keys import create_signing_key
 
-    (tmp_path / "authority.pub").write_bytes(keygen_signing(tmp_path / "authority.pem"))
+    (tmp_path / "authority.pub").write_bytes(create_signing_key(tmp_path / "authority.pem"))
     return Signer.from_pem(tmp_path / "authority.pem")
 
 
 def test_key_outlives_an_update_that_its_authority_approves(
     tpm: SoftwareTpm, tmp_path: Path, authority: Any
 ) -> None:
-    from modelkeep.keys.management import reseal_key
+    from modelkeep.keys.management import approve_key
     from modelkeep.keys.tpm2.policy import approve
 
     path = tmp_path / "key.tpm"
@@ -190,9 +191,9 @@ def test_key_outlives_an_update_that_its_authority_approves(
     # What the authority knows of both systems beforehand, without a TPM.
     now = {7: bytes(32), 11: bytes(32)}
     updated = {7: bytes(32), 11: hashlib.sha256(bytes(32) + OTHER_SYSTEM).digest()}
-    reseal_key(f"tpm2:{path}", approval=approve((7, 11), now, authority))
+    approve_key(f"tpm2:{path}", approval=approve((7, 11), now, authority))
     assert opens(uri, grant)
-    reseal_key(f"tpm2:{path}", approval=approve((7, 11), updated, authority))
+    approve_key(f"tpm2:{path}", approval=approve((7, 11), updated, authority))
     tpm.extend(11, OTHER_SYSTEM)
     assert opens(uri, grant)
     tpm.extend(11, OTHER_SYSTEM)
@@ -207,7 +208,7 @@ def test_approval_of_somebody_else_is_not_added_and_not_obeyed(
 ) -> None:
     from dataclasses import replace
 
-    from modelkeep.keys.management import reseal_key
+    from modelkeep.keys.management import approve_key
     from modelkeep.keys.tpm2.key_file import KeyFile
     from modelkeep.keys.tpm2.policy import approve
     from modelkeep.trust.signer import Signer
@@ -217,19 +218,19 @@ def test_approval_of_somebody_else_is_not_added_and_not_obeyed(
     grant = create(uri)
     forged = approve((7,), {7: bytes(32)}, Signer(ec.generate_private_key(ec.SECP256R1())))
     with pytest.raises(SignatureError, match="not signed by this key's authority"):
-        reseal_key(f"tpm2:{path}", approval=forged)
+        approve_key(f"tpm2:{path}", approval=forged)
     replace(KeyFile.read(path), approvals=(forged,)).write(path, force=True)
     with pytest.raises(KeyStoreError, match="does not verify"):
         opens(uri, grant)
 
 
 def test_key_bound_to_one_state_takes_no_approval(tpm: SoftwareTpm, tmp_path: Path, authority: Any) -> None:
-    from modelkeep.keys.management import reseal_key
+    from modelkeep.keys.management import approve_key
     from modelkeep.keys.tpm2.policy import approve
 
     create(f"tpm2:{tmp_path / 'key.tpm'}")
     with pytest.raises(UsageError, match="one state of the device"):
-        reseal_key(f"tpm2:{tmp_path / 'key.tpm'}", approval=approve((7,), {7: bytes(32)}, authority))
+        approve_key(f"tpm2:{tmp_path / 'key.tpm'}", approval=approve((7,), {7: bytes(32)}, authority))
 
 
 def test_wrong_passphrases_lock_and_the_owner_unlocks(
@@ -461,10 +462,10 @@ def test_pcrs_that_do_not_exist_are_refused(tpm: SoftwareTpm, tmp_path: Path, pc
 
 
 def test_authority_has_to_be_a_p256_key_with_pcrs_to_approve(tpm: SoftwareTpm, tmp_path: Path) -> None:
-    from modelkeep.trust.signer import keygen_signing
+    from modelkeep.trust.signing_keys import create_signing_key
 
-    (tmp_path / "large.pub").write_bytes(keygen_signing(tmp_path / "large.pem", "p384"))
-    (tmp_path / "small.pub").write_bytes(keygen_signing(tmp_path / "small.pem"))
+    (tmp_path / "large.pub").write_bytes(create_signing_key(tmp_path / "large.pem", "signing-p384"))
+    (tmp_path / "small.pub").write_bytes(create_signing_key(tmp_path / "small.pem"))
     (tmp_path / "none.pub").write_text("no key")
     for options in ("authority=large.pub", "authority=small.pub&pcrs=none", "authority=none.pub"):
         with pytest.raises(UsageError):

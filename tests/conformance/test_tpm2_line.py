@@ -30,10 +30,10 @@ def command(
 def test_device_with_a_tpm_installs_runs_and_survives_an_approved_update(
     tpm: SoftwareTpm, command: CommandLine
 ) -> None:
-    command.ok("modelkeep keygen --signing publisher.pem > publisher.pub")
-    command.ok("modelkeep keygen --signing authority.pem > authority.pub")
+    command.ok("modelkeep keys create --kind signing publisher.pem > publisher.pub")
+    command.ok("modelkeep keys create --kind signing authority.pem > authority.pub")
     command.ok("modelkeep keys create 'tpm2:pi-17.tpm?pcrs=7,11&authority=authority.pub' > pi-17.pub")
-    command.ok("modelkeep keys reseal tpm2:pi-17.tpm -s authority.pem")
+    command.ok("modelkeep keys approve tpm2:pi-17.tpm -s authority.pem")
     command.ok("modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o model.keep")
     command.ok("modelkeep install model.keep -k tpm2:pi-17.tpm -t publisher.pub -o installed.keep")
     command.ok(RUN)
@@ -44,8 +44,8 @@ def test_device_with_a_tpm_installs_runs_and_survives_an_approved_update(
     shown = json.loads(command.ok("modelkeep keys show tpm2:pi-17.tpm --json").out)
     (command.folder / "values.json").write_text(json.dumps(shown["pcrs"]))
     # On the authority's machine, which needs no TPM.
-    command.ok("modelkeep keys reseal -s authority.pem --values values.json -o approval.json")
-    command.ok("modelkeep keys reseal tpm2:pi-17.tpm --approval approval.json")
+    command.ok("modelkeep keys approve -s authority.pem --values values.json -o approval.json")
+    command.ok("modelkeep keys approve tpm2:pi-17.tpm --approval approval.json")
     command.ok(RUN)
     assert command.ok("modelkeep keys list tpm2:.").out == "tpm2:pi-17.tpm\n"
     command.ok("modelkeep keys delete tpm2:pi-17.tpm --yes")
@@ -54,6 +54,6 @@ def test_device_with_a_tpm_installs_runs_and_survives_an_approved_update(
 
 def test_publisher_with_a_tpm_signs_what_devices_open(tpm: SoftwareTpm, command: CommandLine) -> None:
     command.ok("modelkeep keys create 'tpm2:publisher.tpm?pcrs=none' --kind signing > publisher.pub")
-    command.ok("modelkeep keygen file:pi-17.pem > pi-17.pub")
+    command.ok("modelkeep keys create file:pi-17.pem > pi-17.pub")
     command.ok("modelkeep seal model.onnx -r pi-17.pub -s tpm2:publisher.tpm -o model.keep")
     command.ok("modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy")

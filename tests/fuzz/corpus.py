@@ -7,13 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modelkeep.bundle.access import unlocked
+from modelkeep.bundle.access import unlock
 from modelkeep.bundle.installation import Installation
 from modelkeep.container import names
 from modelkeep.device.state import DeviceState
 from modelkeep.grants.constraints import Constraints
 from modelkeep.installing import install
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from support.attacker import Forgery
 from support.workshop import Workshop, scale_model
 
@@ -25,7 +26,7 @@ def good_documents(folder: Path) -> Corpora:
     workshop = Workshop(folder)
     bundles = _bundles(workshop)
     files = [Forgery(bundle).files for bundle in bundles]
-    with unlocked(bundles[0], identity=workshop.identity(), verifier=workshop.verifier()) as opened:
+    with unlock(bundles[0], identity=workshop.identity(), verifier=workshop.verifier()) as opened:
         inner = opened.inner_manifest().to_bytes()
     grants = [bytes(each[name]) for each in files for name in each if name.startswith("grants/")]
     return {
@@ -43,7 +44,7 @@ def good_documents(folder: Path) -> Corpora:
 
 
 def _bundles(workshop: Workshop) -> list[Path]:
-    keygen_signing(workshop.folder / "issuer.pem")
+    create_signing_key(workshop.folder / "issuer.pem")
     return [
         workshop.seal(contract={"x": {"minimum": 0.0, "maximum": 1.0}}),
         workshop.seal(

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from modelkeep.bundle.access import sidecar_path, unlocked_bundle
+from modelkeep.bundle.access import sidecar_path, unlock_bundle
 from modelkeep.errors import NotForThisDeviceError, RefusedError
 from modelkeep.granting import grant
 from modelkeep.grants.constraints import Constraints
@@ -47,8 +47,8 @@ class Given:
         not_after = self.not_after if wanted.not_after is None else min(self.not_after, wanted.not_after)
         return Given(device, not_before, not_after, self.posture | set(wanted.posture), delegate)
 
-    def counts(self, proved: frozenset[str]) -> bool:
-        return self.not_before <= NOW <= self.not_after and self.posture <= proved
+    def counts(self, posture: frozenset[str]) -> bool:
+        return self.not_before <= NOW <= self.not_after and self.posture <= posture
 
     def describes(self, found: Constraints) -> bool:
         return (
@@ -148,33 +148,33 @@ class Granting(RuleBasedStateMachine):
 
     @invariant()
     def each_device_opens_as_granted(self) -> None:
-        for proved in (PROVED, frozenset[str]()):
+        for posture in (PROVED, frozenset[str]()):
             for device in DEVICES:
-                self.check(device, proved)
+                self.check(device, posture)
 
     @invariant()
     def nobody_else_opens(self) -> None:
         with pytest.raises(NotForThisDeviceError):
             self.open(STRANGER, PROVED)
 
-    def check(self, device: str, proved: frozenset[str]) -> None:
-        expected = self.expected(device, proved)
+    def check(self, device: str, posture: frozenset[str]) -> None:
+        expected = self.expected(device, posture)
         if expected is not None:
-            assert expected.describes(self.open(device, proved))
+            assert expected.describes(self.open(device, posture))
             return
         granted = any(given.device == device for given in self.embedded + self.beside)
         with pytest.raises(RefusedError if granted else NotForThisDeviceError):
-            self.open(device, proved)
+            self.open(device, posture)
 
-    def expected(self, device: str, proved: frozenset[str], *, delegating: bool = False) -> Given | None:
+    def expected(self, device: str, posture: frozenset[str], *, delegating: bool = False) -> Given | None:
         """Returns the grant that counts: the first whose constraints are met and that will do."""
         own = [given for given in self.embedded + self.beside if given.device == device]
-        fitting = [given for given in own if given.counts(proved) and (given.delegate or not delegating)]
+        fitting = [given for given in own if given.counts(posture) and (given.delegate or not delegating)]
         return next(iter(fitting), None)
 
-    def open(self, device: str, proved: frozenset[str]) -> Constraints:
+    def open(self, device: str, posture: frozenset[str]) -> Constraints:
         identity, verifier = self.keys.identities[device], self.keys.verifier
-        with unlocked_bundle(self.sealed, identity=identity, verifier=verifier, proved=proved) as opened:
+        with unlock_bundle(self.sealed, identity=identity, verifier=verifier, posture=posture) as opened:
             assert opened.inner_manifest()
             return opened.grant.constraints
 

@@ -146,9 +146,9 @@ def test_arbitrary_bytes_give_our_errors(data: bytes) -> None:
         Grant.from_bytes(data)
 
 
-def passes(demanded: Constraints, now: int, proved: frozenset[str]) -> bool:
+def passes(demanded: Constraints, now: int, posture: frozenset[str]) -> bool:
     try:
-        demanded.check(now, proved)
+        demanded.check(now, posture)
     except (ExpiredError, PostureError):
         return False
     return True
@@ -161,10 +161,10 @@ near = st.builds(Constraints, small, small, few, st.booleans())
 
 @given(near, near, st.integers(0, 6), st.frozensets(st.sampled_from("abc")))
 def test_narrowed_passes_exactly_where_both_pass(
-    one: Constraints, other: Constraints, now: int, proved: frozenset[str]
+    one: Constraints, other: Constraints, now: int, posture: frozenset[str]
 ) -> None:
-    both = passes(one, now, proved) and passes(other, now, proved)
-    assert passes(one.narrow(other), now, proved) == both
+    both = passes(one, now, posture) and passes(other, now, posture)
+    assert passes(one.narrow(other), now, posture) == both
     assert one.narrow(other).delegate == (one.delegate and other.delegate)
 
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from modelkeep.trust import public_key
+from modelkeep import public_key
 from support.needs import missing
 
 SECRET_ACCESS_KEY = "wJalrXUtnFEMI-secret-of-the-publisher"

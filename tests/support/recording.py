@@ -34,7 +34,7 @@ from modelkeep.trust.policy import ExpectModel, MaximumAge, MinimumEpoch, Unsafe
 from modelkeep.trust.verifier import Verifier
 
 _FOLDER = os.environ.get("MODELKEEP_RECORDING")
-_original = access.unlocked
+_original = access.unlock
 _entries: dict[str, dict[str, Any]] = {}
 
 
@@ -62,12 +62,12 @@ def _add(entry: dict[str, Any], outcome: dict[str, Any] | None) -> None:
 
 
 def _entry(
-    path: Path, *, identity: Identity, verifier: object, grant_file: object = None, proved: object = ()
+    path: Path, *, identity: Identity, verifier: object, grant_file: object = None, posture: object = ()
 ) -> dict[str, Any] | None:
     secret, trust = _secret(identity), _trust(verifier)
     grants = Path(str(grant_file)) if grant_file is not None else access.sidecar_path(path)
     odd_files = [file for file in (path, grants) if file.exists() and not file.is_file()]
-    if secret is None or trust is None or proved or odd_files or not path.is_file():
+    if secret is None or trust is None or posture or odd_files or not path.is_file():
         return None
     entry = {"about": "recorded", "bundle": _keep(path), "identity": secret} | trust
     if is_installation(path) and identity.state_path.exists():
@@ -161,7 +161,7 @@ def _start() -> None:
     """Replaces what tests and their helpers will import, which is why it happens on import."""
     assert sealing.seal.__kwdefaults__ is not None
     sealing.seal.__kwdefaults__["leaf"] = LeafAlgorithm.SHA256
-    access.unlocked = _recorded
+    access.unlock = _recorded
     attacker = importlib.import_module("support.attacker")
     attacker.blake3 = hashlib.sha256  # type: ignore[attr-defined]
 

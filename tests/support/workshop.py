@@ -10,14 +10,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from modelkeep.bundle.access import unlocked
+from modelkeep.bundle.access import unlock
 from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
 from modelkeep.model import Model
 from modelkeep.sealing import seal
 from modelkeep.session import Session, open_session
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.verifier import Verifier
 
 MODEL_ID = "acme/detector"
@@ -29,7 +30,7 @@ class Workshop:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.publisher_pem = folder / "publisher.pem"
-        self.publisher_public = keygen_signing(self.publisher_pem)
+        self.publisher_public = create_signing_key(self.publisher_pem)
         self.signer = Signer.from_pem(self.publisher_pem)
         self.device = self.new_device("pi-17")
         self._numbers = itertools.count()
@@ -73,7 +74,7 @@ class Workshop:
     def read(self, bundle: Path, **options: Any) -> dict[str, bytes]:
         """Returns the plaintext of every file of a bundle, opened as the usual device."""
         settings: dict[str, Any] = {"identity": self.identity(), "verifier": self.verifier()}
-        with unlocked(bundle, **(settings | options)) as opened:
+        with unlock(bundle, **(settings | options)) as opened:
             files = {}
             for index, file in enumerate(opened.inner_manifest().files, start=1):
                 content = bytearray(opened.manifest.members[index].size)

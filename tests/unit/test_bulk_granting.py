@@ -22,7 +22,8 @@ from modelkeep.grants import sidecar
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.header import key_id
 from modelkeep.grants.recipient_text import parse_recipient
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from support.workshop import Workshop
 
 
@@ -165,7 +166,7 @@ def test_only_who_may_delegate_can_grant(fleet: Fleet) -> None:
 
 def test_a_bundle_that_wants_signed_grants_gets_them(workshop: Workshop) -> None:
     fleet = Fleet(workshop, size=2)
-    keygen_signing(workshop.folder / "issuer.pem")
+    create_signing_key(workshop.folder / "issuer.pem")
     issuer = Signer.from_pem(workshop.folder / "issuer.pem")
     admins = [workshop.device.with_suffix(".pub")]
     fleet.bundle = workshop.seal(to=[], admins=admins, grant_signer=issuer)

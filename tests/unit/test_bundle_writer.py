@@ -15,7 +15,8 @@ from modelkeep.errors import StorageError, UsageError
 from modelkeep.model import Model
 from modelkeep.payload.source import MemorySource
 from modelkeep.sealing import Draft, seal
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.verifier import Verifier
 from support.disk import largest_file
 from support.workshop import MODEL_ID, Workshop
@@ -224,7 +225,7 @@ def test_a_signer_that_does_not_sign_leaves_nothing(workshop: Workshop, source: 
 
 @pytest.mark.parametrize("curve", ["p256", "p384", "p521"])
 def test_the_signature_fits_its_place_every_time(workshop: Workshop, curve: str) -> None:
-    public = keygen_signing(workshop.folder / "key.pem", curve)
+    public = create_signing_key(workshop.folder / "key.pem", f"signing-{curve}")
     signer = Signer.from_pem(workshop.folder / "key.pem")
     verifier = Verifier(public, model=MODEL_ID)
     sizes = set()

@@ -147,11 +147,11 @@ def test_5_for_bytes_that_are_not_of_the_form(shop: CommandLine, line: str) -> N
         "modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o model.onnx/new.keep",
         f"{SEAL} --contract missing.json",
         "modelkeep sign missing -s plain.pem",
-        "modelkeep keygen missing/key.pem",
+        "modelkeep keys create missing/key.pem",
     ],
 )
 def test_6_when_something_is_not_there(shop: CommandLine, line: str) -> None:
-    shop.ok("modelkeep keygen --plain plain.pem")
+    shop.ok("modelkeep keys create --kind plain plain.pem")
     assert_refused(shop.shell(line), 6)
 
 
@@ -171,15 +171,15 @@ def test_6_for_a_folder_that_cannot_be_written(shop: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("line", "target"),
     [
-        ("modelkeep keygen pi-17.pem", "pi-17.pem"),
-        ("modelkeep keygen --signing publisher.pem", "publisher.pem"),
+        ("modelkeep keys create pi-17.pem", "pi-17.pem"),
+        ("modelkeep keys create --kind signing publisher.pem", "publisher.pem"),
         ("modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o model.keep", "model.keep"),
         (f"{RUN} -o scores.npz", "scores.npz"),
         ("modelkeep sign x.npy -s plain.pem", "x.npy.sig"),
     ],
 )
 def test_files_are_replaced_only_by_force(shop: CommandLine, line: str, target: str) -> None:
-    shop.ok("modelkeep keygen --plain plain.pem")
+    shop.ok("modelkeep keys create --kind plain plain.pem")
     for name in ("scores.npz", "x.npy.sig"):
         (shop.folder / name).write_text("precious")
     before = (shop.folder / target).read_bytes()
@@ -213,7 +213,7 @@ def wait_for_part(folder: Path) -> None:
         time.sleep(0.001)
 
 
-COMMANDS = ("keygen", "seal", "inspect", "verify", "grant", "sign", "run", "extract", "import")
+COMMANDS = ("seal", "inspect", "verify", "grant", "sign", "run", "extract", "import")
 ODD = (
     "",
     "x.npy",

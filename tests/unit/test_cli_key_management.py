@@ -63,26 +63,26 @@ def test_replaced_device_asks_whoever_may_grant(shop: CommandLine) -> None:
 
 
 def test_lost_publisher_key_is_replaced_by_one_that_devices_trust_besides(shop: CommandLine) -> None:
-    shop.ok("modelkeep keygen --signing publisher-2.pem > publisher-2.pub")
+    shop.ok("modelkeep keys create --kind signing publisher-2.pem > publisher-2.pub")
     shop.ok("modelkeep seal model.onnx -r pi-17.pub -s publisher-2.pem --model-id model -o next.keep")
     run = "modelkeep run next.keep -k file:pi-17.pem -i x=x.npy"
     assert shop.shell(f"{run} -t publisher.pub").code == 3
     shop.ok(f"{run} -t publisher.pub -t publisher-2.pub")
 
 
-def test_keys_that_are_bound_to_no_state_are_not_resealed(shop: CommandLine) -> None:
-    refused = shop.shell("modelkeep keys reseal file:pi-17.pem -s publisher.pem")
-    assert (refused.code, "do not support 'reseal'" in refused.err) == (2, True)
-    assert shop.shell("modelkeep keys reseal -s publisher.pem").code == 2
+def test_keys_that_are_bound_to_no_state_get_no_approval(shop: CommandLine) -> None:
+    refused = shop.shell("modelkeep keys approve file:pi-17.pem -s publisher.pem")
+    assert (refused.code, "do not support 'approve'" in refused.err) == (2, True)
+    assert shop.shell("modelkeep keys approve -s publisher.pem").code == 2
 
 
 def test_approval_is_made_without_a_tpm(shop: CommandLine) -> None:
     (shop.folder / "values.json").write_text(json.dumps({"7": "00" * 32, "11": "11" * 32}))
-    shop.ok("modelkeep keys reseal -s publisher.pem --values values.json -o approval.json")
+    shop.ok("modelkeep keys approve -s publisher.pem --values values.json -o approval.json")
     assert json.loads((shop.folder / "approval.json").read_text())["pcrs"] == [7, 11]
     for broken in ("{}", '{"7": "00"}', '{"24": "' + "00" * 32 + '"}'):
         (shop.folder / "values.json").write_text(broken)
-        assert shop.shell("modelkeep keys reseal -s publisher.pem --values values.json -o a.json").code == 5
+        assert shop.shell("modelkeep keys approve -s publisher.pem --values values.json -o a.json").code == 5
 
 
 def test_doctor_names_every_store_and_what_is_better(command: CommandLine) -> None:
@@ -149,21 +149,21 @@ def test_best_possible_device_is_told_so(command: CommandLine, monkeypatch: pyte
     assert command.ok("modelkeep doctor --json").json["best"] is None
 
 
-@pytest.mark.parametrize("action", ["list", "create", "show", "rotate", "reseal", "delete"])
+@pytest.mark.parametrize("action", ["list", "create", "show", "rotate", "approve", "delete"])
 def test_every_action_has_help(action: str) -> None:
     with pytest.raises(SystemExit) as done:
         build_parser().parse_args(["keys", action, "--help"])
     assert done.value.code == 0
 
 
-def test_signing_key_is_made_by_a_store_that_can(command: CommandLine) -> None:
-    refused = command.shell("modelkeep keys create file:publisher.pem --kind signing")
+def test_kind_of_key_that_a_store_does_not_have_is_refused(command: CommandLine) -> None:
+    refused = command.shell("modelkeep keys create file:publisher.pem --kind quote")
     assert (refused.code, "unknown kind" in refused.err) == (2, True)
 
 
 def test_fleet_keys_are_shown_by_nobody_and_not_rotated(shop: CommandLine) -> None:
-    shop.ok("modelkeep keygen fleet:master.key")
-    shop.ok("modelkeep keygen fleet:pi.key --master master.key --device-id pi-17")
+    shop.ok("modelkeep keys create --kind master fleet:master.key")
+    shop.ok("modelkeep keys create fleet:pi.key --master master.key --device-id pi-17")
     assert shop.shell("modelkeep keys show fleet:pi.key").code == 2
     refused = shop.shell("modelkeep keys rotate fleet:pi.key file:new.pem")
     assert (refused.code, "are not rotated" in refused.err) == (2, True)
@@ -171,9 +171,9 @@ def test_fleet_keys_are_shown_by_nobody_and_not_rotated(shop: CommandLine) -> No
 
 
 def test_output_goes_with_an_approval_made_elsewhere(shop: CommandLine) -> None:
-    line = "modelkeep keys reseal file:pi-17.pem -s publisher.pem -o approval.json"
+    line = "modelkeep keys approve file:pi-17.pem -s publisher.pem -o approval.json"
     assert shop.shell(line).code == 2
-    assert shop.shell("modelkeep keys reseal file:pi-17.pem --approval missing.json").code == 6
+    assert shop.shell("modelkeep keys approve file:pi-17.pem --approval missing.json").code == 6
 
 
 def test_store_that_cannot_be_loaded_is_reported_with_its_extra(

@@ -17,15 +17,15 @@ RUN = "modelkeep run m.keep -t publisher.pub -i x=x.npy"
     ("option", "kind"),
     [
         ("", "hpke-p256"),
-        ("--kem p256", "hpke-p256"),
-        ("--kem x25519", "hpke-x25519"),
-        ("--kem mlkem768-x25519", "hpke-mlkem768-x25519"),
+        ("--kind p256", "hpke-p256"),
+        ("--kind x25519", "hpke-x25519"),
+        ("--kind mlkem768-x25519", "hpke-mlkem768-x25519"),
     ],
 )
 def test_every_kind_of_device_key_opens_what_is_sealed_for_it(
     shop: CommandLine, option: str, kind: str
 ) -> None:
-    made = shop.ok(f"modelkeep keygen {option} file:new.pem > new.pub")
+    made = shop.ok(f"modelkeep keys create {option} file:new.pem > new.pub")
     assert made.out.startswith(f"{kind} ")
     assert made.out.endswith(" new\n")
     shop.ok(f"{SEAL} -r new.pub")
@@ -34,20 +34,20 @@ def test_every_kind_of_device_key_opens_what_is_sealed_for_it(
 
 
 def test_a_path_without_a_scheme_is_a_file_and_the_device_can_have_another_name(shop: CommandLine) -> None:
-    made = shop.ok("modelkeep keygen key.pem --device-id press-4 > press-4.pub")
+    made = shop.ok("modelkeep keys create key.pem --device-id press-4 > press-4.pub")
     assert made.out.split()[2] == "press-4"
     shop.ok(f"{SEAL} -r press-4.pub")
     shop.ok(f"{RUN} -k key.pem")
 
 
 def test_a_bad_device_name_is_refused_and_prints_no_key(command: CommandLine) -> None:
-    refused = command("keygen", "key.pem", "--device-id", "press 4")
+    refused = command("keys", "create", "key.pem", "--device-id", "press 4")
     assert (refused.code, refused.out) == (2, "")
 
 
 def test_fleet_devices_get_a_key_of_their_own_and_never_the_master(shop: CommandLine) -> None:
-    shop.ok("modelkeep keygen fleet:master.key")
-    shop.ok("modelkeep keygen fleet:pi.key --master master.key --device-id pi-17")
+    shop.ok("modelkeep keys create --kind master fleet:master.key")
+    shop.ok("modelkeep keys create fleet:pi.key --master master.key --device-id pi-17")
     master, device = (shop.folder / name for name in ("master.key", "pi.key"))
     assert master.stat().st_mode & 0o077 == device.stat().st_mode & 0o077 == 0
     assert master.read_bytes().split()[1] not in device.read_bytes()
@@ -60,19 +60,20 @@ def test_fleet_devices_get_a_key_of_their_own_and_never_the_master(shop: Command
 @pytest.mark.parametrize(
     "line",
     [
-        "modelkeep keygen fleet:pi.key --master master.key",
-        "modelkeep keygen fleet:pi.key --master master.key --device-id 'pi 17'",
-        "modelkeep keygen file:pi.pem --master master.key --device-id pi-17",
-        "modelkeep keygen fleet:master.key",
-        "modelkeep keygen passphrase:",
-        "modelkeep keygen enigma:rotor",
-        "modelkeep keygen --signing fleet:x.key",
-        "modelkeep keygen --signing --plain x.pem",
-        "modelkeep keygen --kem rsa x.pem",
+        "modelkeep keys create fleet:pi.key --master master.key",
+        "modelkeep keys create fleet:pi.key --master master.key --device-id 'pi 17'",
+        "modelkeep keys create file:pi.pem --master master.key --device-id pi-17",
+        "modelkeep keys create --kind master fleet:master.key",
+        "modelkeep keys create fleet:pi.key",
+        "modelkeep keys create passphrase:",
+        "modelkeep keys create enigma:rotor",
+        "modelkeep keys create --kind signing fleet:x.key",
+        "modelkeep keys create --kind signing --master x.key x.pem",
+        "modelkeep keys create --kind rsa x.pem",
     ],
 )
 def test_keys_that_cannot_be_made_are_usage_errors(command: CommandLine, line: str) -> None:
-    command.ok("modelkeep keygen fleet:master.key")
+    command.ok("modelkeep keys create --kind master fleet:master.key")
     assert command.shell(line).code == 2
     assert files(command.folder) == {"master.key"}
 
@@ -97,7 +98,7 @@ def test_a_passphrase_does_not_share_a_bundle(shop: CommandLine, monkeypatch: py
 
 @pytest.mark.parametrize("curve", ["p256", "p384", "p521"])
 def test_bundles_are_signed_on_every_curve(shop: CommandLine, curve: str) -> None:
-    shop.ok(f"modelkeep keygen --signing --curve {curve} file:signing.pem > signing.pub")
+    shop.ok(f"modelkeep keys create --kind signing-{curve} file:signing.pem > signing.pub")
     shop.ok("modelkeep seal model.onnx -r pi-17.pub -s file:signing.pem -o m.keep")
     shop.ok("modelkeep verify m.keep -t signing.pub")
 
@@ -130,7 +131,7 @@ def test_an_encrypted_signing_key_takes_its_passphrase_from_the_environment(
 def test_plain_signatures_are_those_of_openssl(command: CommandLine) -> None:
     require("openssl")
     (command.folder / "data.csv").write_text("1,2,3\n")
-    command.ok("modelkeep keygen --plain plain.pem > plain.pub")
+    command.ok("modelkeep keys create --kind plain plain.pem > plain.pub")
     command.ok("modelkeep sign data.csv -s file:plain.pem")
     check = ["openssl", "dgst", "-sha256", "-verify", "plain.pub", "-signature", "data.csv.sig", "data.csv"]
     assert subprocess.run(check, check=False, capture_output=True).returncode == 0
@@ -143,14 +144,14 @@ def test_plain_signatures_are_those_of_openssl(command: CommandLine) -> None:
 
 
 def test_keys_for_bundles_and_for_plain_files_do_not_stand_in_for_each_other(shop: CommandLine) -> None:
-    shop.ok("modelkeep keygen --plain plain.pem > plain.pub")
+    shop.ok("modelkeep keys create --kind plain plain.pem > plain.pub")
     assert shop.shell("modelkeep sign model.onnx -s publisher.pem").code == 2
     assert shop.shell("modelkeep seal model.onnx -r pi-17.pub -s plain.pem -o m.keep").code == 2
     assert {"model.onnx.sig", "m.keep"} & files(shop.folder) == set()
 
 
 def test_grants_can_be_signed_so_that_a_bundle_accepts_no_others(shop: CommandLine) -> None:
-    shop.ok("modelkeep keygen --signing granter.pem > granter.pub")
+    shop.ok("modelkeep keys create --kind signing granter.pem > granter.pub")
     shop.ok(f"{SEAL} --admin admin.pub --grant-signer file:granter.pem")
     grant = "modelkeep grant m.keep -k file:admin.pem -r pi-18.pub"
     assert shop.shell(grant).code in (2, 3)

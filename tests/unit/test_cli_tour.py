@@ -13,10 +13,10 @@ from support.command_line import CommandLine, files
 from support.workshop import scale_model
 
 TOUR = (
-    "modelkeep keygen file:pi-17.pem > pi-17.pub",
-    "modelkeep keygen file:pi-18.pem > pi-18.pub",
-    "modelkeep keygen file:admin.pem > admin.pub",
-    "modelkeep keygen --signing publisher.pem > publisher.pub",
+    "modelkeep keys create file:pi-17.pem > pi-17.pub",
+    "modelkeep keys create file:pi-18.pem > pi-18.pub",
+    "modelkeep keys create file:admin.pem > admin.pub",
+    "modelkeep keys create --kind signing publisher.pem > publisher.pub",
     "modelkeep seal model.onnx -r pi-17.pub --admin admin.pub -s publisher.pem -o model.keep",
     "modelkeep inspect model.keep",
     "modelkeep verify model.keep -t publisher.pub",

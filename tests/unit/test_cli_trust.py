@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from modelkeep import public_key
 from modelkeep.cli.parser import build_parser
 from modelkeep.errors import SignatureError, UsageError
-from modelkeep.trust import public_key
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_editing import first, following, with_end, with_publisher, with_revoked
 from modelkeep.trust.trust_envelope import MOST_SIGNATURES, TrustEnvelope
 from modelkeep.trust.trust_file import LATEST_TIME, MOST_PUBLISHERS, MOST_REVOKED, Publisher, TrustFile
@@ -28,7 +29,7 @@ CREATE = "modelkeep trust create -o trust.json --expires +365d"
 def office(shop: CommandLine) -> CommandLine:
     """A shop with three roots."""
     for number in (1, 2, 3):
-        shop.ok(f"modelkeep keygen --signing root-{number}.pem > root-{number}.pub")
+        shop.ok(f"modelkeep keys create --kind signing root-{number}.pem > root-{number}.pub")
     return shop
 
 
@@ -101,7 +102,7 @@ def test_several_keys_and_another_output(office: CommandLine, monkeypatch: pytes
     office.ok("modelkeep trust sign trust.json -s root-3.pem --yes -o signed.json -f")
     assert len(shown(office, "signed.json")["signatures"]) == 1
     monkeypatch.setenv("ROOT_PASSPHRASE", "secret")
-    keygen_signing("locked.pem", passphrase=b"secret")
+    create_signing_key("locked.pem", passphrase=b"secret")
     with_passphrase = "modelkeep trust sign trust.json --passphrase-env ROOT_PASSPHRASE --yes -s locked.pem"
     assert office.shell(f"{with_passphrase} -s root-1.pem").code == 2
     office.ok(with_passphrase)
@@ -255,7 +256,7 @@ class FaultySigner:
 
 @pytest.fixture
 def key(tmp_path: Path) -> Signer:
-    keygen_signing(tmp_path / "key.pem")
+    create_signing_key(tmp_path / "key.pem")
     return Signer.from_pem(tmp_path / "key.pem")
 
 
@@ -287,7 +288,7 @@ def test_several_entries_of_a_key_give_way_to_one_that_is_described_completely(k
 
 def test_files_that_could_not_be_read_again_are_not_made(key: Signer, tmp_path: Path) -> None:
     full = TrustFile(1, LATEST_TIME, (Publisher(key.public_key, ("*",)),) * MOST_PUBLISHERS)
-    another = public_key.load(keygen_signing(tmp_path / "another.pem"))
+    another = public_key.load(create_signing_key(tmp_path / "another.pem"))
     with pytest.raises(UsageError, match="at most 1024 publishers"):
         with_publisher(full, another)
     with pytest.raises(UsageError, match="at most"):

@@ -19,7 +19,8 @@ from modelkeep.errors import (
 from modelkeep.granting import grant
 from modelkeep.grants import sidecar
 from modelkeep.grants.constraints import Constraints
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from support.workshop import Workshop
 
 
@@ -158,7 +159,7 @@ def test_there_must_be_somebody_to_grant_to(workshop: Workshop, admin: Path) -> 
 def test_bundles_that_want_signed_grants(workshop: Workshop, admin: Path, device: Path) -> None:
     issuer, stranger = (workshop.folder / name for name in ("issuer.pem", "stranger.pem"))
     for path in (issuer, stranger):
-        keygen_signing(path)
+        create_signing_key(path)
     bundle = workshop.seal(admins=[public(admin)], grant_signer=Signer.from_pem(issuer))
     identity, late = workshop.identity(admin), workshop.identity(device)
     with pytest.raises(UsageError, match="signed grants only"):

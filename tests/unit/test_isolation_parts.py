@@ -381,16 +381,16 @@ def served(ends: tuple[Channel, Channel]) -> Iterator[Channel]:
 
 def hand_over(channel: Channel, workshop: Workshop, **changes: Any) -> list[Any]:
     """Opens a small model through the channel; returns the last answer."""
-    from modelkeep.bundle.access import unlocked
+    from modelkeep.bundle.access import unlock
 
     source = workshop.seal(workshop.model(size=8))
-    with unlocked(source, identity=workshop.identity(), verifier=workshop.verifier()) as bundle:
+    with unlock(source, identity=workshop.identity(), verifier=workshop.verifier()) as bundle:
         inner = bundle.inner_manifest()
         channel.send(opening(entry=inner.entry, **changes).message())
         with bundle.open_stream(1) as extent:
             file = SealedFile(inner.files[0].path, bundle.sealed_stream(1), extent)
             channel.send(file.message(), extent.descriptor)
-        channel.send_secret(bundle.key)
+        channel.send_secret(bundle.payload_key)
     answer = channel.receive()[0]
     while answer[0] == "progress":
         answer = channel.receive()[0]

@@ -93,7 +93,7 @@ def test_constraints_bind_the_embedded_grants(workshop: Workshop) -> None:
     demanding = workshop.seal(constraints=Constraints(posture=("verified-boot",)))
     with pytest.raises(PostureError, match="verified-boot"):
         workshop.open(demanding)
-    workshop.open(demanding, proved=frozenset({"verified-boot"})).close()
+    workshop.open(demanding, posture=frozenset({"verified-boot"})).close()
 
 
 def test_only_administrators_may_delegate(workshop: Workshop) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep import canonical, dsse
-from modelkeep.bundle.access import unlocked
+from modelkeep import canonical, dsse, public_key
+from modelkeep.bundle.access import unlock
 from modelkeep.errors import (
     ExpiredError,
     MalformedError,
@@ -23,7 +23,6 @@ from modelkeep.errors import (
     WrongModelError,
 )
 from modelkeep.keys.identity import Identity
-from modelkeep.trust import public_key
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.trust_envelope import PAYLOAD_TYPE
@@ -183,7 +182,7 @@ def test_revoked_keys_and_bundles_do_not_open(workshop: Workshop) -> None:
     with pytest.raises(UntrustedSignerError, match="key that is revoked"):
         opens(workshop, besides)
     bundle = workshop.seal()
-    with unlocked(bundle, identity=workshop.identity(), verifier=workshop.verifier()) as opened:
+    with unlock(bundle, identity=workshop.identity(), verifier=workshop.verifier()) as opened:
         identifier = opened.manifest.bundle
     revoking = TrustFileVerifier(replace(trust, revoked_bundles=frozenset({identifier})), model=MODEL_ID)
     with pytest.raises(RefusedError, match="is revoked"):

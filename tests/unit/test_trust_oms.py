@@ -8,8 +8,9 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from modelkeep import public_key
 from modelkeep.errors import MalformedError, SignatureError, UsageError
-from modelkeep.trust import oms, public_key
+from modelkeep.trust import oms
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.statement import Statement
 

@@ -15,14 +15,14 @@ from cryptography.hazmat.primitives.serialization import (
 from modelkeep import dsse
 from modelkeep.errors import SignatureError, StorageError, UsageError
 from modelkeep.trust import oms, plain
-from modelkeep.trust.private_key import Purpose
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.statement import Statement
 
 
 @pytest.fixture
 def key_file(tmp_path: Path) -> Path:
-    keygen_signing(tmp_path / "plain.pem", purpose=Purpose.PLAIN)
+    create_signing_key(tmp_path / "plain.pem", "plain")
     return tmp_path / "plain.pem"
 
 
@@ -58,7 +58,7 @@ def test_garbage_is_no_signature(tmp_path: Path, key_file: Path, signature: byte
 
 
 def test_bundle_key_does_not_sign_plain_files(tmp_path: Path) -> None:
-    keygen_signing(tmp_path / "bundle.pem")
+    create_signing_key(tmp_path / "bundle.pem")
     (tmp_path / "data").write_bytes(b"data")
     with pytest.raises(UsageError, match="purpose 'bundle', not 'plain'"):
         plain.sign(tmp_path / "data", tmp_path / "bundle.pem")

@@ -11,8 +11,9 @@ from modelkeep.bundle.bundle import Bundle
 from modelkeep.errors import KeyStoreError, MalformedError, UsageError
 from modelkeep.trust import private_key, second_signature
 from modelkeep.trust.private_key import Purpose
-from modelkeep.trust.second_signature import SecondSigner, keygen_second
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.second_signature import SecondSigner
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.statement import Statement
 from support.command_line import CommandLine
 from support.workshop import Workshop
@@ -22,27 +23,27 @@ STATEMENT = Statement("acme/detector", {"manifest.json": bytes(32)})
 
 @pytest.fixture
 def signer(tmp_path: Path) -> SecondSigner:
-    keygen_second(tmp_path / "second.pem")
+    create_signing_key(tmp_path / "second.pem", "ml-dsa-65")
     return SecondSigner.from_pem(tmp_path / "second.pem")
 
 
 def test_generated_key_file_is_private_marked_and_its_public_key_is_returned(tmp_path: Path) -> None:
-    pem = keygen_second(tmp_path / "second.pem")
+    pem = create_signing_key(tmp_path / "second.pem", "ml-dsa-65")
     assert (tmp_path / "second.pem").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "second.pem").read_bytes().startswith(b"modelkeep purpose: bundle\n")
     assert second_signature.load_key(pem) == SecondSigner.from_pem(tmp_path / "second.pem").public_key
 
 
 def test_encrypted_key_opens_with_its_passphrase_only(tmp_path: Path) -> None:
-    keygen_second(tmp_path / "second.pem", passphrase=b"correct horse")
+    create_signing_key(tmp_path / "second.pem", "ml-dsa-65", passphrase=b"correct horse")
     assert SecondSigner.from_pem(tmp_path / "second.pem", passphrase=b"correct horse").public_key
     with pytest.raises(KeyStoreError, match="is encrypted"):
         SecondSigner.from_pem(tmp_path / "second.pem")
 
 
 def test_kinds_of_keys_are_not_mixed_up(tmp_path: Path) -> None:
-    first_public = keygen_signing(tmp_path / "first.pem")
-    keygen_second(tmp_path / "second.pem")
+    first_public = create_signing_key(tmp_path / "first.pem")
+    create_signing_key(tmp_path / "second.pem", "ml-dsa-65")
     weaker = mldsa.MLDSA44PrivateKey.generate()
     private_key.write(tmp_path / "weaker.pem", weaker, Purpose.BUNDLE, None, force=False)
     for name in ("first.pem", "weaker.pem"):
@@ -98,7 +99,7 @@ def test_a_second_signature_needs_a_first_one(workshop: Workshop, signer: Second
 
 
 def test_the_command_line_signs_twice_and_demands_it(shop: CommandLine) -> None:
-    public = shop.ok("modelkeep keygen --signing --algorithm ml-dsa-65 second.pem > second.pub").out
+    public = shop.ok("modelkeep keys create --kind ml-dsa-65 second.pem > second.pub").out
     assert serialization.load_pem_public_key(public.encode())
     shop.ok("modelkeep seal model.onnx -r pi-17.pub -s publisher.pem --second-signer second.pem -o two.keep")
     trust = "-t publisher.pub --second-trust second.pub"
@@ -112,8 +113,8 @@ def test_the_command_line_signs_twice_and_demands_it(shop: CommandLine) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "modelkeep keygen --algorithm ml-dsa-65 key.pem",
-        "modelkeep keygen --plain --algorithm ml-dsa-65 key.pem",
+        "modelkeep keys create --algorithm ml-dsa-65 key.pem",
+        "modelkeep keys create --kind plain --algorithm ml-dsa-65 key.pem",
         "modelkeep verify model.keep --unsafe-unsigned --second-trust second.pub",
         "modelkeep seal model.onnx -r pi-17.pub -s publisher.pem --second-signer tpm2:key -o two.keep",
         "modelkeep seal model.onnx -r pi-17.pub -s publisher.pem --second-signer publisher.pem -o two.keep",

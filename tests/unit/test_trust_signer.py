@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from modelkeep import dsse
 from modelkeep.errors import KeyStoreError, StorageError, UsageError
-from modelkeep.trust.private_key import Purpose
-from modelkeep.trust.signer import Signer, keygen_signing
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 
 
 def write_key(
@@ -23,31 +23,31 @@ def write_key(
 
 @pytest.mark.parametrize("curve", ["p256", "p384", "p521"])
 def test_generated_key_signs_what_its_public_key_verifies(tmp_path: Path, curve: str) -> None:
-    public = serialization.load_pem_public_key(keygen_signing(tmp_path / "key.pem", curve))
+    public = serialization.load_pem_public_key(create_signing_key(tmp_path / "key.pem", f"signing-{curve}"))
     assert isinstance(public, ec.EllipticCurvePublicKey)
     signature = Signer.from_pem(tmp_path / "key.pem").sign(dsse.pae("text/plain", b"hello"))
     dsse.verify(public, signature, "text/plain", b"hello")
 
 
 def test_generated_key_file_is_private_and_marked(tmp_path: Path) -> None:
-    keygen_signing(tmp_path / "key.pem")
+    create_signing_key(tmp_path / "key.pem")
     assert (tmp_path / "key.pem").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "key.pem").read_bytes().startswith(b"modelkeep purpose: bundle\n-----BEGIN ")
 
 
-def test_keygen_refuses_unknown_curve_and_existing_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such curve"):
-        keygen_signing(tmp_path / "key.pem", "p192")
-    keygen_signing(tmp_path / "key.pem")
+def test_unknown_curve_and_an_existing_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such kind"):
+        create_signing_key(tmp_path / "key.pem", "signing-p192")
+    create_signing_key(tmp_path / "key.pem")
     before = (tmp_path / "key.pem").read_bytes()
     with pytest.raises(UsageError, match="exists already"):
-        keygen_signing(tmp_path / "key.pem")
+        create_signing_key(tmp_path / "key.pem")
     assert (tmp_path / "key.pem").read_bytes() == before
 
 
 def test_encrypted_key_opens_with_its_passphrase_only(tmp_path: Path) -> None:
     path = tmp_path / "key.pem"
-    keygen_signing(path, passphrase=b"correct horse")
+    create_signing_key(path, passphrase=b"correct horse")
     assert Signer.from_pem(path, passphrase=b"correct horse").public_key
     with pytest.raises(KeyStoreError, match="is encrypted"):
         Signer.from_pem(path)
@@ -57,8 +57,8 @@ def test_encrypted_key_opens_with_its_passphrase_only(tmp_path: Path) -> None:
 
 def test_needless_or_empty_passphrase_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="empty passphrase"):
-        keygen_signing(tmp_path / "key.pem", passphrase=b"")
-    keygen_signing(tmp_path / "key.pem")
+        create_signing_key(tmp_path / "key.pem", passphrase=b"")
+    create_signing_key(tmp_path / "key.pem")
     with pytest.raises(KeyStoreError, match="is not encrypted"):
         Signer.from_pem(tmp_path / "key.pem", passphrase=b"needless")
 
@@ -74,7 +74,7 @@ def test_sec1_key_is_accepted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
 def test_key_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "key.pem"
-    keygen_signing(path)
+    create_signing_key(path)
     path.chmod(mode)
     with pytest.raises(KeyStoreError, match="others may read or change this key") as caught:
         Signer.from_pem(path)
@@ -82,7 +82,7 @@ def test_key_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
 
 
 def test_key_marked_plain_does_not_sign_bundles(tmp_path: Path) -> None:
-    keygen_signing(tmp_path / "key.pem", purpose=Purpose.PLAIN)
+    create_signing_key(tmp_path / "key.pem", "plain")
     with pytest.raises(UsageError, match="purpose 'plain', not 'bundle'"):
         Signer.from_pem(tmp_path / "key.pem")
 
@@ -121,7 +121,7 @@ def test_missing_or_oversized_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_certificate_file_must_exist_and_hold_certificates(tmp_path: Path) -> None:
-    keygen_signing(tmp_path / "key.pem")
+    create_signing_key(tmp_path / "key.pem")
     with pytest.raises(StorageError):
         Signer.from_pem(tmp_path / "key.pem", certificates=tmp_path / "absent.pem")
     (tmp_path / "empty.pem").write_text("nothing")

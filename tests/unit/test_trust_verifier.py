@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from modelkeep import public_key
 from modelkeep.errors import (
     ExpiredError,
     MalformedError,
@@ -22,7 +23,7 @@ from modelkeep.errors import (
     WrongModelError,
 )
 from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Member, Suite
-from modelkeep.trust import oms, public_key
+from modelkeep.trust import oms
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.statement import Statement

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelkeep import errors
-from modelkeep.bundle.access import unlocked_bundle
+from modelkeep.bundle.access import unlock_bundle
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Suite
@@ -60,7 +60,7 @@ def check_content(opened: UnlockedBundle, vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("vector", INDEX["bundles"], ids=lambda vector: str(vector["name"]))
 def test_bundle(vector: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def attempt() -> None:
-        with unlocked_bundle(
+        with unlock_bundle(
             FOLDER / vector["bundle"],
             identity=identity_of(vector, tmp_path, monkeypatch),
             verifier=verifier_of(vector),

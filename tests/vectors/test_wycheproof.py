@@ -9,13 +9,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
-from modelkeep import dsse
+from modelkeep import dsse, public_key
 from modelkeep.errors import MalformedError, SignatureError, UsageError
 from modelkeep.grants.agreement_key import Relay
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.manifest import Suite
 from modelkeep.payload import cipher
-from modelkeep.trust import public_key
 from support.published import Case, wycheproof
 
 AES_GCM = wycheproof("Cipher", "aes_gcm", keySize=256, ivSize=96, tagSize=128)

@@ -10,7 +10,7 @@ from pathlib import Path
 from modelkeep.bundle.bundle import Bundle, UnlockedBundle
 from modelkeep.bundle.installation import Installation, is_installation
 from modelkeep.bundle.trust_memory import see_trust_as, time_floor_of
-from modelkeep.bundle.unlocked import Opened
+from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.errors import UnsupportedVersionError, UsageError
 from modelkeep.grants import sidecar
 from modelkeep.grants.glance import Glance
@@ -54,13 +54,13 @@ def _one_after_the_other(*sources: Iterator[Grant]) -> Iterator[Grant]:
 
 
 @contextmanager
-def unlocked_bundle(
+def unlock_bundle(
     path: str | os.PathLike[str],
     *,
     identity: Identity,
     verifier: BundleVerifier,
     grant_file: str | os.PathLike[str] | None = None,
-    proved: frozenset[str] = frozenset(),
+    posture: frozenset[str] = frozenset(),
     delegating: bool = False,
 ) -> Iterator[UnlockedBundle]:
     """Opens, verifies and unlocks a bundle for the length of a `with` block.
@@ -77,21 +77,21 @@ def unlocked_bundle(
         grants = grants_of(bundle, grant_file, glance)
         passed_over = glance.kinds if glance else None
         with verified.unlock(
-            identity, grants, proved=proved, passed_over=passed_over, delegating=delegating
-        ) as opened:
+            identity, grants, posture=posture, passed_over=passed_over, delegating=delegating
+        ) as unlocked:
             see_trust_as(identity, verified.trust)
-            yield opened
+            yield unlocked
 
 
 @contextmanager
-def unlocked(
+def unlock(
     path: str | os.PathLike[str],
     *,
     identity: Identity,
     verifier: BundleVerifier,
     grant_file: str | os.PathLike[str] | None = None,
-    proved: frozenset[str] = frozenset(),
-) -> Iterator[Opened]:
+    posture: frozenset[str] = frozenset(),
+) -> Iterator[Unlocked]:
     """Opens, verifies and unlocks a bundle or an installation for the length of a `with` block.
 
     Raises:
@@ -100,8 +100,8 @@ def unlocked(
             `Installation.unlock`.
     """
     if not is_installation(path):
-        with unlocked_bundle(
-            path, identity=identity, verifier=verifier, grant_file=grant_file, proved=proved
+        with unlock_bundle(
+            path, identity=identity, verifier=verifier, grant_file=grant_file, posture=posture
         ) as bundle:
             yield bundle
         return
@@ -109,6 +109,6 @@ def unlocked(
         raise UsageError("an installation carries its grant", hint="leave the grant file out")
     with (
         Installation(path) as installation,
-        installation.unlock(identity, verifier, proved=proved) as opened,
+        installation.unlock(identity, verifier, posture=posture) as unlocked,
     ):
-        yield opened
+        yield unlocked

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
-from modelkeep.bundle.unlocked import Opened, Provenance
+from modelkeep.bundle.unlocked import Provenance, Unlocked
 from modelkeep.container import names
 from modelkeep.container.container import open_container
 from modelkeep.container.files import Files
@@ -131,7 +131,7 @@ class VerifiedBundle:
         identity: Identity,
         grants: Iterable[Grant],
         *,
-        proved: frozenset[str] = frozenset(),
+        posture: frozenset[str] = frozenset(),
         passed_over: Counter[str] | None = None,
         delegating: bool = False,
     ) -> UnlockedBundle:
@@ -140,7 +140,7 @@ class VerifiedBundle:
         Args:
             identity: who wants to open.
             grants: where to look; only read as far as needed.
-            proved: the device states that were proved, for grants that require some.
+            posture: names of what this device was found to be, for grants that demand some.
             passed_over: kinds of grants that were left out of `grants`, for messages.
             delegating: only a grant that allows delegation will do.
 
@@ -152,7 +152,7 @@ class VerifiedBundle:
             UntrustedSignerError, SignatureError: the bundle wants signed grants and this is none.
         """
         # The header that is checked here is authentic as soon as the grant opens under it.
-        accept = partial(self._accept, proved, delegating)
+        accept = partial(self._accept, posture, delegating)
         grant = identity.select(grants, self.manifest.bundle, accept=accept, passed_over=passed_over)
         unwrapped = identity.unwrap(grant, self.manifest.bundle)
         try:
@@ -163,10 +163,10 @@ class VerifiedBundle:
             unwrapped.data_key.close()
             raise
 
-    def _accept(self, proved: frozenset[str], delegating: bool, grant: Grant) -> None:
+    def _accept(self, posture: frozenset[str], delegating: bool, grant: Grant) -> None:
         if self.manifest.grant_issuers:
             grant.check_issuer(self.manifest.grant_issuers)
-        grant.header.constraints.check(self.now, proved)
+        grant.header.constraints.check(self.now, posture)
         if delegating:
             grant.header.constraints.delegated(Constraints())
 
@@ -190,7 +190,7 @@ class VerifiedBundle:
         return data
 
 
-class UnlockedBundle(Opened):
+class UnlockedBundle(Unlocked):
     """A verified bundle together with its data key; made by `VerifiedBundle.unlock` alone."""
 
     def __init__(self, verified: VerifiedBundle, unwrapped: UnwrappedGrant) -> None:
@@ -213,12 +213,12 @@ class UnlockedBundle(Opened):
         self.grant.data_key.close()
 
     @property
-    def key(self) -> memoryview:
-        """See `Opened.key`."""
+    def payload_key(self) -> memoryview:
+        """See `Unlocked.payload_key`."""
         return self._payload_key.view
 
     def sealed_stream(self, index: int) -> SealedStream:
-        """See `Opened.sealed_stream`."""
+        """See `Unlocked.sealed_stream`."""
         return SealedStream(
             self.manifest.suite,
             associated_data(self.manifest.suite, self.manifest.bundle, index),
@@ -227,7 +227,7 @@ class UnlockedBundle(Opened):
         )
 
     def open_stream(self, index: int) -> AbstractContextManager[Extent]:
-        """See `Opened.open_stream`."""
+        """See `Unlocked.open_stream`."""
         return self.verified.bundle.open_stream(index, self.manifest.members[index].size)
 
     def check_grant_signer(self, signer: EcdsaSigner | None) -> None:

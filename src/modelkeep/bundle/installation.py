@@ -17,7 +17,7 @@ from modelkeep.bundle.install_key import payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
 from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
 from modelkeep.bundle.trust_memory import see_trust
-from modelkeep.bundle.unlocked import Opened, Provenance
+from modelkeep.bundle.unlocked import Provenance, Unlocked
 from modelkeep.container import names
 from modelkeep.container.archive import Archive, first_name
 from modelkeep.container.files import Files
@@ -57,14 +57,14 @@ class Installation(Files):
         super().__init__(Archive(Path(path), INSTALLATION))
 
     def unlock(
-        self, identity: Identity, verifier: BundleVerifier, *, proved: frozenset[str] = frozenset()
+        self, identity: Identity, verifier: BundleVerifier, *, posture: frozenset[str] = frozenset()
     ) -> UnlockedInstallation:
         """Checks everything that can have changed since the model was installed.
 
         Args:
             identity: the key of this device.
             verifier: whom to trust, and which model and release to accept.
-            proved: the device states that were proved, for grants that require some.
+            posture: names of what this device was found to be, for grants that demand some.
 
         Raises:
             SignatureError, UntrustedSignerError: nobody trusted signed this.
@@ -87,7 +87,7 @@ class Installation(Files):
             install_key = local.unwrap(record.wrapped, wrapping_context(record.header_bytes))
             try:
                 # From here on the header is authentic.
-                _check_present(record.header, state, signed, proved)
+                _check_present(record.header, state, signed, posture)
                 see_trust(state, signed.trust)
                 secret = state.secret(record.header.model, record.header.installation)
                 key = payload_key(install_key, secret)
@@ -105,7 +105,7 @@ class Installation(Files):
             raise TamperedError("the files of the installation are not those that its manifest lists")
 
 
-class UnlockedInstallation(Opened):
+class UnlockedInstallation(Unlocked):
     """An installation together with its key; made by `Installation.unlock` alone."""
 
     def __init__(
@@ -129,12 +129,12 @@ class UnlockedInstallation(Opened):
         self._key.close()
 
     @property
-    def key(self) -> memoryview:
-        """See `Opened.key`."""
+    def payload_key(self) -> memoryview:
+        """See `Unlocked.payload_key`."""
         return self._key.view
 
     def sealed_stream(self, index: int) -> SealedStream:
-        """See `Opened.sealed_stream`."""
+        """See `Unlocked.sealed_stream`."""
         return SealedStream(
             self._header.suite,
             installed_associated_data(self._header.suite, self._header.installation, index),
@@ -143,7 +143,7 @@ class UnlockedInstallation(Opened):
         )
 
     def open_stream(self, index: int) -> AbstractContextManager[Extent]:
-        """See `Opened.open_stream`."""
+        """See `Unlocked.open_stream`."""
         return self._installation.open_stream(index, self.manifest.members[index].size)
 
 
@@ -154,7 +154,7 @@ def _check_header(header: InstallHeader, manifest: Manifest, data: bytes) -> Non
 
 
 def _check_present(
-    header: InstallHeader, state: DeviceState, signed: SignedManifest, proved: frozenset[str]
+    header: InstallHeader, state: DeviceState, signed: SignedManifest, posture: frozenset[str]
 ) -> None:
     floor = state.floor(header.model)
     if header.epoch < floor:
@@ -162,4 +162,4 @@ def _check_present(
             f"epoch {header.epoch} is below {floor}, which was installed since",
             hint="open the newest installation",
         )
-    header.constraints.check(signed.now, proved)
+    header.constraints.check(signed.now, posture)

@@ -31,7 +31,7 @@ from modelkeep.storage import Replacement, words_for, write_at
 
 
 def install(
-    opened: UnlockedBundle,
+    unlocked: UnlockedBundle,
     identity: Identity,
     target: Path,
     *,
@@ -41,7 +41,7 @@ def install(
     """Writes an installation of an unlocked bundle; afterwards older epochs of the model do not count.
 
     Args:
-        opened: the bundle; every byte of it is checked on the way.
+        unlocked: the bundle; every byte of it is checked on the way.
         identity: the key of this device.
         target: file to write.
         force: replace an existing file.
@@ -55,31 +55,31 @@ def install(
         KeyStoreError: the device's key cannot be used.
         UsageError: `target` exists and `force` is not set, or the identity belongs to no device.
     """
-    if opened.provenance.signer is None:
+    if unlocked.provenance.signer is None:
         raise UsageError("only a bundle whose publisher was verified can be installed")
     local = identity.local_key()
     try:
         state = DeviceState(identity.state_path, local, identity.counter())
-        _refuse_rollback(opened, state)
-        refuse_older_trust(state, opened.verified.trust)
+        _refuse_rollback(unlocked, state)
+        refuse_older_trust(state, unlocked.verified.trust)
         with Replacement(target, force=force, mode=0o600) as file, words_for(target):
-            installing = _Installing(opened, local, state, file.descriptor, progress)
+            installing = _Installing(unlocked, local, state, file.descriptor, progress)
             installing.run()
             # The state changes last: a crash before that leaves the old installation in force.
-            verified = opened.verified
+            verified = unlocked.verified
             with state.committing(
-                opened.manifest.model, installing.installation, verified.now, verified.trust
+                unlocked.manifest.model, installing.installation, verified.now, verified.trust
             ):
                 file.commit()
     finally:
         local.close()
 
 
-def _refuse_rollback(opened: UnlockedBundle, state: DeviceState) -> None:
-    floor = state.floor(opened.manifest.model)
-    if opened.manifest.epoch < floor:
+def _refuse_rollback(unlocked: UnlockedBundle, state: DeviceState) -> None:
+    floor = state.floor(unlocked.manifest.model)
+    if unlocked.manifest.epoch < floor:
         raise RollbackError(
-            f"epoch {opened.manifest.epoch} is below {floor}, which was installed before",
+            f"epoch {unlocked.manifest.epoch} is below {floor}, which was installed before",
             hint="get a newer release of the model",
         )
 
@@ -87,15 +87,15 @@ def _refuse_rollback(opened: UnlockedBundle, state: DeviceState) -> None:
 class _Installing:
     def __init__(
         self,
-        opened: UnlockedBundle,
+        unlocked: UnlockedBundle,
         local: LocalKey,
         state: DeviceState,
         descriptor: int,
         progress: Progress,
     ) -> None:
-        self._opened, self._state = opened, state
+        self._unlocked, self._state = unlocked, state
         self._descriptor, self._progress = descriptor, progress
-        bundle = opened.verified.bundle
+        bundle = unlocked.verified.bundle
         self._manifest_bytes = bundle.read(names.MANIFEST)
         self._signature = bundle.read(names.SIGNATURE)
         self._second_signature = bundle.find(names.SECOND_SIGNATURE)
@@ -110,7 +110,7 @@ class _Installing:
     def run(self) -> None:
         slots = lay_out(self._sizes())
         write_frame(self._descriptor, slots)
-        manifest = self._opened.manifest
+        manifest = self._unlocked.manifest
         secret = self._state.prepare(manifest.model, manifest.epoch, self.installation)
         with self._install_key, payload_key(self._install_key.view, secret) as key:
             for index in range(len(manifest.members)):
@@ -119,7 +119,7 @@ class _Installing:
             write_at(self._descriptor, memoryview(content), slots[name].data_offset)
 
     def _make_header(self) -> InstallHeader:
-        manifest = self._opened.manifest
+        manifest = self._unlocked.manifest
         return InstallHeader(
             installation=self.installation,
             manifest=hashlib.sha256(self._manifest_bytes).digest(),
@@ -127,8 +127,8 @@ class _Installing:
             epoch=manifest.epoch,
             suite=manifest.suite,
             # An installation cannot grant: it does not hold the data key.
-            constraints=replace(self._opened.provenance.constraints, delegate=False),
-            device_id=self._opened.provenance.device_id,
+            constraints=replace(self._unlocked.provenance.constraints, delegate=False),
+            device_id=self._unlocked.provenance.device_id,
         )
 
     def _small_files(self) -> dict[str, bytes]:
@@ -139,13 +139,13 @@ class _Installing:
         }
 
     def _second(self) -> dict[str, bytes]:
-        # For verifiers that demand it whenever the installation is opened.
+        # For verifiers that demand it whenever the installation is unlocked.
         found = self._second_signature
         return {} if found is None else {names.SECOND_SIGNATURE: found}
 
     def _sizes(self) -> dict[str, int]:
         sizes = {name: len(content) for name, content in self._small_files().items()}
-        members = self._opened.manifest.members
+        members = self._unlocked.manifest.members
         sizes |= {names.payload(i): sealed_size(member.size) for i, member in enumerate(members)}
         return sizes | {name: len(content) for name, content in self._second().items()}
 
@@ -153,5 +153,5 @@ class _Installing:
         suite = self._header.suite
         associated = installed_associated_data(suite, self._header.installation, index)
         cipher = StreamCipher(suite, key.view, associated, new_header())
-        target = Extent(self._descriptor, slot.data_offset, self._opened.manifest.members[index].size)
-        self._opened.reseal(index, target, cipher, self._progress)
+        target = Extent(self._descriptor, slot.data_offset, self._unlocked.manifest.members[index].size)
+        self._unlocked.reseal(index, target, cipher, self._progress)

@@ -36,7 +36,7 @@ class Provenance:
     installed: bool
 
 
-class Opened(ABC):
+class Unlocked(ABC):
     """A bundle or an installation whose signature, policy, grant and key were all checked."""
 
     def __init__(self, provenance: Provenance) -> None:
@@ -55,7 +55,7 @@ class Opened(ABC):
 
     @property
     @abstractmethod
-    def key(self) -> memoryview:
+    def payload_key(self) -> memoryview:
         """The 32 bytes that the streams have in common; valid until `close`."""
 
     @abstractmethod
@@ -83,7 +83,7 @@ class Opened(ABC):
             StorageError: it cannot be read.
         """
         with self.open_stream(index) as extent:
-            self.sealed_stream(index).decrypt(extent, self.key, destination, progress)
+            self.sealed_stream(index).decrypt(extent, self.payload_key, destination, progress)
 
     def inner_manifest(self) -> InnerManifest:
         """Returns the description of the model inside.

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UsageError("the page cannot end in .json, as the JSON beside it does", hint="-o report.html")
     for path in (target, target.with_suffix(".json")):
         refuse_overwrite(path, force=arguments.force)
-    # Opened before the work and held until the report is there: two reports in one place would mix.
+    # Unlocked before the work and held until the report is there: two reports in one place would mix.
     with State(target.with_name(f"{target.name}.state")) as state:
         samples, labels = with_labels(read_samples(arguments), arguments.labels)
         result = _measured(arguments, samples, labels, state)

@@ -1,4 +1,4 @@
-"""`modelkeep keys`: list, create, show, rotate, reseal and delete keys."""
+"""`modelkeep keys`: list, create, show, rotate, approve and delete keys."""
 
 from __future__ import annotations
 
@@ -6,24 +6,28 @@ import argparse
 import sys
 from typing import Any
 
+from modelkeep import public_key
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli.output import print_json, say, show
 from modelkeep.errors import RefusedError, UsageError
 from modelkeep.granting import grant
+from modelkeep.grants import fleet_device
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.grants.recipient import Recipient
 from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys import management
+from modelkeep.keys.fleet import create_device
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.registry import create_key
 from modelkeep.keys.tpm2 import approval_file
 from modelkeep.keys.tpm2.policy import approve
 from modelkeep.storage import write_file
-from modelkeep.trust import public_key
 from modelkeep.trust.signers import open_signer
-from modelkeep.uri import split
+from modelkeep.trust.signing_keys import SIGNING_KINDS, create_signing_key
+from modelkeep.uri import DEFAULT_SCHEME, split
 
 _SIGNING = "signing"
+_ADVICE = {"master": "; keep it off every device"}
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -33,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
         "create": _create,
         "show": _show,
         "rotate": _rotate,
-        "reseal": _reseal,
+        "approve": _approve,
         "delete": _delete,
     }
     actions[arguments.action](arguments)
@@ -54,12 +58,32 @@ def _keys_at(place: str) -> tuple[str, ...]:
 
 
 def _create(arguments: argparse.Namespace) -> None:
+    scheme, address = split(arguments.key)
+    if arguments.master is not None:
+        _create_fleet_device(scheme, address, arguments)
+    elif arguments.kind in SIGNING_KINDS and scheme == DEFAULT_SCHEME:
+        sys.stdout.write(create_signing_key(address, arguments.kind, force=arguments.force).decode())
+        say(f"private key made: {arguments.key}; keep it off every device")
+    else:
+        _create_in_store(arguments)
+
+
+def _create_in_store(arguments: argparse.Namespace) -> None:
     recipient = create_key(arguments.key, arguments.kind, force=arguments.force)
     if arguments.kind == _SIGNING:
         sys.stdout.write(public_key.to_pem(open_signer(arguments.key).public_key).decode())
     elif recipient is not None:
         show(_line(recipient, arguments.device_id))
-    say(f"key made: {arguments.key}")
+    say(f"key made: {arguments.key}{_ADVICE.get(arguments.kind, '')}")
+
+
+def _create_fleet_device(scheme: str, path: str, arguments: argparse.Namespace) -> None:
+    if scheme != fleet_device.FLEET:
+        raise UsageError("--master goes with a fleet: key")
+    if arguments.device_id is None:
+        raise UsageError("a fleet key is made for one device", hint="pass --device-id ID")
+    create_device(path, arguments.master, arguments.device_id, force=arguments.force)
+    say(f"key of device {arguments.device_id} made: {path}; move it there, and nothing else of the fleet's")
 
 
 def _show(arguments: argparse.Namespace) -> None:
@@ -107,7 +131,7 @@ def _granted(bundle: str, old: Identity, recipient: Recipient) -> bool:
     return True
 
 
-def _reseal(arguments: argparse.Namespace) -> None:
+def _approve(arguments: argparse.Namespace) -> None:
     values = None if arguments.values is None else approval_file.values_from_file(arguments.values)
     if arguments.key is None:
         _prepare(arguments, values)
@@ -116,9 +140,9 @@ def _reseal(arguments: argparse.Namespace) -> None:
         raise UsageError("-o goes with an approval that is made without KEY")
     if arguments.approval is not None:
         approval = approval_file.approval_from_file(arguments.approval)
-        management.reseal_key(arguments.key, approval=approval)
+        management.approve_key(arguments.key, approval=approval)
     else:
-        management.reseal_key(arguments.key, signer=open_signer(arguments.signer), values=values)
+        management.approve_key(arguments.key, signer=open_signer(arguments.signer), values=values)
     say(f"approved for {arguments.key}; states approved before stay so")
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 COMMANDS = {
-    "keygen": "make a key; its public line goes to standard output",
+    "keys": "make keys and look after them, in files, TPMs, tokens and keyrings",
     "learn": "learn what inputs of a model usually look like",
     "seal": "seal a model into a bundle",
     "inspect": "say what a bundle says of itself; needs no key, proves nothing",
@@ -27,7 +27,6 @@ COMMANDS = {
     "extract": "decrypt a bundle to disk, which ends its protection",
     "import": "seal a model from a file of the form nonce | ciphertext | tag",
     "guard": "see how well a guard does",
-    "keys": "look after keys in files, TPMs, tokens and keyrings",
     "trust": "make, sign and show trust files: who may sign which models",
     "doctor": "say which key stores this device has, and how to get better ones",
 }

@@ -8,13 +8,14 @@ import re
 import time
 from pathlib import Path
 
+from modelkeep import public_key
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import objects as options
 from modelkeep.cli.options.trust import YES
 from modelkeep.cli.output import print_json, say, show
 from modelkeep.errors import UsageError
 from modelkeep.storage import read_small, refuse_overwrite, write_file
-from modelkeep.trust import public_key, trust_editing
+from modelkeep.trust import trust_editing
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
 from modelkeep.trust.trust_envelope import LARGEST_FILE, TrustEnvelope

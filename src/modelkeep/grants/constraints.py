@@ -1,4 +1,4 @@
-"""Constraints of a grant: when, in which device state, and whether it may be passed on.
+"""Constraints of a grant: when, in which posture of the device, and whether it may be passed on.
 
 As JSON an object whose members are present only when they are set: ``not_before`` and
 ``not_after`` (seconds since 1970-01-01 UTC, both inclusive, at most 9999-12-31T23:59:59Z),
@@ -37,7 +37,7 @@ class Constraints:
     Attributes:
         not_before: first second at which it counts, or None.
         not_after: last second at which it counts, or None.
-        posture: names of device states that must be proved; kept sorted, each once.
+        posture: names of what the device must be found to be; kept sorted, each once.
         delegate: may the holder grant the model to others?
 
     Raises:
@@ -85,16 +85,16 @@ class Constraints:
                 delegate=_delegate(record),
             )
 
-    def check(self, now: int, proved: frozenset[str] = frozenset()) -> None:
+    def check(self, now: int, posture: frozenset[str] = frozenset()) -> None:
         """Checks that the grant counts now and here.
 
         Args:
             now: seconds since 1970-01-01 UTC.
-            proved: names of the device states that this device proves.
+            posture: names of what this device was found to be.
 
         Raises:
             ExpiredError: not valid yet, or not any more.
-            PostureError: a required device state is not proved.
+            PostureError: a demanded posture is not among them.
         """
         if self.not_before is not None and now < self.not_before:
             raise ExpiredError(
@@ -106,9 +106,9 @@ class Constraints:
                 f"the grant expired on {_date(self.not_after)}; it is {_date(now)}",
                 hint="ask the publisher for a new grant",
             )
-        missing = [name for name in self.posture if name not in proved]
+        missing = [name for name in self.posture if name not in posture]
         if missing:
-            raise PostureError(f"the device does not prove what the grant requires: {', '.join(missing)}")
+            raise PostureError(f"the grant demands a posture that was not shown: {', '.join(missing)}")
 
     def narrow(self, other: Constraints) -> Constraints:
         """Returns the constraints that demand what both demand and allow what both allow.
@@ -153,7 +153,7 @@ def _postures(record: Record) -> tuple[str, ...]:
         return ()
     names = record.items("posture", longest=MOST_POSTURES)
     if not names or not all(isinstance(name, str) and _POSTURE.fullmatch(name) for name in names):
-        raise record.fault("posture", "must list names of device states")
+        raise record.fault("posture", "must list names of postures")
     if names != sorted(set(names)):
         raise record.fault("posture", "must be in ascending order without repetition")
     return tuple(names)

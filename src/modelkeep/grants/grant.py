@@ -1,15 +1,14 @@
 """A grant: the data key wrapped for one recipient. Source: spec/grant-v1.md, "Form".
 
 Canonical JSON of at most 8192 bytes with ``header`` (base64 of the exact header bytes) and
-``wrapped`` (base64), and either both or neither of ``issuer`` (hex SHA-256 of the issuer's
-SubjectPublicKeyInfo in DER) and ``signature`` (base64 of ECDSA in DER over the DSSE encoding
+``wrapped`` (base64), and either both or neither of ``issuer`` (fingerprint of the issuer's
+key: hex SHA-256 of its PEM form) and ``signature`` (base64 of ECDSA in DER over the DSSE encoding
 of the canonical JSON of ``header`` and ``wrapped`` alone).
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
@@ -18,7 +17,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep import canonical, dsse
+from modelkeep import canonical, dsse, public_key
 from modelkeep.errors import (
     MalformedError,
     SignatureError,
@@ -30,7 +29,6 @@ from modelkeep.record import Record
 
 LARGEST_GRANT = 8192
 PAYLOAD_TYPE = "application/vnd.modelkeep.grant.v1+json"
-ISSUER_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class Grant:
         header: the parsed header.
         header_bytes: the header exactly as it is bound into `wrapped`.
         wrapped: the encrypted grant secret; its form depends on `header.type`.
-        issuer: SHA-256 of the issuer's public key, or None when unsigned.
+        issuer: the 32 bytes of the issuer's fingerprint, or None when unsigned.
         signature: the issuer's signature, or None when unsigned.
         received: the very bytes it was parsed from, or None when it was made here.
     """
@@ -94,7 +92,7 @@ class Grant:
     def signed_by(self, signer: dsse.EcdsaSigner) -> Grant:
         """Returns the same grant with the signature of `signer` as its issuer."""
         signature = signer.sign(dsse.pae(PAYLOAD_TYPE, self._signed_bytes()))
-        issuer = _fingerprint(_public_der(signer.public_key))
+        issuer = bytes.fromhex(public_key.fingerprint(signer.public_key))
         return replace(self, issuer=issuer, signature=signature, received=None)
 
     def check_issuer(self, issuers: tuple[bytes, ...]) -> None:
@@ -113,13 +111,14 @@ class Grant:
                 "the grant is not signed, and this bundle accepts grants of listed issuers only",
                 hint="ask the publisher for a signed grant",
             )
-        listed = {_fingerprint(issuer): issuer for issuer in issuers}
-        if self.issuer not in listed:
+        listed = {public_key.fingerprint(key): key for key in map(_load, issuers)}
+        issuer = listed.get(self.issuer.hex())
+        if issuer is None:
             raise UntrustedSignerError(
                 f"the grant's issuer {self.issuer.hex()[:16]} is not one that this bundle lists",
                 hint="ask the publisher which issuers may grant this model",
             )
-        dsse.verify(_load(listed[self.issuer]), self.signature, PAYLOAD_TYPE, self._signed_bytes())
+        dsse.verify(issuer, self.signature, PAYLOAD_TYPE, self._signed_bytes())
 
     def _signed_members(self) -> dict[str, str]:
         return {
@@ -173,15 +172,7 @@ def standing_alone(grants: Iterable[Grant]) -> Iterator[Grant]:
 def _signature(record: Record) -> tuple[bytes | None, bytes | None]:
     if "issuer" not in record and "signature" not in record:
         return None, None
-    return record.hexadecimal("issuer", ISSUER_BYTES), record.base64("signature", longest=256)
-
-
-def _fingerprint(public_der: bytes) -> bytes:
-    return hashlib.sha256(public_der).digest()
-
-
-def _public_der(key: ec.EllipticCurvePublicKey) -> bytes:
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return record.hexadecimal("issuer", public_key.FINGERPRINT_BYTES), record.base64("signature", longest=256)
 
 
 def _load(public_der: bytes) -> ec.EllipticCurvePublicKey:

@@ -13,7 +13,7 @@ from modelkeep.errors import MalformedError
 from modelkeep.grants.hpke import PUBLIC_BYTES, HpkeRecipient
 from modelkeep.grants.secret import is_device_id
 
-HINT = "a recipient is a line like 'hpke-p256 BASE64URL device-id', as modelkeep keygen prints it"
+HINT = "a recipient is a line like 'hpke-p256 BASE64URL device-id', as modelkeep keys create prints it"
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 
 

@@ -49,6 +49,6 @@ def write(path: str, key: bytearray | memoryview, device_id: str | None, *, forc
 def _parse(path: str, content: memoryview, key: bytearray) -> str | None:
     line = _LINE.fullmatch(content)
     if line is None or (line[1] == b"device") != (line[3] is not None):
-        raise KeyStoreError(f"{path}: not a fleet key", hint="make one with modelkeep keygen fleet:PATH")
+        raise KeyStoreError(f"{path}: not a fleet key", hint="make one with modelkeep keys create fleet:PATH")
     key[:] = binascii.a2b_base64(content[slice(*line.span(2))])
     return None if line[3] is None else line[3].decode()

@@ -120,7 +120,7 @@ def describe_key(uri: str | os.PathLike[str]) -> dict[str, Any]:
     return described
 
 
-def reseal_key(uri: str | os.PathLike[str], **options: Any) -> None:
+def approve_key(uri: str | os.PathLike[str], **options: Any) -> None:
     """Lets the key at `uri` work in another state of the device; the options are the store's.
 
     Raises:
@@ -129,7 +129,7 @@ def reseal_key(uri: str | os.PathLike[str], **options: Any) -> None:
         KeyStoreError: the store cannot be reached.
         StorageError: a file cannot be read or replaced.
     """
-    _ask(uri, "reseal", **options)
+    _ask(uri, "approve", **options)
 
 
 def examine_stores() -> tuple[StoreReport, ...]:

@@ -87,7 +87,7 @@ def combined(keys: list[object], name: str) -> PrivateKey:
         case [mlkem.MLKEM768PrivateKey() as first, x25519.X25519PrivateKey() as second]:
             return first, second
     raise KeyStoreError(
-        f"{name}: not a key that opens models", hint="make one with modelkeep keygen file:PATH"
+        f"{name}: not a key that opens models", hint="make one with modelkeep keys create file:PATH"
     )
 
 

@@ -12,10 +12,9 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from modelkeep import canonical, dsse
+from modelkeep import canonical, dsse, public_key
 from modelkeep.errors import MalformedError, SignatureError, UsageError
 from modelkeep.record import Record
-from modelkeep.trust import public_key
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.statement import Statement
 

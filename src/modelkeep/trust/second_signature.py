@@ -7,14 +7,12 @@ Source: spec/bundle-v1.md, "Second signature"; FIPS 204 (pure ML-DSA, empty cont
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 
-from modelkeep import canonical, dsse, storage
+from modelkeep import canonical, dsse, public_key, storage
 from modelkeep.errors import SignatureError, UntrustedSignerError, UsageError
 from modelkeep.record import Record
 from modelkeep.trust import oms, private_key
@@ -41,7 +39,7 @@ class SecondSigner:
         if not isinstance(private_key, MLDSA65PrivateKey):
             raise UsageError(
                 "second signatures are made with ML-DSA-65 keys only",
-                hint="make one with `modelkeep keygen --signing --algorithm ml-dsa-65 FILE`",
+                hint="make one with `modelkeep keys create --kind ml-dsa-65 FILE`",
             )
         self._private_key = private_key
         self._public_key = private_key.public_key()
@@ -71,22 +69,6 @@ class SecondSigner:
         return self._private_key.sign(message)
 
 
-def keygen_second(
-    path: str | os.PathLike[str], *, passphrase: bytes | None = None, force: bool = False
-) -> bytes:
-    """Writes a new ML-DSA-65 key as PKCS #8 PEM, mode 0600, and returns its public key as PEM.
-
-    Raises:
-        UsageError: an empty passphrase, or the file exists and `force` is not set.
-        StorageError: the file cannot be written.
-    """
-    key = MLDSA65PrivateKey.generate()
-    private_key.write(path, key, Purpose.BUNDLE, passphrase, force=force)
-    return key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-
-
 def load_key(key: SecondKey) -> MLDSA65PublicKey:
     """Returns the public key given as PEM bytes, path of a PEM file, or key object.
 
@@ -96,7 +78,7 @@ def load_key(key: SecondKey) -> MLDSA65PublicKey:
     """
     if isinstance(key, str | os.PathLike):
         key = storage.read_small(key, LARGEST_KEY_FILE, "a public key")
-    parsed = _parse_key(key) if isinstance(key, bytes) else key
+    parsed = public_key.from_pem(key) if isinstance(key, bytes) else key
     if not isinstance(parsed, MLDSA65PublicKey):
         raise UsageError("not an ML-DSA-65 public key", hint="pass the public key of the second signer")
     return parsed
@@ -130,7 +112,7 @@ def verify(document: bytes | None, key: MLDSA65PublicKey, payload: bytes) -> Non
             "the bundle has no second signature", hint="seal it with second_signer=, or --second-signer"
         )
     claimed, signature = _parse(document)
-    if claimed != fingerprint(key):
+    if claimed != public_key.fingerprint(key):
         raise UntrustedSignerError(
             f"the second signature is of key sha256:{claimed}, which is not trusted here"
         )
@@ -140,18 +122,12 @@ def verify(document: bytes | None, key: MLDSA65PublicKey, payload: bytes) -> Non
         raise SignatureError("the second signature does not verify") from None
 
 
-def fingerprint(key: MLDSA65PublicKey) -> str:
-    """Returns the hexadecimal SHA-256 of the key's DER SubjectPublicKeyInfo."""
-    data = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(data).hexdigest()
-
-
 def _encode(key: MLDSA65PublicKey, signature: bytes) -> bytes:
     return canonical.encode(
         {
             "mediaType": MEDIA_TYPE,
             "algorithm": ALGORITHM,
-            "key": fingerprint(key),
+            "key": public_key.fingerprint(key),
             "signature": base64.b64encode(signature).decode(),
         }
     )
@@ -163,12 +139,3 @@ def _parse(document: bytes) -> tuple[str, bytes]:
         record.choice("algorithm", {ALGORITHM: None})
         claimed = record.hexadecimal("key", 32).hex()
         return claimed, record.base64("signature", longest=SIGNATURE_BYTES)
-
-
-def _parse_key(data: bytes) -> object:
-    try:
-        return serialization.load_pem_public_key(data)
-    except (ValueError, UnsupportedAlgorithm):
-        raise UsageError(
-            "not a PEM public key", hint="expected the text that begins with -----BEGIN PUBLIC KEY-----"
-        ) from None

@@ -17,9 +17,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep import dsse
+from modelkeep import dsse, public_key
 from modelkeep.errors import KeyStoreError, UsageError
-from modelkeep.trust import public_key
 from modelkeep.trust.service_errors import words_of_service
 
 SECRET_VARIABLE = "MODELKEEP_SIGNER_SECRET"  # noqa: S105 (the name of a variable)

@@ -11,14 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from modelkeep import dsse
 from modelkeep.errors import UsageError
 from modelkeep.trust import certificates as certificate_files
-from modelkeep.trust import private_key, public_key
+from modelkeep.trust import private_key
 from modelkeep.trust.private_key import Purpose
-
-_CURVES: dict[str, type[ec.EllipticCurve]] = {
-    "p256": ec.SECP256R1,
-    "p384": ec.SECP384R1,
-    "p521": ec.SECP521R1,
-}
 
 
 class BundleSigner(dsse.EcdsaSigner, Protocol):
@@ -43,7 +37,7 @@ class Signer:
         if not isinstance(private_key, ec.EllipticCurvePrivateKey):
             raise UsageError(
                 "bundles are signed with elliptic-curve keys only",
-                hint="make one with `modelkeep keygen --signing FILE`",
+                hint="make one with `modelkeep keys create --kind signing FILE`",
             )
         self._private_key = private_key
         self._public_key = private_key.public_key()
@@ -92,31 +86,3 @@ class Signer:
     def sign(self, message: bytes) -> bytes:
         """Returns a DER-encoded ECDSA signature over `message`, hashed as the curve asks."""
         return self._private_key.sign(message, ec.ECDSA(self._hash))
-
-
-def keygen_signing(
-    path: str | os.PathLike[str],
-    curve: str = "p256",
-    *,
-    purpose: Purpose = Purpose.BUNDLE,
-    passphrase: bytes | None = None,
-    force: bool = False,
-) -> bytes:
-    """Writes a new private key as PKCS #8 PEM, mode 0600, and returns its public key as PEM.
-
-    Args:
-        path: where the private key goes.
-        curve: ``p256``, ``p384`` or ``p521``.
-        purpose: what the key may sign.
-        passphrase: encrypts the file when given.
-        force: replace an existing file.
-
-    Raises:
-        UsageError: no such curve, an empty passphrase, or the file exists.
-        StorageError: the file cannot be written.
-    """
-    if curve not in _CURVES:
-        raise UsageError(f"no such curve: {curve!r}", hint=f"choose one of {', '.join(_CURVES)}")
-    key = ec.generate_private_key(_CURVES[curve]())
-    private_key.write(path, key, purpose, passphrase, force=force)
-    return public_key.to_pem(key.public_key())

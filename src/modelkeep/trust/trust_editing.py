@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from modelkeep import public_key
 from modelkeep.errors import UsageError
-from modelkeep.trust import public_key
 from modelkeep.trust.trust_file import (
     EVERY_FAMILY,
     LATEST_TIME,

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep import canonical, dsse
+from modelkeep import canonical, dsse, public_key
 from modelkeep.errors import MalformedError, SignatureError, UsageError
 from modelkeep.record import Record
-from modelkeep.trust import public_key
 
 PAYLOAD_TYPE = "application/vnd.modelkeep.trust.v1+json"
 LARGEST_FILE = 2 * 2**20

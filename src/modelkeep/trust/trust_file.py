@@ -14,7 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep import canonical, dsse
+from modelkeep import canonical, dsse, public_key
 from modelkeep.errors import (
     ExpiredError,
     RollbackError,
@@ -22,9 +22,8 @@ from modelkeep.errors import (
     UnsupportedVersionError,
     UsageError,
 )
+from modelkeep.public_key import TrustedKey
 from modelkeep.record import Record
-from modelkeep.trust import public_key
-from modelkeep.trust.public_key import TrustedKey
 from modelkeep.trust.trust_envelope import TrustEnvelope
 
 FORMAT, VERSION = "modelkeep/trust", 1

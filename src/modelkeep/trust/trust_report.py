@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep.trust import public_key
+from modelkeep import public_key
 from modelkeep.trust.trust_envelope import TrustEnvelope
 from modelkeep.trust.trust_file import EVERY_FAMILY, LATEST_TIME, Publisher, TrustFile
 

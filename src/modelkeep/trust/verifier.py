@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep import dsse
+from modelkeep import dsse, public_key
 from modelkeep.errors import RefusedError, SignatureError, UntrustedSignerError, UsageError
 from modelkeep.manifest import Manifest
-from modelkeep.trust import certificates, oms, public_key, second_signature
+from modelkeep.public_key import TrustedKey
+from modelkeep.trust import certificates, oms, second_signature
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.policy import AllOf, ExpectModel, MaximumAge, MinimumEpoch, Policy, UnsafeAnyModel
-from modelkeep.trust.public_key import TrustedKey
 from modelkeep.trust.second_signature import SecondKey
 from modelkeep.trust.statement import Statement
 

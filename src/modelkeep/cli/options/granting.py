@@ -25,5 +25,9 @@ def add_constraints(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--not-before", metavar="WHEN", help="grants count from then on: 2027-01-31, or +2d")
     parser.add_argument("--not-after", metavar="WHEN", help="grants count until then: 2027-01-31, or +90d")
     parser.add_argument(
-        "--posture", metavar="NAME", action="append", default=[], help="device state that a grant demands"
+        "--posture",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="posture that a grant demands",
     )

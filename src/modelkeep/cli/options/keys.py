@@ -11,8 +11,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-KINDS = ["p256", "x25519", "mlkem768-x25519", "signing", "quote"]
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the commands."""
@@ -23,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         dest="action",
         parser_class=argparse.ArgumentParser,
     )
-    for add_command in (_list, _create, _show, _rotate, _reseal, _delete):
+    for add_command in (_list, _create, _show, _rotate, _approve, _delete):
         add_command(actions)
 
 
@@ -42,7 +40,16 @@ def _list(actions: Any) -> None:
 def _create(actions: Any) -> None:
     parser = add_action(actions, "create", "make a key; its public part goes to standard output")
     _key(parser)
-    parser.add_argument("--kind", choices=KINDS, help="what the key is for (default: p256, opens models)")
+    parser.add_argument(
+        "--kind",
+        metavar="KIND",
+        help="what the key is for. To open models: p256 (default), x25519, mlkem768-x25519; of a fleet: "
+        "master, device. To sign bundles: signing, signing-p384, signing-p521, ml-dsa-65 (second signature). "
+        "To sign plain files: plain, plain-p384, plain-p521. In a TPM: quote",
+    )
+    parser.add_argument(
+        "--master", metavar="FILE", help="fleet master that a fleet: device key is derived from"
+    )
     parser.add_argument("--device-id", metavar="ID", help="name of the device (default: the key's name)")
     parser.add_argument("-f", "--force", action="store_true", help="replace an existing key")
 
@@ -64,8 +71,8 @@ def _rotate(actions: Any) -> None:
     )
 
 
-def _reseal(actions: Any) -> None:
-    parser = add_action(actions, "reseal", "let a key in the TPM work in another state of the device")
+def _approve(actions: Any) -> None:
+    parser = add_action(actions, "approve", "let a key in the TPM work in another state of the device")
     parser.add_argument("key", metavar="KEY", nargs="?", help="tpm2:PATH; without it, -o takes the approval")
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("-s", "--signer", metavar="KEY", help="the authority that the key was created with")

@@ -61,7 +61,7 @@ def _fitting(tpm: Tpm, key_file: KeyFile) -> Approval:
             return approval
     raise KeyStoreError(
         "the present state of the device (PCR values) is not approved",
-        hint="start the approved system, or get this state approved: modelkeep keys reseal",
+        hint="start the approved system, or get this state approved: modelkeep keys approve",
     )
 
 

@@ -13,10 +13,10 @@ _NO_MEMORY = "use the resource manager (device:/dev/tpmrm0), or free the TPM: tp
 _WORDS = {
     0x08B: ("the key is not in this TPM", "was the TPM cleared? create the key again, get a new grant"),
     0x08E: ("the passphrase of the key is wrong", "after some more attempts the TPM locks for a while"),
-    0x09B: ("the approval of the PCR values does not verify", "get a new approval: modelkeep keys reseal"),
+    0x09B: ("the approval of the PCR values does not verify", "get a new approval: modelkeep keys approve"),
     0x09D: (
         "the device is not in the state that the key is bound to (PCR values)",
-        "start the approved system, or get its state approved: modelkeep keys reseal",
+        "start the approved system, or get its state approved: modelkeep keys approve",
     ),
     0x09F: (
         "the key belongs to another TPM, or the TPM was cleared",

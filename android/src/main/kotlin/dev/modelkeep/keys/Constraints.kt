@@ -39,7 +39,7 @@ internal class Constraints(
         }
         val missing = posture.filter { it !in proved }
         if (missing.isNotEmpty()) {
-            throw PostureError("the device does not prove what the grant requires: ${missing.joinToString()}")
+            throw PostureError("the grant demands a posture that was not shown: ${missing.joinToString()}")
         }
     }
 

@@ -15,7 +15,7 @@ import kotlin.io.encoding.Base64
  *
  * @property headerBytes the header exactly as it is bound into [wrapped].
  * @property wrapped the encrypted grant secret; its form depends on the type.
- * @property issuer hexadecimal SHA-256 of the issuer's public key, or null when unsigned.
+ * @property issuer fingerprint of the issuer's key, or null when unsigned.
  */
 internal class Grant(
     val header: GrantHeader,
@@ -43,10 +43,11 @@ internal class Grant(
                 "ask the publisher for a signed grant",
             )
         }
-        val listed = issuers.firstOrNull { sha256(it).toHexadecimal() == issuer }
+        val keys = issuers.map {
+            EcdsaKey.fromDer(it) ?: throw MalformedError("a listed grant issuer is not an elliptic-curve public key")
+        }
+        val key = keys.firstOrNull { it.fingerprint == issuer }
             ?: throw UntrustedSignerError("the grant's issuer is not one that this bundle lists")
-        val key = EcdsaKey.fromDer(listed)
-            ?: throw MalformedError("a listed grant issuer is not an elliptic-curve public key")
         key.verify(signature, PAYLOAD_TYPE, CanonicalJson.encode(signedMembers()))
     }
 

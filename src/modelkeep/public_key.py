@@ -8,13 +8,18 @@ import os
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PublicKey
 
 from modelkeep import dsse, storage
 from modelkeep.errors import UsageError
 
 LARGEST_FILE = 2**16
+FINGERPRINT_BYTES = 32
 
 TrustedKey = bytes | str | os.PathLike[str] | ec.EllipticCurvePublicKey
+SigningPublicKey = ec.EllipticCurvePublicKey | MLDSA65PublicKey
+
+_FORMAT = serialization.PublicFormat.SubjectPublicKeyInfo
 
 
 def load(key: TrustedKey) -> ec.EllipticCurvePublicKey:
@@ -26,36 +31,41 @@ def load(key: TrustedKey) -> ec.EllipticCurvePublicKey:
     """
     if isinstance(key, str | os.PathLike):
         key = storage.read_small(key, LARGEST_FILE, "a public key")
-    parsed = _parse(key) if isinstance(key, bytes) else key
+    parsed = from_pem(key) if isinstance(key, bytes) else key
     if not isinstance(parsed, ec.EllipticCurvePublicKey):
         raise UsageError("not an elliptic-curve public key", hint="use a P-256, P-384 or P-521 key")
     dsse.hash_for(parsed)
     return parsed
 
 
-def to_pem(key: ec.EllipticCurvePublicKey) -> bytes:
-    """Returns the key as a PEM SubjectPublicKeyInfo."""
-    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+def from_pem(data: bytes) -> object:
+    """Returns whatever public key a PEM text holds.
 
-
-def to_der(key: ec.EllipticCurvePublicKey) -> bytes:
-    """Returns the key as a DER SubjectPublicKeyInfo."""
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-
-
-def fingerprint(key: ec.EllipticCurvePublicKey) -> str:
-    """Returns the hexadecimal SHA-256 of the PEM form.
-
-    Source: OMS writes this value as the hint of a signature made with a bare key.
+    Raises:
+        UsageError: none that is known.
     """
-    return hashlib.sha256(to_pem(key)).hexdigest()
-
-
-def _parse(data: bytes) -> object:
     try:
         return serialization.load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm):
         raise UsageError("not a PEM public key", hint=_hint(data)) from None
+
+
+def to_pem(key: SigningPublicKey) -> bytes:
+    """Returns the key as a PEM SubjectPublicKeyInfo."""
+    return key.public_bytes(serialization.Encoding.PEM, _FORMAT)
+
+
+def to_der(key: SigningPublicKey) -> bytes:
+    """Returns the key as a DER SubjectPublicKeyInfo."""
+    return key.public_bytes(serialization.Encoding.DER, _FORMAT)
+
+
+def fingerprint(key: SigningPublicKey) -> str:
+    """Returns the hexadecimal SHA-256 of the PEM form, 64 digits: the one name of a signer's key.
+
+    Source: OMS writes this value as the hint of a signature made with a bare key.
+    """
+    return hashlib.sha256(to_pem(key)).hexdigest()
 
 
 def _hint(data: bytes) -> str:
