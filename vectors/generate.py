@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.container import names
+from modelkeep.container import names, tar
+from modelkeep.container.slots import lay_out
 from modelkeep.granting import grant
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.passphrase import PassphraseRecipient
@@ -30,8 +31,9 @@ from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.payload.cipher import associated_data
 from modelkeep.payload.layout import sealed_size
 from modelkeep.sealing import seal
+from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import Signer
-from modelkeep.trust.signing_keys import create_signing_key
+from modelkeep.trust.signing_keys import SECOND_KIND, create_signing_key
 from modelkeep.trust.verifier import UnsafeUnsigned
 
 HERE = Path(__file__).parent
@@ -171,6 +173,14 @@ class Generator:
             signer=Signer(_private(self._publisher), chain),
         )
         vector["trusted"] = root.public_bytes(serialization.Encoding.PEM).decode()
+        second = self._work / "second.pem"
+        create_signing_key(second, SECOND_KIND)
+        self._add(
+            "second-signature",
+            "a second signature, which a reader that demands none ignores",
+            key,
+            second_signer=SecondSigner.from_pem(second),
+        )
         foreign = Signer.from_pem(self._new_signing_key("foreign"))
         self._add(
             "foreign-signer",
@@ -312,6 +322,16 @@ def _flip_in(name: str, position: int) -> Damage:
     return change
 
 
+def _with_grants_behind(path: Path, _data: bytearray) -> bytes:
+    with Bundle(path) as bundle:
+        files = {name: bundle.read(name) for name in bundle.sizes}
+    embedded = [name for name in files if name.startswith(names.GRANTS)]
+    files |= {name: files.pop(name) for name in embedded}
+    slots = lay_out({name: len(content) for name, content in files.items()})
+    rounded = {name: content + bytes(-len(content) % tar.BLOCK) for name, content in files.items()}
+    return b"".join(slots[name].front + content for name, content in rounded.items()) + tar.END
+
+
 def _with_group_id(_path: Path, data: bytearray) -> bytes:
     data[122] = ord("1")
     return bytes(data)
@@ -330,6 +350,7 @@ _DAMAGES: tuple[tuple[str, str, str, Damage], ...] = (
         "MalformedError",
         _with_group_id,
     ),
+    ("order", "the grants behind the payload", "MalformedError", _with_grants_behind),
     ("nothing", "an empty file", "MalformedError", lambda _path, _data: b""),
 )
 

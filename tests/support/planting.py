@@ -17,6 +17,7 @@ from modelkeep.bundle.install_key import payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
 from modelkeep.bundle.installation import Installation
 from modelkeep.container import names
+from modelkeep.container.order import INSTALLATION, archive_order
 from modelkeep.container.slots import lay_out, write_frame
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.recipient_text import parse_recipient
@@ -35,7 +36,8 @@ SECRET = bytes(range(32, 64))
 
 
 def write_archive(path: Path, files: dict[str, bytes]) -> None:
-    """Writes a well-formed archive of `files` in their order."""
+    """Writes an installation of `files`, well-formed as an archive."""
+    files = {name: files[name] for name in sorted(files, key=lambda name: archive_order(name, INSTALLATION))}
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     slots = lay_out({name: len(content) for name, content in files.items()})

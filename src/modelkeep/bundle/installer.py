@@ -115,7 +115,7 @@ class _Installing:
         with self._install_key, payload_key(self._install_key.view, secret) as key:
             for index in range(len(manifest.members)):
                 self._reseal(index, slots[names.payload(index)], key)
-        for name, content in (self._small_files() | self._second()).items():
+        for name, content in self._small_files().items():
             write_at(self._descriptor, memoryview(content), slots[name].data_offset)
 
     def _make_header(self) -> InstallHeader:
@@ -132,22 +132,20 @@ class _Installing:
         )
 
     def _small_files(self) -> dict[str, bytes]:
-        return {
+        files = {
             names.INSTALL: self._record,
             names.MANIFEST: self._manifest_bytes,
             names.SIGNATURE: self._signature,
         }
-
-    def _second(self) -> dict[str, bytes]:
-        # For verifiers that demand it whenever the installation is unlocked.
-        found = self._second_signature
-        return {} if found is None else {names.SECOND_SIGNATURE: found}
+        if self._second_signature is not None:
+            # For verifiers that demand it whenever the installation is unlocked.
+            files[names.SECOND_SIGNATURE] = self._second_signature
+        return files
 
     def _sizes(self) -> dict[str, int]:
         sizes = {name: len(content) for name, content in self._small_files().items()}
         members = self._unlocked.manifest.members
-        sizes |= {names.payload(i): sealed_size(member.size) for i, member in enumerate(members)}
-        return sizes | {name: len(content) for name, content in self._second().items()}
+        return sizes | {names.payload(i): sealed_size(member.size) for i, member in enumerate(members)}
 
     def _reseal(self, index: int, slot: Slot, key: Pages) -> None:
         suite = self._header.suite

@@ -123,12 +123,11 @@ class _Writing:
         if self._recipe.signer is not None:
             draft = self._statement_over(dict.fromkeys(self._covered(), _NO_DIGEST))
             sizes[names.SIGNATURE] = oms.signature_size(draft, self._recipe.signer)
-        sizes |= {names.leaves(i): LEAF * segment_count(m.size) for i, m in enumerate(members)}
-        sizes |= {names.payload(i): sealed_size(m.size) for i, m in enumerate(members)}
         if self._recipe.second_signer is not None:
             sizes[names.SECOND_SIGNATURE] = second_signature.document_size(self._recipe.second_signer)
         sizes |= {names.grant(i): len(grant) for i, grant in enumerate(self._grants)}
-        return sizes
+        sizes |= {names.leaves(i): LEAF * segment_count(m.size) for i, m in enumerate(members)}
+        return sizes | {names.payload(i): sealed_size(m.size) for i, m in enumerate(members)}
 
     def _encrypt_all(self) -> list[StreamDigests]:
         sources = enumerate(self._recipe.sources, start=1)

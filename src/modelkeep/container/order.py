@@ -24,11 +24,11 @@ class Form:
 
 
 BUNDLE = Form(
-    (names.MANIFEST, names.SIGNATURE, names.LEAVES, names.PAYLOAD, names.SIGNATURES, names.GRANTS),
+    (names.MANIFEST, names.SIGNATURE, names.SIGNATURES, names.GRANTS, names.LEAVES, names.PAYLOAD),
     (names.MANIFEST,),
 )
 INSTALLATION = Form(
-    (names.INSTALL, names.MANIFEST, names.SIGNATURE, names.PAYLOAD, names.SIGNATURES),
+    (names.INSTALL, names.MANIFEST, names.SIGNATURE, names.SIGNATURES, names.PAYLOAD),
     (names.INSTALL, names.MANIFEST, names.SIGNATURE),
 )
 
@@ -43,7 +43,7 @@ _MOST = {
 _LARGEST = {
     names.MANIFEST: LARGEST_MANIFEST,
     names.SIGNATURE: names.LARGEST_SIGNATURE,
-    names.SIGNATURES: names.LARGEST_SIGNATURE,
+    names.SIGNATURES: names.LARGEST_FURTHER_SIGNATURE,
     names.GRANTS: names.LARGEST_GRANT,
     names.INSTALL: names.LARGEST_INSTALL,
 }

@@ -6,7 +6,7 @@ import dev.modelkeep.MalformedError
 internal enum class Form(val sections: List<String>, val required: List<String>) {
     /** Source: spec/bundle-v1.md, section 1. */
     BUNDLE(
-        listOf(Names.MANIFEST, Names.SIGNATURE, "leaves", "payload", "signatures", "grants"),
+        listOf(Names.MANIFEST, Names.SIGNATURE, "signatures", "grants", "leaves", "payload"),
         listOf(Names.MANIFEST),
     ),
 
@@ -65,7 +65,7 @@ internal class Order(private val form: Form) {
             Names.SIGNATURE to Limit(1, 8L shl 20),
             "leaves" to Limit(MOST_MEMBERS, Long.MAX_VALUE),
             "payload" to Limit(MOST_MEMBERS, Long.MAX_VALUE),
-            "signatures" to Limit(64, 8L shl 20),
+            "signatures" to Limit(64, 128L shl 10),
             "grants" to Limit(1024, 8192),
         )
     }
