@@ -235,7 +235,7 @@ def be_victim(bundle: str, keys: str, settings: str) -> None:
 
 def prepare(folder: Path, cases: Sequence[Case]) -> dict[str, tuple[Path, bytes]]:
     """Makes keys and sealed models; returns main file -> bundle and payload key."""
-    from modelkeep.bundle.access import unlock
+    from modelkeep.bundle.access import Access, unlock
     from modelkeep.grants.recipient_text import format_recipient
     from modelkeep.keys.file import FileStore
     from modelkeep.keys.identity import Identity
@@ -262,7 +262,7 @@ def prepare(folder: Path, cases: Sequence[Case]) -> dict[str, tuple[Path, bytes]
         draft.save(bundle)
         identity = Identity(f"file:{folder}/device.pem")
         verifier = Verifier(folder / "publisher.pub", model=MODEL_ID)
-        with unlock(bundle, identity=identity, verifier=verifier) as unlocked:
+        with unlock(bundle, Access(identity, verifier)) as unlocked:
             sealed[file] = bundle, bytes(unlocked.payload_key)
     return sealed
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from benches.cipher import FileCipher, Opening, Sealing
 from benches.peer import command, program_of_this_python, refuses_a_changed, same_content
-from modelkeep.bundle.access import unlock, unlock_bundle
+from modelkeep.bundle.access import Access, unlock, unlock_bundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.installer import install
 from modelkeep.grants.recipient_text import format_recipient
@@ -52,7 +52,7 @@ class Keeper(FileCipher):
 
     def open(self, sealed: Path) -> Pages:
         identity = Identity(f"file:{self.folder / 'device.pem'}")
-        with unlock(sealed, identity=identity, verifier=self.verifier()) as opened:
+        with unlock(sealed, Access(identity, self.verifier())) as opened:
             opened.inner_manifest()
             pages = Pages.allocate(opened.manifest.members[1].size)
             opened.decrypt(1, pages.view)
@@ -83,7 +83,7 @@ class OpenInstalled(Open):
         super().prepare()
         bundle = self.sealed.rename(self.folder / "model.keep")
         identity = Identity(f"file:{self.folder / 'device.pem'}")
-        with unlock_bundle(bundle, identity=identity, verifier=self.verifier()) as opened:
+        with unlock_bundle(bundle, Access(identity, self.verifier())) as opened:
             install(opened, identity, self.sealed)
         return [self.sealed]
 

@@ -13,21 +13,19 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from modelkeep.bundle.access import unlock_bundle
-from modelkeep.bundle.bundle import UnlockedBundle
+from modelkeep.bundle.access import Access, IdentityLike, unlock_bundle
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import KeepError, MalformedError, UnavailableError, UsageError
+from modelkeep.granting import grant_issuer
 from modelkeep.grants import sidecar
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.device_list import LONGEST_LINE, is_device, parse_device
 from modelkeep.grants.grant import Grant
-from modelkeep.grants.recipient import issue
-from modelkeep.keys.identity import Identity
+from modelkeep.grants.issuer import GrantIssuer
 from modelkeep.storage import words_for
 from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned
 
@@ -43,7 +41,7 @@ def grant_all(
     devices: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
-    identity: Identity,
+    identity: IdentityLike,
     constraints: Constraints | None = None,
     verifier: BundleVerifier | None = None,
     grant_file: str | os.PathLike[str] | None = None,
@@ -73,13 +71,16 @@ def grant_all(
         StorageError: something cannot be read or written.
     """
     chosen = verifier or UnsafeUnsigned()
-    with unlock_bundle(
-        path, identity=identity, verifier=chosen, grant_file=grant_file, delegating=True
-    ) as unlocked:
-        terms = _Terms(unlocked, constraints or Constraints(), grant_signer)
-        done, size = _finished(output, devices, terms.bundle)
+    with (
+        Access(identity, chosen, grant_file) as access,
+        unlock_bundle(path, access, delegating=True) as unlocked,
+    ):
+        issuer = grant_issuer(unlocked, constraints, grant_signer)
+        done, size = _finished(output, devices, issuer.bundle)
         progress(done)
-        with _workers(terms, processes or os.cpu_count() or 1, count_devices(devices) - done) as run:
+        with _workers(
+            issuer, grant_signer, processes or os.cpu_count() or 1, count_devices(devices) - done
+        ) as run:
             for grants in run(_batches(devices, skip=done)):
                 size = sidecar.append_encoded(output, grants, expected_start=size)
                 done += len(grants)
@@ -96,41 +97,23 @@ def count_devices(devices: str | os.PathLike[str]) -> int:
     return sum(1 for _line in _lines(devices))
 
 
-class _Terms:
-    """Under which terms grants are made; everything a worker needs but the device."""
-
-    def __init__(
-        self, unlocked: UnlockedBundle, constraints: Constraints, signer: EcdsaSigner | None
-    ) -> None:
-        unlocked.check_grant_signer(signer)
-        self.bundle = unlocked.manifest.bundle
-        self.data_key = unlocked.grant.data_key
-        # Delegation is asked for device by device.
-        wanted = replace(constraints, delegate=True)
-        self.constraints = unlocked.grant.constraints.delegated(wanted)
-        self.signer = signer
-
-
 Line = tuple[int, bytes]
 Batches = Iterator[list[Line]]
 Work = Callable[[Batches], Iterator[list[bytes]]]
 
 
 @contextmanager
-def _workers(terms: _Terms, processes: int, count: int) -> Iterator[Work]:
+def _workers(issuer: GrantIssuer, signer: EcdsaSigner | None, processes: int, count: int) -> Iterator[Work]:
     """Gives a function that turns batches of lines into batches of grants, in order."""
-    arguments = (bytes(terms.data_key.view), terms.bundle, terms.constraints)
     if processes == 1 or count < ALONE_BELOW:
-        with _Issuer(*arguments) as issuer:
-            yield lambda batches: (_signed(issuer.grants(batch), terms.signer) for batch in batches)
+        yield lambda batches: (_issued(issuer, batch) for batch in batches)
         return
+    arguments = (issuer.bundle, bytes(issuer.data_key.view), issuer.terms)
     # Spawned, not forked: a fork would copy whatever else this process holds.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _start, arguments) as pool:
         try:
-            yield lambda batches: (
-                _signed(grants, terms.signer) for grants in _ordered(pool, batches, processes)
-            )
+            yield lambda batches: (_signed(grants, signer) for grants in _ordered(pool, batches, processes))
         except BrokenProcessPool:
             raise UnavailableError(
                 "a process that makes grants has ended",
@@ -149,42 +132,29 @@ def _ordered(pool: ProcessPoolExecutor, batches: Batches, processes: int) -> Ite
         yield grants
 
 
-class _Issuer:
-    """Makes grants in one process."""
-
-    def __init__(self, data_key: bytes, bundle: bytes, constraints: Constraints) -> None:
-        self._data_key = DataKey.from_buffer(bytearray(data_key))
-        self._bundle, self._constraints = bundle, constraints
-
-    def __enter__(self) -> _Issuer:
-        return self
-
-    def __exit__(self, *_details: object) -> None:
-        self._data_key.close()
-
-    def grants(self, batch: Iterable[Line]) -> list[bytes]:
-        return [self._grant(number, line) for number, line in batch]
-
-    def _grant(self, number: int, line: bytes) -> bytes:
-        try:
-            device = parse_device(line)
-            constraints = self._constraints.narrow(device.constraints)
-            return issue(device.recipient, self._bundle, self._data_key, constraints).to_bytes()
-        except KeepError as error:
-            raise MalformedError(f"device list: line {number}: {error}", hint=error.hint) from None
+def _issued(issuer: GrantIssuer, batch: Iterable[Line]) -> list[bytes]:
+    return [_grant(issuer, number, line) for number, line in batch]
 
 
-_issuer: _Issuer | None = None
+def _grant(issuer: GrantIssuer, number: int, line: bytes) -> bytes:
+    try:
+        device = parse_device(line)
+        return issuer.issue(device.recipient, device.constraints).to_bytes()
+    except KeepError as error:
+        raise MalformedError(f"device list: line {number}: {error}", hint=error.hint) from None
 
 
-def _start(data_key: bytes, bundle: bytes, constraints: Constraints) -> None:
+_issuer: GrantIssuer | None = None
+
+
+def _start(bundle: bytes, data_key: bytes, terms: Constraints) -> None:
     global _issuer  # noqa: PLW0603 - how a worker process keeps what it was started with
-    _issuer = _Issuer(data_key, bundle, constraints)
+    _issuer = GrantIssuer(bundle, DataKey.from_buffer(bytearray(data_key)), terms)
 
 
 def _run(batch: list[Line]) -> list[bytes]:
     assert _issuer is not None
-    return _issuer.grants(batch)
+    return _issued(_issuer, batch)
 
 
 def _signed(grants: list[bytes], signer: EcdsaSigner | None) -> list[bytes]:

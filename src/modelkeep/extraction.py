@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from modelkeep.bundle.access import unlock
+from modelkeep.bundle.access import Access, IdentityLike, unlock
 from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.errors import UsageError
-from modelkeep.keys.identity import Identity
 from modelkeep.partial import Partial
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.storage import refuse_overwrite, sync_folder, words_for
@@ -21,11 +21,11 @@ def extract(
     path: str | os.PathLike[str],
     folder: str | os.PathLike[str],
     *,
-    identity: Identity,
+    identity: IdentityLike,
     verifier: BundleVerifier,
     unsafe_plaintext: bool,
     grant_file: str | os.PathLike[str] | None = None,
-    posture: frozenset[str] = frozenset(),
+    posture: Iterable[str] = (),
     progress: Progress = no_progress,
 ) -> tuple[Path, ...]:
     """Decrypts every file of a bundle into a new folder, which appears complete or not at all.
@@ -33,7 +33,7 @@ def extract(
     Args:
         path: the bundle.
         folder: does not exist yet.
-        identity: the key of this device.
+        identity: the key of this device, or its URI.
         verifier: whom to trust.
         unsafe_plaintext: must be True; the files are as readable as any other afterwards.
         grant_file: look for the grant there instead of in the bundle and its sidecar.
@@ -54,7 +54,7 @@ def extract(
         )
     target = Path(folder)
     refuse_overwrite(target, force=False)
-    with unlock(path, identity=identity, verifier=verifier, grant_file=grant_file, posture=posture) as bundle:
+    with Access(identity, verifier, grant_file, posture) as access, unlock(path, access) as bundle:
         paths = _write_files(bundle, target, progress)
     return tuple(target / name for name in paths)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Self
 
-from modelkeep.bundle.access import unlock
-from modelkeep.keys.identity import Identity
+from modelkeep.bundle.access import Access, IdentityLike, unlock
 from modelkeep.memory import MemoryFile
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.trust.verifier import BundleVerifier
@@ -59,17 +58,17 @@ class Files(Mapping[str, str]):
 def open_files(
     path: str | os.PathLike[str],
     *,
-    identity: Identity,
+    identity: IdentityLike,
     verifier: BundleVerifier,
     grant_file: str | os.PathLike[str] | None = None,
-    posture: frozenset[str] = frozenset(),
+    posture: Iterable[str] = (),
     progress: Progress = no_progress,
 ) -> Files:
     """Decrypts the files of a bundle into memory and gives them paths; Linux only.
 
     Args:
         path: the bundle, as a file or a folder.
-        identity: the key of this device.
+        identity: the key of this device, or its URI.
         verifier: whom to trust, and which model and release to accept.
         grant_file: look for the grant there instead of in the bundle and its sidecar.
         posture: names of what this device was found to be, for grants that demand some.
@@ -80,7 +79,8 @@ def open_files(
         KeepError: as for opening a session.
     """
     with (
-        unlock(path, identity=identity, verifier=verifier, grant_file=grant_file, posture=posture) as bundle,
+        Access(identity, verifier, grant_file, posture) as access,
+        unlock(path, access) as bundle,
         ExitStack() as memory_on_error,
     ):
         inner = bundle.inner_manifest()

@@ -7,24 +7,26 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from modelkeep.bundle.access import sidecar_path, unlock_bundle
+from modelkeep.bundle.access import Access, IdentityLike, sidecar_path, unlock_bundle
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import UsageError
 from modelkeep.grants import sidecar
 from modelkeep.grants.constraints import Constraints
-from modelkeep.grants.grant import Grant
 from modelkeep.grants.header import PASSPHRASE
-from modelkeep.grants.recipient import Recipient, issue
+from modelkeep.grants.issuer import GrantIssuer
+from modelkeep.grants.recipient import Recipient
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.recipients import RecipientLike, resolve
 from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned
+
+_OPENS, _DELEGATES = Constraints(), Constraints(delegate=True)
 
 
 def grant(
     path: str | os.PathLike[str],
     *,
-    identity: Identity,
+    identity: IdentityLike,
     to: Iterable[RecipientLike] = (),
     admins: Iterable[RecipientLike] = (),
     constraints: Constraints | None = None,
@@ -59,35 +61,33 @@ def grant(
     recipients, delegates = resolve(to), resolve(admins)
     if not recipients and not delegates:
         raise UsageError("nobody to grant to", hint="name at least one recipient")
-    if PASSPHRASE in [identity.type, *(recipient.type for recipient in recipients + delegates)]:
-        raise UsageError(
-            "a passphrase grant must be the only one of its bundle", hint="seal again for other recipients"
-        )
-    verifier = verifier or UnsafeUnsigned()
-    with unlock_bundle(
-        path, identity=identity, verifier=verifier, grant_file=grant_file, delegating=True
-    ) as unlocked:
-        issuing = _Issuing(unlocked, constraints or Constraints(), grant_signer)
-        grants = [issuing.grant(recipient, delegate=False) for recipient in recipients]
-        grants += [issuing.grant(recipient, delegate=True) for recipient in delegates]
+    with Access(identity, verifier or UnsafeUnsigned(), grant_file) as access:
+        _refuse_passphrases([access.identity, *recipients, *delegates])
+        with unlock_bundle(path, access, delegating=True) as unlocked:
+            issuer = grant_issuer(unlocked, constraints, grant_signer)
+            grants = [issuer.issue(recipient, _OPENS) for recipient in recipients]
+            grants += [issuer.issue(recipient, _DELEGATES) for recipient in delegates]
     sidecar.append(target, grants)
     return target
 
 
-class _Issuing:
-    """Issues grants under the authority of one own grant."""
+def grant_issuer(
+    unlocked: UnlockedBundle, constraints: Constraints | None, signer: EcdsaSigner | None
+) -> GrantIssuer:
+    """Returns what issues grants of an unlocked bundle under the authority of the own one.
 
-    def __init__(
-        self, unlocked: UnlockedBundle, constraints: Constraints, signer: EcdsaSigner | None
-    ) -> None:
-        self._own = unlocked.grant
-        unlocked.check_grant_signer(signer)
-        self._bundle = unlocked.manifest.bundle
-        self._constraints = constraints
-        self._signer = signer
+    Raises:
+        RefusedError: the own grant does not allow delegation.
+        UsageError: the bundle accepts signed grants only, and there is no signer.
+    """
+    unlocked.check_grant_signer(signer)
+    # Who may pass it on is decided grant by grant.
+    terms = unlocked.grant.constraints.delegated(replace(constraints or Constraints(), delegate=True))
+    return GrantIssuer(unlocked.manifest.bundle, unlocked.grant.data_key, terms, signer)
 
-    def grant(self, recipient: Recipient, *, delegate: bool) -> Grant:
-        wanted = replace(self._constraints, delegate=delegate)
-        narrowed = self._own.constraints.delegated(wanted)
-        made = issue(recipient, self._bundle, self._own.data_key, narrowed)
-        return made if self._signer is None else made.signed_by(self._signer)
+
+def _refuse_passphrases(parties: Iterable[Identity | Recipient]) -> None:
+    if PASSPHRASE in [party.type for party in parties]:
+        raise UsageError(
+            "a passphrase grant must be the only one of its bundle", hint="seal again for other recipients"
+        )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-from modelkeep.bundle.access import unlock_bundle
+from modelkeep.bundle.access import Access, IdentityLike, unlock_bundle
 from modelkeep.bundle.installer import install as install_unlocked
-from modelkeep.keys.identity import Identity
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.trust.verifier import BundleVerifier
 
@@ -16,10 +16,10 @@ def install(
     path: str | os.PathLike[str],
     target: str | os.PathLike[str],
     *,
-    identity: Identity,
+    identity: IdentityLike,
     verifier: BundleVerifier,
     grant_file: str | os.PathLike[str] | None = None,
-    posture: frozenset[str] = frozenset(),
+    posture: Iterable[str] = (),
     force: bool = False,
     progress: Progress = no_progress,
 ) -> Path:
@@ -31,7 +31,7 @@ def install(
     Args:
         path: the bundle.
         target: the installation to write, for example ``installed.keep``.
-        identity: the key of this device.
+        identity: the key of this device, or its URI.
         verifier: whom to trust, and which model and release to accept.
         grant_file: look for the grant there instead of in the bundle and its sidecar.
         posture: names of what this device was found to be, for grants that demand some.
@@ -43,8 +43,9 @@ def install(
         UsageError: the file exists and `force` is not set, or the publisher is not verified.
         KeepError: as for opening a session.
     """
-    with unlock_bundle(
-        path, identity=identity, verifier=verifier, grant_file=grant_file, posture=posture
-    ) as unlocked:
-        install_unlocked(unlocked, identity, Path(target), force=force, progress=progress)
+    with (
+        Access(identity, verifier, grant_file, posture) as access,
+        unlock_bundle(path, access) as unlocked,
+    ):
+        install_unlocked(unlocked, access.identity, Path(target), force=force, progress=progress)
     return Path(target)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from modelkeep.bundle.access import unlock
+from modelkeep.bundle.access import Access, IdentityLike, unlock
 from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
@@ -19,7 +19,6 @@ from modelkeep.guard import UNUSUAL, ContractCheck, Guard, GuardFinding
 from modelkeep.guard.profile_json import parse_profile
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.isolation import Hardening, ProcessIsolation
-from modelkeep.keys.identity import Identity
 from modelkeep.memory import Memory, MemoryReport
 from modelkeep.memory import report as memory_report
 from modelkeep.payload.stream import Progress, no_progress
@@ -195,10 +194,10 @@ def _refuse(findings: tuple[GuardFinding, ...]) -> None:
 def open_session(
     path: str | os.PathLike[str],
     *,
-    identity: Identity,
+    identity: IdentityLike,
     verifier: BundleVerifier,
     grant_file: str | os.PathLike[str] | None = None,
-    posture: frozenset[str] = frozenset(),
+    posture: Iterable[str] = (),
     runtime: str | None = None,
     progress: Progress = no_progress,
     isolation: Isolation = "in-process",
@@ -208,7 +207,7 @@ def open_session(
 
     Args:
         path: the bundle, as a file or a folder.
-        identity: the key of this device.
+        identity: the key of this device, or its URI.
         verifier: whom to trust, and which model and release to accept.
         grant_file: look for the grant there instead of in the bundle and its sidecar.
         posture: names of what this device was found to be, for grants that demand some.
@@ -222,7 +221,8 @@ def open_session(
         KeepError: the subclass says what the caller does next; see `modelkeep.errors`.
     """
     with (
-        unlock(path, identity=identity, verifier=verifier, grant_file=grant_file, posture=posture) as bundle,
+        Access(identity, verifier, grant_file, posture) as access,
+        unlock(path, access) as bundle,
         ExitStack() as memory_on_error,
     ):
         inner = bundle.inner_manifest()

@@ -22,7 +22,7 @@ SIZE = 5 * 2**20
 # Waits, so that the test can look into its memory: once with the model open, once closed.
 _VICTIM = """
 import sys
-from modelkeep.bundle.access import unlock_bundle
+from modelkeep.bundle.access import Access, unlock_bundle
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import Pages
 from modelkeep.trust.verifier import Verifier
@@ -35,7 +35,7 @@ def use():
     verifier = Verifier(sys.argv[2], model=sys.argv[4])
     with (
         Identity("file:" + sys.argv[3]) as identity,
-        unlock_bundle(sys.argv[1], identity=identity, verifier=verifier) as bundle,
+        unlock_bundle(sys.argv[1], Access(identity, verifier)) as bundle,
         Pages.allocate(int(sys.argv[5])) as pages,
     ):
         bundle.decrypt(1, pages.view)

@@ -27,7 +27,7 @@ ADDRESS_SPACE = 900 * MEGABYTE
 
 _OPEN = """
 import resource, sys
-from modelkeep.bundle.access import unlock_bundle
+from modelkeep.bundle.access import Access, unlock_bundle
 from modelkeep.errors import KeepError
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import Pages
@@ -35,7 +35,7 @@ from modelkeep.trust.verifier import Verifier
 verifier, identity = Verifier(sys.argv[2], model=sys.argv[4]), Identity("file:" + sys.argv[3])
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[5]),) * 2)
 try:
-    with unlock_bundle(sys.argv[1], identity=identity, verifier=verifier) as opened:
+    with unlock_bundle(sys.argv[1], Access(identity, verifier)) as opened:
         inner = opened.inner_manifest()
         pages = Pages.allocate(opened.verified.manifest.members[1].size)
         opened.decrypt(1, pages.view)

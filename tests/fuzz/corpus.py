@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from modelkeep.bundle.access import unlock
+from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.installation import Installation
 from modelkeep.container import names
 from modelkeep.device.state import DeviceState
@@ -26,7 +26,7 @@ def good_documents(folder: Path) -> Corpora:
     workshop = Workshop(folder)
     bundles = _bundles(workshop)
     files = [Forgery(bundle).files for bundle in bundles]
-    with unlock(bundles[0], identity=workshop.identity(), verifier=workshop.verifier()) as opened:
+    with unlock(bundles[0], Access(workshop.identity(), workshop.verifier())) as opened:
         inner = opened.inner_manifest().to_bytes()
     grants = [bytes(each[name]) for each in files for name in each if name.startswith("grants/")]
     return {

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelkeep.bundle.access import unlock_bundle
+from modelkeep.bundle.access import Access, unlock_bundle
 from modelkeep.container.slots import lay_out
 from modelkeep.errors import KeepError
 from modelkeep.grants.constraints import Constraints
@@ -56,7 +56,7 @@ class Subject:
     def opened(self, data: bytes) -> Meaning:
         """Returns what `data` says as a bundle."""
         self.path.write_bytes(data)
-        with unlock_bundle(self.path, identity=self.identity, verifier=self.verifier) as bundle:
+        with unlock_bundle(self.path, Access(self.identity, self.verifier)) as bundle:
             manifest = bundle.verified.manifest
             inner = bundle.inner_manifest()
             files = []

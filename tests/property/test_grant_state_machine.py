@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from modelkeep.bundle.access import sidecar_path, unlock_bundle
+from modelkeep.bundle.access import Access, sidecar_path, unlock_bundle
 from modelkeep.errors import NotForThisDeviceError, RefusedError
 from modelkeep.granting import grant
 from modelkeep.grants.constraints import Constraints
@@ -174,7 +174,7 @@ class Granting(RuleBasedStateMachine):
 
     def open(self, device: str, posture: frozenset[str]) -> Constraints:
         identity, verifier = self.keys.identities[device], self.keys.verifier
-        with unlock_bundle(self.sealed, identity=identity, verifier=verifier, posture=posture) as opened:
+        with unlock_bundle(self.sealed, Access(identity, verifier, posture=posture)) as opened:
             assert opened.inner_manifest()
             return opened.grant.constraints
 

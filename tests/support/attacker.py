@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from modelkeep import canonical
-from modelkeep.bundle.access import unlock_bundle
+from modelkeep.bundle.access import Access, unlock_bundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.container.order import archive_order
 from modelkeep.container.slots import lay_out
@@ -133,7 +133,7 @@ def leaves_of(payload: bytes) -> bytes:
 
 def stolen_data_key(bundle: Path, identity: Identity, verifier: BundleVerifier) -> bytes:
     """Returns the data key as any device that may open the bundle can read it from its own memory."""
-    with unlock_bundle(bundle, identity=identity, verifier=verifier) as opened:
+    with unlock_bundle(bundle, Access(identity, verifier)) as opened:
         return bytes(opened.grant.data_key.view)
 
 

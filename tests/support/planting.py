@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modelkeep.bundle.access import unlock_bundle
+from modelkeep.bundle.access import Access, unlock_bundle
 from modelkeep.bundle.install_key import payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
 from modelkeep.bundle.installation import Installation
@@ -68,7 +68,7 @@ class Planter:
     def __init__(self, workshop: Workshop, bundle: Path) -> None:
         self._workshop = workshop
         self.public = parse_recipient(workshop.device.with_suffix(".pub").read_text())
-        with unlock_bundle(bundle, identity=workshop.identity(), verifier=workshop.verifier()) as opened:
+        with unlock_bundle(bundle, Access(workshop.identity(), workshop.verifier())) as opened:
             self._manifest = opened.manifest
             files = opened.verified.bundle
             self._signed = {name: files.read(name) for name in (names.MANIFEST, names.SIGNATURE)}
@@ -141,7 +141,7 @@ def secret_in(state: Path, installation: bytes) -> bytes:
 
 def contents_of(bundle: Path, **options: Any) -> list[bytes]:
     """Returns the plaintext of every member of a bundle, the inner manifest first."""
-    with unlock_bundle(bundle, **options) as opened:
+    with unlock_bundle(bundle, Access(**options)) as opened:
         contents = [bytearray(member.size) for member in opened.manifest.members]
         for index, content in enumerate(contents):
             opened.decrypt(index, memoryview(content))

@@ -46,13 +46,13 @@ def pytest_unconfigure() -> None:
 
 
 @contextmanager
-def _recorded(path: str | os.PathLike[str], **options: Any) -> Iterator[Any]:
-    entry = _entry(Path(path), **options)
+def _recorded(path: str | os.PathLike[str], using: access.Access) -> Iterator[Any]:
+    entry = _entry(Path(path), using)
     if entry is not None:
         name = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:16]
         if name not in _entries:
-            _add(entry | {"name": name}, _outcome(Path(path), entry, **options))
-    with _original(path, **options) as opened:
+            _add(entry | {"name": name}, _outcome(Path(path), entry, using))
+    with _original(path, using) as opened:
         yield opened
 
 
@@ -61,13 +61,12 @@ def _add(entry: dict[str, Any], outcome: dict[str, Any] | None) -> None:
         _entries[entry["name"]] = entry | outcome
 
 
-def _entry(
-    path: Path, *, identity: Identity, verifier: object, grant_file: object = None, posture: object = ()
-) -> dict[str, Any] | None:
-    secret, trust = _secret(identity), _trust(verifier)
-    grants = Path(str(grant_file)) if grant_file is not None else access.sidecar_path(path)
+def _entry(path: Path, using: access.Access) -> dict[str, Any] | None:
+    identity, grant_file = using.identity, using.grant_file
+    secret, trust = _secret(identity), _trust(using.verifier)
+    grants = Path(grant_file) if grant_file is not None else access.sidecar_path(path)
     odd_files = [file for file in (path, grants) if file.exists() and not file.is_file()]
-    if secret is None or trust is None or posture or odd_files or not path.is_file():
+    if secret is None or trust is None or using.posture or odd_files or not path.is_file():
         return None
     entry = {"about": "recorded", "bundle": _keep(path), "identity": secret} | trust
     if is_installation(path) and identity.state_path.exists():
@@ -79,13 +78,13 @@ def _entry(
     return entry
 
 
-def _outcome(
-    path: Path, entry: dict[str, Any], *, verifier: Verifier, **options: Any
-) -> dict[str, Any] | None:
+def _outcome(path: Path, entry: dict[str, Any], using: access.Access) -> dict[str, Any] | None:
     """Returns what reading all of the bundle gives at one fixed moment; nothing for what is no bundle."""
+    verifier = using.verifier
+    assert isinstance(verifier, Verifier)
     clock, verifier._clock = verifier._clock, lambda: float(entry["now"])
     try:
-        with _original(path, verifier=verifier, **options) as opened:
+        with _original(path, using) as opened:
             files = {}
             for index, file in enumerate(opened.inner_manifest().files, start=1):
                 content = bytearray(opened.manifest.members[index].size)

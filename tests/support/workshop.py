@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from modelkeep.bundle.access import unlock
+from modelkeep.bundle.access import Access, unlock
 from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
@@ -74,7 +74,7 @@ class Workshop:
     def read(self, bundle: Path, **options: Any) -> dict[str, bytes]:
         """Returns the plaintext of every file of a bundle, opened as the usual device."""
         settings: dict[str, Any] = {"identity": self.identity(), "verifier": self.verifier()}
-        with unlock(bundle, **(settings | options)) as opened:
+        with unlock(bundle, Access(**(settings | options))) as opened:
             files = {}
             for index, file in enumerate(opened.inner_manifest().files, start=1):
                 content = bytearray(opened.manifest.members[index].size)

@@ -34,13 +34,13 @@ print(peak())
 
 OPEN = f"""{PEAK}
 import sys
-from modelkeep.bundle.access import unlock
+from modelkeep.bundle.access import Access, unlock
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import Pages
 from modelkeep.trust.verifier import Verifier
 bundle, device, publisher = sys.argv[1:]
 verifier = Verifier(open(publisher, "rb").read(), model="acme/detector")
-with unlock(bundle, identity=Identity("file:" + device), verifier=verifier) as opened:
+with unlock(bundle, Access(Identity("file:" + device), verifier)) as opened:
     opened.verified.check_digests()
     size = opened.verified.manifest.members[1].size
     with Pages.allocate(size) as pages:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.bundle.access import unlock_bundle
+from modelkeep.bundle.access import Access, unlock_bundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.container import names
 from modelkeep.errors import (
@@ -242,7 +242,7 @@ def test_a_file_that_the_inner_manifest_does_not_name_is_refused(workshop: Works
 
 
 def test_closing_wipes_the_keys(workshop: Workshop) -> None:
-    with unlock_bundle(workshop.seal(), identity=workshop.identity(), verifier=workshop.verifier()) as opened:
+    with unlock_bundle(workshop.seal(), Access(workshop.identity(), workshop.verifier())) as opened:
         key = opened.grant.data_key.view
         assert any(key)
         opened.close()

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from modelkeep.bulk_granting import grant_all
-from modelkeep.bundle.access import unlock
+from modelkeep.bundle.access import Access, unlock
 from modelkeep.device.state import DeviceState
 from modelkeep.errors import RollbackError, UnavailableError
 from modelkeep.grants import sidecar
@@ -38,7 +38,7 @@ def release(workshop: Workshop, epoch: int) -> Path:
 
 def opened_epoch(workshop: Workshop, path: Path) -> int:
     """Opens a bundle or an installation; returns its epoch, which its content must have too."""
-    with unlock(path, identity=workshop.identity(), verifier=workshop.verifier()) as opened:
+    with unlock(path, Access(workshop.identity(), workshop.verifier())) as opened:
         content = bytearray(SIZE)
         opened.decrypt(1, memoryview(content))
         assert content == bytes([opened.manifest.epoch]) * SIZE

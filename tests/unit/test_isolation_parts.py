@@ -381,10 +381,10 @@ def served(ends: tuple[Channel, Channel]) -> Iterator[Channel]:
 
 def hand_over(channel: Channel, workshop: Workshop, **changes: Any) -> list[Any]:
     """Opens a small model through the channel; returns the last answer."""
-    from modelkeep.bundle.access import unlock
+    from modelkeep.bundle.access import Access, unlock
 
     source = workshop.seal(workshop.model(size=8))
-    with unlock(source, identity=workshop.identity(), verifier=workshop.verifier()) as bundle:
+    with unlock(source, Access(workshop.identity(), workshop.verifier())) as bundle:
         inner = bundle.inner_manifest()
         channel.send(opening(entry=inner.entry, **changes).message())
         with bundle.open_stream(1) as extent:

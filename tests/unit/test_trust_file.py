@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import canonical, dsse, public_key
-from modelkeep.bundle.access import unlock
+from modelkeep.bundle.access import Access, unlock
 from modelkeep.errors import (
     ExpiredError,
     MalformedError,
@@ -182,7 +182,7 @@ def test_revoked_keys_and_bundles_do_not_open(workshop: Workshop) -> None:
     with pytest.raises(UntrustedSignerError, match="key that is revoked"):
         opens(workshop, besides)
     bundle = workshop.seal()
-    with unlock(bundle, identity=workshop.identity(), verifier=workshop.verifier()) as opened:
+    with unlock(bundle, Access(workshop.identity(), workshop.verifier())) as opened:
         identifier = opened.manifest.bundle
     revoking = TrustFileVerifier(replace(trust, revoked_bundles=frozenset({identifier})), model=MODEL_ID)
     with pytest.raises(RefusedError, match="is revoked"):

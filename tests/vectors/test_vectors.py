@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelkeep import errors
-from modelkeep.bundle.access import unlock_bundle
+from modelkeep.bundle.access import Access, unlock_bundle
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Suite
@@ -60,12 +60,12 @@ def check_content(opened: UnlockedBundle, vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("vector", INDEX["bundles"], ids=lambda vector: str(vector["name"]))
 def test_bundle(vector: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def attempt() -> None:
-        with unlock_bundle(
-            FOLDER / vector["bundle"],
-            identity=identity_of(vector, tmp_path, monkeypatch),
-            verifier=verifier_of(vector),
-            grant_file=FOLDER / vector["grants"] if "grants" in vector else None,
-        ) as opened:
+        access = Access(
+            identity_of(vector, tmp_path, monkeypatch),
+            verifier_of(vector),
+            FOLDER / vector["grants"] if "grants" in vector else None,
+        )
+        with unlock_bundle(FOLDER / vector["bundle"], access) as opened:
             opened.verified.check_digests()
             check_content(opened, vector)
 

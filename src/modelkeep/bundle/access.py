@@ -1,11 +1,12 @@
-"""From a path to an unlocked bundle: the steps that every command on the device side shares."""
+"""From a path to something unlocked: what it takes, and the steps that every verb on the device shares."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 from modelkeep.bundle.bundle import Bundle, UnlockedBundle
 from modelkeep.bundle.installation import Installation, is_installation
@@ -17,6 +18,50 @@ from modelkeep.grants.glance import Glance
 from modelkeep.grants.grant import Grant
 from modelkeep.keys.identity import Identity
 from modelkeep.trust.verifier import BundleVerifier
+
+IdentityLike = Identity | str | os.PathLike[str]
+
+
+class Access:
+    """With what something sealed is opened; a context manager that closes the identity it made itself.
+
+    Attributes:
+        identity: who opens.
+        verifier: whom to trust, and which model and release to accept.
+        grant_file: where to look for the grant instead of in the bundle and its sidecar, or None.
+        posture: names of what this device was found to be, for grants that demand some.
+    """
+
+    def __init__(
+        self,
+        identity: IdentityLike,
+        verifier: BundleVerifier,
+        grant_file: str | os.PathLike[str] | None = None,
+        posture: Iterable[str] = (),
+    ) -> None:
+        """Takes an identity, or the URI or path of its key.
+
+        Raises:
+            UsageError: an argument is of another kind, or the URI is not understood.
+            KeyStoreError: the key cannot be found, unlocked or used.
+            StorageError: a file cannot be read.
+        """
+        self.verifier = _verifier(verifier)
+        self.identity = identity if isinstance(identity, Identity) else _identity(identity)
+        self._is_own = self.identity is not identity
+        self.grant_file = grant_file
+        self.posture = frozenset((posture,) if isinstance(posture, str) else posture)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the identity, if it was made from a URI here."""
+        if self._is_own:
+            self.identity.close()
 
 
 def sidecar_path(bundle: Path) -> Path:
@@ -55,13 +100,7 @@ def _one_after_the_other(*sources: Iterator[Grant]) -> Iterator[Grant]:
 
 @contextmanager
 def unlock_bundle(
-    path: str | os.PathLike[str],
-    *,
-    identity: Identity,
-    verifier: BundleVerifier,
-    grant_file: str | os.PathLike[str] | None = None,
-    posture: frozenset[str] = frozenset(),
-    delegating: bool = False,
+    path: str | os.PathLike[str], access: Access, *, delegating: bool = False
 ) -> Iterator[UnlockedBundle]:
     """Opens, verifies and unlocks a bundle for the length of a `with` block.
 
@@ -72,26 +111,20 @@ def unlock_bundle(
         KeepError: the subclass says what to do; see `Bundle.verify` and `VerifiedBundle.unlock`.
     """
     with Bundle(path) as bundle:
-        verified = bundle.verify(verifier.no_earlier_than(time_floor_of(identity)))
+        identity = access.identity
+        verified = bundle.verify(access.verifier.no_earlier_than(time_floor_of(identity)))
         glance = identity.glance(verified.manifest.bundle)
-        grants = grants_of(bundle, grant_file, glance)
+        grants = grants_of(bundle, access.grant_file, glance)
         passed_over = glance.kinds if glance else None
         with verified.unlock(
-            identity, grants, posture=posture, passed_over=passed_over, delegating=delegating
+            identity, grants, posture=access.posture, passed_over=passed_over, delegating=delegating
         ) as unlocked:
             see_trust_as(identity, verified.trust)
             yield unlocked
 
 
 @contextmanager
-def unlock(
-    path: str | os.PathLike[str],
-    *,
-    identity: Identity,
-    verifier: BundleVerifier,
-    grant_file: str | os.PathLike[str] | None = None,
-    posture: frozenset[str] = frozenset(),
-) -> Iterator[Unlocked]:
+def unlock(path: str | os.PathLike[str], access: Access) -> Iterator[Unlocked]:
     """Opens, verifies and unlocks a bundle or an installation for the length of a `with` block.
 
     Raises:
@@ -100,15 +133,30 @@ def unlock(
             `Installation.unlock`.
     """
     if not is_installation(path):
-        with unlock_bundle(
-            path, identity=identity, verifier=verifier, grant_file=grant_file, posture=posture
-        ) as bundle:
+        with unlock_bundle(path, access) as bundle:
             yield bundle
         return
-    if grant_file is not None:
+    if access.grant_file is not None:
         raise UsageError("an installation carries its grant", hint="leave the grant file out")
     with (
         Installation(path) as installation,
-        installation.unlock(identity, verifier, posture=posture) as unlocked,
+        installation.unlock(access.identity, access.verifier, posture=access.posture) as unlocked,
     ):
         yield unlocked
+
+
+def _verifier(verifier: BundleVerifier) -> BundleVerifier:
+    if not hasattr(verifier, "verify_statement"):
+        raise UsageError(
+            f"not a verifier: {type(verifier).__name__}",
+            hint='pass Verifier("publisher.pub", model="acme/detector")',
+        )
+    return verifier
+
+
+def _identity(key: str | os.PathLike[str]) -> Identity:
+    if not isinstance(key, str | os.PathLike):
+        raise UsageError(
+            f"not an identity: {type(key).__name__}", hint='pass Identity("file:KEY.pem"), or its URI'
+        )
+    return Identity(key)

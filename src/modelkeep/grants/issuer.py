@@ -1,0 +1,37 @@
+"""Issuing grants of one bundle, one after the other, for single devices as for whole fleets."""
+
+from __future__ import annotations
+
+from modelkeep.dsse import EcdsaSigner
+from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.grant import Grant
+from modelkeep.grants.recipient import Recipient, issue
+
+
+class GrantIssuer:
+    """Makes grants of one bundle within one set of terms.
+
+    Args:
+        bundle: the 16 bytes of the bundle's id.
+        data_key: the bundle's data key; stays its owner's.
+        terms: what every grant demands, and whether it may allow delegation.
+        signer: signs the grants, or None.
+    """
+
+    def __init__(
+        self, bundle: bytes, data_key: DataKey, terms: Constraints, signer: EcdsaSigner | None = None
+    ) -> None:
+        self.bundle = bundle
+        self.data_key = data_key
+        self.terms = terms
+        self._signer = signer
+
+    def issue(self, recipient: Recipient, demanded: Constraints) -> Grant:
+        """Returns a grant that demands what the terms and `demanded` do, and allows what both allow.
+
+        Raises:
+            UsageError: the recipient's key or device id cannot be used.
+        """
+        grant = issue(recipient, self.bundle, self.data_key, self.terms.narrow(demanded))
+        return grant if self._signer is None else grant.signed_by(self._signer)
