@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import sealing
-from modelkeep.bundle import access
+from modelkeep.bundle import access as opening
+from modelkeep.bundle.access import Access, sidecar_path
 from modelkeep.bundle.installation import is_installation
 from modelkeep.errors import KeepError
 from modelkeep.grants.fleet_device import FleetDevice
@@ -34,7 +35,7 @@ from modelkeep.trust.policy import ExpectModel, MaximumAge, MinimumEpoch, Unsafe
 from modelkeep.trust.verifier import Verifier
 
 _FOLDER = os.environ.get("MODELKEEP_RECORDING")
-_original = access.unlock
+_original = opening.unlock
 _entries: dict[str, dict[str, Any]] = {}
 
 
@@ -46,13 +47,13 @@ def pytest_unconfigure() -> None:
 
 
 @contextmanager
-def _recorded(path: str | os.PathLike[str], using: access.Access) -> Iterator[Any]:
-    entry = _entry(Path(path), using)
+def _recorded(path: str | os.PathLike[str], access: Access) -> Iterator[Any]:
+    entry = _entry(Path(path), access)
     if entry is not None:
         name = hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()[:16]
         if name not in _entries:
-            _add(entry | {"name": name}, _outcome(Path(path), entry, using))
-    with _original(path, using) as opened:
+            _add(entry | {"name": name}, _outcome(Path(path), entry, access))
+    with _original(path, access) as opened:
         yield opened
 
 
@@ -61,10 +62,10 @@ def _add(entry: dict[str, Any], outcome: dict[str, Any] | None) -> None:
         _entries[entry["name"]] = entry | outcome
 
 
-def _entry(path: Path, using: access.Access) -> dict[str, Any] | None:
+def _entry(path: Path, using: Access) -> dict[str, Any] | None:
     identity, grant_file = using.identity, using.grant_file
     secret, trust = _secret(identity), _trust(using.verifier)
-    grants = Path(grant_file) if grant_file is not None else access.sidecar_path(path)
+    grants = Path(grant_file) if grant_file is not None else sidecar_path(path)
     odd_files = [file for file in (path, grants) if file.exists() and not file.is_file()]
     if secret is None or trust is None or using.posture or odd_files or not path.is_file():
         return None
@@ -78,7 +79,7 @@ def _entry(path: Path, using: access.Access) -> dict[str, Any] | None:
     return entry
 
 
-def _outcome(path: Path, entry: dict[str, Any], using: access.Access) -> dict[str, Any] | None:
+def _outcome(path: Path, entry: dict[str, Any], using: Access) -> dict[str, Any] | None:
     """Returns what reading all of the bundle gives at one fixed moment; nothing for what is no bundle."""
     verifier = using.verifier
     assert isinstance(verifier, Verifier)
@@ -100,7 +101,7 @@ def _outcome(path: Path, entry: dict[str, Any], using: access.Access) -> dict[st
 def _keep(path: Path, *, beside: str | None = None) -> str:
     assert _FOLDER is not None
     data = path.read_bytes() if path.exists() else b""
-    grants = access.sidecar_path(path)
+    grants = sidecar_path(path)
     # A bundle with a sidecar is another case than the same bundle without.
     extra = grants.read_bytes() if beside is None and grants.exists() else b""
     name = (
@@ -160,7 +161,7 @@ def _start() -> None:
     """Replaces what tests and their helpers will import, which is why it happens on import."""
     assert sealing.seal.__kwdefaults__ is not None
     sealing.seal.__kwdefaults__["leaf"] = LeafAlgorithm.SHA256
-    access.unlock = _recorded
+    opening.unlock = _recorded
     attacker = importlib.import_module("support.attacker")
     attacker.blake3 = hashlib.sha256  # type: ignore[attr-defined]
 
