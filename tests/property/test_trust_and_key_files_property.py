@@ -11,15 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelkeep.errors import KeepError
-from modelkeep.keys.tpm2.key_file import OPEN, KeyFile
+from modelkeep.keys.tpm2.key_file import OPEN, Creation, KeyFile
 from modelkeep.keys.tpm2.policy import Policy, approve
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
 
 AUTHORITY = Signer(ec.generate_private_key(ec.SECP256R1()))
 APPROVAL = approve((7, 11), {7: bytes(32), 11: bytes(32)}, AUTHORITY)
+CREATION = Creation(b"data", b"ticket")
 POLICY = Policy((7, 11), AUTHORITY.public_key, auth=True)
-KEY_FILE = KeyFile(OPEN, b"public", b"private", 0x81010017, 0, bytes(34), POLICY, (APPROVAL,))
+KEY_FILE = KeyFile(OPEN, b"public", b"private", CREATION, 0x81010017, 0, bytes(34), POLICY, (APPROVAL,))
 TRUST = TrustFile(1, LATEST_TIME, (Publisher(AUTHORITY.public_key, ("vision",)),), frozenset({"ab" * 32}))
 SIGNED = TRUST.to_bytes(AUTHORITY)
 

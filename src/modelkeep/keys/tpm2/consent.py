@@ -1,4 +1,4 @@
-"""Meeting the policy of a key: PCR values, the authority's consent to them, the passphrase."""
+"""Meeting the policy of a key: PCR values, the authority's consent to them, the passphrase, the branch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from tpm2_pytss import (
     ESYS_TR,
     TPM2_ALG,
+    TPM2B_DIGEST,
     TPM2B_PUBLIC,
+    TPML_DIGEST,
     TPMS_SIGNATURE_ECC,
     TPMT_PUBLIC,
     TPMT_SIGNATURE,
@@ -19,12 +21,25 @@ from tpm2_pytss import (
 from modelkeep.errors import KeyStoreError
 from modelkeep.keys.point import COORDINATE_BYTES
 from modelkeep.keys.tpm2.device import Handle, Tpm, pcr_selection
-from modelkeep.keys.tpm2.key_file import KeyFile
-from modelkeep.keys.tpm2.policy import APPROVAL_LABEL, Approval, authority_name, authority_public, pcr_digest
+from modelkeep.keys.tpm2.key_file import OPEN, KeyFile
+from modelkeep.keys.tpm2.policy import (
+    APPROVAL_LABEL,
+    Approval,
+    authority_name,
+    authority_public,
+    branches,
+    pcr_digest,
+)
 
 
-def satisfy(tpm: Tpm, session: Handle, key_file: KeyFile) -> None:
+def satisfy(tpm: Tpm, session: Handle, key_file: KeyFile, command: int | None = None) -> None:
     """Runs the policy of a key in a policy session.
+
+    Args:
+        tpm: the connection.
+        session: a fresh policy session.
+        key_file: the key.
+        command: what is to vouch for a device's key, CERTIFY or ACTIVATE_CREDENTIAL; None to use it.
 
     Raises:
         KeyStoreError: the present PCR values are not approved.
@@ -36,6 +51,17 @@ def satisfy(tpm: Tpm, session: Handle, key_file: KeyFile) -> None:
         _authorize(tpm, session, key_file)
     if policy.auth:
         tpm.esapi.policy_auth_value(session)
+    if key_file.use == OPEN:
+        _choose_branch(tpm, session, command)
+
+
+def _choose_branch(tpm: Tpm, session: Handle, command: int | None) -> None:
+    # Asked of the TPM, since nobody else knows the PCR values that the session is at.
+    conditions = tpm.esapi.policy_get_digest(session)
+    digests = [TPM2B_DIGEST(digest) for digest in branches(bytes(conditions))]
+    if command is not None:
+        tpm.esapi.policy_command_code(session, command)
+    tpm.esapi.policy_or(session, TPML_DIGEST(digests))
 
 
 def _authorize(tpm: Tpm, session: Handle, key_file: KeyFile) -> None:

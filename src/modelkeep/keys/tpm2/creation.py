@@ -20,8 +20,8 @@ from tpm2_pytss import (
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
 from modelkeep.keys.tpm2.address import TpmAddress
 from modelkeep.keys.tpm2.device import Handle, Tpm, connected
-from modelkeep.keys.tpm2.key_file import KeyFile
-from modelkeep.keys.tpm2.policy import Policy
+from modelkeep.keys.tpm2.key_file import OPEN, Creation, KeyFile
+from modelkeep.keys.tpm2.policy import Policy, device_key_digest
 from modelkeep.keys.tpm2.session import auth_value, load, name_of, parent_key, start_session
 from modelkeep.keys.tpm2.templates import key_template
 from modelkeep.memory import Pages
@@ -95,15 +95,20 @@ def create(tpm: Tpm, use: str, policy: Policy, auth: Pages | None) -> KeyFile:
         KeyStoreError: the TPM refuses.
     """
     parent_handle = _usual_parent(tpm)
-    digest = policy.digest({} if policy.authority else tpm.pcr_values(policy.pcrs))
-    template = key_template(use, digest, auth=policy.auth)
+    template = key_template(use, _policy_digest(tpm, use, policy), auth=policy.auth)
     with parent_key(tpm, parent_handle) as parent:
         session = tpm.flush_later(start_session(tpm, parent, TPM2_SE.HMAC))
         answer = tpm.esapi.create(parent, sensitive(auth), template, session1=session)
-        private, public = answer[0], answer[1]
+        private, public, data, _, ticket = answer
         _check(public, template)
         name = name_of(tpm, parent)
-    return KeyFile(use, public.marshal(), private.marshal(), 0, parent_handle, name, policy)
+    made = Creation(data.marshal(), ticket.marshal())
+    return KeyFile(use, public.marshal(), private.marshal(), made, 0, parent_handle, name, policy)
+
+
+def _policy_digest(tpm: Tpm, use: str, policy: Policy) -> bytes:
+    conditions = policy.digest({} if policy.authority else tpm.pcr_values(policy.pcrs))
+    return device_key_digest(conditions) if use == OPEN else conditions
 
 
 def remove(tpm: Tpm, key_file: KeyFile) -> None:

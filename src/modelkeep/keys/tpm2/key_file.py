@@ -7,6 +7,7 @@ the key is persistent; publishing it gives nothing away. Canonical JSON, at most
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,24 @@ _HIGHEST_HANDLE = 0x81FFFFFF
 
 
 @dataclass(frozen=True, slots=True)
+class Creation:
+    """What a TPM said when it made a key, and its ticket: with both it vouches for the key later, too.
+
+    Attributes:
+        data: marshalled TPM2B_CREATION_DATA.
+        ticket: marshalled TPMT_TK_CREATION.
+    """
+
+    data: bytes
+    ticket: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """The creation hash, SHA-256 of the creation data without its length."""
+        return hashlib.sha256(self.data[2:]).digest()
+
+
+@dataclass(frozen=True, slots=True)
 class KeyFile:
     """What a key file says.
 
@@ -35,6 +54,7 @@ class KeyFile:
         use: ``open`` (grants), ``sign`` (bundles) or ``quote`` (PCR values).
         public: marshalled TPM2B_PUBLIC.
         private: marshalled TPM2B_PRIVATE; empty for a persistent key.
+        creation: what the TPM said when it made the key.
         handle: persistent handle, or 0.
         parent: persistent handle of the parent, or 0 for the storage primary key made afresh.
         parent_name: the parent's name; another TPM, or somebody between, has another one.
@@ -45,6 +65,7 @@ class KeyFile:
     use: str
     public: bytes
     private: bytes
+    creation: Creation
     handle: int
     parent: int
     parent_name: bytes
@@ -69,6 +90,7 @@ class KeyFile:
                 use=record.choice("use", {use: use for use in (OPEN, SIGN, QUOTE)}),
                 public=record.base64("public", longest=_LONGEST_BLOB),
                 private=record.base64("private", longest=_LONGEST_BLOB),
+                creation=_creation(record.anything("creation")),
                 handle=record.integer("handle", highest=_HIGHEST_HANDLE),
                 parent=record.integer("parent", highest=_HIGHEST_HANDLE),
                 parent_name=record.hexadecimal("parent_name", 2 + DIGEST_BYTES),
@@ -93,6 +115,7 @@ class KeyFile:
             "use": self.use,
             "public": _text(self.public),
             "private": _text(self.private),
+            "creation": {"data": _text(self.creation.data), "ticket": _text(self.creation.ticket)},
             "handle": self.handle,
             "parent": self.parent,
             "parent_name": self.parent_name.hex(),
@@ -123,6 +146,13 @@ def _policy(record: Record) -> Policy:
     except ValueError:
         raise record.fault("authority", "is not a point of P-256") from None
     return Policy(tuple(pcrs), authority, record.boolean("auth"))
+
+
+def _creation(value: object) -> Creation:
+    with Record(value, "TPM key file: creation") as record:
+        return Creation(
+            record.base64("data", longest=_LONGEST_BLOB), record.base64("ticket", longest=_LONGEST_BLOB)
+        )
 
 
 def _approval(value: object) -> Approval:

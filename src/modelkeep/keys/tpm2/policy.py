@@ -2,7 +2,8 @@
 
 Everything here is arithmetic on digests, so that whoever prepares an update can compute and
 sign policies without a TPM. Source: TPM 2.0 Library, Part 3 (PolicyPCR, PolicyAuthorize,
-PolicyAuthValue) and Part 2 (TPMT_PUBLIC), SHA-256 throughout.
+PolicyAuthValue, PolicyCommandCode, PolicyOR) and Part 2 (TPMT_PUBLIC), SHA-256 throughout;
+spec/install-v1.md, "Keys in a TPM".
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ DIGEST_BYTES = 32
 PCRS = 24
 APPROVAL_LABEL = b"modelkeep/v1/pcr-approval"
 
+# Commands that say something about a key instead of using it (TPM_CC).
+ACTIVATE_CREDENTIAL, CERTIFY = 0x00000147, 0x00000148
+
 _SHA256 = 0x000B
 _POLICY_PCR, _POLICY_AUTHORIZE, _POLICY_AUTH_VALUE = 0x0000017F, 0x0000016A, 0x0000016B
+_POLICY_COMMAND_CODE, _POLICY_OR = 0x0000016C, 0x00000171
 # TPMT_PUBLIC of a P-256 key: type ECC, name algorithm SHA-256, attributes (userWithAuth, sign),
 # no policy, no symmetric algorithm, scheme ECDSA with SHA-256, curve P-256, no KDF.
 _AUTHORITY_FRONT = struct.pack(
@@ -54,7 +59,7 @@ class Policy:
             raise UsageError("an authority approves PCR values, and no PCR is named")
 
     def digest(self, values: Mapping[int, bytes]) -> bytes:
-        """Returns the policy digest that a key with these conditions carries.
+        """Returns the policy digest of these conditions.
 
         Args:
             values: PCR values (32 bytes each) of now; not looked at when there is an authority.
@@ -66,6 +71,21 @@ class Policy:
         elif self.pcrs:
             digest = pcr_digest(self.pcrs, values)
         return _extend(digest, _POLICY_AUTH_VALUE) if self.auth else digest
+
+
+def branches(conditions: bytes) -> tuple[bytes, ...]:
+    """Returns the ways to use a device's key under `conditions`, as policy digests.
+
+    The first lets it be used. The others let its TPM vouch for it, by one command each: what an
+    administrator may do with a key takes a policy that names the command.
+    """
+    named = (struct.pack(">I", command) for command in (ACTIVATE_CREDENTIAL, CERTIFY))
+    return (conditions, *(_extend(conditions, _POLICY_COMMAND_CODE, command) for command in named))
+
+
+def device_key_digest(conditions: bytes) -> bytes:
+    """Returns the policy digest that a device's key carries: any of the branches of `conditions`."""
+    return _extend(bytes(DIGEST_BYTES), _POLICY_OR, b"".join(branches(conditions)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,19 +31,31 @@ _BOTH_WAYS = TPMA_SESSION.ENCRYPT | TPMA_SESSION.DECRYPT | TPMA_SESSION.CONTINUE
 
 
 @contextmanager
-def using(tpm: Tpm, key_file: KeyFile, auth: Pages | None) -> Iterator[tuple[Handle, Handle]]:
+def using(
+    tpm: Tpm, key_file: KeyFile, auth: Pages | None, command: int | None = None
+) -> Iterator[tuple[Handle, Handle]]:
     """Loads a key and satisfies its policy; yields the key and the session to use it in.
+
+    With `command` (see `satisfy`) the session serves for that command alone.
 
     Raises:
         KeyStoreError: the key is of another TPM, or its policy is not met.
     """
-    with under_policy(tpm, key_file, auth, lambda parent: load(tpm, key_file, parent)) as loaded:
+
+    def load_under(parent: Handle) -> Handle:
+        return load(tpm, key_file, parent)
+
+    with under_policy(tpm, key_file, auth, load_under, command) as loaded:
         yield loaded
 
 
 @contextmanager
 def under_policy(
-    tpm: Tpm, key_file: KeyFile, auth: Pages | None, load_under: Callable[[Handle], Handle]
+    tpm: Tpm,
+    key_file: KeyFile,
+    auth: Pages | None,
+    load_under: Callable[[Handle], Handle],
+    command: int | None = None,
 ) -> Iterator[tuple[Handle, Handle]]:
     """Loads what `load_under` finds under the parent of a key, and satisfies the key's policy for it.
 
@@ -53,7 +65,7 @@ def under_policy(
     with parent_key(tpm, key_file.parent, key_file.parent_name) as parent:
         session = tpm.flush_later(start_session(tpm, parent, TPM2_SE.POLICY))
         loaded = load_under(parent)
-    satisfy(tpm, session, key_file)
+    satisfy(tpm, session, key_file, command)
     if key_file.policy.auth:
         tpm.esapi.tr_set_auth(loaded, auth_value(auth))
     yield loaded, session
