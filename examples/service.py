@@ -15,7 +15,6 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 import modelkeep as mk
-from modelkeep.errors import InputError
 
 
 @asynccontextmanager
@@ -40,7 +39,7 @@ async def run(inputs: dict[str, list[Any]], request: Request) -> dict[str, Any]:
     return {"worker": os.getpid(), "outputs": {name: value.tolist() for name, value in outputs.items()}}
 
 
-@app.exception_handler(InputError)
-async def refuse(_request: Request, error: InputError) -> JSONResponse:
+@app.exception_handler(mk.InputError)
+async def refuse(_request: Request, error: mk.InputError) -> JSONResponse:
     """Tells the client what was wrong with its input, in the words of the findings."""
     return JSONResponse({"findings": [str(finding) for finding in error.findings]}, status_code=422)

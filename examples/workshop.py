@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import modelkeep as mk
-from modelkeep.grants.recipient_text import format_recipient
-from modelkeep.keys.file import FileStore
-from modelkeep.trust.signing_keys import create_signing_key
 
 CACHE = Path(__file__).parent.parent / "build" / "models"
 
@@ -37,15 +34,14 @@ def sealed_and_opened(model: Path, **options: Any) -> Iterator[mk.Session]:
     """Seals `model` for a device and opens it there."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "publisher.pub").write_bytes(create_signing_key(folder / "publisher.pem"))
-        device = FileStore().create(str(folder / "device.pem"), "p256")
-        (folder / "device.pub").write_text(format_recipient(device) + "\n")
+        (folder / "publisher.pub").write_bytes(mk.create_signing_key(folder / "publisher.pem"))
+        mk.create_key(folder / "device.pem")
+        identity = mk.Identity(folder / "device.pem")
 
         signer = mk.Signer.from_pem(folder / "publisher.pem")
-        draft = mk.seal(model, model="example/model", to=[folder / "device.pub"], signer=signer)
+        draft = mk.seal(model, model="example/model", to=[identity.recipient()], signer=signer)
         draft.save(folder / "model.keep")
 
-        identity = mk.Identity(f"file:{folder / 'device.pem'}")
         verifier = mk.Verifier(folder / "publisher.pub", model="example/model")
         with mk.open(folder / "model.keep", identity=identity, verifier=verifier, **options) as session:
             yield session

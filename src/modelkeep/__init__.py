@@ -24,29 +24,91 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from modelkeep.bundle.bundle import Bundle
-    from modelkeep.contract import Contract, TensorContract
-    from modelkeep.errors import KeepError
-    from modelkeep.extraction import extract
-    from modelkeep.files import Files, open_files
-    from modelkeep.granting import grant
-    from modelkeep.grants.constraints import Constraints
-    from modelkeep.guard import ClientGuard, Guard, GuardProfile
-    from modelkeep.installing import install
-    from modelkeep.isolation import Hardening, ProcessIsolation
-    from modelkeep.keys.identity import Identity
-    from modelkeep.learning import learn
-    from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Suite
-    from modelkeep.sealing import Draft, seal
-    from modelkeep.session import Report, Session
-    from modelkeep.session import open_session as open
-    from modelkeep.trust.certificates import CertificateRoots
-    from modelkeep.trust.policy import AllOf, AnyOf, ExpectModel, MaximumAge, MinimumEpoch, UnsafeAnyModel
-    from modelkeep.trust.second_signature import SecondSigner
-    from modelkeep.trust.signer import Signer
-    from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
+    from modelkeep import guard_report, session
+    from modelkeep.bulk_granting import grant_all as grant_all
+    from modelkeep.bundle.access import Access as Access
+    from modelkeep.bundle.access import unlock as unlock
+    from modelkeep.bundle.bundle import Bundle as Bundle
+    from modelkeep.bundle.unlocked import Unlocked as Unlocked
+    from modelkeep.contract import Contract as Contract
+    from modelkeep.contract import TensorContract as TensorContract
+    from modelkeep.errors import ExpiredError as ExpiredError
+    from modelkeep.errors import InputError as InputError
+    from modelkeep.errors import KeepError as KeepError
+    from modelkeep.errors import KeyStoreError as KeyStoreError
+    from modelkeep.errors import MalformedError as MalformedError
+    from modelkeep.errors import NotForThisDeviceError as NotForThisDeviceError
+    from modelkeep.errors import PostureError as PostureError
+    from modelkeep.errors import RefusedError as RefusedError
+    from modelkeep.errors import RollbackError as RollbackError
+    from modelkeep.errors import RuntimeCrashedError as RuntimeCrashedError
+    from modelkeep.errors import RuntimeMissingError as RuntimeMissingError
+    from modelkeep.errors import RuntimeTimeoutError as RuntimeTimeoutError
+    from modelkeep.errors import SignatureError as SignatureError
+    from modelkeep.errors import StorageError as StorageError
+    from modelkeep.errors import TamperedError as TamperedError
+    from modelkeep.errors import UnavailableError as UnavailableError
+    from modelkeep.errors import UnsupportedVersionError as UnsupportedVersionError
+    from modelkeep.errors import UntrustedSignerError as UntrustedSignerError
+    from modelkeep.errors import UsageError as UsageError
+    from modelkeep.errors import WrongModelError as WrongModelError
+    from modelkeep.extraction import extract as extract
+    from modelkeep.files import Files as Files
+    from modelkeep.files import open_files as open_files
+    from modelkeep.finding import Finding as Finding
+    from modelkeep.granting import grant as grant
+    from modelkeep.grants.agreement_key import AgreementKey as AgreementKey
+    from modelkeep.grants.constraints import Constraints as Constraints
+    from modelkeep.grants.hpke import HpkeHandle as HpkeHandle
+    from modelkeep.grants.recipient_text import format_recipient as format_recipient
+    from modelkeep.grants.recipient_text import parse_recipient as parse_recipient
+    from modelkeep.guard import ClientGuard as ClientGuard
+    from modelkeep.guard import Guard as Guard
+    from modelkeep.guard import GuardProfile as GuardProfile
+    from modelkeep.guard_report import measure_guard as measure_guard
+    from modelkeep.guard_report import measure_session as measure_session
+    from modelkeep.guard_report import write_report as write_report
+    from modelkeep.installing import install as install
+    from modelkeep.isolation import Hardening as Hardening
+    from modelkeep.isolation import ProcessIsolation as ProcessIsolation
+    from modelkeep.keys.identity import Identity as Identity
+    from modelkeep.keys.management import delete_key as delete_key
+    from modelkeep.keys.registry import create_key as create_key
+    from modelkeep.learning import learn as learn
+    from modelkeep.manifest import Coverage as Coverage
+    from modelkeep.manifest import LeafAlgorithm as LeafAlgorithm
+    from modelkeep.manifest import Manifest as Manifest
+    from modelkeep.manifest import Suite as Suite
+    from modelkeep.memory import Pages as Pages
+    from modelkeep.sealing import Draft as Draft
+    from modelkeep.sealing import seal as seal
+    from modelkeep.session import Report as Report
+    from modelkeep.session import Session as Session
+    from modelkeep.trust.certificates import CertificateRoots as CertificateRoots
+    from modelkeep.trust.policy import AllOf as AllOf
+    from modelkeep.trust.policy import AnyOf as AnyOf
+    from modelkeep.trust.policy import ExpectModel as ExpectModel
+    from modelkeep.trust.policy import MaximumAge as MaximumAge
+    from modelkeep.trust.policy import MinimumEpoch as MinimumEpoch
+    from modelkeep.trust.policy import UnsafeAnyModel as UnsafeAnyModel
+    from modelkeep.trust.second_signature import SecondSigner as SecondSigner
+    from modelkeep.trust.signer import Signer as Signer
+    from modelkeep.trust.signers import open_signer as open_signer
+    from modelkeep.trust.signing_keys import create_signing_key as create_signing_key
+    from modelkeep.trust.trust_file import TrustFile as TrustFile
+    from modelkeep.trust.trust_file_verifier import TrustFileVerifier as TrustFileVerifier
+    from modelkeep.trust.verifier import UnsafeUnsigned as UnsafeUnsigned
+    from modelkeep.trust.verifier import Verifier as Verifier
 
+    # Exported under other names than they have at home, which takes an assignment.
+    ReportSettings = guard_report.Settings
+    ReportState = guard_report.State
+    open = session.open_session
+
+# Where each name is; behind a colon, what it is called there. A test holds this against the imports above.
 _HOMES = {
+    "Access": "bundle.access",
+    "AgreementKey": "grants.agreement_key",
     "AllOf": "trust.policy",
     "AnyOf": "trust.policy",
     "Bundle": "bundle.bundle",
@@ -57,83 +119,82 @@ _HOMES = {
     "Coverage": "manifest",
     "Draft": "sealing",
     "ExpectModel": "trust.policy",
+    "ExpiredError": "errors",
     "Files": "files",
+    "Finding": "finding",
     "Guard": "guard",
     "GuardProfile": "guard",
     "Hardening": "isolation",
+    "HpkeHandle": "grants.hpke",
     "Identity": "keys.identity",
+    "InputError": "errors",
     "KeepError": "errors",
+    "KeyStoreError": "errors",
     "LeafAlgorithm": "manifest",
+    "MalformedError": "errors",
     "Manifest": "manifest",
     "MaximumAge": "trust.policy",
     "MinimumEpoch": "trust.policy",
+    "NotForThisDeviceError": "errors",
+    "Pages": "memory",
+    "PostureError": "errors",
     "ProcessIsolation": "isolation",
+    "RefusedError": "errors",
     "Report": "session",
+    "ReportSettings": "guard_report:Settings",
+    "ReportState": "guard_report:State",
+    "RollbackError": "errors",
+    "RuntimeCrashedError": "errors",
+    "RuntimeMissingError": "errors",
+    "RuntimeTimeoutError": "errors",
     "SecondSigner": "trust.second_signature",
     "Session": "session",
+    "SignatureError": "errors",
     "Signer": "trust.signer",
+    "StorageError": "errors",
     "Suite": "manifest",
+    "TamperedError": "errors",
     "TensorContract": "contract",
+    "TrustFile": "trust.trust_file",
+    "TrustFileVerifier": "trust.trust_file_verifier",
+    "UnavailableError": "errors",
+    "Unlocked": "bundle.unlocked",
     "UnsafeAnyModel": "trust.policy",
     "UnsafeUnsigned": "trust.verifier",
+    "UnsupportedVersionError": "errors",
+    "UntrustedSignerError": "errors",
+    "UsageError": "errors",
     "Verifier": "trust.verifier",
+    "WrongModelError": "errors",
+    "create_key": "keys.registry",
+    "create_signing_key": "trust.signing_keys",
+    "delete_key": "keys.management",
     "extract": "extraction",
+    "format_recipient": "grants.recipient_text",
     "grant": "granting",
+    "grant_all": "bulk_granting",
     "install": "installing",
     "learn": "learning",
-    "open": "session",
+    "measure_guard": "guard_report",
+    "measure_session": "guard_report",
+    "open": "session:open_session",
     "open_files": "files",
+    "open_signer": "trust.signers",
+    "parse_recipient": "grants.recipient_text",
     "seal": "sealing",
+    "unlock": "bundle.access",
+    "write_report": "guard_report",
 }
-_OTHER_NAMES = {"open": "open_session"}
 
-__all__ = [
-    "__version__",
-    "AllOf",
-    "AnyOf",
-    "Bundle",
-    "CertificateRoots",
-    "ClientGuard",
-    "Constraints",
-    "Contract",
-    "Coverage",
-    "Draft",
-    "ExpectModel",
-    "Files",
-    "Guard",
-    "GuardProfile",
-    "Hardening",
-    "Identity",
-    "KeepError",
-    "LeafAlgorithm",
-    "Manifest",
-    "MaximumAge",
-    "MinimumEpoch",
-    "ProcessIsolation",
-    "Report",
-    "SecondSigner",
-    "Session",
-    "Signer",
-    "Suite",
-    "TensorContract",
-    "UnsafeAnyModel",
-    "UnsafeUnsigned",
-    "Verifier",
-    "extract",
-    "grant",
-    "install",
-    "learn",
-    "open",
-    "open_files",
-    "seal",
-]
+__all__ = list(_HOMES)
+__all__ += ["__version__"]
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = importlib.import_module(f"modelkeep.{_HOMES[name]}")
-    value = getattr(home, _OTHER_NAMES.get(name, name))
+    home, _, there = _HOMES[name].partition(":")
+    value = getattr(importlib.import_module(f"modelkeep.{home}"), there or name)
     globals()[name] = value
     return value
 

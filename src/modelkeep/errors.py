@@ -17,9 +17,8 @@
     │   ├── StorageError           a file cannot be read or written
     │   ├── KeyStoreError          a key cannot be reached, unlocked or used
     │   ├── RuntimeMissingError    the runtime for this model is not installed
-    │   ├── RuntimeCrashedError    the process of an isolated model ended
-    │   │   └── RuntimeTimeoutError   it was ended, because it took too long
-    │   └── ChannelError           a server or a download failed
+    │   └── RuntimeCrashedError    the process of an isolated model ended
+    │       └── RuntimeTimeoutError   it was ended, because it took too long
     └── UsageError                 the call itself is wrong
 
 Messages are lower case, have no full stop and never hold a secret. What to do next is in
@@ -116,10 +115,6 @@ class RuntimeCrashedError(UnavailableError):
 
 class RuntimeTimeoutError(RuntimeCrashedError):
     """The process that an isolated model ran in was ended, because it took too long."""
-
-
-class ChannelError(UnavailableError):
-    """A server or a transfer failed."""
 
 
 class UsageError(KeepError):

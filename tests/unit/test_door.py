@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,50 +11,12 @@ from pathlib import Path
 import pytest
 
 import modelkeep
+from modelkeep import errors
 from modelkeep.errors import KeepError
 from support.command_line import CommandLine
 
+ROOT = Path(__file__).parents[2]
 HEAVY = {"numpy", "cryptography", "blake3", "onnxruntime", "onnx"}
-NAMES = {
-    "AllOf",
-    "AnyOf",
-    "Bundle",
-    "CertificateRoots",
-    "ClientGuard",
-    "Constraints",
-    "Contract",
-    "Coverage",
-    "Draft",
-    "ExpectModel",
-    "Files",
-    "Guard",
-    "GuardProfile",
-    "Hardening",
-    "Identity",
-    "KeepError",
-    "LeafAlgorithm",
-    "Manifest",
-    "MaximumAge",
-    "MinimumEpoch",
-    "ProcessIsolation",
-    "Report",
-    "SecondSigner",
-    "Session",
-    "Signer",
-    "Suite",
-    "TensorContract",
-    "UnsafeAnyModel",
-    "UnsafeUnsigned",
-    "Verifier",
-    "__version__",
-    "extract",
-    "grant",
-    "install",
-    "learn",
-    "open",
-    "open_files",
-    "seal",
-}
 
 
 def python(code: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -61,12 +25,37 @@ def python(code: str, folder: Path | None = None) -> subprocess.CompletedProcess
     )
 
 
-def test_the_exported_names_are_these() -> None:
-    assert set(modelkeep.__all__) == NAMES
-    assert set(dir(modelkeep)) == NAMES
+def test_checkers_of_types_see_the_names_that_there_are() -> None:
+    tree = ast.parse(Path(str(modelkeep.__file__)).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    bound = {
+        alias.asname for node in ast.walk(block) if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+    bound |= {target.id for node in block.body if isinstance(node, ast.Assign) for target in names_in(node)}
+    assert bound - {None} | {"__version__"} == set(modelkeep.__all__) == set(dir(modelkeep))
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+def names_in(assignment: ast.Assign) -> list[ast.Name]:
+    return [target for target in assignment.targets if isinstance(target, ast.Name)]
+
+
+def test_every_error_is_at_the_door() -> None:
+    raised = [value for value in vars(errors).values() if isinstance(value, type)]
+    named = {value.__name__ for value in raised if issubclass(value, KeepError)}
+    assert named <= set(modelkeep.__all__)
+
+
+PAGES = [path for pattern in ("README.md", "docs/*.md", "examples/*.py") for path in ROOT.glob(pattern)]
+# What others build on beside the door: the suites for adapters.
+DEEPER = re.compile(r"^\s*(?:from|import) modelkeep\.(?!testing\b)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_docs_and_examples_import_from_the_door_alone(page: Path) -> None:
+    assert DEEPER.findall(page.read_text()) == []
+
+
+@pytest.mark.parametrize("name", sorted(modelkeep.__all__))
 def test_every_name_is_there(name: str) -> None:
     assert getattr(modelkeep, name) is getattr(modelkeep, name)
 
