@@ -27,6 +27,7 @@ from modelkeep.grants.device_list import LONGEST_LINE, is_device, parse_device
 from modelkeep.grants.grant import Grant
 from modelkeep.grants.issuer import GrantIssuer
 from modelkeep.storage import words_for
+from modelkeep.trust.signers import SignerLike, as_signer
 from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned
 
 BATCH = 2000
@@ -45,7 +46,7 @@ def grant_all(
     constraints: Constraints | None = None,
     verifier: BundleVerifier | None = None,
     grant_file: str | os.PathLike[str] | None = None,
-    grant_signer: EcdsaSigner | None = None,
+    grant_signer: SignerLike | None = None,
     processes: int | None = None,
     progress: Progress = lambda _count: None,
 ) -> int:
@@ -75,12 +76,11 @@ def grant_all(
         Access(identity, chosen, grant_file) as access,
         unlock_bundle(path, access, delegating=True) as unlocked,
     ):
-        issuer = grant_issuer(unlocked, constraints, grant_signer)
+        issuer = grant_issuer(unlocked, constraints, as_signer(grant_signer))
         done, size = _finished(output, devices, issuer.bundle)
         progress(done)
-        with _workers(
-            issuer, grant_signer, processes or os.cpu_count() or 1, count_devices(devices) - done
-        ) as run:
+        left = count_devices(devices) - done
+        with _workers(issuer, processes or os.cpu_count() or 1, left) as run:
             for grants in run(_batches(devices, skip=done)):
                 size = sidecar.append_encoded(output, grants, expected_start=size)
                 done += len(grants)
@@ -103,7 +103,7 @@ Work = Callable[[Batches], Iterator[list[bytes]]]
 
 
 @contextmanager
-def _workers(issuer: GrantIssuer, signer: EcdsaSigner | None, processes: int, count: int) -> Iterator[Work]:
+def _workers(issuer: GrantIssuer, processes: int, count: int) -> Iterator[Work]:
     """Gives a function that turns batches of lines into batches of grants, in order."""
     if processes == 1 or count < ALONE_BELOW:
         yield lambda batches: (_issued(issuer, batch) for batch in batches)
@@ -113,7 +113,9 @@ def _workers(issuer: GrantIssuer, signer: EcdsaSigner | None, processes: int, co
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _start, arguments) as pool:
         try:
-            yield lambda batches: (_signed(grants, signer) for grants in _ordered(pool, batches, processes))
+            yield lambda batches: (
+                _signed(grants, issuer.signer) for grants in _ordered(pool, batches, processes)
+            )
         except BrokenProcessPool:
             raise UnavailableError(
                 "a process that makes grants has ended",

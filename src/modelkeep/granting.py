@@ -17,7 +17,8 @@ from modelkeep.grants.header import PASSPHRASE
 from modelkeep.grants.issuer import GrantIssuer
 from modelkeep.grants.recipient import Recipient
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipients import RecipientLike, resolve
+from modelkeep.keys.recipients import RecipientsLike, resolve
+from modelkeep.trust.signers import SignerLike, as_signer
 from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned
 
 _OPENS, _DELEGATES = Constraints(), Constraints(delegate=True)
@@ -27,12 +28,12 @@ def grant(
     path: str | os.PathLike[str],
     *,
     identity: IdentityLike,
-    to: Iterable[RecipientLike] = (),
-    admins: Iterable[RecipientLike] = (),
+    to: RecipientsLike = (),
+    admins: RecipientsLike = (),
     constraints: Constraints | None = None,
     verifier: BundleVerifier | None = None,
     grant_file: str | os.PathLike[str] | None = None,
-    grant_signer: EcdsaSigner | None = None,
+    grant_signer: SignerLike | None = None,
     output: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Issues grants and appends them to a file; returns that file's path.
@@ -64,7 +65,7 @@ def grant(
     with Access(identity, verifier or UnsafeUnsigned(), grant_file) as access:
         _refuse_passphrases([access.identity, *recipients, *delegates])
         with unlock_bundle(path, access, delegating=True) as unlocked:
-            issuer = grant_issuer(unlocked, constraints, grant_signer)
+            issuer = grant_issuer(unlocked, constraints, as_signer(grant_signer))
             grants = [issuer.issue(recipient, _OPENS) for recipient in recipients]
             grants += [issuer.issue(recipient, _DELEGATES) for recipient in delegates]
     sidecar.append(target, grants)

@@ -16,7 +16,7 @@ from modelkeep.canonical import LARGEST_INTEGER
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
-from modelkeep.keys.recipients import RecipientLike, check_company, resolve
+from modelkeep.keys.recipients import RecipientsLike, check_company, resolve
 from modelkeep.manifest import (
     MOST_GRANT_ISSUERS,
     Coverage,
@@ -29,7 +29,7 @@ from modelkeep.model import Model, model_digest, read_model
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.public_key import TrustedKey
 from modelkeep.trust.second_signature import SecondSigner
-from modelkeep.trust.signer import BundleSigner
+from modelkeep.trust.signers import SignerLike, as_signer
 
 if TYPE_CHECKING:
     from modelkeep.guard.profile import GuardProfile
@@ -77,9 +77,9 @@ def seal(
     source: str | os.PathLike[str] | Model,
     *,
     model: str,
-    to: Iterable[RecipientLike] = (),
-    admins: Iterable[RecipientLike] = (),
-    signer: BundleSigner | None = None,
+    to: RecipientsLike = (),
+    admins: RecipientsLike = (),
+    signer: SignerLike | None = None,
     unsafe_unsigned: bool = False,
     epoch: int = 1,
     family: str = "",
@@ -90,7 +90,7 @@ def seal(
     suite: Suite = Suite.AES256_GCM_HKDF_1MB,
     leaf: LeafAlgorithm = LeafAlgorithm.BLAKE3,
     digest: Coverage = Coverage.FILES,
-    grant_signer: EcdsaSigner | None = None,
+    grant_signer: SignerLike | None = None,
     grant_issuers: Iterable[TrustedKey] = (),
     guard: GuardProfile | None = None,
     second_signer: SecondSigner | None = None,
@@ -100,9 +100,9 @@ def seal(
     Args:
         source: model file, or folder with everything that belongs to the model.
         model: stable id of the model, for example ``acme/detector``.
-        to: who may open it: recipients, lines or files with public keys, or key URIs.
+        to: who may open it: one or several recipients, lines or files with public keys, or key URIs.
         admins: like `to`, and may grant it to others.
-        signer: who vouches for it.
+        signer: who vouches for it, or the URI or path of the key.
         unsafe_unsigned: allow `signer` to be missing.
         epoch: release counter; devices never go back to a lower one.
         family: group of models, for rules on which key may sign what.
@@ -123,6 +123,7 @@ def seal(
         StorageError: something cannot be read.
         MalformedError: the model is damaged.
     """
+    signer, grant_signer = as_signer(signer), as_signer(grant_signer)
     if signer is None and not unsafe_unsigned:
         raise UsageError("a bundle needs a signer", hint="pass signer=, or unsafe_unsigned=True for a trial")
     if signer is None and second_signer is not None:
@@ -204,9 +205,7 @@ def _issuers(signer: EcdsaSigner | None, others: Iterable[TrustedKey]) -> tuple[
     return issuers
 
 
-def _grantees(
-    to: Iterable[RecipientLike], admins: Iterable[RecipientLike], constraints: Constraints
-) -> tuple[Grantee, ...]:
+def _grantees(to: RecipientsLike, admins: RecipientsLike, constraints: Constraints) -> tuple[Grantee, ...]:
     plain = replace(constraints, delegate=False)
     delegating = replace(constraints, delegate=True)
     openers, administrators = resolve(to), resolve(admins)

@@ -64,6 +64,10 @@ class Report:
     hardening: Hardening | None
     notes: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        signer = self.signer or "nobody"
+        return f"<Report of {self.model}, epoch {self.epoch}, signed by {signer}; {len(self.notes)} notes>"
+
 
 class Session:
     """A model in memory, ready to run; made by `open_session`. Closing it wipes the memory.
@@ -99,6 +103,9 @@ class Session:
     def __exit__(self, *_details: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<Session of {self.report.model}, epoch {self.report.epoch}, bundle {self.report.bundle[:8]}>"
+
     @property
     def native(self) -> Any:
         """The runtime's own object, for what `run` does not offer; inputs are not checked there.
@@ -127,7 +134,7 @@ class Session:
         self._check_process()
         with self._gate:
             # Taken once: a mapping that is asked twice may give two different arrays.
-            inputs = dict(inputs)
+            inputs = _by_name(inputs)
             if self.contract is not None:
                 findings = ContractCheck(self.contract).findings(inputs)
                 if findings:
@@ -184,6 +191,15 @@ class Session:
                 "this session belongs to the parent process",
                 hint="open the model in each process that runs it",
             )
+
+
+def _by_name(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if not isinstance(inputs, Mapping):
+        raise UsageError(
+            f"inputs are arrays by name, not {type(inputs).__name__}",
+            hint='pass a mapping such as {"image": array}; `session.contract` has the names',
+        )
+    return dict(inputs)
 
 
 def _refuse(findings: tuple[GuardFinding, ...]) -> None:

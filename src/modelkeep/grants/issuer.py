@@ -25,7 +25,7 @@ class GrantIssuer:
         self.bundle = bundle
         self.data_key = data_key
         self.terms = terms
-        self._signer = signer
+        self.signer = signer
 
     def issue(self, recipient: Recipient, demanded: Constraints) -> Grant:
         """Returns a grant that demands what the terms and `demanded` do, and allows what both allow.
@@ -34,4 +34,4 @@ class GrantIssuer:
             UsageError: the recipient's key or device id cannot be used.
         """
         grant = issue(recipient, self.bundle, self.data_key, self.terms.narrow(demanded))
-        return grant if self._signer is None else grant.signed_by(self._signer)
+        return grant if self.signer is None else grant.signed_by(self.signer)

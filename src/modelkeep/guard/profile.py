@@ -124,6 +124,13 @@ class GuardProfile:
     outputs: OutputProfile | None
     stages: tuple[Stage, ...]
 
+    def __repr__(self) -> str:
+        stages = ", ".join(stage.name for stage in self.stages)
+        samples = f"{self.fitted} + {self.calibrated} samples"
+        return (
+            f"<GuardProfile of {len(self.inputs)} inputs from {samples}: {stages} at {self.alpha:.3%} each>"
+        )
+
     @property
     def total_alpha(self) -> float:
         """Highest rate of false alarms of all stages together, by the union bound."""

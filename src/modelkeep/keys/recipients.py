@@ -20,23 +20,40 @@ from modelkeep.uri import is_uri
 LARGEST_RECIPIENTS_FILE = 64 * 2**20
 
 RecipientLike = Recipient | str | os.PathLike[str]
+RecipientsLike = RecipientLike | Iterable[RecipientLike]
 
 
-def resolve(recipients: Iterable[RecipientLike]) -> list[Recipient]:
-    """Returns the recipients behind objects, lines of text, files of lines and key URIs.
+def resolve(recipients: RecipientsLike) -> list[Recipient]:
+    """Returns the recipients behind objects, lines of text, files of lines and key URIs, one or several.
 
     Raises:
-        UsageError: a passphrase is not the only one; see `check_company`.
+        UsageError: a passphrase is not the only one, see `check_company`; or something else was passed.
         KeepError: the subclass says why one of them cannot be used; see `load_recipients`.
     """
     resolved: list[Recipient] = []
-    for item in recipients:
+    for item in _several(recipients):
         if isinstance(item, str | os.PathLike):
             resolved += load_recipients(os.fspath(item))
-        else:
+        elif hasattr(item, "wrap"):
             resolved.append(item)
+        else:
+            raise _no_recipient(item)
     check_company(resolved)
     return resolved
+
+
+def _several(recipients: RecipientsLike) -> Iterable[RecipientLike]:
+    # A text is iterable, too, and its letters are no recipients.
+    if isinstance(recipients, Iterable) and not isinstance(recipients, str):
+        return recipients
+    return (recipients,)
+
+
+def _no_recipient(item: object) -> UsageError:
+    return UsageError(
+        f"not a recipient: {type(item).__name__}",
+        hint="pass a public line, a file of such lines, or a key's URI",
+    )
 
 
 def check_company(recipients: Iterable[Recipient]) -> None:

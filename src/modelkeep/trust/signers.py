@@ -24,6 +24,8 @@ from modelkeep.uri import DEFAULT_SCHEME, split
 
 GROUP = "modelkeep.signers"
 
+SignerLike = BundleSigner | str | os.PathLike[str]
+
 _Opener = Callable[[str, tuple[x509.Certificate, ...]], BundleSigner]
 
 
@@ -54,6 +56,23 @@ def open_signer(
     signer = _open(scheme, address, chain)
     if chain and certificate_files.signing_key(chain[0]) != signer.public_key:
         raise UsageError("the first certificate is not for this private key")
+    return signer
+
+
+def as_signer(signer: SignerLike | None) -> BundleSigner | None:
+    """Returns `signer`, or the one that its URI or path names.
+
+    Raises:
+        UsageError: something else was passed; or as for `open_signer`.
+        KeyStoreError, StorageError: as for `open_signer`.
+    """
+    if isinstance(signer, str | os.PathLike):
+        return open_signer(signer)
+    if signer is not None and not hasattr(signer, "sign"):
+        raise UsageError(
+            f"not a signer: {type(signer).__name__}",
+            hint="pass a Signer, or the URI or path of its key",
+        )
     return signer
 
 

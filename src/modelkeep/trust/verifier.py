@@ -102,9 +102,15 @@ class Verifier:
         keys = [public_key.load(item) for item in trusted if not isinstance(item, CertificateRoots)]
         self._keys = {public_key.fingerprint(key): key for key in keys}
         age = () if maximum_age is None else (MaximumAge(maximum_age),)
+        self._model = model if isinstance(model, str) else "any model"
         self._policy = AllOf(_expect(model), MinimumEpoch(minimum_epoch), *age, *policies)
         self._clock = clock
         self._second = None if second is None else second_signature.load_key(second)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Verifier of {self._model}: trusts {len(self._keys)} keys and {len(self._roots)} sets of roots>"
+        )
 
     @property
     def requires_signature(self) -> bool:
