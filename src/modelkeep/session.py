@@ -301,8 +301,7 @@ def _load_isolated(
         opening,
         _sealed_files(bundle, inner),
         bundle.payload_key,
-        timeout=settings.timeout,
-        open_timeout=settings.open_timeout,
+        settings=settings,
         progress=progress,
     )
     return runner, _report(bundle, inner, held, hardening)

@@ -247,14 +247,14 @@ def test_a_model_that_took_over_does_not_open_itself_to_readers(inside: Inside) 
 
 
 _WITHOUT_LANDLOCK = """
-import errno, sys
+import errno, os, sys
 from modelkeep.isolation import hardening, landlock
 
-def restrict():
+def restrict(_paths):
     raise OSError(errno.ENOSYS, "Function not implemented")
 
 landlock.restrict = restrict
-done = hardening.before_imports()
+done = hardening.before_imports(os.getppid(), 3)
 assert done.missing == ("landlock: Function not implemented",), done
 open(sys.executable, "rb").close()
 for mode in ("wb", "ab", "r+b", "xb"):

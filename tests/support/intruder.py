@@ -1,11 +1,12 @@
 """A runtime adapter that tries, from within the process of the model, what it must not be able to do.
 
-Tests copy this file into a folder that is installed like a package; it imports nothing of the tests.
+Tests copy this file into a folder that is installed like a package; it imports nothing else of the tests.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import shutil
 import signal
@@ -29,6 +30,7 @@ def install(folder: Path) -> Path:
         f"[modelkeep.runtimes]\n{PACKAGE} = {PACKAGE}:IntruderRuntime\n"
     )
     shutil.copyfile(__file__, folder / f"{PACKAGE}.py")
+    shutil.copyfile(Path(__file__).with_name("hostile_calls.py"), folder / "hostile_calls.py")
     return folder
 
 
@@ -49,6 +51,9 @@ class IntruderRuntime(Runtime):
     def load(cls, model: LoadedModel, options: Mapping[str, object]) -> Runner:
         """See `Runtime.load`."""
         attempts: Any = options.get("at_load", [])
+        calls = importlib.import_module("hostile_calls")
+        calls.find_session()
+        _ATTEMPTS.update(calls.ATTEMPTS)
         return IntruderRunner({"load": "\n".join(f"{each} {_outcome(each)}" for each in attempts)})
 
 
@@ -134,7 +139,7 @@ def _undo(_argument: str) -> int:
 
 
 def _die(name: str) -> None:
-    os.kill(os.getpid(), signal.Signals[name])
+    signal.raise_signal(signal.Signals[name])
 
 
 def _exit(code: str) -> None:
@@ -150,7 +155,7 @@ def _allocate(size: str) -> int:
     return len(bytearray(int(size)))
 
 
-_ATTEMPTS: Mapping[str, Callable[[str], object]] = {
+_ATTEMPTS: dict[str, Callable[[str], object]] = {
     "write": _write,
     "read": _read,
     "socket": _socket,

@@ -1,9 +1,9 @@
-"""The parts of isolated processes: messages, shared arrays, the filter, the serving side."""
+"""The parts of isolated processes: messages, shared arrays, the serving side."""
 
 from __future__ import annotations
 
-import errno
 import os
+import socket
 import struct
 import sys
 import threading
@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 
 from modelkeep.errors import KeepError, MalformedError, TamperedError, UnavailableError, UsageError
-from modelkeep.isolation import area, landlock, seccomp
+from modelkeep.isolation import area
 from modelkeep.isolation.area import Area
-from modelkeep.isolation.channel import LARGEST_MESSAGE, Channel, ChannelClosedError
+from modelkeep.isolation.channel import LARGEST_ANSWER, LARGEST_MESSAGE, Channel, ChannelClosedError
 from modelkeep.isolation.hardening import Hardening
 from modelkeep.isolation.protocol import Opening, SealedFile, error_from, error_message
 from modelkeep.isolation.server import serve
+from support.descriptors import open_descriptors
 from support.workshop import Workshop
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolated processes need Linux")
@@ -41,7 +42,7 @@ def test_messages_of_any_length_arrive(ends: tuple[Channel, Channel]) -> None:
     for length in (0, 65_000, 65_530, 65_536, 500_000):
         thread = threading.Thread(target=ends[0].send, args=(["word", "x" * length],))
         thread.start()
-        assert ends[1].receive() == (["word", "x" * length], None)
+        assert ends[1].receive(LARGEST_MESSAGE) == ["word", "x" * length]
         thread.join()
 
 
@@ -50,7 +51,7 @@ def test_a_descriptor_arrives_as_another_one(ends: tuple[Channel, Channel], tmp_
     path.write_bytes(b"content")
     with path.open("rb") as file:
         ends[0].send(["file"], file.fileno())
-    _message, descriptor = ends[1].receive()
+    _message, descriptor = ends[1].receive_with_descriptor()
     assert descriptor is not None
     assert os.pread(descriptor, 7, 0) == b"content"
     assert not os.get_inheritable(descriptor)
@@ -63,8 +64,30 @@ def test_a_closed_channel_says_so(ends: tuple[Channel, Channel]) -> None:
         ends[1].receive()
     with pytest.raises(ChannelClosedError):
         ends[1].send(["word"])
+    ends[0].allow(1)
     with pytest.raises(ChannelClosedError):
-        ends[0].wait_at_most(1)
+        ends[0].receive()
+
+
+def test_one_deadline_covers_all_packets(ends: tuple[Channel, Channel]) -> None:
+    ends[0].send_secret(memoryview(struct.pack("=Q", 100) + b"["))
+    ends[1].allow(0.05)
+    with pytest.raises(TimeoutError):
+        ends[1].receive()
+    with pytest.raises(TimeoutError):
+        ends[1].send(["word"])
+
+
+def test_descriptors_that_nobody_wants_are_closed_by_the_kernel(ends: tuple[Channel, Channel]) -> None:
+    before = open_descriptors()
+    ends[0].send(["word"], 0)
+    with pytest.raises(MalformedError, match="descriptors"):
+        ends[1].receive()
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("=3i", 0, 0, 0))]
+    ends[0]._socket.sendmsg([struct.pack("=Q", 8) + b'["word"]'], rights)
+    with pytest.raises(MalformedError, match="descriptors"):
+        ends[1].receive_with_descriptor()
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize(
@@ -76,7 +99,7 @@ def test_a_closed_channel_says_so(ends: tuple[Channel, Channel]) -> None:
         struct.pack("=Q", 2) + b"{}",
         struct.pack("=Q", 2) + b"[]",
         struct.pack("=Q", 5) + b"[[[[[",
-        struct.pack("=Q", LARGEST_MESSAGE + 1) + b"[]",
+        struct.pack("=Q", LARGEST_ANSWER + 1) + b"[]",
     ],
 )
 def test_what_is_no_message_is_refused(ends: tuple[Channel, Channel], packet: bytes) -> None:
@@ -182,14 +205,44 @@ def test_arrays_without_an_area_are_refused() -> None:
         area.read(None, [["x", "<f4", [1], 0, 4]], copy=True)
 
 
-def test_memory_that_could_shrink_is_refused(tmp_path: Path) -> None:
-    descriptor = os.memfd_create("loose", os.MFD_ALLOW_SEALING)
-    os.ftruncate(descriptor, 4096)
-    with pytest.raises(MalformedError):
-        Area.received(descriptor)
-    (tmp_path / "file").write_bytes(bytes(4096))
-    with pytest.raises(MalformedError):
-        Area.received(os.open(tmp_path / "file", os.O_RDWR))
+@pytest.mark.parametrize(
+    "places",
+    [
+        [["x", "<f4", [2], 0, 8], ["y", "<f4", [2], 0, 8]],
+        [["x", "<f4", [2], 0, 8], ["y", "<f4", [2], 128, 8]],
+        [["x", "<f4", [2], 64, 8]],
+        [["x", "<f4", [2], 0, 8], ["x", "<f4", [2], 64, 8]],
+    ],
+)
+def test_arrays_that_overlap_leave_gaps_or_share_a_name_are_refused(places: Any) -> None:
+    shared = Area.allocate(1024)
+    try:
+        with pytest.raises(MalformedError):
+            area.read(shared, places, copy=True)
+    finally:
+        shared.close()
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"x": np.ones(300, np.float32)},
+        {"x": np.ones(150, np.float32), "y": np.ones(150, np.float32)},
+        {"x": np.array(["a" * 60, ""], object)},
+        {"x": np.array(["a" * 20] + [""] * 15)},
+    ],
+    ids=["one", "two", "text", "characters"],
+)
+def test_one_limit_holds_for_all_arrays_together(arrays: dict[str, Any]) -> None:
+    laid_out, size = area.packed(arrays)
+    shared = Area.allocate(size)
+    try:
+        places = area.write(shared, laid_out)
+        assert area.read(shared, places, copy=True, limit=4000).keys() == arrays.keys()
+        with pytest.raises(MalformedError):
+            area.read(shared, places, copy=True, limit=1000)
+    finally:
+        shared.close()
 
 
 def test_an_area_neither_shrinks_nor_grows() -> None:
@@ -250,129 +303,22 @@ def test_options_that_are_no_plain_data_are_refused(value: Any) -> None:
         opening(options={"it": value}).message()
 
 
-# The filter, by the rules of the kernel's own interpreter
-
-X86, ARM = 0xC000003E, 0xC00000B7
-ALLOWED = 0x7FFF0000
-
-
-def decide(program: bytes, audit: int, number: int, *arguments: int) -> int:
-    """Returns what the kernel would do with a system call; negative for an error number."""
-    data = struct.pack("=IIQ6Q", number, audit, 0, *(*arguments, *[0] * (6 - len(arguments))))
-    accumulator, place = 0, 0
-    while True:
-        code, if_true, if_false, value = struct.unpack_from("=HBBI", program, 8 * place)
-        place += 1
-        if code == 0x06:
-            return -(value & 0xFFFF) if value >> 16 == 5 else int(value)
-        if code == 0x20:
-            (accumulator,) = struct.unpack_from("=I", data, value)
-            continue
-        matches = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: bool(accumulator & value)}
-        place += if_true if matches[code] else if_false
-
-
-def program(machine: str, rules: list[seccomp.Rule], monkeypatch: pytest.MonkeyPatch) -> bytes:
-    monkeypatch.setattr("platform.machine", lambda: machine)
-    return seccomp._program(rules, seccomp._architecture())
-
-
-CALLS = {
-    # name: x86-64, arm64
-    "read": (0, 63),
-    "socket": (41, 198),
-    "execve": (59, 221),
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "pidfd_getfd": (438, 438),
-    "clone": (56, 220),
-    "clone3": (435, 435),
-    "prctl": (157, 167),
-    "kill": (62, 129),
-    "tgkill": (234, 131),
-    "openat": (257, 56),
-    "unlinkat": (263, 35),
-}
-
-
-@pytest.mark.parametrize(("machine", "audit", "column"), [("x86_64", X86, 0), ("aarch64", ARM, 1)])
-def test_the_early_filter_on_both_architectures(
-    machine: str, audit: int, column: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    early = program(machine, seccomp.early_rules(), monkeypatch)
-    call = {name: numbers[column] for name, numbers in CALLS.items()}
-    for name in ("socket", "execve", "ptrace", "process_vm_readv", "pidfd_getfd", "unlinkat"):
-        assert decide(early, audit, call[name]) == -errno.EPERM, name
-    assert decide(early, audit, call["read"]) == ALLOWED
-    assert decide(early, audit, call["openat"], 0, 0, os.O_RDONLY) == ALLOWED
-    assert decide(early, audit, call["clone3"]) == -errno.ENOSYS
-    assert decide(early, audit, call["clone"], 0x00010000 | 0x100) == ALLOWED
-    assert decide(early, audit, call["clone"], 17) == -errno.EPERM
-    assert decide(early, audit, call["prctl"], 4, 1) == -errno.EPERM
-    assert decide(early, audit, call["prctl"], 15) == ALLOWED
-    for name in ("kill", "tgkill"):
-        assert decide(early, audit, call[name], os.getpid()) == ALLOWED
-        assert decide(early, audit, call[name], os.getppid()) == -errno.EPERM
-
-
-@pytest.mark.parametrize(("machine", "audit", "column"), [("x86_64", X86, 0), ("aarch64", ARM, 1)])
-def test_the_later_filters_on_both_architectures(
-    machine: str, audit: int, column: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writing = program(machine, seccomp.writing_rules(), monkeypatch)
-    late = program(machine, seccomp.late_rules(), monkeypatch)
-    openat = CALLS["openat"][column]
-    assert decide(writing, audit, openat, 0, 0, os.O_RDONLY | os.O_CLOEXEC) == ALLOWED
-    for mode in (os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_TMPFILE | os.O_RDWR):
-        assert decide(writing, audit, openat, 0, 0, mode) == -errno.EACCES
-    assert decide(late, audit, openat) == -errno.EACCES
-    assert decide(late, audit, CALLS["read"][column]) == ALLOWED
-
-
-def test_calls_by_another_table_do_not_slip_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    late = program("x86_64", seccomp.late_rules(), monkeypatch)
-    assert decide(late, 0x40000003, 5) == 0x80000000  # 32-bit calls end the process
-    assert decide(late, X86, 0x40000000 | 2) == -errno.ENOSYS
-
-
-def test_an_architecture_without_numbers_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    with pytest.raises(OSError, match="riscv64"):
-        seccomp.install(seccomp.late_rules())
-
-
-def test_landlock_keeps_a_thread_from_writing(tmp_path: Path) -> None:
-    outcomes: list[Any] = []
-
-    def restricted() -> None:
-        try:
-            landlock._syscall(157 if os.uname().machine == "x86_64" else 167, 38, 1, 0, 0, 0)
-            outcomes.append(landlock.restrict())
-        except OSError as error:
-            outcomes.append(error)
-            return
-        outcomes.append(Path(__file__).read_bytes()[:3])
-        with pytest.raises(PermissionError):
-            (tmp_path / "file").write_bytes(b"")
-
-    thread = threading.Thread(target=restricted)
-    thread.start()
-    thread.join()
-    if isinstance(outcomes[0], OSError):
-        pytest.skip("this kernel has no Landlock")
-    assert "landlock: no writing" in outcomes[0]
-    assert outcomes[1] == b'"""'
-    (tmp_path / "file").write_bytes(b"")
-
-
 # The serving side, in a thread instead of a process
+
+
+class Unhardened:
+    """Gives up nothing: the test goes on."""
+
+    def before_loading(self) -> Hardening:
+        return Hardening(("c",), ())
+
+    def after_loading(self, channel: int) -> Hardening:
+        return Hardening((f"d {channel}",), ())
 
 
 @pytest.fixture
 def served(ends: tuple[Channel, Channel]) -> Iterator[Channel]:
-    thread = threading.Thread(
-        target=serve, args=(ends[1], Hardening(("a",), ("b",)), lambda: Hardening(("c",), ()))
-    )
+    thread = threading.Thread(target=serve, args=(ends[1], Hardening(("a",), ("b",)), Unhardened()))
     thread.start()
     yield ends[0]
     ends[0].close()
@@ -391,24 +337,27 @@ def hand_over(channel: Channel, workshop: Workshop, **changes: Any) -> list[Any]
             file = SealedFile(inner.files[0].path, bundle.sealed_stream(1), extent)
             channel.send(file.message(), extent.descriptor)
         channel.send_secret(bundle.payload_key)
-    answer = channel.receive()[0]
+    answer = channel.receive()
     while answer[0] == "progress":
-        answer = channel.receive()[0]
+        answer = channel.receive()
     return answer
 
 
 def test_the_serving_side_answers(served: Channel, workshop: Workshop) -> None:
-    assert served.receive() == (["hardened", ["a"], ["b"]], None)
-    assert hand_over(served, workshop)[0] == "ready"
+    assert served.receive() == ["hardened", ["a"], ["b"]]
+    word, _locked, _unlocked, _huge, names, in_force, missing = hand_over(served, workshop)
+    assert (word, names, in_force[0], missing) == ("ready", ["y"], "c", [])
     inputs = Area.allocate(64)
     laid_out, _size = area.packed({"x": np.ones((1, 8), np.float32)})
-    served.send(["run", area.write(inputs, laid_out)], inputs.descriptor)
-    answer, descriptor = served.receive()
-    assert descriptor is not None
-    outputs = Area.received(descriptor)
+    served.send(["run", area.write(inputs, laid_out), inputs.size], inputs.descriptor)
+    word, size = served.receive()
+    assert word == "room"
+    outputs = Area.allocate(size)
+    served.send(["area", outputs.size], outputs.descriptor)
+    answer = served.receive()
     assert np.array_equal(area.read(outputs, answer[1], copy=True)["y"], np.full((1, 8), 2, np.float32))
-    served.send(["run", []])
-    assert served.receive()[0][:2] == ["error", "UsageError"]
+    served.send(["run", [], inputs.size])
+    assert served.receive()[:2] == ["error", "UsageError"]
     inputs.close()
     outputs.close()
 
@@ -423,6 +372,6 @@ def test_the_serving_side_ends_with_the_session(served: Channel) -> None:
     served.send(opening().message())
     served.send(["file"])
     with pytest.raises(ChannelClosedError):
-        served.wait_at_most(30)
+        served.allow(30)
         served.close()
         served.receive()

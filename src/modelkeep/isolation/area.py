@@ -1,7 +1,7 @@
 """Memory that a session and its process share, and the arrays in it.
 
-One side writes, the other reads. An area can neither shrink nor grow, so that reading it never faults;
-its content may change at any moment, so what is read is copied once and then used.
+The session makes it; one side writes, the other reads. An area can neither shrink nor grow, so that
+reading it never faults; its content may change at any moment, so what is read is copied once and then used.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import math
 import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelkeep.errors import MalformedError, UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # From Linux's uapi/linux/fcntl.h; Python's fcntl module has not all of them.
-_F_ADD_SEALS, _F_GET_SEALS = 1033, 1034
+_F_ADD_SEALS = 1033
 _FIXED = 0x01 | 0x02 | 0x04  # seal, shrink, grow
 _ALIGNMENT = 64
 _SMALLEST = 2**20
@@ -31,13 +31,15 @@ _MOST_DIMENSIONS = 32
 _TEXT_KINDS = {"O": "text", "U": "characters"}
 _TEXTS = frozenset(_TEXT_KINDS.values())
 _KINDS = "biufc"
+# How much larger than its encoding a text can be in memory, and how large a character is in an array.
+_TEXT_GROWTH, _CHARACTER = 16, 4
 
 # name, dtype, shape, offset, length in bytes
 Place = list[Any]
 
 
 class Area:
-    """A memfd of fixed size, mapped.
+    """A memfd of fixed size, mapped. Made with a descriptor, which belongs to it, it is somebody else's.
 
     Attributes:
         size: length in bytes.
@@ -70,26 +72,6 @@ class Area:
                 os.close(descriptor)
                 raise
 
-    @classmethod
-    def received(cls, descriptor: int) -> Area:
-        """Maps an area that the other side made; the descriptor belongs to the area from now on.
-
-        Raises:
-            MalformedError: it is not one: it could shrink under its reader, or is too large.
-        """
-        try:
-            size = os.fstat(descriptor).st_size
-            fixed = fcntl.fcntl(descriptor, _F_GET_SEALS) & _FIXED == _FIXED
-            if not fixed or not 0 < size <= LARGEST_AREA:
-                raise MalformedError("isolated process: not memory of a fixed size")
-            return cls(descriptor, size)
-        except OSError as error:
-            os.close(descriptor)
-            raise MalformedError("isolated process: not memory of a fixed size") from error
-        except BaseException:
-            os.close(descriptor)
-            raise
-
     @property
     def view(self) -> memoryview:
         """The whole area, writable."""
@@ -118,7 +100,7 @@ def packed(arrays: Mapping[str, Any]) -> tuple[list[tuple[Place, Any]], int]:
     for name, value in arrays.items():
         shape, kind, content, length = _laid_out(name, value)
         places.append(([name, kind, shape, end, length], content))
-        end += -(-length // _ALIGNMENT) * _ALIGNMENT
+        end = _next(end, length)
     return places, end
 
 
@@ -148,26 +130,52 @@ def write(area: Area, places: Sequence[tuple[Place, Any]]) -> list[Place]:
     return [place for place, _content in places]
 
 
-def read(area: Area | None, places: object, *, copy: bool) -> dict[str, NDArray[Any]]:
+def read(
+    area: Area | None, places: object, *, copy: bool, limit: int = LARGEST_AREA
+) -> dict[str, NDArray[Any]]:
     """Returns the arrays at `places`, as copies or as read-only views of the area.
 
+    Args:
+        area: where they are.
+        places: as `write` returned them.
+        copy: whether to copy them.
+        limit: how many bytes they may take in all.
+
     Raises:
-        MalformedError: a place is not one, or does not lie in the area.
+        MalformedError: a place is not one, does not follow the one before, or does not lie in the area;
+            or all together are too large.
     """
-    return {name: _array(area, rest, copy) for name, *rest in _checked(places)}
+    checked = _checked(places)
+    if sum(_taken(place) for place in checked) > limit:
+        raise MalformedError("isolated process: more than the limit allows")
+    return {name: _array(area, rest, copy, limit) for name, *rest in checked}
 
 
-def _checked(places: object) -> Iterator[Place]:
+def _checked(places: object) -> list[Place]:
     if not isinstance(places, list) or len(places) > _MOST_ARRAYS:
         raise _no_array()
+    end = 0
     for place in places:
         match place:
-            case [str(), str(), list() as shape, int() as offset, int() as length]:
-                if min(0, offset, length, *_lengths(shape)) < 0:
+            case [str(), str(), list() as shape, int() as offset, int() as length] if offset == end:
+                if min(0, length, *_lengths(shape)) < 0:
                     raise _no_array()
-                yield place
+                end = _next(offset, length)
             case _:
                 raise _no_array()
+    if len({name for name, *_rest in places}) != len(places):
+        raise _no_array()
+    return places
+
+
+def _next(offset: int, length: int) -> int:
+    """Returns where the next array begins; there are no gaps, and nothing lies in two of them."""
+    return offset + -(-length // _ALIGNMENT) * _ALIGNMENT
+
+
+def _taken(place: Place) -> int:
+    _name, kind, _shape, _offset, length = place
+    return int(length) * (_TEXT_GROWTH if kind in _TEXTS else 1)
 
 
 def _lengths(shape: list[Any]) -> list[int]:
@@ -176,23 +184,24 @@ def _lengths(shape: list[Any]) -> list[int]:
     return shape
 
 
-def _array(area: Area | None, place: list[Any], copy: bool) -> NDArray[Any]:
-    import numpy as np
-
+def _array(area: Area | None, place: list[Any], copy: bool, limit: int) -> NDArray[Any]:
     kind, shape, offset, length = place
     if area is None or offset + length > area.size:
         raise _no_array()
     part = area.view[offset : offset + length]
-    if kind in _TEXTS:
-        texts = _texts(bytes(part), shape)
-        return texts if kind == _TEXT_KINDS["O"] else texts.astype(np.str_)
+    return _texts(bytes(part), shape, kind, limit) if kind in _TEXTS else _numbers(part, shape, kind, copy)
+
+
+def _numbers(part: memoryview, shape: list[int], kind: str, copy: bool) -> NDArray[Any]:
+    import numpy as np
+
     try:
         dtype = np.dtype(kind)
-    except TypeError:
+    except (TypeError, ValueError):
         raise _no_array() from None
-    if dtype.kind not in _KINDS or math.prod(shape) * dtype.itemsize != length:
+    if dtype.kind not in _KINDS or math.prod(shape) * dtype.itemsize != len(part):
         raise _no_array()
-    array = np.frombuffer(part, dtype).reshape(shape) if length else np.empty(shape, dtype)
+    array = np.frombuffer(part, dtype).reshape(shape) if len(part) else np.empty(shape, dtype)
     if copy:
         return array.copy()
     array.flags.writeable = False
@@ -211,7 +220,7 @@ def _not_numbers_or_text(name: str) -> UsageError:
     )
 
 
-def _texts(data: bytes, shape: list[int]) -> NDArray[Any]:
+def _texts(data: bytes, shape: list[int], kind: str, limit: int) -> NDArray[Any]:
     import numpy as np
 
     try:
@@ -220,11 +229,13 @@ def _texts(data: bytes, shape: list[int]) -> NDArray[Any]:
         raise _no_array() from None
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise _no_array()
-    if math.prod(shape) != len(items):
+    # An array of characters gives every text the room of the longest.
+    characters = max(map(len, items), default=0) if kind == _TEXT_KINDS["U"] else 0
+    if math.prod(shape) != len(items) or characters * len(items) * _CHARACTER > limit:
         raise _no_array()
     texts = np.empty(len(items), object)
     texts[:] = items
-    return texts.reshape(shape)
+    return (texts.astype(np.str_) if characters else texts).reshape(shape)
 
 
 def _no_array() -> MalformedError:

@@ -1,7 +1,8 @@
 """The control channel: short messages, in order, between a session and its process.
 
-A message is a list of JSON values and may carry descriptors. Neither side trusts the other: lengths
-are bounded, and what does not parse ends the channel.
+A message is a list of JSON values; the session's may carry a descriptor, the process's never. Neither
+side trusts the other: lengths are bounded, one deadline covers all packets of a message, and what does
+not parse ends the channel.
 """
 
 from __future__ import annotations
@@ -11,17 +12,19 @@ import json
 import os
 import socket
 import struct
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from modelkeep.errors import MalformedError
 
+# The session's messages list the digests of a large file.
 LARGEST_MESSAGE = 16 * 2**20
+LARGEST_ANSWER = 2**20
 _LENGTH = struct.Struct("=Q")
 # One packet must fit the default send buffer of the kernel.
 _PACKET = 64 * 2**10
-_MOST_DESCRIPTORS = 1
 # Made once: json.dumps would make a new one for each message.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _DESCRIPTOR = array.array("i").itemsize
@@ -50,6 +53,8 @@ class Channel:
 
     def __init__(self, end: socket.socket) -> None:
         self._socket = end
+        self._deadline: float | None = None
+        end.settimeout(None)
 
     @classmethod
     def pair(cls) -> tuple[Channel, Channel]:
@@ -71,59 +76,56 @@ class Channel:
         """Closes this end; again does nothing."""
         self._socket.close()
 
-    def wait_at_most(self, seconds: float | None) -> None:
-        """Makes later calls raise TimeoutError when one packet takes longer than this.
-
-        Raises:
-            ChannelClosedError: this end was closed.
-        """
-        with _closed_as_ours:
-            self._socket.settimeout(seconds)
+    def allow(self, seconds: float | None) -> None:
+        """Gives everything from now on this long in all, then raises TimeoutError; None waits for ever."""
+        self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def send(self, message: Sequence[object], descriptor: int | None = None) -> None:
         """Sends a message and a copy of a descriptor.
 
         Raises:
             ChannelClosedError: the other side is gone.
+            TimeoutError: it does not take the message in time.
         """
         data = _encode(message).encode()
         ancillary = []
         if descriptor is not None:
             ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
-        with _closed_as_ours:
+        with self._in_time():
             self._socket.sendmsg([_LENGTH.pack(len(data)), data[:_PACKET]], ancillary)
-            for start in range(_PACKET, len(data), _PACKET):
+        for start in range(_PACKET, len(data), _PACKET):
+            with self._in_time():
                 self._socket.send(data[start : start + _PACKET])
 
-    def receive(self) -> tuple[list[Any], int | None]:
-        """Returns the next message and the descriptor that came with it, which the caller closes.
+    def receive(self, longest: int = LARGEST_ANSWER) -> list[Any]:
+        """Returns the next message.
 
         Raises:
             ChannelClosedError: the other side is gone.
-            MalformedError: not a message.
+            MalformedError: not a message, longer than `longest` bytes, or one with descriptors, which
+                the kernel has then closed.
             TimeoutError: none came in time.
         """
-        with _closed_as_ours:
-            packet, ancillary, _flags, _address = self._socket.recvmsg(
-                _LENGTH.size + _PACKET,
-                socket.CMSG_SPACE(_MOST_DESCRIPTORS * _DESCRIPTOR),
-                socket.MSG_CMSG_CLOEXEC,
-            )
-        descriptor = _descriptor(ancillary)
-        try:
-            return self._message(packet), descriptor
-        except BaseException:
-            if descriptor is not None:
-                os.close(descriptor)
-            raise
+        return self._received(longest, 0)[0]
+
+    def receive_with_descriptor(self) -> tuple[list[Any], int | None]:
+        """Returns the next message of the session and the descriptor that came with it.
+
+        The caller closes the descriptor.
+
+        Raises:
+            ChannelClosedError, MalformedError: see `receive`.
+        """
+        return self._received(LARGEST_MESSAGE, 1)
 
     def send_secret(self, secret: memoryview) -> None:
         """Sends bytes without making a copy of them in this process.
 
         Raises:
             ChannelClosedError: the other side is gone.
+            TimeoutError: it does not take them in time.
         """
-        with _closed_as_ours:
+        with self._in_time():
             self._socket.send(secret)
 
     def receive_secret(self, destination: memoryview) -> None:
@@ -133,27 +135,56 @@ class Channel:
             ChannelClosedError: the other side is gone.
             MalformedError: it is shorter.
         """
-        with _closed_as_ours:
+        with self._in_time():
             count = self._socket.recv_into(destination)
         if count != len(destination):
             raise MalformedError("isolated process: a key of another length came")
 
-    def _message(self, packet: bytes) -> list[Any]:
+    def _received(self, longest: int, descriptors: int) -> tuple[list[Any], int | None]:
+        # Exactly as much room as is wanted: the kernel closes further descriptors itself, and says so.
+        room = socket.CMSG_LEN(descriptors * _DESCRIPTOR) if descriptors else 0
+        with self._in_time():
+            packet, ancillary, flags, _address = self._socket.recvmsg(
+                _LENGTH.size + _PACKET, room, socket.MSG_CMSG_CLOEXEC
+            )
+        descriptor = _descriptor(ancillary)
+        try:
+            if flags & socket.MSG_CTRUNC:
+                raise MalformedError("isolated process: descriptors that nobody asked for")
+            return self._message(packet, longest), descriptor
+        except BaseException:
+            close_quietly(descriptor)
+            raise
+
+    def _message(self, packet: bytes, longest: int) -> list[Any]:
         if not packet:
             raise ChannelClosedError
         if len(packet) < _LENGTH.size:
             raise MalformedError("isolated process: not a message")
         (length,) = _LENGTH.unpack_from(packet)
-        if length > LARGEST_MESSAGE:
+        if length > longest:
             raise MalformedError("isolated process: the message is too long")
         data = bytearray(memoryview(packet)[_LENGTH.size :])
         while len(data) < length:
-            with _closed_as_ours:
+            with self._in_time():
                 more = self._socket.recv(_PACKET)
             if not more:
                 raise ChannelClosedError
             data += more
         return _parsed(bytes(data), length)
+
+    def _in_time(self) -> _ClosedAsOurs:
+        """Gives the next packet what is left of the time."""
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            with _closed_as_ours:
+                self._socket.settimeout(left)
+        elif self._socket.gettimeout() is not None:
+            with _closed_as_ours:
+                self._socket.settimeout(None)
+        return _closed_as_ours
 
 
 def _parsed(data: bytes, length: int) -> list[Any]:

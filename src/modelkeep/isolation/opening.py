@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from modelkeep.errors import RuntimeCrashedError
-from modelkeep.isolation.channel import close_quietly
 from modelkeep.isolation.hardening import Hardening
 from modelkeep.isolation.process import Process
 from modelkeep.isolation.protocol import Opening, SealedFile, error_from
+from modelkeep.isolation.remarks import printable
 from modelkeep.isolation.runner import ProcessRunner
+from modelkeep.isolation.settings import ProcessIsolation
 from modelkeep.memory import MemoryReport
 from modelkeep.payload.stream import Progress
 
@@ -20,8 +21,7 @@ def open_process(
     files: Iterable[SealedFile],
     key: memoryview,
     *,
-    timeout: float | None,
-    open_timeout: float | None,
+    settings: ProcessIsolation,
     progress: Progress,
 ) -> tuple[ProcessRunner, Hardening, MemoryReport]:
     """Starts a process, hands it sealed files and their key, and waits until the model is ready.
@@ -30,8 +30,7 @@ def open_process(
         opening: what is to be opened.
         files: its files; each is used before the next one is asked for.
         key: the 32 bytes that their streams have in common.
-        timeout: longest time for a run, in seconds.
-        open_timeout: longest time until ready, in seconds.
+        settings: what the caller decides about the process.
         progress: told the bytes that are decrypted.
 
     Returns:
@@ -45,37 +44,73 @@ def open_process(
     message = opening.message()
     process = Process()
     try:
-        process.allow(open_timeout)
-        done = _hardening(_expect(process, "hardened", progress))
+        process.allow(settings.open_timeout)
+        done = _hardening(_expect(process, "hardened", _no_more))
         process.send(message)
+        total = 0
         for file in files:
             process.send(file.message(), file.extent.descriptor)
+            total += file.extent.size
         process.send_secret(key)
-        locked, unlocked, huge, *more = _expect(process, "ready", progress)
-        done += _hardening(more)
-        held = MemoryReport(int(locked), int(unlocked), bool(huge))
-        return ProcessRunner(process, timeout), done, held
+        ready = _expect(process, "ready", _Told(progress, total))
+        outputs, held, more = _readiness(ready)
+        return ProcessRunner(process, settings, outputs), done + more, held
     except BaseException:
         process.end()
         raise
 
 
+class _Told:
+    """Passes on what the process says it has decrypted, as far as that is possible."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress = progress
+        self._left = total
+
+    def __call__(self, count: int) -> None:
+        self._left -= count
+        if count <= 0 or self._left < 0:
+            raise _nonsense()
+        self._progress(count)
+
+
+def _no_more(_count: int) -> None:
+    raise _nonsense()
+
+
 def _expect(process: Process, word: str, progress: Progress) -> list[Any]:
     while True:
-        message, descriptor = process.receive()
-        close_quietly(descriptor)
-        match message:
+        match process.receive():
             case ["progress", int(count)]:
                 progress(count)
             case [said, *rest] if said == word:
                 return rest
-            case _:
+            case message:
                 raise error_from(message)
+
+
+def _readiness(parts: list[Any]) -> tuple[tuple[str, ...] | None, MemoryReport, Hardening]:
+    match parts:
+        case [int(locked), int(unlocked), bool(huge), list() | None as outputs, *more]:
+            if outputs is not None and not all(isinstance(name, str) for name in outputs):
+                raise _nonsense()
+            names = None if outputs is None else tuple(outputs)
+            return names, MemoryReport(locked, unlocked, huge), _hardening(more)
+        case _:
+            raise _nonsense()
 
 
 def _hardening(parts: list[Any]) -> Hardening:
     match parts:
         case [list(in_force), list(missing)]:
-            return Hardening(tuple(map(str, in_force)), tuple(map(str, missing)))
+            return Hardening(_words(in_force), _words(missing))
         case _:
-            raise RuntimeCrashedError("the isolated process does not say how it is hardened")
+            raise _nonsense()
+
+
+def _words(texts: list[Any]) -> tuple[str, ...]:
+    return tuple(printable(str(text)) for text in texts)
+
+
+def _nonsense() -> RuntimeCrashedError:
+    return RuntimeCrashedError("the isolated process talks nonsense", hint="open the model again")

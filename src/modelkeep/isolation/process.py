@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
-import time
 import weakref
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from modelkeep.errors import MalformedError, RuntimeCrashedError, RuntimeTimeoutError, UnavailableError
-from modelkeep.isolation.channel import Channel, ChannelClosedError, close_quietly
+from modelkeep.isolation.channel import Channel, ChannelClosedError
+from modelkeep.isolation.remarks import Remarks
+from modelkeep.isolation.starter import STARTER
+from modelkeep.isolation.surroundings import environment
 
 _CHILD = "modelkeep.isolation.child"
 # How long a process that closed its channel may take to end by itself.
 _GRACE = 5.0
+
+Result = TypeVar("Result")
 
 
 class Process:
@@ -28,14 +34,16 @@ class Process:
             UnavailableError: it does not start.
         """
         self._channel, other = Channel.pair()
+        self._remarks = Remarks()
         try:
-            self._child = _start(other)
+            self._child = STARTER.call(lambda: _start(other, self._remarks.writing))
         except BaseException:
             self._channel.close()
+            self._remarks.close()
             raise
         finally:
             other.close()
-        self._deadline: float | None = None
+            self._remarks.started()
         _LIVE.add(self)
 
     @property
@@ -45,7 +53,7 @@ class Process:
 
     def allow(self, seconds: float | None) -> None:
         """Gives everything from now on this long in all; None for ever."""
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._channel.allow(seconds)
 
     def send(self, message: list[object], descriptor: int | None = None) -> None:
         """Sends a message.
@@ -64,14 +72,15 @@ class Process:
         """
         self._exchange(lambda: self._channel.send_secret(secret))
 
-    def receive(self) -> tuple[list[Any], int | None]:
-        """Returns the next message and its descriptor, which the caller closes.
+    def receive(self) -> list[Any]:
+        """Returns the next message.
 
         Raises:
             RuntimeCrashedError: the process is gone, or talks nonsense, and was ended.
             RuntimeTimeoutError: it said nothing in time, and was ended.
         """
-        message: tuple[list[Any], int | None] = self._exchange(self._channel.receive)
+        message = self._exchange(self._channel.receive)
+        self._remarks.log()
         return message
 
     def end(self) -> None:
@@ -79,16 +88,18 @@ class Process:
         self._channel.close()
         self._child.kill()
         self._child.wait()
+        self._remarks.log()
+        self._remarks.close()
 
     def abandon(self) -> None:
         """Lets go of the process in a forked copy of its parent, which cannot end it."""
         self._channel.close()
+        self._remarks.close()
         # It is not this process's child: there is nothing to wait for, and nothing to warn of.
         self._child.returncode = 0
 
-    def _exchange(self, action: Any) -> Any:
+    def _exchange(self, action: Callable[[], Result]) -> Result:
         try:
-            self._channel.wait_at_most(self._seconds_left())
             return action()
         except TimeoutError:
             self.end()
@@ -104,38 +115,30 @@ class Process:
                 raise RuntimeCrashedError(str(error), hint="open the model again") from None
             raise
 
-    def _seconds_left(self) -> float | None:
-        if self._deadline is None:
-            return None
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        return left
-
     def _crash(self) -> RuntimeCrashedError:
         try:
             code = self._child.wait(_GRACE)
         except subprocess.TimeoutExpired:
             code = 0
+        self._remarks.log(logging.WARNING)
         self.end()
         return RuntimeCrashedError(
             f"the process of the isolated model {_reason(code)}", hint="open the model again"
         )
 
 
-def _start(other: Channel) -> subprocess.Popen[bytes]:
-    environment = dict(os.environ)
-    # The same modules as here, but never those of the working directory.
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    command = [sys.executable, "-P", "-m", _CHILD, str(other.descriptor)]
+def _start(other: Channel, remarks: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-m", _CHILD, str(other.descriptor), str(os.getpid())]
     try:
         return subprocess.Popen(
             command,
-            env=environment,
+            env=environment(),
+            cwd="/",
             pass_fds=[other.descriptor],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=remarks,
+            start_new_session=True,  # no terminal: what is typed there is not for it, nor by it
         )
     except OSError as error:
         raise UnavailableError(f"cannot start an isolated process: {error.strerror}") from error
@@ -159,5 +162,3 @@ _LIVE: weakref.WeakSet[Process] = weakref.WeakSet()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_abandon_in_child)
-
-__all__ = ["Process", "close_quietly"]

@@ -6,11 +6,14 @@
     ["file", ...] + descriptor, per file
     the key, 32 bytes
                                             ["progress", bytes], any number
-                                            ["ready", locked, unlocked, huge, [in force], [missing]]
-    ["run", places] (+ descriptor of inputs)
-                                            ["outputs", places] (+ descriptor of outputs)
+                                            ["ready", locked, unlocked, huge, outputs, [in force], [missing]]
+    ["run", places, size of the area of inputs] (+ descriptor, where it is new)
+                                            ["room", bytes], where the outputs need more
+    ["area", size] + descriptor
+                                            ["outputs", places]
 
-Instead of each of its messages, the process may say ``["error", kind, message, hint]``.
+Instead of each of its messages, the process may say ``["error", kind, message, hint]``. It never sends a
+descriptor: all shared memory is the session's.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import Any
 
 from modelkeep import errors
 from modelkeep.errors import KeepError, UnavailableError, UsageError
+from modelkeep.isolation.remarks import printable
 from modelkeep.manifest import LeafAlgorithm, Suite
 from modelkeep.payload.sealed_stream import SealedStream
 from modelkeep.payload.segments import Extent
@@ -152,6 +156,7 @@ def error_from(message: list[Any]) -> KeepError:
     """Returns the error that a message of the process stands for."""
     match message:
         case ["error", str(kind), str(text), hint] if hint is None or isinstance(hint, str):
-            return _KINDS.get(kind, UnavailableError)(text[:_LONGEST_TEXT], hint=hint)
+            words = hint and printable(hint, _LONGEST_TEXT)
+            return _KINDS.get(kind, UnavailableError)(printable(text, _LONGEST_TEXT), hint=words)
         case _:
             return UnavailableError("the isolated process says something that nobody understands")

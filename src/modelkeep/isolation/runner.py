@@ -6,12 +6,12 @@ import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from modelkeep.errors import RuntimeCrashedError, UsageError
+from modelkeep.errors import MalformedError, RuntimeCrashedError, UnavailableError, UsageError
 from modelkeep.isolation import area
 from modelkeep.isolation.area import Area
-from modelkeep.isolation.channel import close_quietly
 from modelkeep.isolation.process import Process
 from modelkeep.isolation.protocol import error_from
+from modelkeep.isolation.settings import ProcessIsolation
 from modelkeep.runtimes.registry import Runner
 
 if TYPE_CHECKING:
@@ -25,12 +25,16 @@ class ProcessRunner(Runner):
         process: where the model is; it belongs to this object.
     """
 
-    def __init__(self, process: Process, timeout: float | None) -> None:
+    def __init__(self, process: Process, settings: ProcessIsolation, outputs: tuple[str, ...] | None) -> None:
         self.process = process
-        self._timeout = timeout
-        self._lock = threading.Lock()
+        self.outputs = outputs
+        self._settings = settings
+        # Re-entrant, so that a signal handler is told instead of waiting for itself.
+        self._lock = threading.RLock()
+        self._running = False
         self._inputs: Area | None = None
         self._outputs: Area | None = None
+        self._kinds: Mapping[str, str] | None = None
         self._closed = False
 
     @property
@@ -50,27 +54,42 @@ class ProcessRunner(Runner):
         Raises:
             RuntimeCrashedError: the process ended; the model is to be opened again.
             RuntimeTimeoutError: it took too long and was ended.
-            UsageError: the runtime refuses these inputs, they are no arrays, or the runner is closed.
+            UsageError: the runtime refuses these inputs, they are no arrays, the runner is closed, or
+                this thread is in the middle of a run, for example in a signal handler.
         """
         with self._lock:
-            if self._closed:
-                raise UsageError("the model is closed")
-            laid_out, size = area.packed(inputs)
-            new = self._room_for(size)
-            assert self._inputs is not None
-            self.process.allow(self._timeout)
-            self.process.send(["run", area.write(self._inputs, laid_out)], new)
-            return self._answer()
+            self._refuse_within()
+            try:
+                self._running = True
+                return self._run(inputs)
+            finally:
+                self._running = False
 
     def close(self) -> None:
         """See `Runner.close`. Every page of the process goes back to the kernel."""
         with self._lock:
+            self._refuse_within()
             self._closed = True
             self.process.end()
             for each in (self._inputs, self._outputs):
                 if each is not None:
                     each.close()
             self._inputs = self._outputs = None
+
+    def _refuse_within(self) -> None:
+        if self._running:
+            raise UsageError("this thread is in the middle of a run", hint="leave signal handlers first")
+
+    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        if self._closed:
+            raise UsageError("the model is closed")
+        laid_out, size = area.packed(inputs)
+        new = self._room_for(size)
+        assert self._inputs is not None
+        self.process.allow(self._settings.timeout)
+        places = area.write(self._inputs, laid_out)
+        self.process.send(["run", places, self._inputs.size], new)
+        return self._answer()
 
     def _room_for(self, size: int) -> int | None:
         """Makes room for inputs; returns the descriptor to tell the process of, if it is new."""
@@ -83,22 +102,45 @@ class ProcessRunner(Runner):
         return new.descriptor
 
     def _answer(self) -> dict[str, Any]:
-        message, descriptor = self.process.receive()
-        if message[0] != "outputs" or len(message) != 2:
-            close_quietly(descriptor)
-            raise error_from(message)
+        message = self.process.receive()
         try:
-            if descriptor is not None:
-                self._take(descriptor)
-            return dict(area.read(self._outputs, message[1], copy=True))
-        except Exception as error:
+            match message:
+                case ["room", int(size)]:
+                    self._make_room(size)
+                    message = self.process.receive()
+            match message:
+                case ["outputs", places]:
+                    return self._read(places)
+        except MalformedError as error:
             self.process.end()
             raise RuntimeCrashedError(
                 f"the isolated process gave no proper outputs: {error}", hint="open the model again"
             ) from error
+        if message[0] != "error":
+            self.process.end()
+        raise error_from(message)
 
-    def _take(self, descriptor: int) -> None:
-        new = Area.received(descriptor)
+    def _make_room(self, size: int) -> None:
+        """Gives the process memory for outputs, once in a run and within the limit."""
+        if not 0 <= size <= self._settings.output_limit:
+            self.process.end()
+            raise UnavailableError(
+                f"the outputs take {size} bytes, more than the limit",
+                hint="raise `output_limit`",
+            )
+        new = Area.allocate(size)
         if self._outputs is not None:
             self._outputs.close()
         self._outputs = new
+        self.process.send(["area", new.size], new.descriptor)
+
+    def _read(self, places: object) -> dict[str, Any]:
+        limit = self._settings.output_limit
+        values = area.read(self._outputs, places, copy=True, limit=limit)
+        if self.outputs is not None and tuple(values) != self.outputs:
+            raise MalformedError("other outputs than it announced")
+        kinds = {name: value.dtype.kind for name, value in values.items()}
+        if self._kinds is not None and kinds != self._kinds:
+            raise MalformedError("outputs of another kind than before")
+        self._kinds = kinds
+        return dict(values)

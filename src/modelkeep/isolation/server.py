@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import resource
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from modelkeep.isolation import area
 from modelkeep.isolation.area import Area
-from modelkeep.isolation.channel import Channel, ChannelClosedError
+from modelkeep.isolation.channel import LARGEST_MESSAGE, Channel, ChannelClosedError
 from modelkeep.isolation.hardening import Hardening
 from modelkeep.isolation.protocol import KEY, Opening, SealedFile, error_message
 from modelkeep.memory import Memory, Pages, SecretPages
@@ -21,49 +21,61 @@ from modelkeep.runtimes.loading import allocate, keep_borrowed, loaded_model
 from modelkeep.runtimes.registry import Runner, Runtime, open_runtime
 
 
-def serve(channel: Channel, done: Hardening, harden_more: Callable[[], Hardening]) -> None:
+class Steps(Protocol):
+    """What this process gives up on the way: the module `hardening`."""
+
+    def before_loading(self) -> Hardening:
+        """Before anything of the model is parsed."""
+
+    def after_loading(self, channel: int) -> Hardening:
+        """When it is ready; `channel` is the descriptor to keep."""
+
+
+def serve(channel: Channel, done: Hardening, steps: Steps) -> None:
     """Opens the model that the session asks for and runs it until the session goes.
 
     Args:
         channel: to the session.
         done: what this process has given up.
-        harden_more: gives up what only loading needs.
+        steps: gives up more of it.
     """
     try:
         channel.send(["hardened", done.in_force, done.missing])
         with ExitStack() as memory:
             try:
-                runner, ready = _open(channel, memory)
+                runner, ready, more = _open(channel, memory, steps)
             except ChannelClosedError:
                 raise
             except Exception as error:
                 channel.send(error_message(error))
                 return
-            importlib.import_module("numpy")  # the last chance: modules are files
-            more = harden_more()
+            more += steps.after_loading(channel.descriptor)
             channel.send(["ready", *ready, more.in_force, more.missing])
             _Answers(channel, runner).run()
     except ChannelClosedError:
         return
 
 
-def _open(channel: Channel, stack: ExitStack) -> tuple[Runner, Sequence[object]]:
-    opening = Opening.from_message(channel.receive()[0])
+def _open(channel: Channel, stack: ExitStack, steps: Steps) -> tuple[Runner, Sequence[object], Hardening]:
+    opening = Opening.from_message(channel.receive(LARGEST_MESSAGE))
     with ExitStack() as while_loading:
         files = [_file(channel, while_loading) for _ in range(opening.files)]
         key = SecretPages.allocate(KEY) if opening.secret else Pages.allocate(KEY)
         while_loading.enter_context(key)
         channel.receive_secret(key.view)
         runtime = open_runtime(opening.format, opening.runtime)
+        importlib.import_module("numpy")  # while there may still be new files and threads of its own
         _limit_memory(opening.memory_limit)
         memory = {each.path: _decrypted(channel, opening, runtime, each, key, stack) for each in files}
+    more = steps.before_loading()
     runner = runtime.load(loaded_model(opening.format, opening.entry, memory), opening.options)
     held = memory_report(*keep_borrowed(memory, runner.borrowed).values())
-    return runner, (held.locked_bytes, held.unlocked_bytes, held.huge)
+    outputs = None if runner.outputs is None else list(runner.outputs)
+    return runner, (held.locked_bytes, held.unlocked_bytes, held.huge, outputs), more
 
 
 def _file(channel: Channel, stack: ExitStack) -> SealedFile:
-    message, descriptor = channel.receive()
+    message, descriptor = channel.receive_with_descriptor()
     if descriptor is None:
         raise ChannelClosedError
     stack.callback(os.close, descriptor)
@@ -111,28 +123,32 @@ class _Answers:
             ChannelClosedError: it went.
         """
         while True:
-            message, descriptor = self._channel.receive()
+            message, descriptor = self._channel.receive_with_descriptor()
+            _word, places, size = message
             if descriptor is not None:
-                self._inputs = _replaced(self._inputs, Area.received(descriptor))
+                self._inputs = _replaced(self._inputs, Area(descriptor, size))
             try:
-                answer, new = self._answer(message[1])
+                answer = self._answer(places)
+            except ChannelClosedError:
+                raise
             except Exception as error:
-                answer, new = error_message(error), None
-            self._channel.send(answer, new)
+                answer = error_message(error)
+            self._channel.send(answer)
 
-    def _answer(self, places: Any) -> tuple[list[object], int | None]:
+    def _answer(self, places: Any) -> list[object]:
         outputs = self._runner.run(area.read(self._inputs, places, copy=False))
         laid_out, size = area.packed(outputs)
-        new = self._room_for(size)
-        assert self._outputs is not None
-        return ["outputs", area.write(self._outputs, laid_out)], new
+        return ["outputs", area.write(self._room_for(size), laid_out)]
 
-    def _room_for(self, size: int) -> int | None:
-        """Makes room for outputs; returns the descriptor to tell the session of, if it is new."""
-        if self._outputs is not None and size <= self._outputs.size:
-            return None
-        self._outputs = _replaced(self._outputs, Area.allocate(size))
-        return self._outputs.descriptor
+    def _room_for(self, size: int) -> Area:
+        """Returns memory for outputs; where they need more, the session makes it."""
+        if self._outputs is None or size > self._outputs.size:
+            self._channel.send(["room", size])
+            (_word, size), descriptor = self._channel.receive_with_descriptor()
+            if descriptor is None:
+                raise ChannelClosedError
+            self._outputs = _replaced(self._outputs, Area(descriptor, size))
+        return self._outputs
 
 
 def _replaced(old: Area | None, new: Area) -> Area:

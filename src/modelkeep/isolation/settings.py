@@ -16,6 +16,7 @@ class ProcessIsolation:
         open_timeout: longest time until the model is ready, in seconds; None waits for ever.
         memory_limit: how many bytes the process may allocate once its runtime is imported, the weights
             included (except secret ones); None sets no limit.
+        output_limit: how many bytes the outputs of one run may take in all; text counts 16-fold.
         secret: hold key and weights in memory that no other process can read, not even one of root.
             What the runtime copies is in ordinary memory all the same.
     """
@@ -23,10 +24,11 @@ class ProcessIsolation:
     timeout: float | None = None
     open_timeout: float | None = None
     memory_limit: int | None = None
+    output_limit: int = 2**30
     secret: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("timeout", "open_timeout", "memory_limit"):
+        for name in ("timeout", "open_timeout", "memory_limit", "output_limit"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be positive")

@@ -112,7 +112,7 @@ class OnnxRunner(Runner):
     def __init__(self, session: Any, borrowed: Mapping[str, memoryview]) -> None:
         self._session = session
         self._memory = dict(borrowed)
-        self._outputs = [output.name for output in session.get_outputs()]
+        self.outputs: tuple[str, ...] = tuple(output.name for output in session.get_outputs())
         self.borrowed = frozenset(borrowed)
 
     @property
@@ -126,10 +126,10 @@ class OnnxRunner(Runner):
         """See `Runner.run`."""
         session = self.native
         try:
-            values = session.run(self._outputs, dict(inputs))
+            values = session.run(self.outputs, dict(inputs))
         except Exception as error:
             raise _run_error(error) from error
-        return dict(zip(self._outputs, values, strict=True))
+        return dict(zip(self.outputs, values, strict=True))
 
     def close(self) -> None:
         """See `Runner.close`."""

@@ -78,7 +78,9 @@ class OpenVinoRunner(Runner):
         self._compiled = compiled
         # Held by the model itself: who keeps `native` too long computes on zeros, but safely.
         compiled._memory = dict(borrowed)
-        self._outputs = [_name(output, index) for index, output in enumerate(compiled.outputs)]
+        self.outputs: tuple[str, ...] = tuple(
+            _name(output, index) for index, output in enumerate(compiled.outputs)
+        )
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     @property
@@ -96,7 +98,7 @@ class OpenVinoRunner(Runner):
                 results = request.infer(dict(inputs), share_inputs=False, share_outputs=False)
             except Exception as error:
                 raise _run_error(error) from error
-            return {name: results[index] for index, name in enumerate(self._outputs)}
+            return {name: results[index] for index, name in enumerate(self.outputs)}
 
     def close(self) -> None:
         """See `Runner.close`."""

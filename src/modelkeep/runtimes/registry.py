@@ -68,9 +68,11 @@ class Runner(ABC):
     Attributes:
         borrowed: paths of the files whose memory must stay as it is until `close`; the runner has
             its own copy of what it needs from the others.
+        outputs: names of what a run gives, in that order, or None where only the run tells.
     """
 
     borrowed: frozenset[str] = frozenset()
+    outputs: tuple[str, ...] | None = None
 
     @property
     @abstractmethod
