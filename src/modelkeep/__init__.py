@@ -80,9 +80,9 @@ if TYPE_CHECKING:
     from modelkeep.manifest import Manifest as Manifest
     from modelkeep.manifest import Suite as Suite
     from modelkeep.memory import Pages as Pages
+    from modelkeep.opening_report import Report as Report
     from modelkeep.sealing import Draft as Draft
     from modelkeep.sealing import seal as seal
-    from modelkeep.session import Report as Report
     from modelkeep.session import Session as Session
     from modelkeep.trust.certificates import CertificateRoots as CertificateRoots
     from modelkeep.trust.policy import AllOf as AllOf
@@ -140,7 +140,7 @@ _HOMES = {
     "PostureError": "errors",
     "ProcessIsolation": "isolation",
     "RefusedError": "errors",
-    "Report": "session",
+    "Report": "opening_report",
     "ReportSettings": "guard_report:Settings",
     "ReportState": "guard_report:State",
     "RollbackError": "errors",

@@ -7,7 +7,6 @@ import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from modelkeep.bundle.access import Access, IdentityLike, unlock
@@ -18,9 +17,10 @@ from modelkeep.gate import Gate
 from modelkeep.guard import UNUSUAL, ContractCheck, Guard, GuardFinding
 from modelkeep.guard.profile_json import parse_profile
 from modelkeep.inner_manifest import InnerManifest
-from modelkeep.isolation import Hardening, ProcessIsolation
-from modelkeep.memory import Memory, MemoryReport
+from modelkeep.isolation import ProcessIsolation
+from modelkeep.memory import Memory
 from modelkeep.memory import report as memory_report
+from modelkeep.opening_report import Report, opening_report
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.runtimes.loading import allocate, keep_borrowed, loaded_model
 from modelkeep.runtimes.registry import Runner, open_runtime
@@ -32,41 +32,6 @@ if TYPE_CHECKING:
     from modelkeep.isolation.protocol import SealedFile
 
 Isolation = Literal["in-process", "process"] | ProcessIsolation
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What was checked when a session was opened, and what could not be.
-
-    Attributes:
-        model: the model's id.
-        release: version for people, may be empty.
-        epoch: release counter of the model.
-        bundle: the bundle's id in hexadecimal.
-        signer: who signed, or None when an unsigned bundle was let in.
-        device_id: the name under which the grant was issued, may be empty.
-        not_after: last second at which the grant counts, or None.
-        installed: whether this is an installation of this device.
-        memory: how the weights are held.
-        hardening: what the process of an isolated model has given up, or None in this process.
-        notes: what a careful reader should know, in words.
-    """
-
-    model: str
-    release: str
-    epoch: int
-    bundle: str
-    signer: str | None
-    device_id: str
-    not_after: int | None
-    installed: bool
-    memory: MemoryReport
-    hardening: Hardening | None
-    notes: tuple[str, ...]
-
-    def __repr__(self) -> str:
-        signer = self.signer or "nobody"
-        return f"<Report of {self.model}, epoch {self.epoch}, signed by {signer}; {len(self.notes)} notes>"
 
 
 class Session:
@@ -260,7 +225,7 @@ def open_session(
         runner = adapter.load(loaded_model(inner.format, inner.entry, memory), options)
         memory_on_error.pop_all()
         kept = keep_borrowed(memory, runner.borrowed)
-        report = _report(bundle, inner, memory_report(*kept.values()), None)
+        report = opening_report(bundle, inner, memory_report(*kept.values()), None)
         return Session(runner, kept, inner.contract, report, guard)
 
 
@@ -304,7 +269,7 @@ def _load_isolated(
         settings=settings,
         progress=progress,
     )
-    return runner, _report(bundle, inner, held, hardening)
+    return runner, opening_report(bundle, inner, held, hardening)
 
 
 def _sealed_files(bundle: Unlocked, inner: InnerManifest) -> Iterator[SealedFile]:
@@ -323,39 +288,3 @@ def _end(process: int, runner: Runner, memory: Mapping[str, Memory]) -> None:
     finally:
         for pages in memory.values():
             pages.close()
-
-
-def _report(
-    bundle: Unlocked, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None
-) -> Report:
-    manifest, provenance = bundle.manifest, bundle.provenance
-    return Report(
-        model=manifest.model,
-        release=manifest.release,
-        epoch=manifest.epoch,
-        bundle=manifest.bundle.hex(),
-        signer=provenance.signer,
-        device_id=provenance.device_id,
-        not_after=provenance.constraints.not_after,
-        installed=provenance.installed,
-        memory=held,
-        hardening=hardening,
-        notes=tuple(_notes(bundle, inner, held, hardening)),
-    )
-
-
-def _notes(
-    bundle: Unlocked, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None
-) -> list[str]:
-    notes = []
-    if bundle.provenance.signer is None:
-        notes.append("the publisher was not checked: anybody could have made this bundle")
-    if held.unlocked_bytes:
-        notes.append(f"{held.unlocked_bytes} bytes of the model may be swapped out (raise RLIMIT_MEMLOCK)")
-    if bundle.provenance.constraints.not_after is not None:
-        notes.append("expiry is advisory: the clock of this device is not protected")
-    if inner.contract is None:
-        notes.append(f"inputs are not checked: models of format {inner.format!r} have no contract")
-    if hardening is not None:
-        notes += [f"the isolated process is not hardened in full: {each}" for each in hardening.missing]
-    return notes

@@ -14,7 +14,7 @@ from modelkeep import canonical, dsse
 from modelkeep.errors import MalformedError, SignatureError, UnsupportedVersionError, UntrustedSignerError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.grant import LARGEST_GRANT, PAYLOAD_TYPE, Grant, standing_alone
-from modelkeep.grants.header import Header, ScryptCost, key_id
+from modelkeep.grants.header import GrantHeader, ScryptCost, key_id
 
 BUNDLE = bytes(range(16))
 
@@ -44,7 +44,7 @@ def encoded(header: dict[str, Any], **members: Any) -> bytes:
 
 def grant_of(kind: str) -> Grant:
     cost = ScryptCost(bytes(16), 14) if kind == "passphrase" else None
-    header = Header(BUNDLE, kind, bytes(16), scrypt=cost)
+    header = GrantHeader(BUNDLE, kind, bytes(16), scrypt=cost)
     return Grant(header, header.to_bytes(), b"wrapped")
 
 
@@ -61,16 +61,16 @@ class Signer:
 
 
 def test_header_bytes_are_exact() -> None:
-    header = Header(BUNDLE, "hpke-p256", b"\xab" * 16, Constraints(not_after=9))
+    header = GrantHeader(BUNDLE, "hpke-p256", b"\xab" * 16, Constraints(not_after=9))
     assert header.to_bytes() == (
         b'{"bundle":"000102030405060708090a0b0c0d0e0f","constraints":{"not_after":9},'
         b'"key_id":"abababababababababababababababab","type":"hpke-p256","version":1}'
     )
-    assert Header.from_bytes(header.to_bytes()) == header
+    assert GrantHeader.from_bytes(header.to_bytes()) == header
 
 
 def test_passphrase_header_carries_its_cost() -> None:
-    header = Header.from_bytes(canonical.encode(scrypt_members()))
+    header = GrantHeader.from_bytes(canonical.encode(scrypt_members()))
     assert header.scrypt == ScryptCost(b"\xcd" * 16, 17)
     assert header.to_bytes() == canonical.encode(scrypt_members())
 

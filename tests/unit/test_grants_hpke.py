@@ -12,7 +12,7 @@ from modelkeep.grants.agreement_key import AgreementKey
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.grant import Grant
-from modelkeep.grants.header import Header
+from modelkeep.grants.header import GrantHeader
 from modelkeep.grants.hpke import MLKEM768_X25519, P256, PUBLIC_BYTES, X25519, HpkeHandle, HpkeRecipient
 from modelkeep.grants.recipient import issue
 from modelkeep.keys.identity import Identity
@@ -282,4 +282,4 @@ def test_nothing_secret_in_reprs(data_key: DataKey) -> None:
     assert repr(handle) == "HpkeHandle(hpke-p256)"
     assert repr(handle.recipient("pi")) == "HpkeRecipient(hpke-p256, 'pi')"
     assert "wrapped" not in repr(grant)
-    assert isinstance(grant.header, Header)
+    assert isinstance(grant.header, GrantHeader)

@@ -9,13 +9,13 @@ import pytest
 from modelkeep.errors import KeepError, MalformedError, StorageError, UnsupportedVersionError
 from modelkeep.grants import sidecar
 from modelkeep.grants.grant import LARGEST_GRANT, Grant
-from modelkeep.grants.header import Header
+from modelkeep.grants.header import GrantHeader
 
 BUNDLE = bytes(16)
 
 
 def grant_of(number: int) -> Grant:
-    header = Header(BUNDLE, "hpke-p256", number.to_bytes(16, "big"))
+    header = GrantHeader(BUNDLE, "hpke-p256", number.to_bytes(16, "big"))
     return Grant(header, header.to_bytes(), os.urandom(185))
 
 
@@ -155,10 +155,10 @@ def test_two_processes_append_at_once(path: Path) -> None:
         "import sys\n"
         "from modelkeep.grants import sidecar\n"
         "from modelkeep.grants.grant import Grant\n"
-        "from modelkeep.grants.header import Header\n"
+        "from modelkeep.grants.header import GrantHeader\n"
         "sys.stdin.read(1)\n"
         "for number in range(40):\n"
-        "    header = Header(bytes(16), 'fleet', bytes([int(sys.argv[2])]) * 15 + bytes([number]))\n"
+        "    header = GrantHeader(bytes(16), 'fleet', bytes([int(sys.argv[2])]) * 15 + bytes([number]))\n"
         "    sidecar.append(sys.argv[1], [Grant(header, header.to_bytes(), bytes(112))] * 3)\n"
     )
     path.write_bytes(b"torn")

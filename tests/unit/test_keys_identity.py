@@ -10,7 +10,7 @@ from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.fleet_device import FleetDevice
 from modelkeep.grants.grant import Grant
-from modelkeep.grants.header import Header
+from modelkeep.grants.header import GrantHeader
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.grants.passphrase import PassphraseHandle, PassphraseRecipient
 from modelkeep.grants.recipient import issue
@@ -32,7 +32,7 @@ def identity() -> Identity:
 
 
 def foreign(kind: str = "hpke-p256", number: int = 0) -> Grant:
-    header = Header(BUNDLE, kind, number.to_bytes(16, "big"))
+    header = GrantHeader(BUNDLE, kind, number.to_bytes(16, "big"))
     return Grant(header, header.to_bytes(), b"wrapped")
 
 

@@ -14,7 +14,7 @@ from modelkeep.errors import KeyStoreError, MalformedError, StorageError, Tamper
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.grant import Grant
-from modelkeep.grants.header import Header
+from modelkeep.grants.header import GrantHeader
 from modelkeep.grants.passphrase import PassphraseHandle, PassphraseRecipient
 from modelkeep.grants.recipient import issue
 from modelkeep.keys.identity import Identity
@@ -82,7 +82,7 @@ def test_costs_out_of_bounds_cannot_be_asked_for(log_n: int) -> None:
 
 
 def test_grant_of_another_type_is_refused_without_work(grant: Grant) -> None:
-    header = Header(BUNDLE, "fleet", bytes(16))
+    header = GrantHeader(BUNDLE, "fleet", bytes(16))
     with pytest.raises(MalformedError, match="not a passphrase grant"):
         PassphraseHandle(kept()).unwrap(Grant(header, header.to_bytes(), grant.wrapped))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from modelkeep.container import names
 from modelkeep.errors import MalformedError
+from modelkeep.grants.grant import LARGEST_GRANT
 from modelkeep.manifest import LARGEST_MANIFEST, MOST_MEMBERS
 
 
@@ -44,7 +45,7 @@ _LARGEST = {
     names.MANIFEST: LARGEST_MANIFEST,
     names.SIGNATURE: names.LARGEST_SIGNATURE,
     names.SIGNATURES: names.LARGEST_FURTHER_SIGNATURE,
-    names.GRANTS: names.LARGEST_GRANT,
+    names.GRANTS: LARGEST_GRANT,
     names.INSTALL: names.LARGEST_INSTALL,
 }
 

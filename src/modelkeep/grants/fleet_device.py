@@ -20,7 +20,7 @@ from modelkeep.device.local_key import SecretLocalKey, default_state_path, from_
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.grant import Grant
-from modelkeep.grants.header import Header, key_id
+from modelkeep.grants.header import GrantHeader, key_id
 from modelkeep.grants.recipient import grant_context
 from modelkeep.grants.secret import check_device_id
 from modelkeep.memory import Pages
@@ -69,13 +69,13 @@ class FleetDevice:
         """The 32 bytes of K_dev."""
         return self._pages.view
 
-    def public_value(self, header: Header) -> bytes:
+    def public_value(self, header: GrantHeader) -> bytes:
         """Returns the value that the key id is computed from, whatever the header."""
         return self.public
 
-    def header(self, bundle: bytes, constraints: Constraints) -> Header:
+    def header(self, bundle: bytes, constraints: Constraints) -> GrantHeader:
         """Returns the header of a grant for this device."""
-        return Header(bundle, FLEET, key_id(bundle, FLEET, self.public), constraints)
+        return GrantHeader(bundle, FLEET, key_id(bundle, FLEET, self.public), constraints)
 
     def recipient(self, device_id: str = "") -> FleetDevice:
         """Returns the device itself: who has its key can grant to it.

@@ -10,12 +10,13 @@ import binascii
 import re
 from collections import Counter
 
+from modelkeep.grants.kinds import count_kind
+
 _GRANT = re.compile(rb'\{"header":"([A-Za-z0-9+/=]+)",')
 # The end of a header in canonical form: anchored there, no `ext` in front can look like it.
 _HEADER = re.compile(
     rb'"key_id":"([0-9a-f]{32})",(?:"scrypt":\{[^{}]*\},)?"type":"([a-z0-9-]{1,64})","version":1\}\Z'
 )
-_MOST_KINDS = 8
 
 
 class Glance:
@@ -36,7 +37,7 @@ class Glance:
         if header is None or header.groups() == self._wanted:
             return True
         kind = header[2].decode()
-        self.kinds[kind if kind in self.kinds or len(self.kinds) < _MOST_KINDS else "others"] += 1
+        count_kind(self.kinds, kind)
         return False
 
     def _header(self, encoded: bytes) -> re.Match[bytes] | None:

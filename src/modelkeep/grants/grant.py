@@ -24,7 +24,7 @@ from modelkeep.errors import (
     UnsupportedVersionError,
     UntrustedSignerError,
 )
-from modelkeep.grants.header import PASSPHRASE, Header, binding
+from modelkeep.grants.header import PASSPHRASE, GrantHeader, binding
 from modelkeep.record import Record
 
 LARGEST_GRANT = 8192
@@ -44,7 +44,7 @@ class Grant:
         received: the very bytes it was parsed from, or None when it was made here.
     """
 
-    header: Header
+    header: GrantHeader
     header_bytes: bytes = field(repr=False)
     wrapped: bytes = field(repr=False)
     issuer: bytes | None = field(default=None, repr=False)
@@ -65,7 +65,7 @@ class Grant:
             header_bytes = record.base64("header", longest=LARGEST_GRANT)
             wrapped = record.base64("wrapped", longest=LARGEST_GRANT)
             issuer, signature = _signature(record)
-        return cls(Header.from_bytes(header_bytes), header_bytes, wrapped, issuer, signature, data)
+        return cls(GrantHeader.from_bytes(header_bytes), header_bytes, wrapped, issuer, signature, data)
 
     def to_bytes(self) -> bytes:
         """Returns the encoding; for a parsed grant the very bytes it was parsed from.

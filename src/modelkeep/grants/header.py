@@ -47,7 +47,7 @@ class ScryptCost:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class GrantHeader:
     """What a grant says openly.
 
     Attributes:
@@ -83,7 +83,7 @@ class Header:
         return canonical.encode(members)
 
     @staticmethod
-    def from_bytes(data: bytes) -> Header:
+    def from_bytes(data: bytes) -> GrantHeader:
         """Parses a header; its truth shows only when the wrapped key opens under it.
 
         Raises:
@@ -93,7 +93,7 @@ class Header:
         with Record(canonical.decode(data, "grant header"), "grant header") as record:
             _check_version(record)
             kind = _type(record)
-            return Header(
+            return GrantHeader(
                 bundle=record.hexadecimal("bundle", BUNDLE_BYTES),
                 type=kind,
                 key_id=record.hexadecimal("key_id", KEY_ID_BYTES),

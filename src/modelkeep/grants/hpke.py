@@ -32,7 +32,7 @@ from modelkeep.errors import KeyStoreError, MalformedError, UsageError
 from modelkeep.grants.agreement_key import Relay
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.grant import Grant
-from modelkeep.grants.header import Header, key_id
+from modelkeep.grants.header import GrantHeader, key_id
 from modelkeep.grants.recipient import grant_context
 from modelkeep.grants.secret import check_device_id
 from modelkeep.keywrap import damaged
@@ -67,9 +67,9 @@ class HpkeRecipient:
         self.device_id = check_device_id(device_id) if device_id else ""
         self._key = _load_public(kind, public)
 
-    def header(self, bundle: bytes, constraints: Constraints) -> Header:
+    def header(self, bundle: bytes, constraints: Constraints) -> GrantHeader:
         """Returns the header of a grant for this device."""
-        return Header(bundle, self.type, key_id(bundle, self.type, self.public), constraints)
+        return GrantHeader(bundle, self.type, key_id(bundle, self.type, self.public), constraints)
 
     def wrap(self, secret: bytearray, context: bytes) -> bytes:
         """Returns `secret` sealed to the device's public key.
@@ -114,7 +114,7 @@ class HpkeHandle:
         self._device_id = device_id
         self._counter = counter
 
-    def public_value(self, header: Header) -> bytes:
+    def public_value(self, header: GrantHeader) -> bytes:
         """Returns the raw public key, whatever the header."""
         return self.public
 

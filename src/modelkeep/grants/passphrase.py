@@ -26,7 +26,7 @@ from modelkeep.grants.header import (
     SALT_BYTES,
     SCRYPT_P,
     SCRYPT_R,
-    Header,
+    GrantHeader,
     ScryptCost,
     key_id,
 )
@@ -54,10 +54,10 @@ class PassphraseRecipient:
         self._passphrase = passphrase
         self._cost = ScryptCost(os.urandom(SALT_BYTES), log_n)
 
-    def header(self, bundle: bytes, constraints: Constraints) -> Header:
+    def header(self, bundle: bytes, constraints: Constraints) -> GrantHeader:
         """Returns the header of a grant for the passphrase."""
         identifier = key_id(bundle, PASSPHRASE, self._cost.salt)
-        return Header(bundle, PASSPHRASE, identifier, constraints, self._cost)
+        return GrantHeader(bundle, PASSPHRASE, identifier, constraints, self._cost)
 
     def wrap(self, secret: bytearray, context: bytes) -> bytes:
         """Returns `secret` wrapped under the passphrase.
@@ -80,7 +80,7 @@ class PassphraseHandle:
     def __init__(self, passphrase: Pages) -> None:
         self._passphrase = passphrase
 
-    def public_value(self, header: Header) -> bytes:
+    def public_value(self, header: GrantHeader) -> bytes:
         """Returns the salt in `header`."""
         return _cost(header).salt
 
@@ -132,7 +132,7 @@ class PassphraseHandle:
         return "PassphraseHandle(hidden)"
 
 
-def _cost(header: Header) -> ScryptCost:
+def _cost(header: GrantHeader) -> ScryptCost:
     if header.scrypt is None:
         raise MalformedError("grant: not a passphrase grant")
     return header.scrypt

@@ -9,7 +9,7 @@ from modelkeep.device.local_key import LocalKey
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.grant import Grant
-from modelkeep.grants.header import Header, binding
+from modelkeep.grants.header import GrantHeader, binding
 from modelkeep.grants.secret import SECRET_BYTES, pack
 from modelkeep.memory import wiped
 
@@ -27,7 +27,7 @@ class Recipient(Protocol):
     def device_id(self) -> str:
         """Name of the device, hidden inside the grant; may be empty."""
 
-    def header(self, bundle: bytes, constraints: Constraints) -> Header:
+    def header(self, bundle: bytes, constraints: Constraints) -> GrantHeader:
         """Returns the header of a grant for this recipient."""
 
     def wrap(self, secret: bytearray, context: bytes) -> bytes:
@@ -45,7 +45,7 @@ class KeyHandle(Protocol):
     def type(self) -> str:
         """Name of the recipient type it opens."""
 
-    def public_value(self, header: Header) -> bytes:
+    def public_value(self, header: GrantHeader) -> bytes:
         """Returns what the key id is computed from.
 
         It is a constant for every type but the passphrase, which takes it out of `header`.

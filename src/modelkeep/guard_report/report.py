@@ -30,7 +30,8 @@ from modelkeep.guard_report.state import Result, State, Step
 from modelkeep.guard_report.subject import Sample, Subject
 from modelkeep.learning import running
 from modelkeep.model import model_digest, read_model
-from modelkeep.session import Report, Session
+from modelkeep.opening_report import Report
+from modelkeep.session import Session
 from modelkeep.storage import write_file
 
 Labels = Sequence[NDArray[Any]]

@@ -16,13 +16,12 @@ from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.glance import Glance
 from modelkeep.grants.grant import Grant, standing_alone
-from modelkeep.grants.header import KEY_ID_BYTES, PASSPHRASE, Header, key_id
+from modelkeep.grants.header import KEY_ID_BYTES, PASSPHRASE, GrantHeader, key_id
+from modelkeep.grants.kinds import count_kind
 from modelkeep.grants.recipient import KeyHandle, Recipient
 from modelkeep.grants.secret import unpack
 from modelkeep.keys.registry import open_key
 from modelkeep.memory import wipe
-
-MOST_KINDS_NAMED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ class Identity:
         """Returns what passes over grants for other keys; None for a passphrase, which must see them all."""
         if self.type == PASSPHRASE:
             return None
-        public = self._handle.public_value(Header(bundle, self.type, bytes(KEY_ID_BYTES)))
+        public = self._handle.public_value(GrantHeader(bundle, self.type, bytes(KEY_ID_BYTES)))
         return Glance(self.type, key_id(bundle, self.type, public))
 
     def unwrap(self, grant: Grant, bundle: bytes) -> UnwrappedGrant:
@@ -176,8 +175,7 @@ class Identity:
     def _fitting(self, grants: Iterable[Grant], bundle: bytes, kinds: Counter[str]) -> Iterator[Grant]:
         for grant in standing_alone(grants):
             kind = grant.header.type
-            # The kinds of an endless stream of invented types must not fill the memory either.
-            kinds[kind if kind in kinds or len(kinds) < MOST_KINDS_NAMED else "others"] += 1
+            count_kind(kinds, kind)
             if kind == self.type and grant.header.key_id == self._key_id(grant, bundle):
                 yield grant
 

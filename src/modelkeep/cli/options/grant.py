@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.granting import add_constraints, add_recipients
 from modelkeep.cli.options.opening import add_key_options, add_trust_options
+from modelkeep.cli.options.publishing import add_constraints, add_recipients
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.granting import add_recipients
-from modelkeep.cli.options.publishing import add_seal_labels, add_signer
+from modelkeep.cli.options.publishing import add_recipients, add_seal_labels, add_signer
 from modelkeep.cli.options.shared import add_force
 
 

@@ -9,7 +9,7 @@
  *     │   ├── TamperedError          bytes are not the bytes that were signed
  *     │   ├── RollbackError          older than the verifier allows
  *     │   ├── ExpiredError           not valid yet, or not any more
- *     │   ├── PostureError           the grant asks for a device state that is not proved
+ *     │   ├── PostureError           the grant asks for a posture that was not shown
  *     │   └── InputError(findings)   the model did not run: an input broke its contract
  *     ├── NotForThisDeviceError      no grant fits this identity
  *     ├── MalformedError             these bytes are not ours, or are damaged beyond reading

@@ -24,14 +24,14 @@ import java.io.File
  *
  * @param identity the key of this device.
  * @param verifier whom to trust, and which model and release to accept.
- * @param proved device states that the app proved beforehand, for grants that require some.
+ * @param posture names of what the app found this device to be, for grants that demand some.
  * @param stateFile where this key remembers what it installed; needed for installations. One file for each key,
  *   in a folder that is not backed up, such as `Context.getNoBackupFilesDir()`.
  */
 public class SecureModelLoader @JvmOverloads constructor(
     private val identity: Identity,
     private val verifier: Verifier,
-    private val proved: Set<String> = emptySet(),
+    private val posture: Set<String> = emptySet(),
     private val stateFile: File? = null,
 ) {
     /**
@@ -47,7 +47,7 @@ public class SecureModelLoader @JvmOverloads constructor(
         if (!Installation.isOne(file)) return unlocked({ BundleFile.open(file) }, { sets(file, grants, it) }, ::load)
         if (grants != null) throw UsageError("an installation carries its grant", "leave the grants file out")
         return Installation(BundleFile.open(file)).use {
-            it.unlock(verifier, identity::localKey, requireState(), proved).use(::load)
+            it.unlock(verifier, identity::localKey, requireState(), posture).use(::load)
         }
     }
 
@@ -138,7 +138,7 @@ public class SecureModelLoader @JvmOverloads constructor(
     ): T =
         Bundle(openFile()).use { bundle ->
             val verified = bundle.verify(verifier)
-            verified.unlock(identity, Grants.all(*grantSets(bundle)), proved).use(use)
+            verified.unlock(identity, Grants.all(*grantSets(bundle)), posture).use(use)
         }
 
     private fun load(bundle: Unlocked): OpenModel {

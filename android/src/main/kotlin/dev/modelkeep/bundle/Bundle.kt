@@ -63,9 +63,9 @@ internal class VerifiedBundle(private val bundle: Bundle, val signed: SignedMani
     }
 
     /** Finds the grant for [identity] and takes the data key out of it. */
-    fun unlock(identity: Identity, grants: Sequence<Grant>, proved: Set<String>): UnlockedBundle {
+    fun unlock(identity: Identity, grants: Sequence<Grant>, posture: Set<String>): UnlockedBundle {
         // The header that is checked here is authentic as soon as the grant opens under it.
-        val grant = identity.select(grants, manifest.bundle) { accept(it, proved) }
+        val grant = identity.select(grants, manifest.bundle) { accept(it, posture) }
         val unwrapped = identity.open(grant, manifest.bundle)
         try {
             unwrapped.dataKey.checkCommitment(manifest)
@@ -86,9 +86,9 @@ internal class VerifiedBundle(private val bundle: Bundle, val signed: SignedMani
     /** Returns the SHA-256 of the whole stream of member [index], where the statement lists it. */
     fun wholeDigest(index: Int): ByteArray? = signed.resources[Names.payload(index)]
 
-    private fun accept(grant: Grant, proved: Set<String>) {
+    private fun accept(grant: Grant, posture: Set<String>) {
         if (manifest.grantIssuers.isNotEmpty()) grant.checkIssuer(manifest.grantIssuers)
-        grant.header.constraints.check(signed.now, proved)
+        grant.header.constraints.check(signed.now, posture)
     }
 
     private fun leaves(index: Int): ByteArray {

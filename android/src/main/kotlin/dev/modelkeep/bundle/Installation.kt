@@ -31,7 +31,7 @@ internal class Installation(private val file: BundleFile) : Closeable by file {
     private val archive = Archive.open(file, Form.INSTALLATION)
 
     /** Checks everything that can have changed; [localKey] is asked for when signature and policy hold. */
-    fun unlock(verifier: Verifier, localKey: () -> LocalKey, stateFile: File, proved: Set<String>): Unlocked {
+    fun unlock(verifier: Verifier, localKey: () -> LocalKey, stateFile: File, posture: Set<String>): Unlocked {
         val signed = SignedManifest.verify(archive, verifier)
         val record = InstallRecord.parse(archive.read(Names.INSTALL))
         checkHeader(record.header, signed)
@@ -41,7 +41,7 @@ internal class Installation(private val file: BundleFile) : Closeable by file {
             val installKey = local.unwrap(record.wrapped, InstallRecord.context(record.headerBytes))
             return installKey.wipedAfter {
                 // From here on the header is authentic.
-                checkPresent(record.header, body, signed, proved)
+                checkPresent(record.header, body, signed, posture)
                 UnlockedInstallation(signed, record.header, payloadKey(it, secret(record.header, body)))
             }
         }
@@ -62,13 +62,13 @@ internal class Installation(private val file: BundleFile) : Closeable by file {
         }
     }
 
-    private fun checkPresent(header: InstallHeader, body: StateBody, signed: SignedManifest, proved: Set<String>) {
+    private fun checkPresent(header: InstallHeader, body: StateBody, signed: SignedManifest, posture: Set<String>) {
         val floor = body.floor(header.model)
         if (header.epoch < floor) {
             val problem = "epoch ${header.epoch} is below $floor, which was installed since"
             throw RollbackError(problem, "open the newest installation")
         }
-        header.constraints.check(maxOf(signed.now, body.time), proved)
+        header.constraints.check(maxOf(signed.now, body.time), posture)
     }
 
     private fun secret(header: InstallHeader, body: StateBody): ByteArray =

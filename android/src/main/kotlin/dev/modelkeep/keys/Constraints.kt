@@ -12,7 +12,7 @@ import dev.modelkeep.json.Record
  *
  * @property notBefore first second at which the grant counts, or null.
  * @property notAfter last second at which it counts, or null.
- * @property posture names of device states that must be proved, ascending.
+ * @property posture names of what the device must be found to be, ascending.
  * @property delegate may the holder grant the bundle to others?
  */
 internal class Constraints(
@@ -29,15 +29,15 @@ internal class Constraints(
             "delegate" to if (delegate) true else null,
         ).filterValues { it != null }
 
-    /** Checks that the grant counts at second [now] on a device that proves the states [proved]. */
-    fun check(now: Long, proved: Set<String>) {
+    /** Checks that the grant counts at second [now] on a device that was found to be [shown]. */
+    fun check(now: Long, shown: Set<String>) {
         if (notBefore != null && now < notBefore) {
             throw ExpiredError("the grant is not valid yet", "check the clock of this device")
         }
         if (notAfter != null && now > notAfter) {
             throw ExpiredError("the grant has expired", "ask the publisher for a new grant")
         }
-        val missing = posture.filter { it !in proved }
+        val missing = posture.filter { it !in shown }
         if (missing.isNotEmpty()) {
             throw PostureError("the grant demands a posture that was not shown: ${missing.joinToString()}")
         }
@@ -82,7 +82,7 @@ internal class Constraints(
             if ("posture" !in record) return emptyList()
             val names = record.items("posture", MOST_POSTURES).map { it as? String ?: "" }
             if (names.isEmpty() || !names.all(POSTURE::matches)) {
-                throw record.fault("posture", "must list names of device states")
+                throw record.fault("posture", "must list names of postures")
             }
             if (names != names.distinct().sorted()) {
                 throw record.fault("posture", "must be in ascending order without repetition")

@@ -1,0 +1,89 @@
+"""What was checked when something sealed was opened, and what could not be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelkeep.bundle.unlocked import Unlocked
+from modelkeep.inner_manifest import InnerManifest
+from modelkeep.isolation import Hardening
+from modelkeep.memory import MemoryReport
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was checked when a session was opened, and what could not be.
+
+    Attributes:
+        model: the model's id.
+        release: version for people, may be empty.
+        epoch: release counter of the model.
+        bundle: the bundle's id in hexadecimal.
+        signer: who signed, or None when an unsigned bundle was let in.
+        device_id: the name under which the grant was issued, may be empty.
+        not_after: last second at which the grant counts, or None.
+        installed: whether this is an installation of this device.
+        memory: how the weights are held.
+        hardening: what the process of an isolated model has given up, or None in this process.
+        notes: what a careful reader should know, in words.
+    """
+
+    model: str
+    release: str
+    epoch: int
+    bundle: str
+    signer: str | None
+    device_id: str
+    not_after: int | None
+    installed: bool
+    memory: MemoryReport
+    hardening: Hardening | None
+    notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        signer = self.signer or "nobody"
+        return f"<Report of {self.model}, epoch {self.epoch}, signed by {signer}; {len(self.notes)} notes>"
+
+
+def opening_report(
+    bundle: Unlocked, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None
+) -> Report:
+    """Returns the report on an opening.
+
+    Args:
+        bundle: what was opened.
+        inner: its inner manifest.
+        held: how the weights are held.
+        hardening: what the process of an isolated model has given up, or None in this process.
+    """
+    manifest, provenance = bundle.manifest, bundle.provenance
+    return Report(
+        model=manifest.model,
+        release=manifest.release,
+        epoch=manifest.epoch,
+        bundle=manifest.bundle.hex(),
+        signer=provenance.signer,
+        device_id=provenance.device_id,
+        not_after=provenance.constraints.not_after,
+        installed=provenance.installed,
+        memory=held,
+        hardening=hardening,
+        notes=tuple(_notes(bundle, inner, held, hardening)),
+    )
+
+
+def _notes(
+    bundle: Unlocked, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None
+) -> list[str]:
+    notes = []
+    if bundle.provenance.signer is None:
+        notes.append("the publisher was not checked: anybody could have made this bundle")
+    if held.unlocked_bytes:
+        notes.append(f"{held.unlocked_bytes} bytes of the model may be swapped out (raise RLIMIT_MEMLOCK)")
+    if bundle.provenance.constraints.not_after is not None:
+        notes.append("expiry is advisory: the clock of this device is not protected")
+    if inner.contract is None:
+        notes.append(f"inputs are not checked: models of format {inner.format!r} have no contract")
+    if hardening is not None:
+        notes += [f"the isolated process is not hardened in full: {each}" for each in hardening.missing]
+    return notes
