@@ -17,6 +17,7 @@ from modelkeep.gate import Gate
 from modelkeep.guard import UNUSUAL, ContractCheck, Guard, GuardFinding
 from modelkeep.guard.profile_json import parse_profile
 from modelkeep.inner_manifest import InnerManifest
+from modelkeep.inputs import own_inputs
 from modelkeep.isolation import ProcessIsolation
 from modelkeep.memory import Memory
 from modelkeep.memory import report as memory_report
@@ -82,11 +83,13 @@ class Session:
         with self._gate:
             return self._runner.native
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, inputs: Mapping[str, np.ndarray], *, copy: bool = True) -> dict[str, np.ndarray]:
         """Checks the inputs against contract and guard, runs the model, and checks what it made of them.
 
         Args:
             inputs: arrays by input name; they are not changed.
+            copy: check and run a copy, which nobody else can write meanwhile. Without it, an array that
+                another thread or process writes may pass the check and run as something else.
 
         Returns:
             Arrays by output name.
@@ -100,6 +103,8 @@ class Session:
         with self._gate:
             # Taken once: a mapping that is asked twice may give two different arrays.
             inputs = _by_name(inputs)
+            if copy and (self.contract is not None or self.guard is not None):
+                inputs = own_inputs(inputs, self.contract)
             if self.contract is not None:
                 findings = ContractCheck(self.contract).findings(inputs)
                 if findings:
@@ -128,7 +133,9 @@ class Session:
         _refuse(guard.check_squeezed(inputs, outputs, self._runner.run))
         return outputs
 
-    async def run_async(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    async def run_async(
+        self, inputs: Mapping[str, np.ndarray], *, copy: bool = True
+    ) -> dict[str, np.ndarray]:
         """Does what `run` does in a thread of the event loop's default executor.
 
         Cancelling the task does not stop a computation that has begun; `close` waits for it.
@@ -136,7 +143,7 @@ class Session:
         Raises:
             InputError, UsageError: see `run`.
         """
-        return await asyncio.to_thread(self.run, inputs)
+        return await asyncio.to_thread(self.run, inputs, copy=copy)
 
     def close(self) -> None:
         """Waits for every `run` that is under way, lets go of the runtime and wipes the weights.

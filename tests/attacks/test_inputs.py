@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,3 +66,72 @@ def test_an_input_outside_the_contract_is_refused(
 def test_inputs_that_change_between_check_and_run_are_taken_once(workshop: Workshop) -> None:
     with workshop.open(workshop.seal()) as session:
         assert np.isfinite(session.run(Changing())["y"]).all()
+
+
+def test_an_array_that_is_written_between_check_and_run_does_not_count(workshop: Workshop) -> None:
+    """The model's input changes after it was checked; what runs is what was checked."""
+    x = np.ones((1, 4), np.float32)
+
+    def change(runner: Any) -> Any:
+        def run(inputs: Mapping[str, Any]) -> Any:
+            x[:] = np.nan
+            return original(inputs)
+
+        original = runner.run
+        return run
+
+    with workshop.open(workshop.seal()) as session:
+        setattr(session._runner, "run", change(session._runner))  # noqa: B010
+        assert np.isfinite(session.run({"x": x})["y"]).all()
+        x[:] = 1
+        assert not np.isfinite(session.run({"x": x}, copy=False)["y"]).any()
+
+
+def test_a_thread_that_writes_all_the_time_gets_nothing_past_the_contract(workshop: Workshop) -> None:
+    x, over = np.ones((64, 4), np.float32), threading.Event()
+
+    def write() -> None:
+        while not over.is_set():
+            x[:] = np.nan
+            x[:] = 1
+
+    writer = threading.Thread(target=write)
+    with workshop.open(workshop.seal()) as session:
+        writer.start()
+        try:
+            for _ in range(2000):
+                with contextlib.suppress(InputError):
+                    assert np.isfinite(session.run({"x": x})["y"]).all()
+        finally:
+            over.set()
+            writer.join()
+
+
+_CUT_SHORT = """
+import mmap, os, sys
+import numpy as np
+from modelkeep.errors import StorageError
+from modelkeep.inputs import own_inputs
+
+with open(sys.argv[1], "w+b") as file:
+    file.truncate(1 << 20)
+    x = np.frombuffer(mmap.mmap(file.fileno(), 0), np.float32).reshape(-1, 4)
+    assert own_inputs({"x": x}, None)["x"].shape == x.shape
+    file.truncate(0)
+    if sys.argv[2] == "plain":
+        x.copy()
+    try:
+        own_inputs({"x": x}, None)
+    except StorageError:
+        print("refused")
+"""
+
+
+def test_a_file_cut_short_behind_an_array_does_not_end_the_process(tmp_path: Path) -> None:
+    def outcome(way: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", _CUT_SHORT, str(tmp_path / "mapped"), way]
+        result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        return result.returncode, result.stdout.strip()
+
+    assert outcome("ours") == (0, "refused")
+    assert outcome("plain")[0] == -signal.SIGBUS
