@@ -18,6 +18,7 @@ from modelkeep.bundle.unlocked import Provenance, Unlocked
 from modelkeep.container import names
 from modelkeep.container.container import open_container
 from modelkeep.container.files import Files
+from modelkeep.container.front import Front
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import TamperedError, UsageError
 from modelkeep.grants.constraints import Constraints
@@ -74,12 +75,7 @@ class Bundle(Files):
             RefusedError: the verifier's policy says no.
             MalformedError: the manifest is damaged.
         """
-        signed = verify_manifest(
-            self.read(names.MANIFEST),
-            self.find(names.SIGNATURE),
-            verifier,
-            second=self.find(names.SECOND_SIGNATURE),
-        )
+        signed = verify_manifest(Front.of(self), verifier)
         self._check_sizes(signed.manifest)
         return VerifiedBundle(self, signed)
 
@@ -106,6 +102,7 @@ class VerifiedBundle:
 
     def __init__(self, bundle: Bundle, signed: SignedManifest) -> None:
         self.bundle = bundle
+        self.front = signed.front
         self.manifest = signed.manifest
         self.signer = signed.signer
         self.now = signed.now

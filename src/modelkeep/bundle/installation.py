@@ -8,7 +8,6 @@ Source: spec/install-v1.md, "Opening".
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,6 +20,7 @@ from modelkeep.bundle.unlocked import Provenance, Unlocked
 from modelkeep.container import names
 from modelkeep.container.archive import Archive, first_name
 from modelkeep.container.files import Files
+from modelkeep.container.front import Front
 from modelkeep.container.order import INSTALLATION
 from modelkeep.device.state import DeviceState
 from modelkeep.errors import RollbackError, TamperedError
@@ -73,16 +73,15 @@ class Installation(Files):
             ExpiredError, PostureError: the grant's constraints are not met.
             RefusedError: the verifier's policy says no.
         """
-        data = self.read(names.MANIFEST)
-        second = self.find(names.SECOND_SIGNATURE)
+        front = Front.of(self)
         local = identity.local_key()
         try:
             state = DeviceState(identity.state_path, local, identity.counter())
             # First of all: whoever sets the clock back would outlive expiry and age.
             late = verifier.no_earlier_than(state.time_floor())
-            signed = verify_manifest(data, self.read(names.SIGNATURE), late, second=second)
+            signed = verify_manifest(front, late)
             record = InstallRecord.from_bytes(self.read(names.INSTALL))
-            _check_header(record.header, signed.manifest, data)
+            _check_header(record.header, signed)
             self._check_sizes(signed.manifest)
             install_key = local.unwrap(record.wrapped, wrapping_context(record.header_bytes))
             try:
@@ -147,9 +146,9 @@ class UnlockedInstallation(Unlocked):
         return self._installation.open_stream(index, self.manifest.members[index].size)
 
 
-def _check_header(header: InstallHeader, manifest: Manifest, data: bytes) -> None:
+def _check_header(header: InstallHeader, signed: SignedManifest) -> None:
     described = (header.manifest, header.model, header.epoch)
-    if described != (hashlib.sha256(data).digest(), manifest.model, manifest.epoch):
+    if described != (signed.front.manifest_digest, signed.manifest.model, signed.manifest.epoch):
         raise TamperedError("the installation was made for another release")
 
 

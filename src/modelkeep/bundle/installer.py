@@ -5,7 +5,6 @@ Source: spec/install-v1.md, "Installing".
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -95,10 +94,7 @@ class _Installing:
     ) -> None:
         self._unlocked, self._state = unlocked, state
         self._descriptor, self._progress = descriptor, progress
-        bundle = unlocked.verified.bundle
-        self._manifest_bytes = bundle.read(names.MANIFEST)
-        self._signature = bundle.read(names.SIGNATURE)
-        self._second_signature = bundle.find(names.SECOND_SIGNATURE)
+        self._front = unlocked.verified.front
         self.installation = os.urandom(INSTALLATION_BYTES)
         self._header = self._make_header()
         self._install_key = Pages.allocate(INSTALL_KEY_BYTES)
@@ -122,7 +118,7 @@ class _Installing:
         manifest = self._unlocked.manifest
         return InstallHeader(
             installation=self.installation,
-            manifest=hashlib.sha256(self._manifest_bytes).digest(),
+            manifest=self._front.manifest_digest,
             model=manifest.model,
             epoch=manifest.epoch,
             suite=manifest.suite,
@@ -132,15 +128,8 @@ class _Installing:
         )
 
     def _small_files(self) -> dict[str, bytes]:
-        files = {
-            names.INSTALL: self._record,
-            names.MANIFEST: self._manifest_bytes,
-            names.SIGNATURE: self._signature,
-        }
-        if self._second_signature is not None:
-            # For verifiers that demand it whenever the installation is unlocked.
-            files[names.SECOND_SIGNATURE] = self._second_signature
-        return files
+        # The bytes that were verified: the bundle's file may hold others by now.
+        return {names.INSTALL: self._record, **self._front.files()}
 
     def _sizes(self) -> dict[str, int]:
         sizes = {name: len(content) for name, content in self._small_files().items()}

@@ -5,11 +5,11 @@ Source: spec/bundle-v1.md, "Opening", steps 2 to 4.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelkeep.container import names
+from modelkeep.container.front import Front
 from modelkeep.device.state import SeenTrust
 from modelkeep.errors import SignatureError, TamperedError
 from modelkeep.manifest import Coverage, Manifest
@@ -21,6 +21,7 @@ class SignedManifest:
     """A manifest that somebody trusted signed, and that the verifier's policy accepts.
 
     Attributes:
+        front: the documents that this was read from and verified with.
         manifest: what was signed.
         resources: name to SHA-256 of every file that the statement lists; empty if unsigned.
         signer: who signed, or None where the verifier accepts unsigned bundles.
@@ -28,6 +29,7 @@ class SignedManifest:
         trust: the trust file that says who is trusted, or None where none does.
     """
 
+    front: Front
     manifest: Manifest
     resources: Mapping[str, bytes]
     signer: str | None
@@ -35,16 +37,12 @@ class SignedManifest:
     trust: SeenTrust | None
 
 
-def verify_manifest(
-    data: bytes, signature: bytes | None, verifier: BundleVerifier, *, second: bytes | None
-) -> SignedManifest:
+def verify_manifest(front: Front, verifier: BundleVerifier) -> SignedManifest:
     """Verifies a manifest as it was received; it is parsed only when its signature holds.
 
     Args:
-        data: the manifest.
-        signature: the signature document, or None.
+        front: manifest and signatures.
         verifier: whom to trust, and what to accept.
-        second: the document with the second signature, or None.
 
     Raises:
         SignatureError, UntrustedSignerError: nobody trusted signed this.
@@ -52,25 +50,23 @@ def verify_manifest(
         RefusedError: the verifier's policy says no.
         MalformedError: the manifest is damaged although signed.
     """
-    resources, signer = _signed_resources(data, signature, verifier, second)
-    manifest = Manifest.from_bytes(data)
+    resources, signer = _signed_resources(front, verifier)
+    manifest = Manifest.from_bytes(front.manifest)
     if signer is not None:
         _check_coverage(manifest, resources)
     verifier.check(manifest, signer)
     now = verifier.now(manifest.sealed_at)
-    return SignedManifest(manifest, resources, signer, now, _trust_of(verifier))
+    return SignedManifest(front, manifest, resources, signer, now, _trust_of(verifier))
 
 
-def _signed_resources(
-    data: bytes, signature: bytes | None, verifier: BundleVerifier, second: bytes | None
-) -> tuple[Mapping[str, bytes], str | None]:
+def _signed_resources(front: Front, verifier: BundleVerifier) -> tuple[Mapping[str, bytes], str | None]:
     if not verifier.requires_signature:
         return {}, None
-    if signature is None:
+    if front.signature is None:
         raise SignatureError("the bundle is not signed", hint="seal it with a signer")
-    verified = verifier.verify_statement(signature, second)
+    verified = verifier.verify_statement(front.signature, front.second)
     resources = verified.statement.resources
-    if resources.get(names.MANIFEST) != hashlib.sha256(data).digest():
+    if resources.get(names.MANIFEST) != front.manifest_digest:
         raise TamperedError("manifest.json is not the one that was signed")
     return resources, verified.signer_id
 
