@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from modelkeep.bundle.access import unlock as unlock
     from modelkeep.bundle.bundle import Bundle as Bundle
     from modelkeep.bundle.unlocked import Unlocked as Unlocked
+    from modelkeep.clock import Clock as Clock
     from modelkeep.contract import Contract as Contract
     from modelkeep.contract import TensorContract as TensorContract
     from modelkeep.errors import ExpiredError as ExpiredError
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from modelkeep.sealing import Draft as Draft
     from modelkeep.sealing import seal as seal
     from modelkeep.session import Session as Session
+    from modelkeep.signer_id import SignerId as SignerId
     from modelkeep.trust.certificates import CertificateRoots as CertificateRoots
     from modelkeep.trust.policy import AllOf as AllOf
     from modelkeep.trust.policy import AnyOf as AnyOf
@@ -91,12 +93,13 @@ if TYPE_CHECKING:
     from modelkeep.trust.policy import MaximumAge as MaximumAge
     from modelkeep.trust.policy import MinimumEpoch as MinimumEpoch
     from modelkeep.trust.policy import UnsafeAnyModel as UnsafeAnyModel
+    from modelkeep.trust.publisher import Publisher as Publisher
+    from modelkeep.trust.release import Release as Release
     from modelkeep.trust.second_signature import SecondSigner as SecondSigner
     from modelkeep.trust.signer import Signer as Signer
     from modelkeep.trust.signers import open_signer as open_signer
     from modelkeep.trust.signing_keys import create_signing_key as create_signing_key
     from modelkeep.trust.trust_file import TrustFile as TrustFile
-    from modelkeep.trust.trust_file_verifier import TrustFileVerifier as TrustFileVerifier
     from modelkeep.trust.verifier import UnsafeUnsigned as UnsafeUnsigned
     from modelkeep.trust.verifier import Verifier as Verifier
 
@@ -114,6 +117,7 @@ _HOMES = {
     "Bundle": "bundle.bundle",
     "CertificateRoots": "trust.certificates",
     "ClientGuard": "guard",
+    "Clock": "clock",
     "Constraints": "grants.constraints",
     "Contract": "contract",
     "Coverage": "manifest",
@@ -139,7 +143,9 @@ _HOMES = {
     "Pages": "memory",
     "PostureError": "errors",
     "ProcessIsolation": "isolation",
+    "Publisher": "trust.publisher",
     "RefusedError": "errors",
+    "Release": "trust.release",
     "Report": "opening_report",
     "ReportSettings": "guard_report:Settings",
     "ReportState": "guard_report:State",
@@ -151,12 +157,12 @@ _HOMES = {
     "Session": "session",
     "SignatureError": "errors",
     "Signer": "trust.signer",
+    "SignerId": "signer_id",
     "StorageError": "errors",
     "Suite": "manifest",
     "TamperedError": "errors",
     "TensorContract": "contract",
     "TrustFile": "trust.trust_file",
-    "TrustFileVerifier": "trust.trust_file_verifier",
     "UnavailableError": "errors",
     "Unlocked": "bundle.unlocked",
     "UnsafeAnyModel": "trust.policy",

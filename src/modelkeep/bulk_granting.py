@@ -27,8 +27,9 @@ from modelkeep.grants.device_list import LONGEST_LINE, is_device, parse_device
 from modelkeep.grants.grant import Grant
 from modelkeep.grants.issuer import GrantIssuer
 from modelkeep.storage import words_for
+from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signers import SignerLike, as_signer
-from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned
+from modelkeep.trust.verifier import UnsafeUnsigned
 
 BATCH = 2000
 # Starting a process takes as long as making some thousand grants.

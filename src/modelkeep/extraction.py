@@ -14,7 +14,7 @@ from modelkeep.errors import UsageError
 from modelkeep.partial import Partial
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.storage import refuse_overwrite, sync_folder, words_for
-from modelkeep.trust.verifier import BundleVerifier
+from modelkeep.trust.bundle_verifier import BundleVerifier
 
 
 def extract(

@@ -10,7 +10,7 @@ from typing import Self
 from modelkeep.bundle.access import Access, IdentityLike, unlock
 from modelkeep.memory import MemoryFile
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.trust.verifier import BundleVerifier
+from modelkeep.trust.bundle_verifier import BundleVerifier
 
 
 class Files(Mapping[str, str]):

@@ -18,8 +18,9 @@ from modelkeep.grants.issuer import GrantIssuer
 from modelkeep.grants.recipient import Recipient
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.recipients import RecipientsLike, resolve
+from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signers import SignerLike, as_signer
-from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned
+from modelkeep.trust.verifier import UnsafeUnsigned
 
 _OPENS, _DELEGATES = Constraints(), Constraints(delegate=True)
 

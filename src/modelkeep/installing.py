@@ -9,7 +9,7 @@ from pathlib import Path
 from modelkeep.bundle.access import Access, IdentityLike, unlock_bundle
 from modelkeep.bundle.installer import install as install_unlocked
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.trust.verifier import BundleVerifier
+from modelkeep.trust.bundle_verifier import BundleVerifier
 
 
 def install(

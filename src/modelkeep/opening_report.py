@@ -62,7 +62,7 @@ def opening_report(
         release=manifest.release,
         epoch=manifest.epoch,
         bundle=manifest.bundle.hex(),
-        signer=provenance.signer,
+        signer=None if provenance.signer is None else str(provenance.signer),
         device_id=provenance.device_id,
         not_after=provenance.constraints.not_after,
         installed=provenance.installed,

@@ -25,7 +25,7 @@ from modelkeep.opening_report import Report, opening_report
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.runtimes.loading import allocate, keep_borrowed, loaded_model
 from modelkeep.runtimes.registry import Runner, open_runtime
-from modelkeep.trust.verifier import BundleVerifier
+from modelkeep.trust.bundle_verifier import BundleVerifier
 
 if TYPE_CHECKING:
     import numpy as np

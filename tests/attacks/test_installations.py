@@ -30,9 +30,9 @@ from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
 from modelkeep.trust.signing_keys import create_signing_key
-from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
-from modelkeep.trust.trust_file_verifier import TrustFileVerifier
+from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
 from support.planting import Planter, edit_header, files_of, write_archive
 from support.workshop import Workshop
@@ -136,6 +136,12 @@ def test_an_installation_that_outlives_its_grant(workshop: Workshop) -> None:
         workshop.open(installed, verifier=verifier)
 
 
+def trusting(workshop: Workshop, **options: Any) -> Verifier:
+    # A device remembers no time beyond the end of what can mend it, so this one has a trust file.
+    trust = TrustFile(1, LATEST_TIME, (Publisher(workshop.signer.public_key, ("*",)),))
+    return Verifier.from_trust_file(trust, model="acme/classifier", **options)
+
+
 def test_setting_the_clock_back(workshop: Workshop) -> None:
     now = [1_900_000_000.0]
     verifier = workshop.verifier(clock=lambda: now[0])
@@ -144,7 +150,7 @@ def test_setting_the_clock_back(workshop: Workshop) -> None:
     now[0] += 200
     # Installing anything else tells the device how late it is.
     other = workshop.seal(model="acme/classifier")
-    late = workshop.verifier(model="acme/classifier", clock=lambda: now[0])
+    late = trusting(workshop, clock=lambda: now[0])
     install_one(workshop, other, "other.keep", verifier=late)
     now[0] -= 200
     with pytest.raises(ExpiredError):
@@ -160,7 +166,7 @@ def test_setting_the_clock_back_past_what_the_device_remembers(
     now = [sealed_at + 100.0]
     publisher = Publisher(workshop.signer.public_key, ("*",))
     expires = sealed_at + 150 if limit == "trust file" else LATEST_TIME
-    verifier = TrustFileVerifier(
+    verifier = Verifier.from_trust_file(
         TrustFile(1, expires, (publisher,)),
         model="acme/detector",
         maximum_age=datetime.timedelta(seconds=150) if limit == "age" else None,
@@ -171,7 +177,7 @@ def test_setting_the_clock_back_past_what_the_device_remembers(
     path = install_one(workshop, bundle, verifier=verifier) if form == "installation" else bundle
     workshop.open(path, verifier=verifier).close()
     other = workshop.seal(model="acme/classifier")
-    late = workshop.verifier(model="acme/classifier", clock=lambda: sealed_at + 300)
+    late = trusting(workshop, clock=lambda: sealed_at + 300)
     install_one(workshop, other, "other.keep", verifier=late)
     with pytest.raises(ExpiredError):
         if form == "installing":

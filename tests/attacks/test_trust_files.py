@@ -13,10 +13,11 @@ from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.registry import create_key
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
-from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
-from modelkeep.trust.trust_file_verifier import TrustFileVerifier
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.verifier import Verifier
 from support.swtpm import SoftwareTpm
 from support.workshop import MODEL_ID, Workshop
 
@@ -31,8 +32,8 @@ class Files(NamedTuple):
     new: bytes
     stolen: Path
 
-    def verifier(self, data: bytes, **options: Any) -> TrustFileVerifier:
-        return TrustFileVerifier(TrustFile.from_bytes(data, self.roots, **options), model=MODEL_ID)
+    def verifier(self, data: bytes, **options: Any) -> Verifier:
+        return Verifier.from_trust_file(TrustFile.from_bytes(data, self.roots, **options), model=MODEL_ID)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def new_signer(workshop: Workshop, name: str) -> Signer:
     return Signer.from_pem(workshop.folder / f"{name}.pem")
 
 
-def install_one(workshop: Workshop, bundle: Path, verifier: TrustFileVerifier) -> Path:
+def install_one(workshop: Workshop, bundle: Path, verifier: Verifier) -> Path:
     target = workshop.folder / "installed.keep"
     return install(bundle, target, identity=workshop.identity(), verifier=verifier, force=True)
 
@@ -132,7 +133,7 @@ def test_the_trust_file_of_another_publisher_is_no_older_one(workshop: Workshop,
     other = new_signer(workshop, "other-root")
     theirs = TrustFile(1, LATEST_TIME, (Publisher(workshop.signer.public_key, ("*",)),)).to_bytes(other)
     install_one(workshop, workshop.seal(), files.verifier(files.new))
-    verifier = TrustFileVerifier(
+    verifier = Verifier.from_trust_file(
         TrustFile.from_bytes(theirs, [public_key.to_pem(other.public_key)]), model=MODEL_ID
     )
     workshop.open(workshop.seal(), verifier=verifier).close()

@@ -14,8 +14,9 @@ from modelkeep.installing import install
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import LeafAlgorithm, Suite
-from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
-from modelkeep.trust.trust_file_verifier import TrustFileVerifier
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.verifier import Verifier
 from support.needs import require
 from support.workshop import MODEL_ID, Workshop
 
@@ -145,7 +146,7 @@ def test_the_number_of_a_trust_file_outlives_an_installation_on_android(
     roots = [workshop.publisher_public]
     publisher = Publisher(workshop.signer.public_key, ("*",))
     files = [TrustFile(number, LATEST_TIME, (publisher,)).to_bytes(workshop.signer) for number in (1, 2)]
-    old, new = (TrustFileVerifier(TrustFile.from_bytes(data, roots), model=MODEL_ID) for data in files)
+    old, new = (Verifier.from_trust_file(TrustFile.from_bytes(data, roots), model=MODEL_ID) for data in files)
     bundle, installed = workshop.seal(leaf=LeafAlgorithm.SHA256), workshop.folder / "installed.keep"
     install(bundle, workshop.folder / "here.keep", identity=workshop.identity(), verifier=new)
     state = workshop.identity().state_path

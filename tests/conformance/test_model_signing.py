@@ -171,7 +171,7 @@ def test_we_verify_its_certificate_signature(folder: Path, tmp_path: Path, chain
     verifier = Verifier(CertificateRoots(chain.roots, subject="publisher"), model=UnsafeAnyModel())
     verified = verifier.verify_statement(signature.read_bytes())
     assert verified.statement.resources == digests()
-    assert verified.signer_id == "certificate 'CN=publisher'"
+    assert str(verified.signer) == "certificate 'CN=publisher'"
     changed = signature.read_bytes().replace(b'"sig":"M', b'"sig":"N')
     with pytest.raises(SignatureError):
         verifier.verify_statement(changed)

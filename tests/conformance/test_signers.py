@@ -18,11 +18,12 @@ from modelkeep import plugins, public_key
 from modelkeep.cli import main
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.registry import create_key
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import GROUP, open_signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_envelope import TrustEnvelope
-from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
+from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from support import softhsm
 from support.swtpm import SoftwareTpm

@@ -64,7 +64,7 @@ class Subject:
                 content = bytearray(member.size)
                 bundle.decrypt(index, memoryview(content))
                 files.append(bytes(content))
-            grant, signer = bundle.grant, bundle.verified.signer
+            grant, signer = bundle.grant, str(bundle.verified.signer)
             return Meaning(manifest, inner, tuple(files), grant.constraints, grant.device_id, signer)
 
     def may_change(self, position: int) -> bool:

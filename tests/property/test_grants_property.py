@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from modelkeep import canonical
+from modelkeep.clock import Now
 from modelkeep.errors import ExpiredError, KeepError, PostureError, TamperedError
 from modelkeep.grants.constraints import LATEST_TIME, Constraints
 from modelkeep.grants.data_key import DataKey
@@ -148,7 +149,7 @@ def test_arbitrary_bytes_give_our_errors(data: bytes) -> None:
 
 def passes(demanded: Constraints, now: int, posture: frozenset[str]) -> bool:
     try:
-        demanded.check(now, posture)
+        demanded.check(Now(now, now), posture)
     except (ExpiredError, PostureError):
         return False
     return True

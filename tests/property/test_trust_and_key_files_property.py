@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from modelkeep.errors import KeepError
 from modelkeep.keys.tpm2.key_file import OPEN, Creation, KeyFile
 from modelkeep.keys.tpm2.policy import Policy, approve
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
 from modelkeep.trust.signer import Signer
-from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
+from modelkeep.trust.trust_file import TrustFile
 
 AUTHORITY = Signer(ec.generate_private_key(ec.SECP256R1()))
 APPROVAL = approve((7, 11), {7: bytes(32), 11: bytes(32)}, AUTHORITY)

@@ -10,7 +10,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
+from modelkeep import public_key
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_report import changes, statements
 
 NOW = 1_900_000_000
@@ -19,15 +22,19 @@ KEYS = [ec.generate_private_key(ec.SECP256R1()).public_key() for _ in range(2)]
 times = st.sampled_from([0, 1, NOW, LATEST_TIME - 1, LATEST_TIME])
 names = st.sampled_from(["*", "", "vision", "audio", "vision, audio", '"', '", "', "vi\n+ number", "none"])
 families = st.lists(names, max_size=3).map(tuple)
-publishers = st.builds(Publisher, st.sampled_from(KEYS), families, times, times)
-fingerprints = st.sampled_from(["ab" * 32, *(Publisher(key, ()).fingerprint for key in KEYS)])
+patterns = st.lists(st.sampled_from(["*", "a", "a/*", "a/b"]), min_size=1, max_size=2).map(tuple)
+publishers = st.builds(Publisher, st.sampled_from(KEYS), patterns, families, times, times)
+fingerprints = st.sampled_from(["ab" * 32, *(public_key.fingerprint(key) for key in KEYS)])
+bundles = st.sampled_from([bytes(16), bytes(range(16))])
 trust_files = st.builds(
     TrustFile,
     number=st.integers(1, 2),
     expires=times,
     publishers=st.lists(publishers, max_size=3).map(tuple),
     revoked_keys=st.frozensets(fingerprints, max_size=2),
-    revoked_bundles=st.frozensets(st.binary(min_size=16, max_size=16), max_size=2),
+    revoked_bundles=st.frozensets(bundles, max_size=2),
+    void=st.frozensets(bundles, max_size=2),
+    floors=st.dictionaries(st.sampled_from(["a", "a/b"]), st.builds(ReleaseOrder, st.integers(0, 2), times)),
 )
 
 
@@ -40,9 +47,8 @@ def test_two_files_never_look_alike(one: TrustFile, other: TrustFile) -> None:
 @given(trust_files, st.data())
 def test_one_thing_that_differs_is_shown(trust: TrustFile, data: st.DataObject) -> None:
     publisher = data.draw(publishers)
-    field, values = data.draw(
-        st.sampled_from([("families", families), ("not_before", times), ("not_after", times)])
-    )
+    limits = [("models", patterns), ("families", families), ("not_before", times), ("not_after", times)]
+    field, values = data.draw(st.sampled_from(limits))
     new_value: dict[str, Any] = {field: data.draw(values)}
     changed = replace(publisher, **new_value)
     old, new = (replace(trust, publishers=(*trust.publishers, each)) for each in (publisher, changed))

@@ -28,9 +28,9 @@ from modelkeep.grants.header import key_id
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.keys.identity import Identity
 from modelkeep.trust import oms
+from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.statement import Statement
-from modelkeep.trust.verifier import BundleVerifier
 from support.ghash import GcmKey
 
 SEGMENT = 2**20

@@ -26,6 +26,7 @@ from modelkeep import sealing
 from modelkeep.bundle import access as opening
 from modelkeep.bundle.access import Access, sidecar_path
 from modelkeep.bundle.installation import is_installation
+from modelkeep.clock import Clock
 from modelkeep.errors import KeepError
 from modelkeep.grants.fleet_device import FleetDevice
 from modelkeep.grants.hpke import HpkeHandle
@@ -83,7 +84,7 @@ def _outcome(path: Path, entry: dict[str, Any], using: Access) -> dict[str, Any]
     """Returns what reading all of the bundle gives at one fixed moment; nothing for what is no bundle."""
     verifier = using.verifier
     assert isinstance(verifier, Verifier)
-    clock, verifier._clock = verifier._clock, lambda: float(entry["now"])
+    clock, verifier._clock = verifier._clock, Clock.of(lambda: float(entry["now"]))
     try:
         with _original(path, using) as opened:
             files = {}
@@ -141,7 +142,7 @@ def _trust(verifier: object) -> dict[str, Any] | None:
         return None
     key = next(iter(verifier._keys.values()))
     pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    result: dict[str, Any] = {"trusted": pem.decode(), "now": int(verifier._clock()), "minimum_epoch": 0}
+    result: dict[str, Any] = {"trusted": pem.decode(), "now": verifier.clock.for_ends(), "minimum_epoch": 0}
     for policy in verifier._policy._policies:
         match policy:
             case ExpectModel():

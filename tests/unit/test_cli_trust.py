@@ -13,11 +13,13 @@ import pytest
 from modelkeep import public_key
 from modelkeep.cli.parser import build_parser
 from modelkeep.errors import SignatureError, UsageError
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_editing import first, following, with_end, with_publisher, with_revoked
 from modelkeep.trust.trust_envelope import MOST_SIGNATURES, TrustEnvelope
-from modelkeep.trust.trust_file import LATEST_TIME, MOST_PUBLISHERS, MOST_REVOKED, Publisher, TrustFile
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.trust_payload import MOST_PUBLISHERS, MOST_REVOKED
 from support.command_line import CommandLine, files
 
 ROOTS = "--trust-root root-1.pub --trust-root root-2.pub --trust-root root-3.pub --trust-threshold 2"
@@ -46,7 +48,7 @@ def fingerprint(path: str) -> str:
 
 
 def test_first_file_counts_once_enough_roots_have_signed(office: CommandLine) -> None:
-    office.ok(f"{CREATE} --publisher publisher.pub")
+    office.ok(f"{CREATE} --publisher publisher.pub=*")
     written = payload(office.folder / "trust.json")
     assert office.shell(RUN).code == 3
     office.ok("modelkeep trust sign trust.json -s root-1.pem --yes")
@@ -57,7 +59,7 @@ def test_first_file_counts_once_enough_roots_have_signed(office: CommandLine) ->
 
 
 def test_a_signature_is_for_what_was_shown(office: CommandLine) -> None:
-    create = "modelkeep trust create -o trust.json --expires +365d --publisher publisher.pub"
+    create = "modelkeep trust create -o trust.json --expires +365d --publisher publisher.pub=*"
     office.ok(create)
     shown = office.shell("modelkeep trust sign trust.json -s root-1.pem")
     assert shown.code == 2
@@ -75,17 +77,17 @@ def test_a_signature_is_for_what_was_shown(office: CommandLine) -> None:
 
 
 def test_signing_shows_what_is_signed_and_waits_for_yes(office: CommandLine) -> None:
-    office.ok(f"{CREATE} --publisher publisher.pub=vision,audio --not-after 2030-01-31")
+    office.ok(f"{CREATE} --publisher publisher.pub=* --families vision,audio --not-after 2030-01-31")
     before = (office.folder / "trust.json").read_bytes()
     refused = office.shell("modelkeep trust sign trust.json -s root-1.pem")
     assert (refused.code, "nothing was signed" in refused.err) == (2, True)
-    limits = '  families: "vision", "audio"  until 2030-01-31'
+    limits = '  every model  families: "vision", "audio"  until 2030-01-31'
     assert f"sha256:{fingerprint('publisher.pub')}{limits}" in refused.err
     assert (office.folder / "trust.json").read_bytes() == before
 
 
 def test_signing_twice_changes_nothing(office: CommandLine) -> None:
-    office.ok(f"{CREATE} --publisher publisher.pub")
+    office.ok(f"{CREATE} --publisher publisher.pub=*")
     office.ok("modelkeep trust sign trust.json -s root-1.pem --yes")
     once = (office.folder / "trust.json").read_bytes()
     again = office.ok("modelkeep trust sign trust.json -s root-1.pem --yes")
@@ -94,7 +96,7 @@ def test_signing_twice_changes_nothing(office: CommandLine) -> None:
 
 
 def test_several_keys_and_another_output(office: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    office.ok(f"{CREATE} --publisher publisher.pub")
+    office.ok(f"{CREATE} --publisher publisher.pub=*")
     office.ok("modelkeep trust sign trust.json -s root-1.pem -s root-2.pem --yes -o signed.json")
     assert shown(office, "trust.json")["signatures"] == []
     assert shown(office, f"signed.json {ROOTS}")["roots"] == {"given": 3, "signed": 2, "threshold": 2}
@@ -111,28 +113,33 @@ def test_several_keys_and_another_output(office: CommandLine, monkeypatch: pytes
 def test_show_says_who_may_what_from_when_to_when(office: CommandLine) -> None:
     bundle = office.ok("modelkeep inspect model.keep --json").json["bundle"]
     office.ok(
-        f"{CREATE} --number 4 --publisher publisher.pub=vision, --publisher stranger.pub "
+        f"{CREATE} --number 4 --publisher publisher.pub=acme/*,model --publisher stranger.pub=* "
+        "--families vision, "
         f"--revoke stranger.pub --revoke {'ab' * 32} --revoke-bundle model.keep "
         "--not-before 2026-01-01 --not-after 2030-01-31"
     )
     facts = shown(office, "trust.json")
     assert facts["number"] == 4
     assert facts["expired"] is False
-    limits = {"not_before": "2026-01-01T00:00:00Z", "not_after": "2030-01-31T00:00:00Z"}
+    limits = {
+        "families": ["vision", ""],
+        "not_before": "2026-01-01T00:00:00Z",
+        "not_after": "2030-01-31T00:00:00Z",
+    }
     assert facts["publishers"] == [
-        {"key": fingerprint("publisher.pub"), "families": ["vision", ""], "revoked": False} | limits,
-        {"key": fingerprint("stranger.pub"), "families": ["*"], "revoked": True} | limits,
+        {"key": fingerprint("publisher.pub"), "models": ["acme/*", "model"], "revoked": False} | limits,
+        {"key": fingerprint("stranger.pub"), "models": ["*"], "revoked": True} | limits,
     ]
     revoked = sorted([fingerprint("stranger.pub"), "ab" * 32])
     assert facts["revoked"] == {"keys": revoked, "bundles": [bundle]}
     words = office.ok("modelkeep trust show trust.json").out
     named = 'families: "vision", "" (without a name)'
-    for part in (named, "every family", "  revoked\n", "nobody yet", bundle):
+    for part in (named, "models: acme/*, model", "every model", "  revoked\n", "nobody yet", bundle):
         assert part in words
 
 
 def test_show_counts_the_roots_that_signed(office: CommandLine) -> None:
-    office.ok(f"{CREATE} --publisher publisher.pub")
+    office.ok(f"{CREATE} --publisher publisher.pub=*")
     office.ok("modelkeep trust sign trust.json -s root-2.pem -s stranger.pem --yes")
     unchecked = office.ok("modelkeep trust show trust.json")
     assert "not checked" in unchecked.out
@@ -164,10 +171,10 @@ def test_expired_file_is_shown_as_such(office: CommandLine) -> None:
 
 
 def test_next_file_says_the_same_but_for_what_was_asked(office: CommandLine) -> None:
-    office.ok(f"{CREATE} --publisher publisher.pub=vision --publisher stranger.pub")
+    office.ok(f"{CREATE} --publisher publisher.pub=acme/* --publisher stranger.pub=*")
     office.ok("modelkeep trust sign trust.json -s root-1.pem -s root-2.pem --yes")
     line = (
-        f"modelkeep trust next trust.json {ROOTS} -o trust-2.json --publisher publisher.pub=vision,audio "
+        f"modelkeep trust next trust.json {ROOTS} -o trust-2.json --publisher publisher.pub=acme/*,model "
         "--end stranger.pub --revoke root-3.pub --expires 2031-05-01"
     )
     made = office.ok(line)
@@ -175,9 +182,9 @@ def test_next_file_says_the_same_but_for_what_was_asked(office: CommandLine) -> 
     assert "+ number         2" in made.err
     facts = shown(office, "trust-2.json")
     assert (facts["number"], facts["expires"], facts["signatures"]) == (2, "2031-05-01T00:00:00Z", [])
-    families = {each["key"]: (each["families"], each["not_after"]) for each in facts["publishers"]}
-    assert families[fingerprint("publisher.pub")] == (["vision", "audio"], None)
-    assert families[fingerprint("stranger.pub")][1] is not None
+    models = {each["key"]: (each["models"], each["not_after"]) for each in facts["publishers"]}
+    assert models[fingerprint("publisher.pub")] == (["acme/*", "model"], None)
+    assert models[fingerprint("stranger.pub")][1] is not None
     assert facts["revoked"]["keys"] == [fingerprint("root-3.pub")]
     assert office.shell(line).code == 2
     since = office.ok("modelkeep trust show trust-2.json --since trust.json")
@@ -193,7 +200,7 @@ def test_next_file_says_the_same_but_for_what_was_asked(office: CommandLine) -> 
 
 
 def test_next_file_is_made_of_one_that_the_roots_signed(office: CommandLine) -> None:
-    office.ok(f"{CREATE} --publisher publisher.pub")
+    office.ok(f"{CREATE} --publisher publisher.pub=*")
     assert office.shell(f"modelkeep trust next trust.json {ROOTS} -o trust-2.json").code == 3
     assert "was not verified" in office.ok("modelkeep trust next trust.json -o trust-2.json").err
     end = "modelkeep trust next trust.json -o trust-3.json --end"
@@ -206,10 +213,14 @@ def test_next_file_is_made_of_one_that_the_roots_signed(office: CommandLine) -> 
     ("line", "code"),
     [
         (f"{CREATE} --number 0", 2),
-        (f"{CREATE} --publisher missing.pub", 6),
-        (f"{CREATE} --publisher publisher.pem", 2),
-        (f"{CREATE} --publisher publisher.pub --not-before 2030-01-01 --not-after 2029-01-01", 2),
-        (f"{CREATE} --publisher publisher.pub --not-before 1960-01-01", 2),
+        (f"{CREATE} --publisher missing.pub=*", 6),
+        (f"{CREATE} --publisher publisher.pem=*", 2),
+        (f"{CREATE} --publisher publisher.pub=* --not-before 2030-01-01 --not-after 2029-01-01", 2),
+        (f"{CREATE} --publisher publisher.pub=* --not-before 1960-01-01", 2),
+        (f"{CREATE} --publisher publisher.pub", 2),
+        (f"{CREATE} --publisher publisher.pub=acme*", 2),
+        (f"{CREATE} --publisher publisher.pub=", 2),
+        (f"{CREATE} --families vision", 2),
         (f"{CREATE} --not-after 2030-01-01", 2),
         (f"{CREATE} --revoke {'ab' * 31}", 6),
         (f"{CREATE} --revoke-bundle x.npy", 5),
@@ -228,7 +239,7 @@ def test_next_file_is_made_of_one_that_the_roots_signed(office: CommandLine) -> 
     ],
 )
 def test_what_makes_no_sense_changes_nothing(office: CommandLine, line: str, code: int) -> None:
-    office.ok(f"{CREATE} --publisher publisher.pub --not-before 2026-01-01")
+    office.ok(f"{CREATE} --publisher publisher.pub=* --not-before 2026-01-01")
     (office.folder / "trust.json").rename("ready.json")
     before = files(office.folder), (office.folder / "ready.json").read_bytes()
     refused = office.shell(line)
@@ -276,11 +287,11 @@ def test_signature_that_holds_takes_the_place_of_one_that_does_not(key: Signer) 
 
 
 def test_several_entries_of_a_key_give_way_to_one_that_is_described_completely(key: Signer) -> None:
-    entries = tuple(Publisher(key.public_key, (family,), 5, 9) for family in ("vision", "audio"))
+    entries = tuple(Publisher(key.public_key, ("*",), (family,), 5, 9) for family in ("vision", "audio"))
     trust = TrustFile(1, LATEST_TIME, entries)
     with pytest.raises(UsageError, match="several entries"):
-        with_publisher(trust, key.public_key, ("vision",))
-    (publisher,) = with_publisher(trust, key.public_key, ("vision",), 1, 3).publishers
+        with_publisher(trust, key.public_key, ("*",), ("vision",))
+    (publisher,) = with_publisher(trust, key.public_key, ("*",), ("vision",), 1, 3).publishers
     assert (publisher.families, publisher.not_before, publisher.not_after) == (("vision",), 1, 3)
     assert [each.not_after for each in with_end(trust, key.public_key, 7).publishers] == [7, 7]
     assert [each.not_after for each in with_end(trust, key.public_key, 11).publishers] == [9, 9]
@@ -290,7 +301,7 @@ def test_files_that_could_not_be_read_again_are_not_made(key: Signer, tmp_path: 
     full = TrustFile(1, LATEST_TIME, (Publisher(key.public_key, ("*",)),) * MOST_PUBLISHERS)
     another = public_key.load(create_signing_key(tmp_path / "another.pem"))
     with pytest.raises(UsageError, match="at most 1024 publishers"):
-        with_publisher(full, another)
+        with_publisher(full, another, ("*",))
     with pytest.raises(UsageError, match="at most"):
         with_revoked(full, bundles=(number.to_bytes(16, "big") for number in range(MOST_REVOKED + 1)))
     with pytest.raises(UsageError, match="between 1970 and 9999"):

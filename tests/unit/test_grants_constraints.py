@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from modelkeep import canonical
+from modelkeep.clock import Now
 from modelkeep.errors import (
     ExpiredError,
     MalformedError,
@@ -71,31 +72,40 @@ def test_extensions_mean_nothing() -> None:
 
 @pytest.mark.parametrize("now", [100, 150, 200])
 def test_both_ends_of_the_time_are_inside(now: int) -> None:
-    Constraints(not_before=100, not_after=200).check(now)
+    Constraints(not_before=100, not_after=200).check(Now(now, now))
 
 
 def test_too_early_names_both_dates() -> None:
     with pytest.raises(
         ExpiredError, match=r"not valid before 1970-01-01T00:01:40Z; it is 1970-01-01T00:01:39Z"
     ):
-        FULL.check(99, frozenset({"boot", "tpm"}))
+        FULL.check(Now(99, 99), frozenset({"boot", "tpm"}))
 
 
 def test_too_late_names_both_dates() -> None:
     with pytest.raises(ExpiredError, match=r"expired on 1970-01-01T00:03:20Z; it is 1970-01-01T00:03:21Z"):
-        FULL.check(201, frozenset({"boot", "tpm"}))
+        FULL.check(Now(201, 201), frozenset({"boot", "tpm"}))
 
 
 @pytest.mark.parametrize("now", [-1, 2**60])
 def test_clocks_beyond_every_calendar_give_an_expiry_and_no_other_error(now: int) -> None:
     with pytest.raises(ExpiredError, match=f"second {now}"):
-        Constraints(not_before=0, not_after=LATEST_TIME).check(now)
+        Constraints(not_before=0, not_after=LATEST_TIME).check(Now(now, now))
+
+
+def test_what_has_to_begin_and_what_may_have_ended_are_judged_by_two_times() -> None:
+    times = Constraints(not_before=100, not_after=200)
+    times.check(Now(begins=100, ends=200))
+    with pytest.raises(ExpiredError, match="not valid before"):
+        times.check(Now(begins=99, ends=150))
+    with pytest.raises(ExpiredError, match="expired"):
+        times.check(Now(begins=150, ends=201))
 
 
 def test_missing_posture_is_named_and_present_posture_is_not() -> None:
-    with pytest.raises(PostureError, match=r"requires: tpm$"):
-        FULL.check(150, frozenset({"boot", "other"}))
-    FULL.check(150, frozenset({"boot", "tpm"}))
+    with pytest.raises(PostureError, match=r"not shown: tpm$"):
+        FULL.check(Now(150, 150), frozenset({"boot", "other"}))
+    FULL.check(Now(150, 150), frozenset({"boot", "tpm"}))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +130,7 @@ def test_an_empty_time_is_never_valid() -> None:
     never = Constraints(not_before=5).narrow(Constraints(not_after=4))
     for now in range(3, 8):
         with pytest.raises(ExpiredError):
-            never.check(now)
+            never.check(Now(now, now))
 
 
 def test_passing_on_needs_delegate_and_keeps_every_demand() -> None:

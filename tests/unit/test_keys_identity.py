@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
+from modelkeep.clock import Now
 from modelkeep.errors import ExpiredError, MalformedError, NotForThisDeviceError, TamperedError, UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
@@ -118,7 +119,7 @@ def test_renewed_grant_is_found_behind_an_expired_one(identity: Identity, data_k
     new = issue(recipient, BUNDLE, data_key, Constraints(not_after=99))
 
     def accept(grant: Grant) -> None:
-        grant.header.constraints.check(50)
+        grant.header.constraints.check(Now(50, 50))
 
     assert identity.select([old], BUNDLE) is old
     assert identity.select([old, foreign(), new], BUNDLE, accept=accept) is new

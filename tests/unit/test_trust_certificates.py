@@ -76,7 +76,7 @@ def verify(signer: Signer, roots: CertificateRoots, moment: int = MIDDLE) -> str
     verifier = Verifier(roots, model="acme/detector", clock=lambda: moment)
     verified = verifier.verify_statement(oms.sign(STATEMENT, signer))
     assert verified.statement == STATEMENT
-    return verified.signer_id
+    return str(verified.signer)
 
 
 def test_chain_to_a_root_is_accepted_and_named() -> None:

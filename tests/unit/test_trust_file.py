@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,19 +24,30 @@ from modelkeep.errors import (
     WrongModelError,
 )
 from modelkeep.keys.identity import Identity
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.signer_id import SignerId
 from modelkeep.trust.policy import UnsafeAnyModel
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.trust_envelope import PAYLOAD_TYPE
-from modelkeep.trust.trust_file import LATEST_TIME, Publisher, TrustFile
-from modelkeep.trust.trust_file_verifier import TrustFileVerifier
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.verifier import Verifier
 from support.command_line import CommandLine
 from support.workshop import MODEL_ID, Workshop
 
 ROOTS = [Signer(ec.generate_private_key(ec.SECP256R1())) for _ in range(3)]
 STRANGER = Signer(ec.generate_private_key(ec.SECP384R1()))
 ROOT_KEYS = [root.public_key for root in ROOTS]
-PUBLISHER = Publisher(STRANGER.public_key, ("vision",), 10, 20)
-TRUST = TrustFile(3, LATEST_TIME, (PUBLISHER,), frozenset({"ab" * 32}), frozenset({bytes(16)}))
+PUBLISHER = Publisher(STRANGER.public_key, ("acme/*", "other"), ("vision",), 10, 20)
+TRUST = TrustFile(
+    3,
+    LATEST_TIME,
+    (PUBLISHER,),
+    frozenset({"ab" * 32}),
+    frozenset({bytes(16)}),
+    void=frozenset({bytes(range(16))}),
+    floors={"acme/detector": ReleaseOrder(3, 100)},
+)
 
 
 def test_file_reads_back_as_it_was_written() -> None:
@@ -111,12 +123,21 @@ def payload(**changes: object) -> bytes:
     "changes",
     [
         {"format": "modelkeep/other"},
-        {"publishers": [{"key": "no key", "families": [], "not_before": 0, "not_after": 0}]},
+        {"publishers": [{"key": "no key", "models": ["*"], "families": [], "not_before": 0, "not_after": 0}]},
         {"publishers": [5]},
         {"expires": LATEST_TIME + 1},
         {"number": -1},
         {"revoked": {"keys": ["zz"], "bundles": []}},
         {"revoked": {"keys": [], "bundles": [5]}},
+        {"revoked": {"keys": [], "bundles": ["bb" * 16, "aa" * 16]}},
+        {"void": ["aa" * 16, "aa" * 16]},
+        {"void": "aa" * 16},
+        {"floors": [{"model": "a", "epoch": 1}]},
+        {"floors": [{"model": "a//b", "epoch": 1, "sealed_at": 1}]},
+        {"floors": [{"model": each, "epoch": 1, "sealed_at": 1} for each in ("b", "a")]},
+        {"floors": [{"model": "a", "epoch": epoch, "sealed_at": 1} for epoch in (1, 2)]},
+        {"authorities": ["no certificate"]},
+        {"authorities": [5]},
         {"colour": "red"},
     ],
 )
@@ -136,14 +157,16 @@ def test_documents_of_other_kinds_and_times_are_told_apart() -> None:
         TrustFile.from_bytes(b"{}", ROOT_KEYS)
 
 
-def trust_in(workshop: Workshop, *families: str, **limits: int) -> TrustFile:
-    publisher = Publisher(workshop.signer.public_key, families or ("*",), **limits)
+def trust_in(
+    workshop: Workshop, *families: str, models: tuple[str, ...] = ("*",), **limits: int
+) -> TrustFile:
+    publisher = Publisher(workshop.signer.public_key, models, families or ("*",), **limits)
     return TrustFile(1, LATEST_TIME, (publisher,))
 
 
 def opens(workshop: Workshop, trust: TrustFile, *, model: str = MODEL_ID, family: str = "") -> bool:
     bundle = workshop.seal(family=family)
-    return bool(workshop.read(bundle, verifier=TrustFileVerifier(trust, model=model)))
+    return bool(workshop.read(bundle, verifier=Verifier.from_trust_file(trust, model=model)))
 
 
 def test_publisher_signs_its_families_only(workshop: Workshop) -> None:
@@ -156,20 +179,67 @@ def test_publisher_signs_its_families_only(workshop: Workshop) -> None:
             opens(workshop, trust, family=family)
 
 
+@pytest.mark.parametrize(
+    ("patterns", "signs"),
+    [
+        (("*",), True),
+        (("acme/*",), True),
+        (("other", "acme/detector"), True),
+        (("acme",), False),
+        (("acme/detect",), False),
+        (("acme/detector/*",), False),
+        (("ac/*", "acme/audio/*"), False),
+    ],
+)
+def test_publisher_signs_its_models_only(workshop: Workshop, patterns: tuple[str, ...], signs: bool) -> None:
+    trust = trust_in(workshop, models=patterns)
+    assert trust.publishers[0].signs(MODEL_ID) is signs
+    if signs:
+        assert opens(workshop, trust)
+        return
+    with pytest.raises(UntrustedSignerError, match="may not sign model"):
+        opens(workshop, trust)
+
+
+@pytest.mark.parametrize("patterns", [(), ("",), ("**",), ("acme*",), ("*/detector",), ("/*",), ("acme//*",)])
+def test_patterns_that_are_none(patterns: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError):
+        Publisher(STRANGER.public_key, patterns)
+    keys = {"key": public_key.to_pem(STRANGER.public_key).decode(), "not_before": 0, "not_after": 0}
+    entry = keys | {"families": ["*"], "models": list(patterns)}
+    with pytest.raises(MalformedError):
+        TrustFile.from_bytes(signed(payload(publishers=[entry])), ROOT_KEYS)
+
+
+def test_who_vouches_is_asked_of_keys_and_models_and_of_no_clock() -> None:
+    signer = SignerId(bytes.fromhex(PUBLISHER.fingerprint))
+    verifier = Verifier.from_trust_file(TRUST, model=UnsafeAnyModel())
+    assert verifier.vouches("acme/detector", signer)
+    assert verifier.vouches("acme/detector", signer) is verifier.no_earlier_than(30).vouches("other", signer)
+    assert not verifier.vouches("acne/detector", signer)
+    assert not verifier.vouches("acme/detector", SignerId(bytes(32)))
+    assert verifier.floor("acme/detector") == (3, 100)
+    assert verifier.floor("other") is None
+    assert verifier.void == {bytes(range(16))}
+    others = replace(TRUST, publishers=(PUBLISHER, Publisher(ROOT_KEYS[0], ("*",))))
+    revoked = replace(others, revoked_keys=frozenset({PUBLISHER.fingerprint}))
+    assert not Verifier.from_trust_file(revoked, model=UnsafeAnyModel()).vouches("acme/detector", signer)
+
+
 @pytest.mark.parametrize("limits", [{"not_after": 1_600_000_000}, {"not_before": LATEST_TIME}])
-def test_publisher_signs_in_its_time_only(workshop: Workshop, limits: dict[str, int]) -> None:
+def test_publisher_signs_in_its_time_only(workshop: Workshop, limits: dict[str, Any]) -> None:
     with pytest.raises(UntrustedSignerError, match="at the time of sealing"):
         opens(workshop, trust_in(workshop, **limits))
 
 
 def test_rotated_key_takes_over_where_the_old_one_ends(workshop: Workshop) -> None:
-    old = Publisher(STRANGER.public_key, ("*",), 0, 1_600_000_000)
-    new = Publisher(workshop.signer.public_key, ("*",), 1_600_000_001)
+    old = Publisher(STRANGER.public_key, ("*",), not_after=1_600_000_000)
+    new = Publisher(workshop.signer.public_key, ("*",), not_before=1_600_000_001)
     assert opens(workshop, TrustFile(2, LATEST_TIME, (old, new)))
     with pytest.raises(UntrustedSignerError):
         bundle = workshop.seal(signer=STRANGER)
         workshop.read(
-            bundle, verifier=TrustFileVerifier(TrustFile(2, LATEST_TIME, (old, new)), model=MODEL_ID)
+            bundle, verifier=Verifier.from_trust_file(TrustFile(2, LATEST_TIME, (old, new)), model=MODEL_ID)
         )
 
 
@@ -177,16 +247,17 @@ def test_revoked_keys_and_bundles_do_not_open(workshop: Workshop) -> None:
     trust = trust_in(workshop)
     own = trust.publishers[0].fingerprint
     with pytest.raises(UsageError, match="leaves nobody"):
-        TrustFileVerifier(replace(trust, revoked_keys=frozenset({own})), model=MODEL_ID)
+        Verifier.from_trust_file(replace(trust, revoked_keys=frozenset({own})), model=MODEL_ID)
     besides = replace(trust, publishers=(*trust.publishers, PUBLISHER), revoked_keys=frozenset({own}))
     with pytest.raises(UntrustedSignerError, match="key that is revoked"):
         opens(workshop, besides)
     bundle = workshop.seal()
     with unlock(bundle, Access(workshop.identity(), workshop.verifier())) as opened:
         identifier = opened.manifest.bundle
-    revoking = TrustFileVerifier(replace(trust, revoked_bundles=frozenset({identifier})), model=MODEL_ID)
-    with pytest.raises(RefusedError, match="is revoked"):
-        workshop.read(bundle, verifier=revoking)
+    listed = frozenset({identifier})
+    for revoked in (replace(trust, revoked_bundles=listed), replace(trust, void=listed)):
+        with pytest.raises(RefusedError, match="is revoked"):
+            workshop.read(bundle, verifier=Verifier.from_trust_file(revoked, model=MODEL_ID))
 
 
 def test_expired_file_and_other_models_are_refused(workshop: Workshop) -> None:
@@ -197,7 +268,7 @@ def test_expired_file_and_other_models_are_refused(workshop: Workshop) -> None:
 
 
 def test_any_model_has_to_be_asked_for(workshop: Workshop) -> None:
-    verifier = TrustFileVerifier(trust_in(workshop), model=UnsafeAnyModel())
+    verifier = Verifier.from_trust_file(trust_in(workshop), model=UnsafeAnyModel())
     assert verifier.requires_signature
     assert workshop.read(workshop.seal(), verifier=verifier)
 
@@ -224,12 +295,12 @@ def test_passphrase_has_no_state_to_look_into(workshop: Workshop, monkeypatch: p
     publisher = Publisher(workshop.signer.public_key, ("*",))
     for number in (2, 1):
         data = TrustFile(number, LATEST_TIME, (publisher,)).to_bytes(ROOTS[0])
-        verifier = TrustFileVerifier(TrustFile.from_bytes(data, ROOT_KEYS), model=MODEL_ID)
+        verifier = Verifier.from_trust_file(TrustFile.from_bytes(data, ROOT_KEYS), model=MODEL_ID)
         assert workshop.read(bundle, identity=Identity(uri), verifier=verifier)
 
 
 def test_opening_a_bundle_does_not_begin_a_state(workshop: Workshop) -> None:
     data = trust_in(workshop).to_bytes(ROOTS[0])
-    verifier = TrustFileVerifier(TrustFile.from_bytes(data, ROOT_KEYS), model=MODEL_ID)
+    verifier = Verifier.from_trust_file(TrustFile.from_bytes(data, ROOT_KEYS), model=MODEL_ID)
     assert workshop.read(workshop.seal(), verifier=verifier)
     assert not workshop.identity().state_path.exists()

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from modelkeep import public_key
 from modelkeep.errors import (
     ExpiredError,
-    MalformedError,
     RefusedError,
     RollbackError,
     SignatureError,
@@ -23,11 +22,14 @@ from modelkeep.errors import (
     WrongModelError,
 )
 from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Member, Suite
+from modelkeep.signer_id import SignerId
 from modelkeep.trust import oms
+from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.policy import UnsafeAnyModel
+from modelkeep.trust.release import Release
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.statement import Statement
-from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned, Verifier, now
+from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
 
 SEALED_AT = 1_750_000_000
 STATEMENT = Statement("model", {"manifest.json": bytes(range(32))})
@@ -68,7 +70,8 @@ def with_payload(payload: bytes) -> bytes:
 def test_signature_of_a_trusted_key_is_accepted() -> None:
     verified = trusting(OTHER_KEY.public_key(), KEY.public_key()).verify_statement(DOCUMENT)
     assert verified.statement == STATEMENT
-    assert verified.signer_id == f"key sha256:{public_key.fingerprint(KEY.public_key())}"
+    assert verified.signer == SignerId(bytes.fromhex(public_key.fingerprint(KEY.public_key())))
+    assert str(verified.signer) == f"key sha256:{public_key.fingerprint(KEY.public_key())}"
 
 
 def test_trusted_keys_come_as_object_bytes_or_path(tmp_path: Path) -> None:
@@ -143,51 +146,57 @@ def test_things_that_are_no_public_key_are_refused(tmp_path: Path) -> None:
         Verifier(tmp_path / "absent.pub", model="acme/detector")
 
 
+def release(now: int = SEALED_AT) -> Release:
+    return Release(MANIFEST, SignerId(bytes(32)), now)
+
+
 def test_model_epoch_and_age_are_checked() -> None:
     key = KEY.public_key()
-    Verifier(key, model="acme/detector", minimum_epoch=7).check(MANIFEST)
+    Verifier(key, model="acme/detector", minimum_epoch=7).accept(release())
     with pytest.raises(WrongModelError):
-        Verifier(key, model="acme/other").check(MANIFEST)
+        Verifier(key, model="acme/other").accept(release())
     with pytest.raises(RollbackError):
-        Verifier(key, model="acme/detector", minimum_epoch=8).check(MANIFEST)
+        Verifier(key, model="acme/detector", minimum_epoch=8).accept(release())
     day = datetime.timedelta(days=1)
-    fresh = Verifier(key, model="acme/detector", maximum_age=day, clock=lambda: SEALED_AT + 86_400.9)
-    fresh.check(MANIFEST)
+    fresh = Verifier(key, model="acme/detector", maximum_age=day)
+    fresh.accept(release(SEALED_AT + 86_400))
     with pytest.raises(ExpiredError):
-        Verifier(key, model="acme/detector", maximum_age=day, clock=lambda: SEALED_AT + 86_401).check(
-            MANIFEST
-        )
+        fresh.accept(release(SEALED_AT + 86_401))
 
 
-def test_further_policies_are_asked_with_the_newest_verified_time() -> None:
-    seen: list[int] = []
+def test_further_policies_are_asked_about_the_release() -> None:
+    seen: list[Release] = []
 
-    def remember(manifest: Manifest, moment: int) -> None:
-        seen.append(moment)
-        raise RefusedError(f"not {manifest.model} today")
+    def remember(asked: Release) -> None:
+        seen.append(asked)
+        raise RefusedError(f"not {asked.manifest.model} today")
 
     verifier = Verifier(KEY.public_key(), model="acme/detector", policies=[remember], clock=lambda: 12.0)
     with pytest.raises(RefusedError, match="not acme/detector today"):
-        verifier.check(MANIFEST)
-    assert seen == [SEALED_AT]
+        verifier.accept(release())
+    assert seen == [release()]
 
 
-def test_now_is_the_newest_of_clock_and_verified_times() -> None:
-    assert now(lambda: 10.9) == 10
-    assert now(lambda: 10.9, 3, 25) == 25
-    assert now(lambda: 30.0, 3, 25) == 30
+def test_keys_vouch_for_what_they_signed_whatever_the_model() -> None:
+    verifier = trusting(KEY.public_key())
+    names = [public_key.fingerprint(key.public_key()) for key in (KEY, OTHER_KEY)]
+    mine, other = (SignerId(bytes.fromhex(name)) for name in names)
+    assert verifier.vouches("acme/detector", mine)
+    assert not verifier.vouches("acme/detector", other)
+    assert (verifier.floor("acme/detector"), verifier.void, verifier.trust) == (None, frozenset(), None)
 
 
-def test_unsafe_unsigned_believes_anyone_but_still_reads_strictly() -> None:
+def test_unsafe_unsigned_vouches_for_everybody_and_verifies_nobody() -> None:
     verifier: BundleVerifier = UnsafeUnsigned()
     assert not verifier.requires_signature
-    assert verifier.verify_statement(DOCUMENT).signer_id == "nobody"
-    verifier.check(MANIFEST)
-    with pytest.raises(MalformedError):
-        verifier.verify_statement(b"{}")
+    assert verifier.vouches("acme/detector", SignerId(bytes(32)))
+    assert (verifier.floor("acme/detector"), verifier.void, verifier.trust) == (None, frozenset(), None)
+    verifier.accept(release())
+    with pytest.raises(UsageError, match="nobody is trusted"):
+        verifier.verify_statement(DOCUMENT)
 
 
 def test_unsafe_unsigned_can_expect_a_model() -> None:
-    UnsafeUnsigned("acme/detector").check(MANIFEST)
+    UnsafeUnsigned("acme/detector").accept(release())
     with pytest.raises(WrongModelError):
-        UnsafeUnsigned("acme/other").check(MANIFEST)
+        UnsafeUnsigned("acme/other").accept(release())

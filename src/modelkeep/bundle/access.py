@@ -17,7 +17,7 @@ from modelkeep.grants import sidecar
 from modelkeep.grants.glance import Glance
 from modelkeep.grants.grant import Grant
 from modelkeep.keys.identity import Identity
-from modelkeep.trust.verifier import BundleVerifier
+from modelkeep.trust.bundle_verifier import BundleVerifier
 
 IdentityLike = Identity | str | os.PathLike[str]
 

@@ -32,7 +32,7 @@ from modelkeep.payload.resealing import reseal
 from modelkeep.payload.sealed_stream import SealedStream
 from modelkeep.payload.segments import LEAF, Extent
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.trust.verifier import BundleVerifier
+from modelkeep.trust.bundle_verifier import BundleVerifier
 
 
 class Bundle(Files):
@@ -106,6 +106,7 @@ class VerifiedBundle:
         self.manifest = signed.manifest
         self.signer = signed.signer
         self.now = signed.now
+        self.remembered_time = signed.remembered_time
         self.trust = signed.trust
         self._resources = signed.resources
 

@@ -31,7 +31,7 @@ from modelkeep.payload.cipher import installed_associated_data
 from modelkeep.payload.layout import sealed_size
 from modelkeep.payload.sealed_stream import SealedStream
 from modelkeep.payload.segments import Extent
-from modelkeep.trust.verifier import BundleVerifier
+from modelkeep.trust.bundle_verifier import BundleVerifier
 
 
 def is_installation(path: str | os.PathLike[str]) -> bool:

@@ -67,7 +67,10 @@ def install(
             # The state changes last: a crash before that leaves the old installation in force.
             verified = unlocked.verified
             with state.committing(
-                unlocked.manifest.model, installing.installation, verified.now, verified.trust
+                unlocked.manifest.model,
+                installing.installation,
+                verified.remembered_time,
+                verified.trust,
             ):
                 file.commit()
     finally:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modelkeep.clock import Clock, Now
 from modelkeep.container import names
 from modelkeep.container.front import Front
 from modelkeep.device.state import SeenTrust
 from modelkeep.errors import SignatureError, TamperedError
 from modelkeep.manifest import Coverage, Manifest
-from modelkeep.trust.verifier import BundleVerifier
+from modelkeep.signer_id import SignerId
+from modelkeep.trust.bundle_verifier import BundleVerifier
+from modelkeep.trust.release import Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +28,25 @@ class SignedManifest:
         manifest: what was signed.
         resources: name to SHA-256 of every file that the statement lists; empty if unsigned.
         signer: who signed, or None where the verifier accepts unsigned bundles.
-        now: the time that counts, in seconds since 1970-01-01 UTC.
+        signed_at: a moment at which the signature was there, as an authority of time says, or None.
+        now: the time that counts.
+        remembered_time: seconds since 1970-01-01 UTC that a device may remember to have passed.
         trust: the trust file that says who is trusted, or None where none does.
     """
 
     front: Front
     manifest: Manifest
     resources: Mapping[str, bytes]
-    signer: str | None
-    now: int
+    signer: SignerId | None
+    signed_at: int | None
+    now: Now
+    remembered_time: int
     trust: SeenTrust | None
+
+    @property
+    def release(self) -> Release:
+        """What policies see of it."""
+        return Release(self.manifest, self.signer, self.now.ends, self.signed_at)
 
 
 def verify_manifest(front: Front, verifier: BundleVerifier) -> SignedManifest:
@@ -50,29 +62,50 @@ def verify_manifest(front: Front, verifier: BundleVerifier) -> SignedManifest:
         RefusedError: the verifier's policy says no.
         MalformedError: the manifest is damaged although signed.
     """
-    resources, signer = _signed_resources(front, verifier)
+    resources, signer, signed_at = _signed_resources(front, verifier)
     manifest = Manifest.from_bytes(front.manifest)
     if signer is not None:
         _check_coverage(manifest, resources)
-    verifier.check(manifest, signer)
-    now = verifier.now(manifest.sealed_at)
-    return SignedManifest(front, manifest, resources, signer, now, _trust_of(verifier))
+    clock = verifier.clock.witnessing(signed_at)
+    now = _now(clock, manifest, signer)
+    verifier.accept(Release(manifest, signer, now.ends, signed_at))
+    return SignedManifest(
+        front,
+        manifest,
+        resources,
+        signer,
+        signed_at,
+        now,
+        _remembered(clock, verifier),
+        _trust_of(verifier),
+    )
 
 
-def _signed_resources(front: Front, verifier: BundleVerifier) -> tuple[Mapping[str, bytes], str | None]:
+def _now(clock: Clock, manifest: Manifest, signer: SignerId | None) -> Now:
+    # The time in a bundle that anybody made means nothing.
+    return clock.now() if signer is None else clock.now(manifest.sealed_at)
+
+
+def _remembered(clock: Clock, verifier: BundleVerifier) -> int:
+    return clock.persistable() if verifier.trust is None else clock.persistable(verifier.trust.expires)
+
+
+def _signed_resources(
+    front: Front, verifier: BundleVerifier
+) -> tuple[Mapping[str, bytes], SignerId | None, int | None]:
     if not verifier.requires_signature:
-        return {}, None
+        return {}, None, None
     if front.signature is None:
         raise SignatureError("the bundle is not signed", hint="seal it with a signer")
     verified = verifier.verify_statement(front.signature, front.second)
     resources = verified.statement.resources
     if resources.get(names.MANIFEST) != front.manifest_digest:
         raise TamperedError("manifest.json is not the one that was signed")
-    return resources, verified.signer_id
+    return resources, verified.signer, verified.signed_at
 
 
 def _trust_of(verifier: BundleVerifier) -> SeenTrust | None:
-    trust = verifier.trust_file
+    trust = verifier.trust
     # One that was not read from a file with roots is the caller's own, and has no number to remember.
     return None if trust is None or trust.roots is None else SeenTrust(trust.roots, trust.number)
 

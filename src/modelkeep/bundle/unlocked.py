@@ -15,6 +15,7 @@ from modelkeep.memory import Pages
 from modelkeep.payload.sealed_stream import SealedStream
 from modelkeep.payload.segments import Extent
 from modelkeep.payload.stream import Progress, no_progress
+from modelkeep.signer_id import SignerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Provenance:
     """
 
     manifest: Manifest
-    signer: str | None
+    signer: SignerId | None
     device_id: str
     constraints: Constraints
     installed: bool

@@ -17,6 +17,7 @@ from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.storage import read_small
+from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.second_signature import SecondSigner
@@ -24,8 +25,7 @@ from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
 from modelkeep.trust.trust_envelope import LARGEST_FILE as LARGEST_TRUST_FILE
 from modelkeep.trust.trust_file import TrustFile
-from modelkeep.trust.trust_file_verifier import TrustFileVerifier
-from modelkeep.trust.verifier import BundleVerifier, UnsafeUnsigned, Verifier
+from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
 from modelkeep.uri import DEFAULT_SCHEME, split
 
 _FROM_NOW = re.compile(r"\+(\d{1,6})([smhd])")
@@ -161,7 +161,7 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         "second": arguments.second_trust,
     }
     if arguments.trust_root:
-        return TrustFileVerifier(_trust_file(arguments), **rules)
+        return Verifier.from_trust_file(_trust_file(arguments), **rules)
     if arguments.minimum_trust_number:
         raise UsageError("trust files have numbers, keys have none", hint="pass --trust-root as well")
     return Verifier(*[_trusted(path) for path in arguments.trust], **rules)

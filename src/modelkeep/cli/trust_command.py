@@ -54,13 +54,15 @@ def _next(arguments: argparse.Namespace) -> None:
 
 def _changed(trust: TrustFile, arguments: argparse.Namespace) -> TrustFile:
     times = options.optional_moment(arguments.not_before), options.optional_moment(arguments.not_after)
-    if not arguments.publisher and times != (None, None):
-        raise UsageError("--not-before and --not-after go with --publisher")
+    families = None if arguments.families is None else tuple(arguments.families.split(","))
+    limits = (families, *times)
+    if not arguments.publisher and any(limit is not None for limit in limits):
+        raise UsageError("--families, --not-before and --not-after go with --publisher")
     for text in arguments.publisher:
-        path, separator, families = text.rpartition("=")
+        path, separator, models = text.rpartition("=")
         key = public_key.load(path if separator else text)
-        names = tuple(families.split(",")) if separator else None
-        trust = trust_editing.with_publisher(trust, key, names, *times)
+        names = tuple(models.split(",")) if separator else None
+        trust = trust_editing.with_publisher(trust, key, names, *limits)
     return trust_editing.with_revoked(
         trust,
         keys=map(trust_editing.fingerprint_of, arguments.revoke),

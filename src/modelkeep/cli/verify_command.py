@@ -28,8 +28,8 @@ def run(arguments: argparse.Namespace) -> None:
             verified.check_digests(advance)
     manifest = verified.manifest
     options.say_which_model(arguments, manifest.model)
-    signer = verified.signer or "nobody"
-    say(f"ok: {manifest.model} epoch {manifest.epoch}, {human_size(size)}, signed by {signer}")
+    signer = None if verified.signer is None else str(verified.signer)
+    say(f"ok: {manifest.model} epoch {manifest.epoch}, {human_size(size)}, signed by {signer or 'nobody'}")
     if arguments.json:
         print_json(
             {
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
                 "epoch": manifest.epoch,
                 "model": manifest.model,
                 "release": manifest.release,
-                "signer": verified.signer,
+                "signer": signer,
             }
         )
 

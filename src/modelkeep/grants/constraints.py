@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from modelkeep.clock import Now
 from modelkeep.errors import (
     ExpiredError,
     PostureError,
@@ -85,25 +86,25 @@ class Constraints:
                 delegate=_delegate(record),
             )
 
-    def check(self, now: int, posture: frozenset[str] = frozenset()) -> None:
+    def check(self, now: Now, posture: frozenset[str] = frozenset()) -> None:
         """Checks that the grant counts now and here.
 
         Args:
-            now: seconds since 1970-01-01 UTC.
+            now: the present time.
             posture: names of what this device was found to be.
 
         Raises:
             ExpiredError: not valid yet, or not any more.
             PostureError: a demanded posture is not among them.
         """
-        if self.not_before is not None and now < self.not_before:
+        if self.not_before is not None and now.begins < self.not_before:
             raise ExpiredError(
-                f"the grant is not valid before {_date(self.not_before)}; it is {_date(now)}",
+                f"the grant is not valid before {_date(self.not_before)}; it is {_date(now.begins)}",
                 hint="check the clock of this device",
             )
-        if self.not_after is not None and now > self.not_after:
+        if self.not_after is not None and now.ends > self.not_after:
             raise ExpiredError(
-                f"the grant expired on {_date(self.not_after)}; it is {_date(now)}",
+                f"the grant expired on {_date(self.not_after)}; it is {_date(now.ends)}",
                 hint="ask the publisher for a new grant",
             )
         missing = [name for name in self.posture if name not in posture]

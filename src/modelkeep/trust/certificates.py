@@ -6,12 +6,14 @@ Source: RFC 5280; path building and validation are those of cryptography.x509.ve
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from cryptography.x509.verification import (
     Criticality,
@@ -24,6 +26,7 @@ from cryptography.x509.verification import (
 
 from modelkeep import dsse, storage
 from modelkeep.errors import ExpiredError, SignatureError, UntrustedSignerError, UsageError
+from modelkeep.signer_id import LONGEST_SUBJECT, SignerId, TypedSubject
 
 LARGEST_FILE = 2**22
 
@@ -73,6 +76,7 @@ class CertificateRoots:
         subject: str | None = None,
         time: datetime.datetime | None = None,
         revoked_serials: frozenset[int] = frozenset(),
+        revoked_keys: Iterable[str] = (),
     ) -> None:
         """Takes the roots and what else a chain must fulfil.
 
@@ -83,6 +87,8 @@ class CertificateRoots:
             time: moment (with time zone) at which the chain must be valid; None means the
                 verifier's present time. It is never taken from the signature.
             revoked_serials: serial numbers that no certificate of the chain may have.
+            revoked_keys: fingerprints (hexadecimal) of keys that no certificate of the chain may have.
+                A stolen key belongs here, too: what a device remembers of it counts until then.
 
         Raises:
             StorageError: the file cannot be read.
@@ -90,13 +96,16 @@ class CertificateRoots:
         """
         if time is not None and time.tzinfo is None:
             raise UsageError("the time to check certificates at needs a time zone")
-        self._store = Store(list(load(roots)))
+        anchors = load(roots)
+        self._store = Store(list(anchors))
+        self._anchors = frozenset(_fingerprint(anchor) for anchor in anchors)
         self._subject = subject
         self._time = time
-        self._revoked = frozenset(revoked_serials)
+        self._revoked_serials = frozenset(revoked_serials)
+        self._revoked_keys = frozenset(map(bytes.fromhex, revoked_keys))
 
-    def check(self, certificates: Sequence[x509.Certificate], now: int) -> None:
-        """Accepts a chain (leaf first) or says why not.
+    def check(self, certificates: Sequence[x509.Certificate], now: int) -> SignerId:
+        """Accepts a chain (leaf first) and returns who its leaf is, or says why not.
 
         Args:
             certificates: the signing certificate and whatever else came with it.
@@ -109,10 +118,28 @@ class CertificateRoots:
         leaf, *others = certificates
         time = self._time or datetime.datetime.fromtimestamp(min(now, _END_OF_CALENDAR), datetime.UTC)
         chain = self._path(leaf, others, time)
-        if any(certificate.serial_number in self._revoked for certificate in chain):
+        if any(self._is_revoked(certificate) for certificate in chain):
             raise UntrustedSignerError(f"certificate of {name_of(leaf)} is revoked")
-        if self._subject is not None and self._subject not in _names(leaf):
+        names = _names(leaf)
+        matching = [name for name in names if self._subject in (None, name.value)]
+        if not matching:
             raise UntrustedSignerError(f"signed by {name_of(leaf)}, not by {self._subject!r}")
+        return SignerId(_fingerprint(leaf), _fingerprint(chain[-1]), matching[0])
+
+    def vouches(self, signer: SignerId) -> bool:
+        """Returns whether what `signer` once signed counts, whatever the time and the certificate."""
+        return (
+            signer.subject is not None
+            and signer.root in self._anchors
+            and not {signer.root, signer.key} & self._revoked_keys
+            and self._subject in (None, signer.subject.value)
+        )
+
+    def _is_revoked(self, certificate: x509.Certificate) -> bool:
+        return (
+            certificate.serial_number in self._revoked_serials
+            or _fingerprint(certificate) in self._revoked_keys
+        )
 
     def _path(
         self, leaf: x509.Certificate, others: list[x509.Certificate], time: datetime.datetime
@@ -219,13 +246,41 @@ def _has_key_usage(certificate: x509.Certificate) -> bool:
     return any(isinstance(extension.value, x509.KeyUsage) for extension in certificate.extensions)
 
 
-def _names(certificate: x509.Certificate) -> set[str]:
+def _fingerprint(certificate: x509.Certificate) -> bytes:
+    # Of its key, which outlives the certificate; roots may have keys of other kinds than signers.
+    pem = certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(pem).digest()
+
+
+def _names(certificate: x509.Certificate) -> list[TypedSubject]:
+    """Returns the names of a certificate, the one that it goes by first."""
+    return [*_common_names(certificate), *_alternative_names(certificate), _whole_name(certificate)]
+
+
+def _common_names(certificate: x509.Certificate) -> list[TypedSubject]:
     try:
-        values = [item.value for item in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-        for extension in certificate.extensions:
-            if isinstance(extension.value, x509.SubjectAlternativeName):
-                values += [general.value for general in extension.value]
-    except _UNFIT:
+        attributes = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return [_subject("cn", item.value) for item in attributes if isinstance(item.value, str)]
+    except ValueError:
         # Names that cannot be decoded are nobody's names.
-        return set()
-    return {value for value in values if isinstance(value, str)}
+        return []
+
+
+def _alternative_names(certificate: x509.Certificate) -> list[TypedSubject]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (*_UNFIT, x509.ExtensionNotFound):
+        return []
+    kinds = {x509.DNSName: "dns", x509.RFC822Name: "email", x509.UniformResourceIdentifier: "uri"}
+    return [_subject(kinds[type(name)], name.value) for name in found if type(name) in kinds]
+
+
+def _whole_name(certificate: x509.Certificate) -> TypedSubject:
+    try:
+        return _subject("dn", certificate.subject.rfc4514_string())
+    except ValueError:
+        return _subject("dn", "")
+
+
+def _subject(kind: str, value: str) -> TypedSubject:
+    return TypedSubject(kind, value[:LONGEST_SUBJECT])

@@ -1,4 +1,4 @@
-"""Policies: what a verifier asks of a manifest after the signature, as small composable rules."""
+"""Policies: what a verifier asks of a release after the signature, as small composable rules."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelkeep.errors import ExpiredError, RefusedError, RollbackError, UsageError, WrongModelError
-from modelkeep.manifest import Manifest, check_model_id
+from modelkeep.manifest import check_model_id
+from modelkeep.trust.release import Release
 
 
 class Policy(Protocol):
-    """A rule over signed manifests; any function of this form is one."""
+    """A rule over signed releases; any function of this form is one."""
 
-    def __call__(self, manifest: Manifest, now: int, /) -> None:
-        """Returns when `manifest` is acceptable at `now` (seconds since 1970-01-01 UTC).
+    def __call__(self, release: Release, /) -> None:
+        """Returns when `release` is acceptable.
 
         Raises:
             RefusedError: it is not.
@@ -30,17 +31,17 @@ class ExpectModel:
     def __post_init__(self) -> None:
         check_model_id(self.model)
 
-    def __call__(self, manifest: Manifest, _now: int, /) -> None:
+    def __call__(self, release: Release, /) -> None:
         """Raises WrongModelError for every other model."""
-        if manifest.model != self.model:
-            raise WrongModelError(f"this is model {manifest.model!r}, not {self.model!r}")
+        if release.manifest.model != self.model:
+            raise WrongModelError(f"this is model {release.manifest.model!r}, not {self.model!r}")
 
 
 @dataclass(frozen=True, slots=True)
 class UnsafeAnyModel:
     """Accepts every model of a trusted signer: one model can then be passed off as another."""
 
-    def __call__(self, _manifest: Manifest, _now: int, /) -> None:
+    def __call__(self, _release: Release, /) -> None:
         """Accepts."""
 
 
@@ -50,10 +51,12 @@ class MinimumEpoch:
 
     epoch: int
 
-    def __call__(self, manifest: Manifest, _now: int, /) -> None:
+    def __call__(self, release: Release, /) -> None:
         """Raises RollbackError for older releases."""
-        if manifest.epoch < self.epoch:
-            raise RollbackError(f"epoch {manifest.epoch} is below {self.epoch}, the lowest one accepted")
+        if release.manifest.epoch < self.epoch:
+            raise RollbackError(
+                f"epoch {release.manifest.epoch} is below {self.epoch}, the lowest one accepted"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,9 @@ class MaximumAge:
         if self.age <= datetime.timedelta(0):
             raise UsageError("the maximum age must be longer than nothing")
 
-    def __call__(self, manifest: Manifest, now: int, /) -> None:
+    def __call__(self, release: Release, /) -> None:
         """Raises ExpiredError for older releases."""
-        age = now - manifest.sealed_at
+        age = release.now - release.manifest.sealed_at
         if age > self.age.total_seconds():
             raise ExpiredError(
                 f"sealed {age} seconds ago, more than the accepted {self.age.total_seconds():.0f}",
@@ -82,10 +85,10 @@ class AllOf:
     def __init__(self, *policies: Policy) -> None:
         self._policies = _some(policies)
 
-    def __call__(self, manifest: Manifest, now: int, /) -> None:
+    def __call__(self, release: Release, /) -> None:
         """Raises the first refusal."""
         for policy in self._policies:
-            policy(manifest, now)
+            policy(release)
 
 
 class AnyOf:
@@ -94,12 +97,12 @@ class AnyOf:
     def __init__(self, *policies: Policy) -> None:
         self._policies = _some(policies)
 
-    def __call__(self, manifest: Manifest, now: int, /) -> None:
+    def __call__(self, release: Release, /) -> None:
         """Raises RefusedError with every reason when none accepts."""
         reasons = []
         for policy in self._policies:
             try:
-                return policy(manifest, now)
+                return policy(release)
             except RefusedError as refusal:
                 reasons.append(str(refusal))
         raise RefusedError("no alternative accepts this release: " + "; ".join(reasons))

@@ -13,14 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import public_key
 from modelkeep.errors import UsageError
-from modelkeep.trust.trust_file import (
-    EVERY_FAMILY,
-    LATEST_TIME,
-    MOST_PUBLISHERS,
-    MOST_REVOKED,
-    Publisher,
-    TrustFile,
-)
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.trust_payload import MOST_PUBLISHERS, MOST_REVOKED
 
 _FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
@@ -53,27 +48,34 @@ def following(last: TrustFile, expires: int | None = None) -> TrustFile:
 def with_publisher(
     trust: TrustFile,
     key: ec.EllipticCurvePublicKey,
+    models: tuple[str, ...] | None = None,
     families: tuple[str, ...] | None = None,
     not_before: int | None = None,
     not_after: int | None = None,
 ) -> TrustFile:
     """Returns the file with a publisher added, or changed; what is None stays as it was.
 
-    A new publisher may sign every family at any time, unless that is given.
+    A new publisher may sign every family of its models at any time, unless that is given.
 
     Raises:
-        UsageError: a time is not one that a file can hold, the end lies before the beginning, the key
-            stands there several times and it is not said what becomes of them, or there is no room.
+        UsageError: a new publisher without models, a time that is not one that a file can hold, an end
+            before the beginning, a key that stands there several times and it is not said what becomes of
+            them, or there is no room.
     """
     mine = [each for each in trust.publishers if each.key == key]
-    if len(mine) > 1 and None in (families, not_before, not_after):
+    if len(mine) > 1 and None in (models, families, not_before, not_after):
         raise UsageError(
             "the trust file has several entries for this key",
-            hint="give families, beginning and end of the one that takes their place",
+            hint="give models, families, beginning and end of the one that takes their place",
         )
-    old = mine[0] if mine else Publisher(key, (EVERY_FAMILY,))
+    if models is None and not mine:
+        raise UsageError(
+            "a new publisher signs certain models", hint="name them: PEM=acme/detector, PEM=acme/*, or PEM=*"
+        )
+    old = mine[0] if mine else Publisher(key, models or ())
     new = Publisher(
         key,
+        old.models if models is None else models,
         old.families if families is None else families,
         old.not_before if not_before is None else _moment(not_before),
         old.not_after if not_after is None else _moment(not_after),

@@ -11,11 +11,16 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import public_key
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.trust import certificates
+from modelkeep.trust.publisher import EVERY_FAMILY, EVERY_MODEL, LATEST_TIME, Publisher
 from modelkeep.trust.trust_envelope import TrustEnvelope
-from modelkeep.trust.trust_file import EVERY_FAMILY, LATEST_TIME, Publisher, TrustFile
+from modelkeep.trust.trust_file import TrustFile
 
 _WIDTH = 15
 
@@ -82,6 +87,12 @@ class TrustReport:
                 "keys": sorted(trust.revoked_keys),
                 "bundles": sorted(bundle.hex() for bundle in trust.revoked_bundles),
             },
+            "void": sorted(bundle.hex() for bundle in trust.void),
+            "floors": {
+                model: {"epoch": floor.epoch, "sealed_at": _time(floor.sealed_at)}
+                for model, floor in sorted(trust.floors.items())
+            },
+            "authorities": [_authority(each) for each in trust.authorities],
             "signatures": [{"key": key, "root": self.signed_by.get(key)} for key in self.claimed],
             "roots": {"given": self.roots, "signed": len(self.signed_by), "threshold": self.threshold},
         }
@@ -131,6 +142,9 @@ def _statements(trust: TrustFile, now: int) -> list[tuple[_Fact, str]]:
             (("bundle", bundle), _line("revoked bundle", bundle.hex()))
             for bundle in sorted(trust.revoked_bundles)
         ),
+        *((("void", bundle), _line("void bundle", bundle.hex())) for bundle in sorted(trust.void)),
+        *((("floor", *each), _line("floor", _floor(*each))) for each in sorted(trust.floors.items())),
+        *((("authority", each), _line("authority", _authority(each))) for each in trust.authorities),
     ]
 
 
@@ -146,12 +160,13 @@ def _lines_of(facts: Counter[_Fact], stated: list[tuple[_Fact, str]], sign: str)
 def _fact(publisher: Publisher, trust: TrustFile) -> _Fact:
     key = publisher.fingerprint
     limits = publisher.not_before, publisher.not_after
-    return ("publisher", key, publisher.families, *limits, key in trust.revoked_keys)
+    return ("publisher", key, publisher.models, publisher.families, *limits, key in trust.revoked_keys)
 
 
 def _facts(publisher: Publisher, trust: TrustFile) -> dict[str, object]:
     return {
         "key": publisher.fingerprint,
+        "models": list(publisher.models),
         "families": list(publisher.families),
         "not_before": _beginning(publisher.not_before),
         "not_after": _end(publisher.not_after),
@@ -166,7 +181,14 @@ def _words(publisher: Publisher, trust: TrustFile) -> str:
         if text is not None
     ]
     revoked = ["revoked"] if publisher.fingerprint in trust.revoked_keys else []
-    return "  ".join([f"sha256:{publisher.fingerprint}", _scope(publisher.families), *limits, *revoked])
+    scope = _models(publisher.models), _scope(publisher.families)
+    return "  ".join([f"sha256:{publisher.fingerprint}", *scope, *limits, *revoked])
+
+
+def _models(patterns: tuple[str, ...]) -> str:
+    if patterns == (EVERY_MODEL,):
+        return "every model"
+    return f"models: {', '.join(patterns)}"
 
 
 def _scope(families: tuple[str, ...]) -> str:
@@ -180,6 +202,15 @@ def _family(name: str) -> str:
         return "every family"
     # In quotes and in ASCII: a name may hold commas, blanks, and letters that look like others.
     return json.dumps(name) if name else '"" (without a name)'
+
+
+def _floor(model: str, floor: ReleaseOrder) -> str:
+    return f"{model}  epoch {floor.epoch}, sealed {_time(floor.sealed_at)}"
+
+
+def _authority(certificate: x509.Certificate) -> str:
+    digest = certificate.fingerprint(hashes.SHA256()).hex()
+    return f"{certificates.name_of(certificate)}  certificate sha256:{digest}"
 
 
 def _line(name: str, text: str) -> str:

@@ -5,67 +5,37 @@ from __future__ import annotations
 import copy
 import datetime
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Protocol, Self
+from collections.abc import Sequence
+from typing import NoReturn, Self, TypedDict, Unpack
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import dsse, public_key
+from modelkeep.clock import Clock, Reading
 from modelkeep.errors import RefusedError, SignatureError, UntrustedSignerError, UsageError
-from modelkeep.manifest import Manifest
 from modelkeep.public_key import TrustedKey
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.signer_id import SignerId
 from modelkeep.trust import certificates, oms, second_signature
+from modelkeep.trust.bundle_verifier import VerifiedStatement
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.policy import AllOf, ExpectModel, MaximumAge, MinimumEpoch, Policy, UnsafeAnyModel
+from modelkeep.trust.release import Release
 from modelkeep.trust.second_signature import SecondKey
 from modelkeep.trust.statement import Statement
-
-if TYPE_CHECKING:
-    from modelkeep.trust.trust_file import TrustFile
-
-Clock = Callable[[], float]
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.trust_policy import WithinTrustFile
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedStatement:
-    """A statement and who stands behind it.
+class Rules(TypedDict, total=False):
+    """What may be asked of releases besides; see `Verifier`."""
 
-    Attributes:
-        statement: what was signed.
-        signer_id: ``key sha256:...`` (over the PEM form) or ``certificate '...'`` (its subject).
-    """
-
-    statement: Statement
-    signer_id: str
-
-
-class BundleVerifier(Protocol):
-    """What reading a bundle needs to know about trust."""
-
-    @property
-    def requires_signature(self) -> bool:
-        """Whether a bundle without signature is refused."""
-
-    @property
-    def trust_file(self) -> TrustFile | None:
-        """The trust file that it believes, whose number devices remember; None where there is none."""
-
-    def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
-        """Returns what a signature document says, or raises RefusedError or MalformedError.
-
-        `second` is the document with the second signature, for verifiers that demand one.
-        """
-
-    def check(self, manifest: Manifest, signer: str | None = None) -> None:
-        """Raises RefusedError unless the release that `signer` (an id) describes is acceptable."""
-
-    def now(self, *verified_times: int) -> int:
-        """Returns the present time in seconds since 1970-01-01 UTC, never before `verified_times`."""
-
-    def no_earlier_than(self, moment: int) -> BundleVerifier:
-        """Returns the same verifier with a clock that never says less than `moment` (as for `now`)."""
+    minimum_epoch: int
+    maximum_age: datetime.timedelta | None
+    policies: Sequence[Policy]
+    clock: Clock | Reading
+    second: SecondKey | None
+    require_installed: bool
 
 
 class Verifier:
@@ -78,8 +48,9 @@ class Verifier:
         minimum_epoch: int = 0,
         maximum_age: datetime.timedelta | None = None,
         policies: Sequence[Policy] = (),
-        clock: Clock = time.time,
+        clock: Clock | Reading = time.time,
         second: SecondKey | None = None,
+        require_installed: bool = False,
     ) -> None:
         """Takes whom to trust and what to accept.
 
@@ -91,6 +62,7 @@ class Verifier:
             policies: further rules, all of which must accept.
             clock: present time in seconds since 1970-01-01 UTC.
             second: ML-DSA-65 public key whose second signature every bundle must have as well.
+            require_installed: open installations only; bundles are there to be installed.
 
         Raises:
             StorageError: a key file cannot be read.
@@ -104,8 +76,35 @@ class Verifier:
         age = () if maximum_age is None else (MaximumAge(maximum_age),)
         self._model = model if isinstance(model, str) else "any model"
         self._policy = AllOf(_expect(model), MinimumEpoch(minimum_epoch), *age, *policies)
-        self._clock = clock
+        self._clock = Clock.of(clock)
         self._second = None if second is None else second_signature.load_key(second)
+        self._require_installed = require_installed
+        self._trust: TrustFile | None = None
+
+    @classmethod
+    def from_trust_file(
+        cls, trust: TrustFile, *, model: str | UnsafeAnyModel, **rules: Unpack[Rules]
+    ) -> Self:
+        """Returns the verifier that accepts bundles from the publishers of a trust file, within their limits.
+
+        Args:
+            trust: the verified trust file.
+            model: the model id expected; `UnsafeAnyModel()` accepts every model of these publishers.
+            rules: as for `Verifier`.
+
+        Raises:
+            UsageError: the trust file leaves nobody to trust, or an argument is not of its form.
+        """
+        keys = {each.fingerprint: each.key for each in trust.publishers}
+        keys = {name: key for name, key in keys.items() if name not in trust.revoked_keys}
+        if not keys:
+            raise UsageError(
+                "the trust file leaves nobody to trust", hint="get a newer one from the publisher"
+            )
+        rules["policies"] = (WithinTrustFile(trust), *rules.get("policies", ()))
+        verifier = cls(*keys.values(), model=model, **rules)
+        verifier._trust = trust
+        return verifier
 
     def __repr__(self) -> str:
         return (
@@ -118,8 +117,24 @@ class Verifier:
         return True
 
     @property
-    def trust_file(self) -> None:
-        """None: keys and roots are named by the caller."""
+    def require_installed(self) -> bool:
+        """See `BundleVerifier.require_installed`."""
+        return self._require_installed
+
+    @property
+    def trust(self) -> TrustFile | None:
+        """The trust file; None where keys and roots are named by the caller."""
+        return self._trust
+
+    @property
+    def clock(self) -> Clock:
+        """See `BundleVerifier.clock`."""
+        return self._clock
+
+    @property
+    def void(self) -> frozenset[bytes]:
+        """See `BundleVerifier.void`."""
+        return frozenset() if self._trust is None else self._trust.void
 
     def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
         """Verifies a signature document (OMS), with the second signature where that is demanded.
@@ -130,64 +145,78 @@ class Verifier:
             ExpiredError: the signing certificate is outside its time.
             MalformedError: not a signature document.
         """
+        if self._trust is not None:
+            self._trust.check_time(self._clock.for_ends())
         if not document:
             raise SignatureError("the bundle is not signed", hint="seal it again with a signer")
         bundle = oms.parse(document)
-        signer_id = self._verify_chain(bundle) if bundle.certificates else self._verify_key(bundle)
+        signer = self._verify_chain(bundle) if bundle.certificates else self._verify_key(bundle)
         if self._second is not None:
             second_signature.verify(second, self._second, bundle.payload)
-        return VerifiedStatement(Statement.from_bytes(bundle.payload), signer_id)
+        return VerifiedStatement(Statement.from_bytes(bundle.payload), signer)
 
-    def check(self, manifest: Manifest, signer: str | None = None) -> None:
-        """Applies model, epoch, age and further policies to a manifest whose digest is verified.
+    def accept(self, release: Release) -> None:
+        """Applies trust file, model, epoch, age and further policies to a release whose signature holds.
 
         Raises:
             RefusedError: the subclass says which rule refused.
         """
-        self._policy(manifest, self.now(manifest.sealed_at))
+        self._clock.witnessing(release.signed_at).check_sealed_at(release.manifest.sealed_at)
+        self._policy(release)
 
-    def now(self, *verified_times: int) -> int:
-        """Returns the clock's time, or the newest of `verified_times` if the clock is behind."""
-        return now(self._clock, *verified_times)
+    def vouches(self, model: str, signer: SignerId) -> bool:
+        """See `BundleVerifier.vouches`."""
+        if self._trust is not None:
+            return self._trust.vouches(model, signer)
+        return signer.key.hex() in self._keys or any(roots.vouches(signer) for roots in self._roots)
+
+    def floor(self, model: str) -> ReleaseOrder | None:
+        """See `BundleVerifier.floor`."""
+        return None if self._trust is None else self._trust.floors.get(model)
 
     def no_earlier_than(self, moment: int) -> Self:
-        """Returns the same verifier with a clock that never says less than `moment`.
-
-        Args:
-            moment: seconds since 1970-01-01 UTC that have certainly passed, as a device remembers them.
-        """
+        """See `BundleVerifier.no_earlier_than`."""
         late = copy.copy(self)
-        late._clock = partial(now, self._clock, moment)
+        late._clock = self._clock.no_earlier_than(moment)
         return late
 
-    def _verify_key(self, bundle: oms.OmsBundle) -> str:
+    def _verify_key(self, bundle: oms.OmsBundle) -> SignerId:
         # The hint is not signed: it only chooses among keys that are trusted anyway.
         candidates = {name: key for name, key in self._keys.items() if bundle.hint in (None, name)}
         if not candidates:
-            raise _untrusted(f"key sha256:{bundle.hint}" if bundle.hint else "a bare key")
+            raise self._untrusted(f"key sha256:{bundle.hint}" if bundle.hint else "a bare key", bundle.hint)
         for name, key in candidates.items():
             if _verifies(key, bundle):
-                return f"key sha256:{name}"
+                return SignerId(bytes.fromhex(name))
         raise SignatureError("the signature does not verify")
 
-    def _verify_chain(self, bundle: oms.OmsBundle) -> str:
-        leaf = bundle.certificates[0]
-        key = certificates.signing_key(leaf)
+    def _verify_chain(self, bundle: oms.OmsBundle) -> SignerId:
+        key = certificates.signing_key(bundle.certificates[0])
         name = public_key.fingerprint(key)
         # A key that is trusted by itself needs no certificate.
-        if name not in self._keys:
-            self._check_chain(bundle)
+        signer = SignerId(bytes.fromhex(name)) if name in self._keys else self._check_chain(bundle, name)
         dsse.verify(key, bundle.signature, oms.PAYLOAD_TYPE, bundle.payload)
-        return f"key sha256:{name}" if name in self._keys else f"certificate {certificates.name_of(leaf)}"
+        return signer
 
-    def _check_chain(self, bundle: oms.OmsBundle) -> None:
-        refusal: RefusedError = _untrusted(f"certificate {certificates.name_of(bundle.certificates[0])}")
+    def _check_chain(self, bundle: oms.OmsBundle, key: str) -> SignerId:
+        who = f"certificate {certificates.name_of(bundle.certificates[0])}"
+        refusal: RefusedError = self._untrusted(who, key)
         for roots in self._roots:
             try:
-                return roots.check(bundle.certificates, self.now())
+                return roots.check(bundle.certificates, self._clock.for_ends())
             except RefusedError as error:
                 refusal = error
         raise refusal
+
+    def _untrusted(self, who: str, key: str | None) -> UntrustedSignerError:
+        if self._trust is not None and key in self._trust.revoked_keys:
+            return UntrustedSignerError(
+                "signed by a key that is revoked", hint="get a newer release of the model"
+            )
+        return UntrustedSignerError(
+            f"signed by {who}, which is not trusted here",
+            hint="check that this is the publisher you expect, then add its key or root to the verifier",
+        )
 
 
 class UnsafeUnsigned:
@@ -200,7 +229,7 @@ class UnsafeUnsigned:
             UsageError: not a model id.
         """
         self._policy = _expect(UnsafeAnyModel() if model is None else model)
-        self._clock: Clock = time.time
+        self._clock = Clock()
 
     @property
     def requires_signature(self) -> bool:
@@ -208,44 +237,44 @@ class UnsafeUnsigned:
         return False
 
     @property
-    def trust_file(self) -> None:
+    def require_installed(self) -> bool:
+        """False: what nobody vouches for cannot be installed."""
+        return False
+
+    @property
+    def trust(self) -> None:
         """None: nobody is trusted."""
 
-    def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
-        """Returns what a signature document says without verifying who said it.
+    @property
+    def clock(self) -> Clock:
+        """See `BundleVerifier.clock`."""
+        return self._clock
 
-        Raises:
-            SignatureError: a form that this version does not know.
-            MalformedError: not a signature document.
-        """
-        return VerifiedStatement(Statement.from_bytes(oms.parse(document).payload), "nobody")
+    @property
+    def void(self) -> frozenset[bytes]:
+        """None are."""
+        return frozenset()
 
-    def check(self, manifest: Manifest, signer: str | None = None) -> None:
+    def verify_statement(self, document: bytes, second: bytes | None = None) -> NoReturn:
+        """Raises UsageError: where nobody is trusted, nobody can have signed."""
+        raise UsageError("nobody is trusted, so no signature can be verified", hint="use a Verifier")
+
+    def accept(self, release: Release) -> None:
         """Raises WrongModelError when a model is expected and this is another."""
-        self._policy(manifest, 0)
+        self._policy(release)
 
-    def now(self, *_verified_times: int) -> int:
-        """Returns the system's time; the signed times of a bundle that anybody made mean nothing."""
-        return now(self._clock)
+    def vouches(self, model: str, signer: SignerId) -> bool:
+        """Returns True: what a device remembers counts, whoever signed it."""
+        return True
+
+    def floor(self, model: str) -> None:
+        """Returns None: nobody says so."""
 
     def no_earlier_than(self, moment: int) -> Self:
-        """Returns the same verifier with a clock that never says less than `moment`."""
+        """See `BundleVerifier.no_earlier_than`."""
         late = copy.copy(self)
-        late._clock = partial(now, self._clock, moment)
+        late._clock = self._clock.no_earlier_than(moment)
         return late
-
-
-def now(clock: Clock, *verified_times: int) -> int:
-    """Returns the present time in seconds since 1970-01-01 UTC.
-
-    Devices without a battery-backed clock start in the past; a time that was signed by a
-    trusted key has certainly been reached.
-
-    Args:
-        clock: the system's opinion.
-        verified_times: signed times and persisted floors, verified before.
-    """
-    return max(int(clock()), *verified_times) if verified_times else int(clock())
 
 
 def _expect(model: str | UnsafeAnyModel) -> Policy:
@@ -258,10 +287,3 @@ def _verifies(key: ec.EllipticCurvePublicKey, bundle: oms.OmsBundle) -> bool:
     except SignatureError:
         return False
     return True
-
-
-def _untrusted(signer: str) -> UntrustedSignerError:
-    return UntrustedSignerError(
-        f"signed by {signer}, which is not trusted here",
-        hint="check that this is the publisher you expect, then add its key or root to the verifier",
-    )

@@ -101,10 +101,15 @@ def _show(actions: Any) -> None:
 def _publishers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--publisher",
-        metavar="PEM[=FAMILIES]",
+        metavar="PEM[=MODELS]",
         action="append",
         default=[],
-        help="this key may sign these families: a,b (default: every one; of a known key: as before)",
+        help="this key may sign these models: acme/detector,acme/audio/* or * (of a known key: as before)",
+    )
+    parser.add_argument(
+        "--families",
+        metavar="NAMES",
+        help="of these models, these publishers sign these families only: a,b (default: every one)",
     )
     parser.add_argument("--not-before", metavar="WHEN", help="what these publishers seal counts from then on")
     parser.add_argument("--not-after", metavar="WHEN", help="what these publishers seal counts until then")

@@ -1,0 +1,71 @@
+"""A publisher, as a trust file describes it: a key, and which models, families and times it may sign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from modelkeep import public_key
+from modelkeep.errors import UsageError
+from modelkeep.manifest import Manifest, check_model_id
+
+LATEST_TIME = 253_402_300_799
+EVERY_FAMILY = "*"
+EVERY_MODEL = "*"
+_BELOW = "/*"
+
+
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """A key that may sign bundles.
+
+    Attributes:
+        key: P-256, P-384 or P-521.
+        models: the models it may sign: ids, ``prefix/*`` for every id that begins with ``prefix/``, or
+            ``*`` for every one. The signer writes the family; only these say whose model it is.
+        families: the families of models it may sign; ``*`` stands for every one.
+        not_before: first second at which its bundles may be sealed, since 1970-01-01 UTC.
+        not_after: last second.
+
+    Raises:
+        UsageError: no models, or something that is neither a model id nor such a pattern.
+    """
+
+    key: ec.EllipticCurvePublicKey
+    models: tuple[str, ...]
+    families: tuple[str, ...] = (EVERY_FAMILY,)
+    not_before: int = 0
+    not_after: int = LATEST_TIME
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise UsageError("a publisher signs certain models", hint="name them, or say '*' for every one")
+        for pattern in self.models:
+            if pattern != EVERY_MODEL:
+                check_model_id(pattern.removesuffix(_BELOW))
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of the key's PEM form."""
+        return public_key.fingerprint(self.key)
+
+    def signs(self, model: str) -> bool:
+        """Returns whether `model` is one of this publisher's models; whatever the time."""
+        return any(_matches(pattern, model) for pattern in self.models)
+
+    def may_sign(self, manifest: Manifest) -> bool:
+        """Returns whether model, family and time of sealing are within its limits."""
+        return (
+            self.signs(manifest.model)
+            and bool({manifest.family, EVERY_FAMILY} & set(self.families))
+            and self.not_before <= manifest.sealed_at <= self.not_after
+        )
+
+
+def _matches(pattern: str, model: str) -> bool:
+    if pattern == EVERY_MODEL:
+        return True
+    if pattern.endswith(_BELOW):
+        return model.startswith(pattern.removesuffix("*"))
+    return model == pattern

@@ -1,0 +1,159 @@
+"""What a trust file says, as canonical JSON. Source: spec/trust-v1.md, "Form"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from modelkeep import canonical, public_key
+from modelkeep.errors import UnsupportedVersionError, UsageError
+from modelkeep.manifest import check_model_id
+from modelkeep.record import Record
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.trust import certificates
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
+
+if TYPE_CHECKING:
+    from modelkeep.trust.trust_file import TrustFile
+
+FORMAT, VERSION = "modelkeep/trust", 1
+MOST_PUBLISHERS, MOST_REVOKED, MOST_FLOORS = 1024, 10_000, 10_000
+MOST_PATTERNS = 1024
+MOST_AUTHORITIES = 16
+
+_FINGERPRINT_BYTES, _BUNDLE_BYTES = 32, 16
+_LARGEST_PEM = 1024
+_LARGEST_CERTIFICATE = 2**16
+
+
+def encode(trust: TrustFile) -> bytes:
+    """Returns the payload."""
+    return canonical.encode(
+        {
+            "format": FORMAT,
+            "version": VERSION,
+            "number": trust.number,
+            "expires": trust.expires,
+            "publishers": [_publisher_to_json(publisher) for publisher in trust.publishers],
+            "revoked": {
+                "keys": sorted(trust.revoked_keys),
+                "bundles": sorted(bundle.hex() for bundle in trust.revoked_bundles),
+            },
+            "void": sorted(bundle.hex() for bundle in trust.void),
+            "floors": [
+                {"model": model, "epoch": floor.epoch, "sealed_at": floor.sealed_at}
+                for model, floor in sorted(trust.floors.items())
+            ],
+            "authorities": [authority.public_bytes(Encoding.PEM).decode() for authority in trust.authorities],
+        }
+    )
+
+
+def decode(payload: bytes) -> dict[str, Any]:
+    """Returns the attributes of the trust file that a payload describes.
+
+    Raises:
+        MalformedError: not such a payload.
+        UnsupportedVersionError: made by a newer version.
+    """
+    with Record(canonical.decode(payload, "trust file"), "trust file") as record:
+        if record.text("format") != FORMAT:
+            raise record.fault("format", f"must be {FORMAT!r}")
+        if record.integer("version") != VERSION:
+            raise UnsupportedVersionError("trust file: made by a newer version", hint="update modelkeep")
+        with record.object("revoked") as revoked:
+            keys = _ascending(revoked, "keys", _FINGERPRINT_BYTES)
+            bundles = _ascending(revoked, "bundles", _BUNDLE_BYTES)
+        return {
+            "number": record.integer("number"),
+            "expires": record.integer("expires", highest=LATEST_TIME),
+            "publishers": tuple(map(_publisher, record.items("publishers", longest=MOST_PUBLISHERS))),
+            "revoked_keys": frozenset(key.hex() for key in keys),
+            "revoked_bundles": frozenset(bundles),
+            "void": frozenset(_ascending(record, "void", _BUNDLE_BYTES)),
+            "floors": _floors(record),
+            "authorities": _authorities(record),
+        }
+
+
+def _publisher_to_json(publisher: Publisher) -> dict[str, Any]:
+    return {
+        "key": public_key.to_pem(publisher.key).decode(),
+        "models": list(publisher.models),
+        "families": list(publisher.families),
+        "not_before": publisher.not_before,
+        "not_after": publisher.not_after,
+    }
+
+
+def _publisher(item: object) -> Publisher:
+    with Record(item, "trust file: publisher") as record:
+        try:
+            key = public_key.load(record.text("key", longest=_LARGEST_PEM).encode())
+        except UsageError:
+            raise record.fault("key", "is not a PEM public key on a supported curve") from None
+        models, families = _names(record, "models"), _names(record, "families")
+        not_before = record.integer("not_before", highest=LATEST_TIME)
+        not_after = record.integer("not_after", highest=LATEST_TIME)
+        try:
+            return Publisher(key, models, families, not_before, not_after)
+        except UsageError as error:
+            raise record.fault("models", f"is not a list of model ids and patterns: {error}") from None
+
+
+def _names(record: Record, name: str) -> tuple[str, ...]:
+    names = record.items(name, longest=MOST_PATTERNS)
+    if not all(isinstance(each, str) for each in names):
+        raise record.fault(name, "must list names")
+    return tuple(names)
+
+
+def _floors(record: Record) -> dict[str, ReleaseOrder]:
+    floors = dict(map(_floor, items := record.items("floors", longest=MOST_FLOORS)))
+    if len(floors) != len(items) or list(floors) != sorted(floors):
+        raise record.fault("floors", "must name each model once, in ascending order")
+    return floors
+
+
+def _floor(item: object) -> tuple[str, ReleaseOrder]:
+    with Record(item, "trust file: floor") as record:
+        model = record.text("model")
+        try:
+            check_model_id(model)
+        except UsageError:
+            raise record.fault("model", "is not a model id") from None
+        sealed_at = record.integer("sealed_at", highest=LATEST_TIME)
+        return model, ReleaseOrder(record.integer("epoch"), sealed_at)
+
+
+def _authorities(record: Record) -> tuple[x509.Certificate, ...]:
+    texts = record.items("authorities", longest=MOST_AUTHORITIES)
+    return tuple(_each(texts, record, "authorities", _certificate))
+
+
+def _certificate(text: object) -> x509.Certificate:
+    if not isinstance(text, str) or len(text) > _LARGEST_CERTIFICATE:
+        raise UsageError("not a certificate")
+    (certificate,) = certificates.load(text.encode())
+    return certificate
+
+
+def _each(
+    items: list[Any], record: Record, name: str, read: Callable[[object], x509.Certificate]
+) -> Iterable[x509.Certificate]:
+    for item in items:
+        try:
+            yield read(item)
+        except (UsageError, ValueError):
+            raise record.fault(name, "must list single PEM certificates") from None
+
+
+def _ascending(record: Record, name: str, size: int) -> list[bytes]:
+    texts = record.items(name, longest=MOST_REVOKED)
+    found = [Record({"id": text}, f"trust file: {name}").hexadecimal("id", size) for text in texts]
+    if found != sorted(set(found)):
+        raise record.fault(name, "must be in ascending order without repetition")
+    return found

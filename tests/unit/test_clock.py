@@ -1,0 +1,78 @@
+"""Time with floors: what has to begin, what may have ended, and what a device may remember."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from modelkeep.clock import BUILT_AT, TOLERANCE, Clock, Now, is_synchronised
+from modelkeep.errors import RefusedError
+
+
+def clock(reading: float, *, vouched: bool = False, built: int = 100) -> Clock:
+    return Clock(lambda: reading, is_vouched=lambda: vouched, built=built)
+
+
+def test_a_time_that_a_publisher_wrote_ends_things_and_begins_none() -> None:
+    assert clock(500).now(900) == Now(begins=500, ends=900)
+    assert clock(500).now(400) == Now(begins=500, ends=500)
+    assert clock(500).now() == Now(begins=500, ends=500)
+
+
+@pytest.mark.parametrize("reading", [0, 99, 100, 150, 199])
+def test_a_clock_that_cannot_be_right_gives_way_to_what_is_known(reading: float) -> None:
+    known = clock(reading).no_earlier_than(200)
+    assert known.now() == Now(200, 200)
+    assert not known.plausible
+    assert known.no_earlier_than(50).floor == 200
+    assert clock(reading).plausible is (reading >= 100)
+
+
+def test_what_an_authority_signed_counts_for_begins() -> None:
+    assert clock(0).witnessing(700).now() == Now(700, 700)
+    assert clock(800).witnessing(700).now() == Now(800, 800)
+    assert clock(0).witnessing(700).witnessing(600).witnessed == 700
+
+
+@pytest.mark.parametrize(
+    ("reading", "floor", "witnessed", "expiries", "remembered"),
+    [
+        (500, 0, 0, (), 0),
+        (500, 300, 0, (), 300),
+        (500, 300, 0, (900,), 500),
+        (5000, 300, 0, (900,), 900),
+        (5000, 300, 0, (900, 700), 700),
+        (5000, 800, 0, (700,), 800),
+        (50, 0, 0, (900,), 0),
+        (250, 300, 0, (900,), 300),
+        (50, 300, 600, (900,), 600),
+        (50, 300, 6000, (900,), 900),
+    ],
+)
+def test_what_is_remembered_ends_with_the_documents_that_can_mend_it(
+    reading: float, floor: int, witnessed: int, expiries: tuple[int, ...], remembered: int
+) -> None:
+    known = clock(reading).no_earlier_than(floor).witnessing(witnessed)
+    assert known.persistable(*expiries) == remembered
+
+
+def test_a_time_of_sealing_that_lies_ahead() -> None:
+    ahead = 500 + TOLERANCE
+    clock(500).check_sealed_at(2**53)
+    clock(500, vouched=True).check_sealed_at(ahead)
+    with pytest.raises(RefusedError, match="in the future"):
+        clock(500, vouched=True).check_sealed_at(ahead + 1)
+    clock(2**40).witnessing(500).check_sealed_at(ahead)
+    with pytest.raises(RefusedError, match="later than the time that was signed"):
+        clock(2**40).witnessing(500).check_sealed_at(ahead + 1)
+
+
+def test_a_function_is_taken_at_its_word_and_the_systems_clock_is_not() -> None:
+    told = Clock.of(lambda: 12.9)
+    assert (told.now(), told.plausible, told.is_vouched()) == (Now(12, 12), True, False)
+    assert Clock.of(told) is told
+    system = Clock.of(time.time)
+    assert system == Clock()
+    assert system.for_begins() >= BUILT_AT
+    assert isinstance(is_synchronised(), bool)
