@@ -10,6 +10,8 @@ import dev.modelkeep.container.Names
 import dev.modelkeep.document.Manifest
 import dev.modelkeep.keys.DataKey
 import dev.modelkeep.keys.Grant
+import dev.modelkeep.payload.LeafDigest
+import dev.modelkeep.payload.Leaves
 import dev.modelkeep.payload.SealedStream
 import dev.modelkeep.payload.StreamKey
 import dev.modelkeep.payload.StreamLayout
@@ -34,7 +36,6 @@ internal class Bundle(file: BundleFile) : Closeable by file {
     /** Checks signature, manifest and policy; reads no payload. */
     fun verify(verifier: Verifier): VerifiedBundle {
         val signed = SignedManifest.verify(archive, verifier)
-        signed.manifest.requireSha256()
         checkSizes(signed.manifest)
         return VerifiedBundle(this, signed)
     }
@@ -91,15 +92,15 @@ internal class VerifiedBundle(private val bundle: Bundle, val signed: SignedMani
         grant.header.constraints.check(signed.now, posture)
     }
 
-    private fun leaves(index: Int): ByteArray {
+    private fun leaves(index: Int): Leaves {
         val name = Names.leaves(index)
         val leaves = bundle.archive.read(name)
-        val digest = sha256(leaves)
-        val listed = signed.resources[name] ?: digest
-        if (!digest.contentEquals(manifest.members[index].leaves) || !digest.contentEquals(listed)) {
+        val digest = LeafDigest.of(manifest.leaf).of(ByteBuffer.wrap(leaves))
+        val isListed = signed.resources[name]?.contentEquals(sha256(leaves)) ?: true
+        if (!digest.contentEquals(manifest.members[index].leaves) || !isListed) {
             throw TamperedError("$name is not the one that was signed")
         }
-        return leaves
+        return Leaves(leaves, manifest.leaf)
     }
 }
 

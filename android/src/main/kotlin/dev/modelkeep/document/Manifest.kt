@@ -12,6 +12,9 @@ internal enum class Suite(val number: Int) {
     CHACHA20_POLY1305_HKDF_1MB(2),
 }
 
+/** How segments and leaf lists are hashed. */
+internal enum class LeafAlgorithm { BLAKE3, SHA256 }
+
 /** Which files the statement of a signature lists. */
 internal enum class Coverage { FILES, LEAVES }
 
@@ -28,7 +31,7 @@ internal class Manifest private constructor(record: Record) {
     val release: String = record.text("release", 256)
     val suite: Suite = record.choice("suite", Suite.values().associateBy { it.name })
     val commitment: ByteArray = record.hexadecimal("commitment", 32)
-    private val leaf: String = record.choice("leaf", listOf("blake3", "sha256").associateWith { it })
+    val leaf: LeafAlgorithm = record.choice("leaf", LeafAlgorithm.values().associateBy { it.name.lowercase() })
     val coverage: Coverage = record.choice("digest", Coverage.values().associateBy { it.name.lowercase() })
     val members: List<Member> = members(record)
 
@@ -37,15 +40,6 @@ internal class Manifest private constructor(record: Record) {
 
     init {
         if (!MODEL_ID.matches(model)) throw record.fault("model", "is not a model id")
-    }
-
-    /** Checks that the leaves are of a kind that this library can check. */
-    fun requireSha256() {
-        if (leaf == "sha256") return
-        throw UnsupportedVersionError(
-            "manifest: leaf algorithm $leaf is not supported on Android",
-            "seal the model with: modelkeep seal --leaf sha256",
-        )
     }
 
     companion object {

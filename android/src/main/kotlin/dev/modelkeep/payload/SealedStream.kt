@@ -11,14 +11,13 @@ import java.security.MessageDigest
  * checked before anything else happens. Source: spec/bundle-v1.md, sections 6 and 10.
  *
  * @param offset where the stream begins in [file].
- * @param leaves the signed leaf digests, 32 bytes for each segment; null for an installed stream, of which nobody
- *   but this device can make a segment.
+ * @param leaves the signed leaves; null for an installed stream, of which nobody but this device can make a segment.
  */
 internal class SealedStream(
     private val file: BundleFile,
     private val offset: Long,
     private val layout: StreamLayout,
-    private val leaves: ByteArray?,
+    private val leaves: Leaves?,
 ) {
     /** Decrypts the whole stream into [destination], which has room for exactly its plaintext. */
     fun decrypt(makeKey: (header: ByteArray) -> StreamKey, destination: ByteBuffer) {
@@ -101,22 +100,15 @@ internal class SealedStream(
     private inner class Reader {
         // Direct, so that neither the file system nor the cipher makes copies of its own.
         private val scratch = ByteBuffer.allocateDirect(layout.sealedLength(0))
-        private val digest = MessageDigest.getInstance("SHA-256")
+        private val check = leaves?.checker()
 
         fun segment(index: Int): ByteBuffer {
             scratch.clear()
             scratch.limit(layout.sealedLength(index))
             file.read(offset + layout.offset(index), scratch)
             scratch.flip()
-            leaves?.let { checkLeaf(it.copyOfRange(index * StreamLayout.LEAF, (index + 1) * StreamLayout.LEAF), index) }
+            check?.invoke(index, scratch)
             return scratch
-        }
-
-        private fun checkLeaf(leaf: ByteArray, index: Int) {
-            digest.update(scratch.duplicate())
-            if (!MessageDigest.isEqual(digest.digest(), leaf)) {
-                throw TamperedError("payload: segment $index is not the one that was signed")
-            }
         }
 
         /** Returns a segment without the stream header that segment 0 carries. */
