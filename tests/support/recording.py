@@ -3,14 +3,13 @@
 `pytest -p support.recording tests/attacks` with MODELKEEP_RECORDING set to an empty folder fills that
 folder with bundles and installations and an `index.json` in the form of vectors/README.md, so that a reader
 in another language can be held against the same attacks. An entry with a `state` names the file in which the
-device remembers its installations. Bundles are sealed with SHA-256 leaves, which every reader has.
+device remembers its installations.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import importlib
 import json
 import os
 import shutil
@@ -22,7 +21,6 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep import sealing
 from modelkeep.bundle import access as opening
 from modelkeep.bundle.access import Access, sidecar_path
 from modelkeep.bundle.installation import is_installation
@@ -31,7 +29,6 @@ from modelkeep.errors import KeepError
 from modelkeep.grants.fleet_device import FleetDevice
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.keys.identity import Identity
-from modelkeep.manifest import LeafAlgorithm
 from modelkeep.trust.policy import ExpectModel, MaximumAge, MinimumEpoch, UnsafeAnyModel
 from modelkeep.trust.verifier import Verifier
 
@@ -160,11 +157,7 @@ def _trust(verifier: object) -> dict[str, Any] | None:
 
 def _start() -> None:
     """Replaces what tests and their helpers will import, which is why it happens on import."""
-    assert sealing.seal.__kwdefaults__ is not None
-    sealing.seal.__kwdefaults__["leaf"] = LeafAlgorithm.SHA256
     opening.unlock = _recorded
-    attacker = importlib.import_module("support.attacker")
-    attacker.blake3 = hashlib.sha256  # type: ignore[attr-defined]
 
 
 if _FOLDER is not None:

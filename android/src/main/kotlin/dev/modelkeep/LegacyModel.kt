@@ -55,6 +55,7 @@ public class LegacyModel private constructor(private val memory: ModelMemory) : 
         public fun open(file: File, key: SecretKey): LegacyModel = storage { FileInputStream(file) }.use { stream ->
             val size = storage { stream.channel.size() } - NONCE - TAG
             if (size < 0) throw MalformedError("too short for nonce, ciphertext and tag")
+            if (size > Int.MAX_VALUE - TAG) throw UsageError("a file of 2 GiB or more is not read in one piece")
             val nonce = ByteArray(NONCE)
             // A copy of our own: a mapped file could change between the check of the tag and the decryption.
             val sealed = ModelMemory.allocate(size + TAG)

@@ -29,13 +29,23 @@ public class OpenModel internal constructor(
      * Close the interpreter that uses the buffer before closing the model.
      *
      * @param path one of [paths]; the entry by default.
+     * @throws UsageError the model is closed, has no such file, or the file has 2 GiB or more: take [buffers].
+     */
+    @JvmOverloads
+    public fun buffer(path: String? = entry): ByteBuffer = find(path).readable()
+
+    /**
+     * Returns a file of the model of any size, as read-only direct buffers in native byte order that follow each other.
+     * Files of less than 2 GiB give one. What [buffer] says of closing holds here, too.
+     *
      * @throws UsageError the model is closed, or has no such file.
      */
     @JvmOverloads
-    public fun buffer(path: String? = entry): ByteBuffer {
+    public fun buffers(path: String? = entry): List<ByteBuffer> = find(path).parts()
+
+    private fun find(path: String?): ModelMemory {
         if (!isOpen) throw UsageError("this model is closed", "open it again")
-        val found = memory[path] ?: throw UsageError("the model has no such file", "see paths")
-        return found.readable()
+        return memory[path] ?: throw UsageError("the model has no such file", "see paths")
     }
 
     /**

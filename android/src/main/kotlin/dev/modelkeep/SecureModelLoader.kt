@@ -6,7 +6,10 @@ import dev.modelkeep.bundle.Installation
 import dev.modelkeep.bundle.Installer
 import dev.modelkeep.bundle.Unlocked
 import dev.modelkeep.bundle.UnlockedBundle
+import dev.modelkeep.container.Archive
 import dev.modelkeep.container.BundleFile
+import dev.modelkeep.container.Container
+import dev.modelkeep.container.Form
 import dev.modelkeep.keys.Constraints
 import dev.modelkeep.keys.Grants
 import dev.modelkeep.memory.ModelMemory
@@ -44,7 +47,7 @@ public class SecureModelLoader @JvmOverloads constructor(
      */
     @JvmOverloads
     public fun open(file: File, grants: File? = null): OpenModel {
-        if (!Installation.isOne(file)) return unlocked({ BundleFile.open(file) }, { sets(file, grants, it) }, ::load)
+        if (!Installation.isOne(file)) return unlocked({ Container.openBundle(file) }, { sets(file, grants, it) }, ::load)
         if (grants != null) throw UsageError("an installation carries its grant", "leave the grants file out")
         return Installation(BundleFile.open(file)).use {
             it.unlock(verifier, identity::localKey, requireState(), posture).use(::load)
@@ -64,7 +67,7 @@ public class SecureModelLoader @JvmOverloads constructor(
     @JvmOverloads
     public fun install(bundle: File, target: File, grants: File? = null) {
         val state = requireState()
-        unlocked({ BundleFile.open(bundle) }, { sets(bundle, grants, it) }) { unlocked ->
+        unlocked({ Container.openBundle(bundle) }, { sets(bundle, grants, it) }) { unlocked ->
             identity.localKey().use { Installer(unlocked, it, state).install(target) }
         }
     }
@@ -79,7 +82,7 @@ public class SecureModelLoader @JvmOverloads constructor(
     @JvmOverloads
     public fun open(descriptor: AssetFileDescriptor, grants: ByteArray = ByteArray(0)): OpenModel =
         unlocked(
-            { BundleFile.open(descriptor) },
+            { Archive.open(BundleFile.open(descriptor), Form.BUNDLE) },
             { arrayOf(it.embeddedGrants(), Grants.lines(ByteArrayInputStream(grants))) },
             ::load,
         )
@@ -92,7 +95,7 @@ public class SecureModelLoader @JvmOverloads constructor(
      * @throws MalformedError not a bundle.
      */
     public fun verify(file: File): Unit =
-        Bundle(BundleFile.open(file)).use { it.verify(verifier).checkDigests() }
+        Bundle(Container.openBundle(file)).use { it.verify(verifier).checkDigests() }
 
     /**
      * Grants a bundle to another device, under the authority of this identity's own grant.
@@ -112,7 +115,7 @@ public class SecureModelLoader @JvmOverloads constructor(
         notAfter: Long? = null,
         grants: File? = null,
     ): ByteArray =
-        unlocked({ BundleFile.open(file) }, { sets(file, grants, it) }) { bundle ->
+        unlocked({ Container.openBundle(file) }, { sets(file, grants, it) }) { bundle ->
             if (notAfter != null && notAfter !in 0..Constraints.LATEST_TIME) {
                 throw UsageError("constraint: time must lie between 1970 and 9999")
             }
@@ -132,11 +135,11 @@ public class SecureModelLoader @JvmOverloads constructor(
     }
 
     private fun <T> unlocked(
-        openFile: () -> BundleFile,
+        openContainer: () -> Container,
         grantSets: (Bundle) -> Array<Sequence<ByteArray>>,
         use: (UnlockedBundle) -> T,
     ): T =
-        Bundle(openFile()).use { bundle ->
+        Bundle(openContainer()).use { bundle ->
             val verified = bundle.verify(verifier)
             verified.unlock(identity, Grants.all(*grantSets(bundle)), posture).use(use)
         }
@@ -148,7 +151,7 @@ public class SecureModelLoader @JvmOverloads constructor(
             inner.paths.forEachIndexed { index, path ->
                 val allocated = ModelMemory.allocate(bundle.manifest.members[index + 1].size)
                 memory[path] = allocated
-                bundle.decrypt(index + 1, allocated.writable())
+                bundle.decrypt(index + 1, allocated.target)
             }
         } catch (error: Throwable) {
             memory.values.forEach(ModelMemory::close)

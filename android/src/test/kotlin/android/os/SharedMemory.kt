@@ -1,13 +1,17 @@
 package android.os
 
+import java.io.Closeable
 import java.nio.ByteBuffer
 
 /**
  * Takes the place of the framework's class, whose memory comes from the kernel. Remembers what it gave, so that
  * tests can look at it after it was given back.
  */
-class SharedMemory private constructor(private val buffer: ByteBuffer) : AutoCloseable {
+class SharedMemory private constructor(private val buffer: ByteBuffer) : Closeable {
     var isClosed = false
+        private set
+
+    var isUnmapped = false
         private set
 
     fun mapReadWrite(): ByteBuffer = buffer
@@ -26,6 +30,8 @@ class SharedMemory private constructor(private val buffer: ByteBuffer) : AutoClo
             SharedMemory(ByteBuffer.allocateDirect(size)).also { given += it }
 
         @JvmStatic
-        fun unmap(@Suppress("UNUSED_PARAMETER") buffer: ByteBuffer) = Unit
+        fun unmap(buffer: ByteBuffer) {
+            given.first { it.buffer === buffer }.isUnmapped = true
+        }
     }
 }

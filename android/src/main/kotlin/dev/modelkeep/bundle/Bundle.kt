@@ -3,15 +3,14 @@ package dev.modelkeep.bundle
 import dev.modelkeep.Identity
 import dev.modelkeep.TamperedError
 import dev.modelkeep.Verifier
-import dev.modelkeep.container.Archive
-import dev.modelkeep.container.BundleFile
-import dev.modelkeep.container.Form
+import dev.modelkeep.container.Container
 import dev.modelkeep.container.Names
 import dev.modelkeep.document.Manifest
 import dev.modelkeep.keys.DataKey
 import dev.modelkeep.keys.Grant
 import dev.modelkeep.payload.LeafDigest
 import dev.modelkeep.payload.Leaves
+import dev.modelkeep.payload.PlainTarget
 import dev.modelkeep.payload.SealedStream
 import dev.modelkeep.payload.StreamKey
 import dev.modelkeep.payload.StreamLayout
@@ -25,17 +24,15 @@ import java.nio.ByteBuffer
  * step before can make, and only the last one can decrypt. Source: spec/bundle-v1.md, section 10.
  */
 
-/** A bundle that was opened and nothing more: everything it says is hearsay. Owns [file]. */
-internal class Bundle(file: BundleFile) : Closeable by file {
-    val archive: Archive = Archive.open(file, Form.BUNDLE)
-
+/** A bundle that was opened and nothing more: everything it says is hearsay. Owns [container]. */
+internal class Bundle(val container: Container) : Closeable by container {
     /** Gives the grants that were sealed into the bundle. */
     fun embeddedGrants(): Sequence<ByteArray> =
-        archive.places.keys.asSequence().filter { it.startsWith(Names.GRANTS) }.map(archive::read)
+        container.sizes.keys.asSequence().filter { it.startsWith(Names.GRANTS) }.map(container::read)
 
     /** Checks signature, manifest and policy; reads no payload. */
     fun verify(verifier: Verifier): VerifiedBundle {
-        val signed = SignedManifest.verify(archive, verifier)
+        val signed = SignedManifest.verify(container, verifier)
         checkSizes(signed.manifest)
         return VerifiedBundle(this, signed)
     }
@@ -47,8 +44,7 @@ internal class Bundle(file: BundleFile) : Closeable by file {
             expected[Names.leaves(index)] = StreamLayout.LEAF.toLong() * layout.count
             expected[Names.payload(index)] = layout.sealedSize
         }
-        val found = archive.places.filterKeys(Names::isContent).mapValues { it.value.size }
-        if (found != expected) {
+        if (container.sizes.filterKeys(Names::isContent) != expected) {
             throw TamperedError("the files of the bundle are not those that its manifest lists")
         }
     }
@@ -60,7 +56,7 @@ internal class VerifiedBundle(private val bundle: Bundle, val signed: SignedMani
 
     /** Checks every byte of the payload against the signed digests, of both kinds where both are there. */
     fun checkDigests() {
-        for (index in manifest.members.indices) stream(index).check(wholeDigest(index))
+        for (index in manifest.members.indices) stream(index).use { it.check(wholeDigest(index)) }
     }
 
     /** Finds the grant for [identity] and takes the data key out of it. */
@@ -79,9 +75,9 @@ internal class VerifiedBundle(private val bundle: Bundle, val signed: SignedMani
 
     /** Returns the stream of member [index], with leaves that were checked. */
     fun stream(index: Int): SealedStream {
-        val place = bundle.archive.places.getValue(Names.payload(index))
-        val layout = StreamLayout(manifest.members[index].size)
-        return SealedStream(bundle.archive.file, place.offset, layout, leaves(index))
+        val leaves = leaves(index)
+        val content = bundle.container.open(Names.payload(index))
+        return SealedStream(content, StreamLayout(manifest.members[index].size), leaves)
     }
 
     /** Returns the SHA-256 of the whole stream of member [index], where the statement lists it. */
@@ -94,7 +90,7 @@ internal class VerifiedBundle(private val bundle: Bundle, val signed: SignedMani
 
     private fun leaves(index: Int): Leaves {
         val name = Names.leaves(index)
-        val leaves = bundle.archive.read(name)
+        val leaves = bundle.container.read(name)
         val digest = LeafDigest.of(manifest.leaf).of(ByteBuffer.wrap(leaves))
         val isListed = signed.resources[name]?.contentEquals(sha256(leaves)) ?: true
         if (!digest.contentEquals(manifest.members[index].leaves) || !isListed) {
@@ -110,12 +106,14 @@ internal class UnlockedBundle(private val verified: VerifiedBundle, private val 
     val dataKey: DataKey get() = grant.dataKey
     private val payloadKey = dataKey.payloadKey()
 
-    override fun decrypt(index: Int, destination: ByteBuffer) =
-        verified.stream(index).decrypt({ streamKey(index, it) }, destination)
+    override fun decrypt(index: Int, target: PlainTarget) =
+        verified.stream(index).use { it.decrypt({ header -> streamKey(index, header) }, target) }
 
     /** Checks all of member [index] and hands its plaintext to [use], segment by segment. */
     fun forEachSegment(index: Int, use: (segment: Int, plain: ByteBuffer) -> Unit) =
-        verified.stream(index).decryptInOrder({ streamKey(index, it) }, verified.wholeDigest(index), use)
+        verified.stream(index).use {
+            it.decryptInOrder({ header -> streamKey(index, header) }, verified.wholeDigest(index), use)
+        }
 
     /** Wipes the keys. */
     override fun close() {

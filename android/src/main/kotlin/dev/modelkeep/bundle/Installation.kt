@@ -10,6 +10,7 @@ import dev.modelkeep.container.Names
 import dev.modelkeep.container.Tar
 import dev.modelkeep.keys.Hkdf
 import dev.modelkeep.keys.LocalKey
+import dev.modelkeep.payload.PlainTarget
 import dev.modelkeep.payload.SealedStream
 import dev.modelkeep.payload.StreamKey
 import dev.modelkeep.payload.StreamLayout
@@ -25,10 +26,10 @@ import java.nio.ByteBuffer
 
 /**
  * A model that was installed on this device. Digests were checked when it was installed; what can change since is
- * checked at every open. Owns [file]. Source: spec/install-v1.md, section 7.
+ * checked at every open. Owns its file. Source: spec/install-v1.md, section 7.
  */
-internal class Installation(private val file: BundleFile) : Closeable by file {
-    private val archive = Archive.open(file, Form.INSTALLATION)
+internal class Installation private constructor(private val archive: Archive) : Closeable by archive {
+    constructor(file: BundleFile) : this(Archive.open(file, Form.INSTALLATION))
 
     /** Checks everything that can have changed; [localKey] is asked for when signature and policy hold. */
     fun unlock(verifier: Verifier, localKey: () -> LocalKey, stateFile: File, posture: Set<String>): Unlocked {
@@ -57,7 +58,7 @@ internal class Installation(private val file: BundleFile) : Closeable by file {
     private fun checkSizes(signed: SignedManifest) {
         val sizes = signed.manifest.members.map { StreamLayout(it.size).sealedSize }
         val expected = sizes.withIndex().associate { (index, size) -> Names.payload(index) to size }
-        if (archive.places.filterKeys(Names::isPayload).mapValues { it.value.size } != expected) {
+        if (archive.sizes.filterKeys(Names::isPayload) != expected) {
             throw TamperedError("the files of the installation are not those that its manifest lists")
         }
     }
@@ -82,11 +83,12 @@ internal class Installation(private val file: BundleFile) : Closeable by file {
         private val header: InstallHeader,
         private val key: ByteArray,
     ) : Unlocked(signed, header.deviceId, header.constraints) {
-        override fun decrypt(index: Int, destination: ByteBuffer) {
+        override fun decrypt(index: Int, target: PlainTarget) {
             val layout = StreamLayout(manifest.members[index].size)
             val associated = StreamKey.installedAssociatedData(header.suite, header.installation, index)
-            val stream = SealedStream(file, archive.places.getValue(Names.payload(index)).offset, layout, null)
-            stream.decrypt({ StreamKey.derive(header.suite, key, associated, it) }, destination)
+            SealedStream(archive.open(Names.payload(index)), layout, null).use { stream ->
+                stream.decrypt({ StreamKey.derive(header.suite, key, associated, it) }, target)
+            }
         }
 
         override fun close() = key.wipe()
@@ -99,7 +101,7 @@ internal class Installation(private val file: BundleFile) : Closeable by file {
         fun payloadKey(installKey: ByteArray, secret: ByteArray): ByteArray = Hkdf.derive(installKey, secret, LABEL)
 
         /** Returns whether a file begins like an installation; says nothing of its worth. */
-        fun isOne(file: File): Boolean = BundleFile.open(file).use {
+        fun isOne(file: File): Boolean = !file.isDirectory && BundleFile.open(file).use {
             val block = ByteArray(Tar.BLOCK)
             if (it.length < block.size) return false
             it.read(0, block)

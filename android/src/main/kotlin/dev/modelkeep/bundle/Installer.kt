@@ -53,11 +53,12 @@ internal class Installer(private val bundle: UnlockedBundle, private val local: 
     private fun writer(file: Replacement, installKey: ByteArray): ArchiveWriter {
         val headerBytes = header.toBytes()
         val wrapped = local.wrap(installKey, InstallRecord.context(headerBytes))
-        val small = mapOf(
+        val small = listOfNotNull(
             Names.INSTALL to InstallRecord(headerBytes, wrapped).toBytes(),
             Names.MANIFEST to bundle.signed.bytes,
             Names.SIGNATURE to bundle.signed.signature,
-        )
+            bundle.signed.secondSignature?.let { Names.SECOND_SIGNATURE to it },
+        ).toMap()
         val payload = manifest.members.indices.associate {
             Names.payload(it) to StreamLayout(manifest.members[it].size).sealedSize
         }

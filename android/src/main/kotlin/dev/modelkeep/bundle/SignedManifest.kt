@@ -3,7 +3,7 @@ package dev.modelkeep.bundle
 import dev.modelkeep.SignatureError
 import dev.modelkeep.TamperedError
 import dev.modelkeep.Verifier
-import dev.modelkeep.container.Archive
+import dev.modelkeep.container.Container
 import dev.modelkeep.container.Names
 import dev.modelkeep.document.Coverage
 import dev.modelkeep.document.Manifest
@@ -15,6 +15,7 @@ import dev.modelkeep.sha256
  *
  * @property bytes the manifest as it was signed.
  * @property signature the signature document as it was received.
+ * @property secondSignature a further one, which nobody here demands, as it was received; or null.
  * @property resources SHA-256 of every file that the statement lists, by name.
  * @property signer who signed.
  * @property now the time that counts, in seconds since 1970-01-01 UTC.
@@ -23,17 +24,18 @@ internal class SignedManifest private constructor(
     val manifest: Manifest,
     val bytes: ByteArray,
     val signature: ByteArray,
+    val secondSignature: ByteArray?,
     val resources: Map<String, ByteArray>,
     val signer: String,
     val now: Long,
 ) {
     companion object {
-        fun verify(archive: Archive, verifier: Verifier): SignedManifest {
-            if (Names.SIGNATURE !in archive.places) {
+        fun verify(container: Container, verifier: Verifier): SignedManifest {
+            if (Names.SIGNATURE !in container.sizes) {
                 throw SignatureError("the bundle is not signed", "seal it with a signer")
             }
-            val bytes = archive.read(Names.MANIFEST)
-            val signature = archive.read(Names.SIGNATURE)
+            val bytes = container.read(Names.MANIFEST)
+            val signature = container.read(Names.SIGNATURE)
             val statement = verifier.verifyStatement(signature)
             if (!sha256(bytes).contentEquals(statement.resources[Names.MANIFEST])) {
                 throw TamperedError("manifest.json is not the one that was signed")
@@ -42,7 +44,8 @@ internal class SignedManifest private constructor(
             checkCoverage(manifest, statement.resources.keys)
             verifier.check(manifest)
             val now = verifier.now(manifest)
-            return SignedManifest(manifest, bytes, signature, statement.resources, statement.signer, now)
+            val second = if (Names.SECOND_SIGNATURE in container.sizes) container.read(Names.SECOND_SIGNATURE) else null
+            return SignedManifest(manifest, bytes, signature, second, statement.resources, statement.signer, now)
         }
 
         // The statement's own ignore_paths have no say: what is listed must be exactly what the manifest announces.

@@ -1,8 +1,7 @@
 package dev.modelkeep.container
 
 import dev.modelkeep.MalformedError
-import dev.modelkeep.UsageError
-import java.io.Closeable
+import java.nio.ByteBuffer
 
 /** Where one file of a bundle lies. */
 internal class Place(val offset: Long, val size: Long)
@@ -12,13 +11,23 @@ internal class Place(val offset: Long, val size: Long)
  * content is checked.
  * Source: spec/bundle-v1.md, section 1.1.
  */
-internal class Archive private constructor(val file: BundleFile, form: Form) : Closeable by file {
+internal class Archive private constructor(private val file: BundleFile, form: Form) : Container {
     val places: Map<String, Place> = Walk(file, form).run()
 
-    /** Returns a small file of the bundle as it is, unverified. */
-    fun read(name: String): ByteArray {
-        val place = places[name] ?: throw UsageError("the bundle has no file '$name'")
-        return ByteArray(place.size.toInt()).also { file.read(place.offset, it) }
+    override val sizes: Map<String, Long> = places.mapValues { it.value.size }
+
+    override fun open(name: String): Content = Part(places.getValue(name))
+
+    override fun close() = file.close()
+
+    private inner class Part(private val place: Place) : Content {
+        override fun read(position: Long, target: ByteBuffer) {
+            require(position + target.remaining() <= place.size) { "beyond the file" }
+            file.read(place.offset + position, target)
+        }
+
+        // The archive stays open for its other files.
+        override fun close() = Unit
     }
 
     private class Walk(private val file: BundleFile, form: Form) {

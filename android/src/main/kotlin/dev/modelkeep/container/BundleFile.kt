@@ -18,11 +18,11 @@ internal class BundleFile private constructor(
     private val channel: FileChannel,
     private val start: Long,
     val length: Long,
-) : Closeable {
+) : Content {
     fun read(position: Long, target: ByteArray) = read(position, ByteBuffer.wrap(target))
 
     /** Fills what remains of [target] from [position] of the bundle. */
-    fun read(position: Long, target: ByteBuffer) {
+    override fun read(position: Long, target: ByteBuffer) {
         if (position + target.remaining() > length) throw cutShort()
         var from = start + position
         storage {
@@ -40,7 +40,7 @@ internal class BundleFile private constructor(
         /** Opens a file. */
         fun open(file: File): BundleFile = storage {
             if (file.exists() && !file.isFile) {
-                throw MalformedError("bundle: not a regular file", "this library reads the archive form")
+                throw MalformedError("bundle: not a regular file")
             }
             val stream = FileInputStream(file)
             BundleFile(stream, stream.channel, 0, stream.channel.size())

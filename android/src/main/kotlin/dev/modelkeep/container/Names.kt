@@ -5,6 +5,8 @@ internal object Names {
     const val INSTALL = "install.json"
     const val MANIFEST = "manifest.json"
     const val SIGNATURE = "model.sig"
+    const val SIGNATURES = "signatures"
+    const val SECOND_SIGNATURE = "signatures/0"
     const val GRANTS = "grants/"
 
     fun leaves(index: Int): String = "leaves/$index"

@@ -3,21 +3,23 @@ package dev.modelkeep.container
 import dev.modelkeep.MalformedError
 
 /** Which files an archive may hold, in their order, and which of them must be there. */
-internal enum class Form(val sections: List<String>, val required: List<String>) {
+internal enum class Form(val sections: List<String>, val required: List<String>, val mostSignatures: Int) {
     /** Source: spec/bundle-v1.md, section 1. */
     BUNDLE(
-        listOf(Names.MANIFEST, Names.SIGNATURE, "signatures", "grants", "leaves", "payload"),
+        listOf(Names.MANIFEST, Names.SIGNATURE, Names.SIGNATURES, "grants", "leaves", "payload"),
         listOf(Names.MANIFEST),
+        mostSignatures = 64,
     ),
 
     /** Source: spec/install-v1.md, section 1. */
     INSTALLATION(
-        listOf(Names.INSTALL, Names.MANIFEST, Names.SIGNATURE, "payload"),
+        listOf(Names.INSTALL, Names.MANIFEST, Names.SIGNATURE, Names.SIGNATURES, "payload"),
         listOf(Names.INSTALL, Names.MANIFEST, Names.SIGNATURE),
+        mostSignatures = 1,
     ),
 }
 
-/** Which file of an archive may follow which, and how large each may be. */
+/** Which file of a container may follow which, and how large each may be. */
 internal class Order(private val form: Form) {
     private var section = -1
     private val counts = IntArray(form.sections.size)
@@ -27,7 +29,8 @@ internal class Order(private val form: Form) {
         val (place, index) = split(name)
         val limit = LIMITS.getValue(form.sections[place])
         if (place < section || index != counts[place]) throw MalformedError("bundle: $name is out of order")
-        if (index >= limit.most) throw MalformedError("bundle: too many files under ${form.sections[place]}")
+        val most = if (form.sections[place] == Names.SIGNATURES) form.mostSignatures else limit.most
+        if (index >= most) throw MalformedError("bundle: too many files under ${form.sections[place]}")
         if (size > limit.largest) throw MalformedError("bundle: $name is larger than allowed")
         section = place
         counts[place]++
@@ -40,6 +43,9 @@ internal class Order(private val form: Form) {
             throw MalformedError("bundle: leaves and payload do not match")
         }
     }
+
+    /** Returns where among the sections a file belongs. */
+    fun place(name: String): Int = split(name).first
 
     private fun count(section: String): Int = counts[form.sections.indexOf(section)]
 
@@ -65,7 +71,7 @@ internal class Order(private val form: Form) {
             Names.SIGNATURE to Limit(1, 8L shl 20),
             "leaves" to Limit(MOST_MEMBERS, Long.MAX_VALUE),
             "payload" to Limit(MOST_MEMBERS, Long.MAX_VALUE),
-            "signatures" to Limit(64, 128L shl 10),
+            Names.SIGNATURES to Limit(64, 128L shl 10),
             "grants" to Limit(1024, 8192),
         )
     }

@@ -1,68 +1,92 @@
 package dev.modelkeep.memory
 
 import android.os.Build
-import android.os.SharedMemory
-import android.system.ErrnoException
-import dev.modelkeep.StorageError
 import dev.modelkeep.UsageError
-import dev.modelkeep.wipe
+import dev.modelkeep.payload.PlainTarget
+import dev.modelkeep.payload.StreamLayout
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
+import java.util.concurrent.atomic.AtomicBoolean
 
-/** Memory that holds plaintext, as one direct buffer; wiped on close. */
-internal abstract class ModelMemory(private val buffer: ByteBuffer) : AutoCloseable {
-    private var isOpen = true
+/**
+ * Memory that holds the plaintext of one file, as direct buffers: one, where a buffer can be that large, or several,
+ * which end where segments end. Wiped on close.
+ */
+internal class ModelMemory private constructor(private val size: Long, private val regions: List<Region>) :
+    AutoCloseable {
+    private val isOpen = AtomicBoolean(true)
+    private val wasLent = AtomicBoolean(false)
 
-    /** Returns the memory to write into. */
-    fun writable(): ByteBuffer = buffer.duplicate().order(ByteOrder.nativeOrder())
+    /** Where segments are decrypted to. */
+    val target: PlainTarget = PlainTarget { start, length -> part(start, length) }
 
-    /** Returns the memory for a runtime to read: direct, in native byte order. */
-    fun readable(): ByteBuffer = buffer.asReadOnlyBuffer().order(ByteOrder.nativeOrder())
+    /** Returns the memory to write into, where it is one buffer. */
+    fun writable(): ByteBuffer = regions.single().writable()
 
-    /** Wipes the memory and gives it back; harmless when repeated. */
-    override fun close() {
-        if (!isOpen) return
-        isOpen = false
-        buffer.wipe()
-        release(buffer)
+    /** Returns the memory for a runtime to read: direct, read-only, in native byte order. */
+    fun readable(): ByteBuffer {
+        if (regions.size > 1) throw UsageError("a file of $size bytes is larger than a buffer", "take its buffers()")
+        return parts().single()
     }
 
-    protected abstract fun release(buffer: ByteBuffer)
+    /** Returns the memory as buffers that follow each other. */
+    fun parts(): List<ByteBuffer> {
+        wasLent.set(true)
+        return regions.map { it.writable().asReadOnlyBuffer().order(ByteOrder.nativeOrder()) }
+    }
+
+    /**
+     * Wipes the memory; harmless when repeated. Memory of which somebody still has a buffer is given back when the last
+     * such buffer is gone, so that a runtime that reads it too late reads zeros and does not crash.
+     */
+    override fun close() {
+        if (!isOpen.getAndSet(false)) return
+        regions.forEach { it.wipe() }
+        if (!wasLent.get()) regions.forEach(Region::release)
+    }
+
+    private fun part(start: Long, length: Int): ByteBuffer {
+        val index = regions.indexOfLast { it.start <= start }
+        val region = regions[index]
+        val part = region.writable()
+        val offset = (start - region.start).toInt()
+        part.limit(offset + length)
+        part.position(offset)
+        return part
+    }
 
     companion object {
-        private const val SHARED_MEMORY_SINCE = 27
+        /** How many segments fit into a buffer of less than 2 GiB, rounded down to a power of two. */
+        private const val SEGMENTS = 1024
 
         /**
          * Returns memory of [size] bytes. From API 27 on it is outside the managed heap; before, what
          * `allocateDirect` gives counts against the app's heap limit.
+         *
+         * @param segments in how many segments a file that needs several buffers is cut.
          */
-        fun allocate(size: Long, apiLevel: Int = Build.VERSION.SDK_INT): ModelMemory {
-            if (size > Int.MAX_VALUE) throw UsageError("a file of the model is larger than 2 GiB")
-            // An empty mapping does not exist.
-            if (apiLevel >= SHARED_MEMORY_SINCE && size > 0) return SharedModelMemory.allocate(size.toInt())
-            return DirectModelMemory(ByteBuffer.allocateDirect(size.toInt()))
-        }
-    }
-}
-
-private class DirectModelMemory(buffer: ByteBuffer) : ModelMemory(buffer) {
-    // Freed with the last reference to the buffer.
-    override fun release(buffer: ByteBuffer) = Unit
-}
-
-private class SharedModelMemory(private val memory: SharedMemory, buffer: ByteBuffer) : ModelMemory(buffer) {
-    override fun release(buffer: ByteBuffer) {
-        SharedMemory.unmap(buffer)
-        memory.close()
-    }
-
-    companion object {
-        fun allocate(size: Int): ModelMemory =
+        fun allocate(
+            size: Long,
+            apiLevel: Int = Build.VERSION.SDK_INT,
+            largest: Long = Int.MAX_VALUE.toLong(),
+            segments: Int = SEGMENTS,
+        ): ModelMemory {
+            val starts = if (size <= largest) listOf(0L) else starts(size, segments)
+            val regions = ArrayList<Region>()
             try {
-                val memory = SharedMemory.create(null, size)
-                SharedModelMemory(memory, memory.mapReadWrite())
-            } catch (error: ErrnoException) {
-                throw StorageError("no memory for the model", "close other apps, or use a smaller model", error)
+                starts.zip(starts.drop(1) + size).forEach { (start, end) ->
+                    regions += Region.allocate(start, (end - start).toInt(), apiLevel)
+                }
+            } catch (error: Throwable) {
+                regions.forEach(Region::release)
+                throw error
             }
+            return ModelMemory(size, regions)
+        }
+
+        private fun starts(size: Long, segments: Int): List<Long> {
+            val layout = StreamLayout(size)
+            return (0 until layout.count step segments).map(layout::plainStart)
+        }
     }
 }

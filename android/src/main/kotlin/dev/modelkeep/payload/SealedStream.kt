@@ -1,32 +1,37 @@
 package dev.modelkeep.payload
 
 import dev.modelkeep.TamperedError
-import dev.modelkeep.container.BundleFile
+import dev.modelkeep.container.Content
 import dev.modelkeep.wipe
+import java.io.Closeable
 import java.nio.ByteBuffer
 import java.security.MessageDigest
 
+/** Where plaintext goes: gives the part of the memory that a segment is decrypted to. */
+internal fun interface PlainTarget {
+    fun part(start: Long, length: Int): ByteBuffer
+}
+
 /**
  * One stream of the payload, read segment by segment into private memory, where the segment's leaf is
- * checked before anything else happens. Source: spec/bundle-v1.md, sections 6 and 10.
+ * checked before anything else happens. Owns its content. Source: spec/bundle-v1.md, sections 6 and 10.
  *
- * @param offset where the stream begins in [file].
  * @param leaves the signed leaves; null for an installed stream, of which nobody but this device can make a segment.
  */
 internal class SealedStream(
-    private val file: BundleFile,
-    private val offset: Long,
+    private val content: Content,
     private val layout: StreamLayout,
     private val leaves: Leaves?,
-) {
-    /** Decrypts the whole stream into [destination], which has room for exactly its plaintext. */
-    fun decrypt(makeKey: (header: ByteArray) -> StreamKey, destination: ByteBuffer) {
+) : Closeable by content {
+    /** Decrypts the whole stream into [target], which has room for exactly its plaintext. */
+    fun decrypt(makeKey: (header: ByteArray) -> StreamKey, target: PlainTarget) {
         val key = makeKey(header())
         onThreads(threadCount(layout.count)) { next ->
             val reader = Reader()
             val cipher = key.cipher()
             forEachSegment(next) { index ->
-                cipher.decrypt(index, layout.isLast(index), reader.body(index), part(destination, index))
+                val plain = target.part(layout.plainStart(index), layout.plainLength(index))
+                cipher.decrypt(index, layout.isLast(index), reader.body(index), plain)
             }
         }
     }
@@ -88,14 +93,6 @@ internal class SealedStream(
         }
     }
 
-    private fun part(destination: ByteBuffer, index: Int): ByteBuffer {
-        val part = destination.duplicate()
-        val start = layout.plainStart(index).toInt()
-        part.limit(start + layout.plainLength(index))
-        part.position(start)
-        return part
-    }
-
     /** Reads segments into memory of its own; for one thread. */
     private inner class Reader {
         // Direct, so that neither the file system nor the cipher makes copies of its own.
@@ -105,7 +102,7 @@ internal class SealedStream(
         fun segment(index: Int): ByteBuffer {
             scratch.clear()
             scratch.limit(layout.sealedLength(index))
-            file.read(offset + layout.offset(index), scratch)
+            content.read(layout.offset(index), scratch)
             scratch.flip()
             check?.invoke(index, scratch)
             return scratch

@@ -20,6 +20,7 @@ import dev.modelkeep.bundle.InstallRecord
 import dev.modelkeep.container.Archive
 import dev.modelkeep.container.ArchiveWriter
 import dev.modelkeep.container.BundleFile
+import dev.modelkeep.container.Container
 import dev.modelkeep.container.Form
 import dev.modelkeep.container.Names
 import dev.modelkeep.container.Replacement
@@ -77,6 +78,18 @@ internal class InstallationTest {
         assertEquals(listOf("createOperation", "finish", "abort"), phone.calls)
         assertTrue(SharedMemory.given.all { it.isZero && it.isClosed })
         assertEquals(setOf("installed.keep", "key.state", "key.state.lock"), folder.list()!!.toSet())
+    }
+
+    @Test
+    fun `an installation keeps the second signature of its bundle`() {
+        val signed = Vector.all(File("../vectors/v1")).first { it.name == "second-signature" }
+        val loader = SecureModelLoader(signed.identity(), signed.verifier(), stateFile = state)
+        loader.install(signed.bundle, installed)
+        val (given, kept) = listOf(signed.bundle to Form.BUNDLE, installed to Form.INSTALLATION).map { (file, form) ->
+            Archive.open(BundleFile.open(file), form).use { it.read(Names.SECOND_SIGNATURE) }
+        }
+        assertArrayEquals(given, kept)
+        loader.open(installed).use { assertEquals(signed.files, Vector.digests(it)) }
     }
 
     @Test
@@ -177,7 +190,7 @@ internal class InstallationTest {
     }
 
     /** Returns a grants file with a grant for the device that counts until [last]. */
-    private fun grantUntil(last: Long): File = Bundle(BundleFile.open(vector.bundle)).use { bundle ->
+    private fun grantUntil(last: Long): File = Bundle(Container.openBundle(vector.bundle)).use { bundle ->
         val grants = Grants.all(bundle.embeddedGrants())
         bundle.verify(vector.verifier()).unlock(device, grants, emptySet()).use { opened ->
             val grant = device.recipient().grant(opened.manifest.bundle, opened.dataKey, Constraints(notAfter = last))

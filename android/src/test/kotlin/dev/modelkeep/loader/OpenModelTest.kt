@@ -49,6 +49,11 @@ internal class OpenModelTest {
         model.close()
         assertTrue(SharedMemory.given.all { it.isZero && it.isClosed })
         assertThrows(UsageError::class.java) { model.buffer() }
+        // Whoever still reads the buffer reads zeros; the memory goes when the buffer does.
+        assertTrue(SharedMemory.given.none { it.isUnmapped })
+        assertEquals(0, buffer.get(0))
+        vector("sha256-leaves").open().close()
+        assertTrue(SharedMemory.given.last().isUnmapped)
     }
 
     @Test

@@ -79,10 +79,10 @@ internal class ApiLevelTest {
         /** What is called, and where, to the API level from which on it is called. */
         val GUARDED = mapOf(
             "KeyGenParameterSpec\$Builder.setAttestationChallenge in Keystore" to 24,
-            "SharedMemory.create in SharedModelMemory" to 27,
-            "SharedMemory.mapReadWrite in SharedModelMemory" to 27,
-            "SharedMemory.unmap in SharedModelMemory" to 27,
-            "SharedMemory.close in SharedModelMemory" to 27,
+            "SharedMemory in SharedRegion" to 27,
+            "SharedMemory.create in SharedRegion" to 27,
+            "SharedMemory.mapReadWrite in SharedRegion" to 27,
+            "SharedMemory.unmap in SharedRegion" to 27,
             "KeyGenParameterSpec\$Builder.setIsStrongBoxBacked in Keystore" to 28,
             "KeyGenParameterSpec\$Builder.setUnlockedDeviceRequired in Keystore" to 28,
             "KeyGenParameterSpec\$Builder.setUserAuthenticationParameters in Keystore" to 30,
