@@ -58,8 +58,8 @@ def test_the_library_passes_its_own_tests(classpath: str) -> None:
 def test_attacks_give_the_same_errors(classpath: str, tmp_path: Path) -> None:
     recording = tmp_path / "recording"
     recording.mkdir()
-    # Files that change while they are read are read otherwise the next time; the others need what a phone does not
-    # have: second signatures that a verifier demands, processes of their own, TPMs.
+    # Files that change while they are read are read otherwise the next time; the others need what a phone
+    # does not have: second signatures that a verifier demands, processes of their own, TPMs.
     left_out = [
         "test_races.py",
         "test_flips.py",
