@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,7 +38,8 @@ def install(folder: Path) -> Path:
 class IntruderRuntime(Runtime):
     """Takes ONNX models and computes nothing of them.
 
-    The option `at_load` is a list of attempts to make while the model is loaded.
+    The option `at_load` is a list of attempts to make while the model is loaded, `outputs` what it
+    says that its outputs are.
     """
 
     name: ClassVar[str] = PACKAGE
@@ -54,7 +56,10 @@ class IntruderRuntime(Runtime):
         calls = importlib.import_module("hostile_calls")
         calls.find_session()
         _ATTEMPTS.update(calls.ATTEMPTS)
-        return IntruderRunner({"load": "\n".join(f"{each} {_outcome(each)}" for each in attempts)})
+        runner = IntruderRunner({"load": "\n".join(f"{each} {_outcome(each)}" for each in attempts)})
+        announced: Any = options.get("outputs")
+        runner.outputs = announced
+        return runner
 
 
 class IntruderRunner(Runner):
@@ -151,6 +156,14 @@ def _hang(_argument: str) -> None:
     ctypes.PyDLL(None).sleep(600)
 
 
+def _wait(seconds: str) -> None:
+    time.sleep(float(seconds))
+
+
+def _repeat(count: str) -> str:
+    return "x" * int(count)
+
+
 def _allocate(size: str) -> int:
     return len(bytearray(int(size)))
 
@@ -169,5 +182,7 @@ _ATTEMPTS: dict[str, Callable[[str], object]] = {
     "die": _die,
     "exit": _exit,
     "hang": _hang,
+    "wait": _wait,
+    "repeat": _repeat,
     "allocate": _allocate,
 }

@@ -34,7 +34,7 @@ class ProcessRunner(Runner):
         self._running = False
         self._inputs: Area | None = None
         self._outputs: Area | None = None
-        self._kinds: Mapping[str, str] | None = None
+        self._kinds: dict[str, str] | None = None
         self._closed = False
 
     @property
@@ -137,10 +137,14 @@ class ProcessRunner(Runner):
     def _read(self, places: object) -> dict[str, Any]:
         limit = self._settings.output_limit
         values = area.read(self._outputs, places, copy=True, limit=limit)
-        if self.outputs is not None and tuple(values) != self.outputs:
+        if self.outputs is not None:
+            self._hold_to_announced(values)
+        return dict(values)
+
+    def _hold_to_announced(self, values: Mapping[str, NDArray[Any]]) -> None:
+        if tuple(values) != self.outputs:
             raise MalformedError("other outputs than it announced")
-        kinds = {name: value.dtype.kind for name, value in values.items()}
+        kinds = {name: str(value.dtype.kind) for name, value in values.items()}
         if self._kinds is not None and kinds != self._kinds:
             raise MalformedError("outputs of another kind than before")
         self._kinds = kinds
-        return dict(values)

@@ -1,7 +1,7 @@
 """What the process of a model may ask the kernel for. What is not listed here, it may not.
 
-The lists were learned by tracing every adapter over convolutions, recurrent networks, matrix products
-and attention with one to four threads, and hold what two C libraries need for threads and memory.
+The lists were learned by tracing ONNX Runtime, OpenVINO and LiteRT over convolutions, recurrent networks and
+matrix products with one to four threads, and hold what two C libraries need for threads and memory.
 """
 
 from __future__ import annotations
