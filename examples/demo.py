@@ -170,7 +170,15 @@ class Demo:
         with mk.Identity(f"file:{self.folder}/admin.pem") as admin:
             yesterday = mk.Constraints(not_after=int(time.time()) - 86400)
             device, target = self.folder / "pi-18.pub", self.folder / "expired.grants"
-            return mk.grant(self.bundle, identity=admin, to=[device], constraints=yesterday, output=target)
+            granted = mk.grant(
+                self.bundle,
+                identity=admin,
+                verifier=mk.UnsafeUnsigned(),
+                to=[device],
+                constraints=yesterday,
+                output=target,
+            )
+        return granted.path
 
     def create_key(self, *arguments: str) -> None:
         *options, public = arguments

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from modelkeep.bundle.access import Access, IdentityLike, unlock_bundle
 from modelkeep.dsse import EcdsaSigner
@@ -25,11 +25,11 @@ from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.device_list import LONGEST_LINE, is_device, parse_device
 from modelkeep.grants.grant import Grant
+from modelkeep.grants.header import GrantHeader
 from modelkeep.grants.issuer import GrantIssuer
 from modelkeep.storage import words_for
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signers import SignerLike, as_signer
-from modelkeep.trust.verifier import UnsafeUnsigned
 
 BATCH = 2000
 # Starting a process takes as long as making some thousand grants.
@@ -38,20 +38,32 @@ ALONE_BELOW = 5000
 Progress = Callable[[int], None]
 
 
+class BulkGrants(NamedTuple):
+    """What a run of `grant_all` came to.
+
+    Attributes:
+        total: how many grants the output holds.
+        new: how many of them this run added.
+    """
+
+    total: int
+    new: int
+
+
 def grant_all(
     path: str | os.PathLike[str],
     devices: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
     identity: IdentityLike,
+    verifier: BundleVerifier,
     constraints: Constraints | None = None,
-    verifier: BundleVerifier | None = None,
     grant_file: str | os.PathLike[str] | None = None,
     grant_signer: SignerLike | None = None,
     processes: int | None = None,
     progress: Progress = lambda _count: None,
-) -> int:
-    """Issues a grant for every device of a list; returns how many the output holds.
+) -> BulkGrants:
+    """Issues a grant for every device of a list; returns how many the output holds, and how many are new.
 
     Args:
         path: the bundle.
@@ -68,25 +80,24 @@ def grant_all(
     Raises:
         RefusedError: the own grant does not allow delegation, or its constraints are not met.
         MalformedError: a line of the list is not a device; the message says which.
-        UsageError: the output holds other grants.
+        UsageError: the output holds grants for other devices, or under other terms.
         UnavailableError: another run is adding to the output.
         StorageError: something cannot be read or written.
     """
-    chosen = verifier or UnsafeUnsigned()
     with (
-        Access(identity, chosen, grant_file) as access,
+        Access(identity, verifier, grant_file) as access,
         unlock_bundle(path, access, delegating=True) as unlocked,
     ):
         issuer = grant_issuer(unlocked, constraints, as_signer(grant_signer))
-        done, size = _finished(output, devices, issuer.bundle)
+        done, size = _finished(output, devices, issuer)
         progress(done)
-        left = count_devices(devices) - done
+        found, left = done, count_devices(devices) - done
         with _workers(issuer, processes or os.cpu_count() or 1, left) as run:
             for grants in run(_batches(devices, skip=done)):
                 size = sidecar.append_encoded(output, grants, expected_start=size)
                 done += len(grants)
                 progress(len(grants))
-    return done
+    return BulkGrants(done, done - found)
 
 
 def count_devices(devices: str | os.PathLike[str]) -> int:
@@ -140,9 +151,15 @@ def _issued(issuer: GrantIssuer, batch: Iterable[Line]) -> list[bytes]:
 
 
 def _grant(issuer: GrantIssuer, number: int, line: bytes) -> bytes:
-    try:
+    with _naming(number):
         device = parse_device(line)
         return issuer.issue(device.recipient, device.constraints).to_bytes()
+
+
+@contextmanager
+def _naming(number: int) -> Iterator[None]:
+    try:
+        yield
     except KeepError as error:
         raise MalformedError(f"device list: line {number}: {error}", hint=error.hint) from None
 
@@ -168,15 +185,18 @@ def _signed(grants: list[bytes], signer: EcdsaSigner | None) -> list[bytes]:
 
 def _lines(devices: str | os.PathLike[str]) -> Iterator[Line]:
     with words_for(devices), Path(devices).open("rb") as file:
-        yield from (
-            (number, line) for number, line in enumerate(_short_lines(file), start=1) if is_device(line)
-        )
+        yield from ((number, line) for number, line in _numbered(file) if is_device(line))
 
 
-def _short_lines(file: BinaryIO) -> Iterator[bytes]:
-    # A line that never ends must not fill the memory; its parser will complain of its length.
-    while line := file.readline(LONGEST_LINE + 1):
-        yield line
+def _numbered(file: BinaryIO) -> Iterator[Line]:
+    for number in itertools.count(1):
+        line = file.readline(LONGEST_LINE + 1)
+        # Comments, too: what lies beyond would be read as a line of its own, which no editor shows.
+        if len(line) > LONGEST_LINE:
+            raise MalformedError(f"device list: line {number}: longer than {LONGEST_LINE} bytes")
+        if not line:
+            return
+        yield number, line
 
 
 def _batches(devices: str | os.PathLike[str], *, skip: int) -> Batches:
@@ -186,21 +206,27 @@ def _batches(devices: str | os.PathLike[str], *, skip: int) -> Batches:
 
 
 def _finished(
-    output: str | os.PathLike[str], devices: str | os.PathLike[str], bundle: bytes
+    output: str | os.PathLike[str], devices: str | os.PathLike[str], issuer: GrantIssuer
 ) -> tuple[int, int]:
     """Returns how many devices an earlier run has finished, and the size of their grants.
 
-    Looks only at the last one.
+    Every grant is held against its line of the list and the terms: a rerun with another list or under
+    other terms must not look as if it had done something.
     """
-    count, size, last = sidecar.last(output)
-    if last is None:
-        return 0, 0
-    grant = Grant.from_bytes(last)
-    line = next(itertools.islice(_lines(devices), count - 1, None), None)
-    expected = None if line is None else parse_device(line[1]).recipient.header(bundle, Constraints()).key_id
-    if grant.header.bundle != bundle or grant.header.key_id != expected:
-        raise UsageError(
-            f"{os.fspath(output)}: holds other grants than this device list would give",
-            hint="choose another output, or remove the file to start anew",
-        )
+    count, size, lines = 0, 0, _lines(devices)
+    for encoded in sidecar.encoded(output):
+        line = next(lines, None)
+        grant = Grant.from_bytes(encoded)
+        if line is None or (grant.header, grant.issuer) != _expected(issuer, *line):
+            raise UsageError(
+                f"{os.fspath(output)}: grant {count + 1} is not what this list and these terms would give",
+                hint="choose another output, or remove the file to start anew",
+            )
+        count, size = count + 1, size + len(encoded) + 1
     return count, size
+
+
+def _expected(issuer: GrantIssuer, number: int, line: bytes) -> tuple[GrantHeader, bytes | None]:
+    with _naming(number):
+        device = parse_device(line)
+        return issuer.header(device.recipient, device.constraints), issuer.fingerprint

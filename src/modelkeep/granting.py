@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelkeep.bundle.access import Access, IdentityLike, sidecar_path, unlock_bundle
@@ -20,24 +20,41 @@ from modelkeep.keys.identity import Identity
 from modelkeep.keys.recipients import RecipientsLike, resolve
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signers import SignerLike, as_signer
-from modelkeep.trust.verifier import UnsafeUnsigned
 
 _OPENS, _DELEGATES = Constraints(), Constraints(delegate=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What `grant` did; also the path of the file that it wrote to.
+
+    Attributes:
+        path: the file with the grants.
+        recipients: who may open now.
+        admins: who may open and grant now.
+    """
+
+    path: Path
+    recipients: tuple[Recipient, ...]
+    admins: tuple[Recipient, ...]
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
 
 
 def grant(
     path: str | os.PathLike[str],
     *,
     identity: IdentityLike,
+    verifier: BundleVerifier,
     to: RecipientsLike = (),
     admins: RecipientsLike = (),
     constraints: Constraints | None = None,
-    verifier: BundleVerifier | None = None,
     grant_file: str | os.PathLike[str] | None = None,
     grant_signer: SignerLike | None = None,
     output: str | os.PathLike[str] | None = None,
-) -> Path:
-    """Issues grants and appends them to a file; returns that file's path.
+) -> Granted:
+    """Issues grants and appends them to a file; returns which file, and for whom.
 
     Every new grant carries the constraints of the own grant as well: granting can narrow what
     was granted, never widen it.
@@ -48,8 +65,7 @@ def grant(
         to: who may open the model.
         admins: who may open it and grant it to others.
         constraints: what the new grants demand beyond the own one.
-        verifier: whom to trust. Without one the publisher is not checked: the recipients will
-            do that when they open the bundle, and the grant is bound to this bundle alone.
+        verifier: whom to trust: nobody should grant what somebody else dressed up as a model of theirs.
         grant_file: where the own grant is, when neither embedded nor in the sidecar.
         grant_signer: signs the new grants, for bundles that accept signed grants only.
         output: file to append to; by default the bundle's sidecar.
@@ -63,14 +79,14 @@ def grant(
     recipients, delegates = resolve(to), resolve(admins)
     if not recipients and not delegates:
         raise UsageError("nobody to grant to", hint="name at least one recipient")
-    with Access(identity, verifier or UnsafeUnsigned(), grant_file) as access:
+    with Access(identity, verifier, grant_file) as access:
         _refuse_passphrases([access.identity, *recipients, *delegates])
         with unlock_bundle(path, access, delegating=True) as unlocked:
             issuer = grant_issuer(unlocked, constraints, as_signer(grant_signer))
             grants = [issuer.issue(recipient, _OPENS) for recipient in recipients]
             grants += [issuer.issue(recipient, _DELEGATES) for recipient in delegates]
     sidecar.append(target, grants)
-    return target
+    return Granted(target, tuple(recipients), tuple(delegates))
 
 
 def grant_issuer(

@@ -206,6 +206,7 @@ def _issuers(signer: EcdsaSigner | None, others: Iterable[TrustedKey]) -> tuple[
 
 
 def _grantees(to: RecipientsLike, admins: RecipientsLike, constraints: Constraints) -> tuple[Grantee, ...]:
+    constraints.check_window()
     plain = replace(constraints, delegate=False)
     delegating = replace(constraints, delegate=True)
     openers, administrators = resolve(to), resolve(admins)

@@ -33,6 +33,7 @@ from modelkeep.grants.grant import Grant
 from modelkeep.grants.recipient import issue
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
+from modelkeep.trust.verifier import UnsafeUnsigned
 from support.attacker import Forgery, label_for, stolen_data_key
 from support.workshop import Workshop
 
@@ -148,15 +149,21 @@ def test_granting_cannot_widen_what_was_granted(workshop: Workshop) -> None:
         constraints=Constraints(not_before=LONG_AGO, not_after=FAR_AWAY),
     )
     wider = Constraints(not_before=0, not_after=FAR_AWAY + 1000)
-    made = grant(bundle, identity=workshop.identity(), admins=[_stranger(workshop)], constraints=wider)
+    made = grant(
+        bundle,
+        identity=workshop.identity(),
+        verifier=UnsafeUnsigned(),
+        admins=[_stranger(workshop)],
+        constraints=wider,
+    )
     expected = Constraints(not_before=LONG_AGO, not_after=FAR_AWAY, delegate=True)
-    assert _only_grant(made).header.constraints == expected
+    assert _only_grant(made.path).header.constraints == expected
 
 
 def test_a_grant_without_delegation_cannot_grant(workshop: Workshop) -> None:
     bundle = workshop.seal()
     with pytest.raises(RefusedError, match="may not be passed on"):
-        grant(bundle, identity=workshop.identity(), to=[_stranger(workshop)])
+        grant(bundle, identity=workshop.identity(), verifier=UnsafeUnsigned(), to=[_stranger(workshop)])
     assert not bundle.with_name(f"{bundle.name}.grants").exists()
 
 
@@ -165,7 +172,7 @@ def test_delegation_written_into_the_header_cannot_grant(workshop: Workshop) -> 
     forgery.edit_grant(0, _set("delegate", True))
     bundle = forgery.write(workshop.folder / "edited.keep")
     with pytest.raises(TamperedError, match="the grant is damaged"):
-        grant(bundle, identity=workshop.identity(), to=[_stranger(workshop)])
+        grant(bundle, identity=workshop.identity(), verifier=UnsafeUnsigned(), to=[_stranger(workshop)])
 
 
 @pytest.mark.parametrize(
@@ -181,7 +188,7 @@ def test_a_grant_that_does_not_count_cannot_grant(
 ) -> None:
     bundle = workshop.seal(to=[], admins=[workshop.device.with_suffix(".pub")], constraints=constraints)
     with pytest.raises(refusal):
-        grant(bundle, identity=workshop.identity(), to=[_stranger(workshop)])
+        grant(bundle, identity=workshop.identity(), verifier=UnsafeUnsigned(), to=[_stranger(workshop)])
 
 
 def test_a_dear_model_dressed_up_as_a_cheap_one_is_not_granted_to_a_stranger(workshop: Workshop) -> None:
@@ -202,7 +209,7 @@ def test_a_dear_model_dressed_up_as_a_cheap_one_is_not_granted_to_a_stranger(wor
         )
     # Even an administrator who checks no signature is safe: the commitment names the model.
     with pytest.raises(TamperedError, match="another data key"):
-        grant(path, identity=workshop.identity(), to=[_stranger(workshop)])
+        grant(path, identity=workshop.identity(), verifier=UnsafeUnsigned(), to=[_stranger(workshop)])
 
 
 def test_a_grants_file_that_is_a_link_to_somebody_elses_file(workshop: Workshop) -> None:
@@ -211,11 +218,17 @@ def test_a_grants_file_that_is_a_link_to_somebody_elses_file(workshop: Workshop)
     precious.write_text("a line without an end")
     bundle.with_name(f"{bundle.name}.grants").symlink_to(precious)
     with pytest.raises(StorageError):
-        grant(bundle, identity=workshop.identity(), to=[_stranger(workshop)])
+        grant(bundle, identity=workshop.identity(), verifier=UnsafeUnsigned(), to=[_stranger(workshop)])
     other = workshop.folder / "output"
     other.symlink_to(precious)
     with pytest.raises(StorageError):
-        grant(bundle, identity=workshop.identity(), to=[_stranger(workshop)], output=other)
+        grant(
+            bundle,
+            identity=workshop.identity(),
+            verifier=UnsafeUnsigned(),
+            to=[_stranger(workshop)],
+            output=other,
+        )
     assert precious.read_text() == "a line without an end"
 
 
@@ -232,7 +245,7 @@ def test_the_manifest_of_one_bundle_with_the_grant_of_another_cannot_grant(works
     other.files["grants/0"] = Forgery(one).files["grants/0"]
     mixed = other.write(workshop.folder / "mixed.keep")
     with pytest.raises(NotForThisDeviceError):
-        grant(mixed, identity=workshop.identity(), to=[_stranger(workshop)])
+        grant(mixed, identity=workshop.identity(), verifier=UnsafeUnsigned(), to=[_stranger(workshop)])
 
 
 @pytest.fixture
@@ -290,7 +303,7 @@ def test_an_unsigned_grant_in_front_does_not_hide_a_signed_one(workshop: Worksho
 def test_granting_without_the_issuers_key_is_refused(workshop: Workshop, issuer: Signer) -> None:
     bundle = workshop.seal(to=[], admins=[workshop.device.with_suffix(".pub")], grant_signer=issuer)
     with pytest.raises(UsageError, match="signed grants only"):
-        grant(bundle, identity=workshop.identity(), to=[_stranger(workshop)])
+        grant(bundle, identity=workshop.identity(), verifier=UnsafeUnsigned(), to=[_stranger(workshop)])
 
 
 def test_a_passphrase_grant_beside_others_is_refused(workshop: Workshop) -> None:

@@ -89,7 +89,7 @@ def test_key_of_a_device_that_is_replaced(shop: CommandLine, tpm: SoftwareTpm) -
     shop.ok(lines[1])
     run = "modelkeep run model.keep -k tpm2:pi-17.tpm -t publisher.pub -i x=x.npy"
     assert shop.shell(run).code == 4
-    shop.ok("modelkeep grant model.keep -k file:admin.pem -r pi-17.pub")
+    shop.ok("modelkeep grant model.keep -k file:admin.pem -t publisher.pub -r pi-17.pub")
     shop.ok(run)
     shop.ok(lines[2].strip())
     assert not (shop.folder / "pi-17.pem").exists()

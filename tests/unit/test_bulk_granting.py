@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelkeep.bulk_granting import grant_all
+from modelkeep.bulk_granting import BulkGrants, grant_all
 from modelkeep.errors import (
     ExpiredError,
     MalformedError,
@@ -20,10 +20,12 @@ from modelkeep.errors import (
 )
 from modelkeep.grants import sidecar
 from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.device_list import LONGEST_LINE
 from modelkeep.grants.header import key_id
 from modelkeep.grants.recipient_text import parse_recipient
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
+from modelkeep.trust.verifier import UnsafeUnsigned
 from support.workshop import Workshop
 
 
@@ -43,7 +45,13 @@ class Fleet:
         self.list.write_text("".join(f"{line}\n" for line in self.lines))
 
     def grant_all(self, **options: Any) -> int:
-        settings: dict[str, Any] = {"identity": self.workshop.identity()}
+        return self.run(**options).total
+
+    def run(self, **options: Any) -> BulkGrants:
+        settings: dict[str, Any] = {
+            "identity": self.workshop.identity(),
+            "verifier": self.workshop.verifier(),
+        }
         return grant_all(self.bundle, self.list, self.output, **(settings | options))
 
     def open(self, device: Path) -> None:
@@ -111,9 +119,47 @@ def test_the_output_of_another_list_or_bundle_is_left_alone(fleet: Fleet) -> Non
     fleet.lines.reverse()
     fleet.lines.pop()
     fleet.write_list()
-    with pytest.raises(UsageError, match="holds other grants"):
+    with pytest.raises(UsageError, match="is not what this list"):
         fleet.grant_all()
     assert fleet.output.read_bytes() == before
+
+
+def test_a_rerun_says_how_many_are_new(fleet: Fleet) -> None:
+    assert fleet.run() == (5, 5)
+    assert fleet.run() == (5, 0)
+    fleet.lines.append(fleet.workshop.new_device("late").with_suffix(".pub").read_text().strip())
+    fleet.write_list()
+    assert fleet.run() == (6, 1)
+
+
+def test_a_rerun_under_other_terms_is_refused_and_changes_nothing(fleet: Fleet) -> None:
+    fleet.grant_all()
+    before = fleet.output.read_bytes()
+    for terms in (Constraints(not_after=4_000_000_000), Constraints(posture=("verified-boot",))):
+        with pytest.raises(UsageError, match="grant 1 is not what this list and these terms would give"):
+            fleet.grant_all(constraints=terms)
+    fleet.lines[2] = json.dumps({"recipient": fleet.lines[2], "not_after": 4_000_000_000})
+    fleet.write_list()
+    with pytest.raises(UsageError, match="grant 3 is not"):
+        fleet.grant_all()
+    assert fleet.output.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"a note to myself", b"{}\n", b'{"weights": 1}\nmore', bytes(100)])
+def test_a_foreign_file_is_never_appended_to(fleet: Fleet, content: bytes) -> None:
+    fleet.output.write_bytes(content)
+    with pytest.raises((MalformedError, UsageError)):
+        fleet.grant_all()
+    assert fleet.output.read_bytes() == content
+
+
+def test_a_comment_beyond_the_longest_line_does_not_spill_into_a_device(fleet: Fleet) -> None:
+    hidden = fleet.workshop.new_device("hidden").with_suffix(".pub").read_text().strip()
+    fleet.lines.insert(1, "#".ljust(LONGEST_LINE + 1) + hidden)
+    fleet.write_list()
+    with pytest.raises(MalformedError, match="line 2: longer than"):
+        fleet.grant_all()
+    assert not fleet.output.exists()
 
 
 def test_json_lines_carry_constraints(fleet: Fleet) -> None:
@@ -160,6 +206,7 @@ def test_only_who_may_delegate_can_grant(fleet: Fleet) -> None:
             fleet.list,
             fleet.workshop.folder / "more.jsonl",
             identity=fleet.workshop.identity(fleet.devices[0]),
+            verifier=UnsafeUnsigned(),
             grant_file=fleet.output,
         )
 

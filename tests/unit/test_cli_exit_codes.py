@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import modelkeep as mk
 from modelkeep.cli import EXIT_CODES, INTERRUPTED
 from support.command_line import CommandLine, Result, files
 
@@ -53,8 +54,10 @@ def assert_refused(result: Result, code: int) -> None:
         "modelkeep verify x.npy --signature x.npy",
         "modelkeep verify x.npy --signature x.npy -t publisher.pub -t stranger.pub",
         "modelkeep verify x.npy --signature x.npy -t publisher.pub --unsafe-unsigned",
-        "modelkeep grant model.keep -k file:admin.pem",
+        "modelkeep grant model.keep -k file:admin.pem -t publisher.pub",
         f"{SEAL} --not-after tomorrow",
+        f"{SEAL} --not-after 2001-01-01",
+        f"{SEAL} --not-before +2d --not-after +1d",
         f"{SEAL} --not-after 0001-01-01T00:00+23:59",
         f"{SEAL} --epoch -1",
         f"{SEAL} --epoch 99999999999999999999",
@@ -86,14 +89,16 @@ def test_2_for_a_command_that_makes_no_sense(shop: CommandLine, line: str) -> No
         "modelkeep run model.keep -k file:pi-17.pem -t publisher.pub",
         "modelkeep run expired.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy",
         "modelkeep run guarded.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy",
-        "modelkeep grant model.keep -k file:pi-17.pem -r pi-18.pub",
+        "modelkeep grant model.keep -k file:pi-17.pem -t publisher.pub -r pi-18.pub",
     ],
 )
 def test_3_when_a_check_says_no(shop: CommandLine, line: str) -> None:
     np.save("nan.npy", np.full((1, 4), np.nan, np.float32))
     seal = "modelkeep seal model.onnx -r pi-17.pub"
     shop.ok(f"{seal} --unsafe-unsigned -o unsigned.keep")
-    shop.ok(f"{seal} -s publisher.pem -o expired.keep --not-after 2001-01-01")
+    ended = mk.Constraints(not_after=978_307_200)
+    expired = mk.seal("model.onnx", model="model", to="pi-17.pub", signer="publisher.pem", constraints=ended)
+    expired.save("expired.keep")
     shop.ok(f"{seal} -s publisher.pem -o guarded.keep --posture sealed-case")
     content = bytearray((shop.folder / "model.keep").read_bytes())
     content[content.index(b"payload/1") + 512 + 60] ^= 1

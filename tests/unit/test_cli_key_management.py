@@ -45,20 +45,22 @@ def test_key_under_a_passphrase_says_so(command: CommandLine, monkeypatch: pytes
 
 
 def test_rotated_key_opens_what_the_old_one_may_grant(shop: CommandLine) -> None:
-    rotated = shop.ok("modelkeep keys rotate file:admin.pem file:admin-2.pem model.keep")
+    rotated = shop.ok("modelkeep keys rotate file:admin.pem file:admin-2.pem model.keep -t publisher.pub")
     assert rotated.out.split()[2] == "admin"
     shop.ok(f"{RUN} -k file:admin-2.pem")
     shop.ok("modelkeep keys delete file:admin.pem --yes")
     shop.ok(f"{RUN} -k file:admin-2.pem")
-    shop.ok("modelkeep grant model.keep -k file:admin-2.pem -r pi-18.pub")
+    shop.ok("modelkeep grant model.keep -k file:admin-2.pem -t publisher.pub -r pi-18.pub")
 
 
 def test_replaced_device_asks_whoever_may_grant(shop: CommandLine) -> None:
-    rotated = shop.shell("modelkeep keys rotate file:pi-17.pem file:pi-17-new.pem model.keep > new.pub")
+    rotated = shop.shell(
+        "modelkeep keys rotate file:pi-17.pem file:pi-17-new.pem model.keep -t publisher.pub > new.pub"
+    )
     assert "the old key may not grant it" in rotated.err
     assert shop.shell(f"{RUN} -k file:pi-17-new.pem").code == 4
     shop.ok(f"{RUN} -k file:pi-17.pem")
-    shop.ok("modelkeep grant model.keep -k file:admin.pem -r new.pub")
+    shop.ok("modelkeep grant model.keep -k file:admin.pem -t publisher.pub -r new.pub")
     shop.ok(f"{RUN} -k file:pi-17-new.pem")
 
 
@@ -189,7 +191,8 @@ def test_store_that_cannot_be_loaded_is_reported_with_its_extra(
 
 
 def test_a_rotation_that_cannot_be_done_makes_no_key(shop: CommandLine) -> None:
-    refused = shop("keys", "rotate", "file:admin.pem", "file:new.pem", "model.keep", "missing.keep")
+    line = "modelkeep keys rotate file:admin.pem file:new.pem model.keep missing.keep -t publisher.pub"
+    refused = shop.shell(line)
     assert refused.code == 6
     assert not (shop.folder / "new.pem").exists()
-    shop.ok("modelkeep keys rotate file:admin.pem file:new.pem model.keep > new.pub")
+    shop.ok("modelkeep keys rotate file:admin.pem file:new.pem model.keep -t publisher.pub > new.pub")

@@ -153,7 +153,7 @@ def test_keys_for_bundles_and_for_plain_files_do_not_stand_in_for_each_other(sho
 def test_grants_can_be_signed_so_that_a_bundle_accepts_no_others(shop: CommandLine) -> None:
     shop.ok("modelkeep keys create --kind signing granter.pem > granter.pub")
     shop.ok(f"{SEAL} --admin admin.pub --grant-signer file:granter.pem")
-    grant = "modelkeep grant m.keep -k file:admin.pem -r pi-18.pub"
+    grant = "modelkeep grant m.keep -k file:admin.pem -t publisher.pub -r pi-18.pub"
     assert shop.shell(grant).code in (2, 3)
     shop.ok(f"{grant} --grant-signer file:granter.pem")
     shop.ok(f"{RUN} -k file:pi-18.pem")

@@ -22,7 +22,7 @@ RUN = "modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy"
 @pytest.mark.parametrize(
     ("line", "keys"),
     [
-        (SEAL, {"bundle", "epoch", "files", "format", "grants", "model", "size"}),
+        (SEAL, {"bundle", "epoch", "files", "format", "grants", "model", "recipients", "size"}),
         ("modelkeep verify model.keep -t publisher.pub", {"bundle", "epoch", "model", "release", "signer"}),
         (RUN, {"model", "notes", "outputs"}),
     ],
@@ -69,7 +69,7 @@ def test_without_a_model_id_it_says_what_it_accepted(shop: CommandLine) -> None:
 def test_bundles_may_have_odd_names(shop: CommandLine, name: str) -> None:
     assert shop("seal", "model.onnx", "-r", "pi-17.pub", "-s", "publisher.pem", "-o", name).code == 0
     assert shop("verify", name, "-t", "publisher.pub").code == 0
-    assert shop("grant", name, "-k", "file:admin.pem", "-r", "pi-18.pub").code == 4
+    assert shop("grant", name, "-k", "file:admin.pem", "-t", "publisher.pub", "-r", "pi-18.pub").code == 4
     assert shop("run", name, "-k", "file:pi-17.pem", "-t", "publisher.pub", "-i", "x=x.npy").code == 0
 
 

@@ -20,7 +20,7 @@ TOUR = (
     "modelkeep seal model.onnx -r pi-17.pub --admin admin.pub -s publisher.pem -o model.keep",
     "modelkeep inspect model.keep",
     "modelkeep verify model.keep -t publisher.pub",
-    "modelkeep grant model.keep -k file:admin.pem -r pi-18.pub",
+    "modelkeep grant model.keep -k file:admin.pem -t publisher.pub -r pi-18.pub",
     "modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i image=x.npy -o scores.npz",
     "modelkeep run model.keep -k file:pi-18.pem -t publisher.pub -i image=x.npy -o scores-18.npz",
 )
@@ -68,25 +68,25 @@ def test_without_an_output_the_bundle_is_named_like_the_model(shop: CommandLine)
 
 def test_granting_leaves_the_bundle_alone_and_adds_a_line_each_time(shop: CommandLine) -> None:
     before = (shop.folder / "model.keep").read_bytes()
-    shop.ok("modelkeep grant model.keep -k file:admin.pem -r pi-18.pub")
-    shop.ok("modelkeep grant model.keep -k file:admin.pem -r pi-17.pub")
+    shop.ok("modelkeep grant model.keep -k file:admin.pem -t publisher.pub -r pi-18.pub")
+    shop.ok("modelkeep grant model.keep -k file:admin.pem -t publisher.pub -r pi-17.pub")
     assert (shop.folder / "model.keep").read_bytes() == before
     assert len((shop.folder / "model.keep.grants").read_bytes().splitlines()) == 2
 
 
 def test_grants_can_be_kept_elsewhere(shop: CommandLine) -> None:
-    shop.ok("modelkeep grant model.keep -k file:admin.pem -r pi-18.pub -o new.grants")
+    shop.ok("modelkeep grant model.keep -k file:admin.pem -t publisher.pub -r pi-18.pub -o new.grants")
     run = "modelkeep run model.keep -k file:pi-18.pem -t publisher.pub -i x=x.npy"
     assert shop.shell(run).code == 4
     shop.ok(f"{run} --grant new.grants")
 
 
 def test_a_plain_grant_does_not_delegate_but_an_admin_grant_does(shop: CommandLine) -> None:
-    refused = shop.shell("modelkeep grant model.keep -k file:pi-17.pem -r pi-18.pub")
+    refused = shop.shell("modelkeep grant model.keep -k file:pi-17.pem -t publisher.pub -r pi-18.pub")
     assert refused.code == 3
     assert "model.keep.grants" not in files(shop.folder)
     shop.ok("modelkeep grant model.keep -k file:admin.pem --admin pi-18.pub -t publisher.pub")
-    shop.ok("modelkeep grant model.keep -k file:pi-18.pem -r pi-17.pub")
+    shop.ok("modelkeep grant model.keep -k file:pi-18.pem -t publisher.pub -r pi-17.pub")
 
 
 def test_extracted_files_are_the_files_that_were_sealed(shop: CommandLine) -> None:

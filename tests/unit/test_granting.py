@@ -21,6 +21,7 @@ from modelkeep.grants import sidecar
 from modelkeep.grants.constraints import Constraints
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
+from modelkeep.trust.verifier import UnsafeUnsigned
 from support.workshop import Workshop
 
 
@@ -46,7 +47,7 @@ def test_a_new_device_opens_with_the_sidecar(workshop: Workshop, admin: Path, de
     written = grant(
         bundle, identity=workshop.identity(admin), to=[public(device)], verifier=workshop.verifier()
     )
-    assert written == sidecar_path(bundle) == bundle.with_name(f"{bundle.name}.grants")
+    assert written.path == sidecar_path(bundle) == bundle.with_name(f"{bundle.name}.grants")
     with workshop.open(bundle, identity=workshop.identity(device)) as session:
         assert session.report.device_id == "pi-18"
     assert bundle.read_bytes() == before
@@ -54,9 +55,14 @@ def test_a_new_device_opens_with_the_sidecar(workshop: Workshop, admin: Path, de
 
 def test_grants_may_lie_elsewhere(workshop: Workshop, admin: Path, device: Path) -> None:
     bundle, elsewhere = workshop.seal(admins=[public(admin)]), workshop.folder / "more.grants"
-    assert (
-        grant(bundle, identity=workshop.identity(admin), to=[public(device)], output=elsewhere) == elsewhere
+    granted = grant(
+        bundle,
+        identity=workshop.identity(admin),
+        verifier=UnsafeUnsigned(),
+        to=[public(device)],
+        output=elsewhere,
     )
+    assert granted.path == elsewhere
     identity = workshop.identity(device)
     with pytest.raises(NotForThisDeviceError):
         workshop.open(bundle, identity=identity)
@@ -70,8 +76,10 @@ def test_grants_may_lie_elsewhere(workshop: Workshop, admin: Path, device: Path)
 def test_several_grants_are_appended_together(workshop: Workshop, admin: Path, device: Path) -> None:
     bundle, other = workshop.seal(admins=[public(admin)]), workshop.new_device("pi-19", "x25519")
     identity = workshop.identity(admin)
-    grant(bundle, identity=identity, to=[public(device), public(other)])
-    grant(bundle, identity=identity, admins=[public(workshop.new_device("second"))])
+    grant(bundle, identity=identity, verifier=UnsafeUnsigned(), to=[public(device), public(other)])
+    grant(
+        bundle, identity=identity, verifier=UnsafeUnsigned(), admins=[public(workshop.new_device("second"))]
+    )
     delegates = [item.header.constraints.delegate for item in sidecar.read(sidecar_path(bundle))]
     assert delegates == [False, False, True]
     workshop.open(bundle, identity=workshop.identity(other)).close()
@@ -81,7 +89,11 @@ def test_who_holds_a_plain_grant_cannot_grant(workshop: Workshop, device: Path) 
     bundle = workshop.seal()
     with pytest.raises(RefusedError):
         grant(
-            bundle, identity=workshop.identity(), to=[public(device)], constraints=Constraints(delegate=True)
+            bundle,
+            identity=workshop.identity(),
+            verifier=UnsafeUnsigned(),
+            to=[public(device)],
+            constraints=Constraints(delegate=True),
         )
     assert not sidecar_path(bundle).exists()
 
@@ -89,7 +101,7 @@ def test_who_holds_a_plain_grant_cannot_grant(workshop: Workshop, device: Path) 
 def test_who_holds_no_grant_cannot_grant(workshop: Workshop, admin: Path, device: Path) -> None:
     bundle = workshop.seal(admins=[public(admin)])
     with pytest.raises(NotForThisDeviceError):
-        grant(bundle, identity=workshop.identity(device), to=[public(device)])
+        grant(bundle, identity=workshop.identity(device), verifier=UnsafeUnsigned(), to=[public(device)])
     assert not sidecar_path(bundle).exists()
 
 
@@ -97,24 +109,35 @@ def test_delegation_passes_on_through_administrators_only(
     workshop: Workshop, admin: Path, device: Path
 ) -> None:
     bundle, second = workshop.seal(admins=[public(admin)]), workshop.new_device("second")
-    grant(bundle, identity=workshop.identity(admin), admins=[public(second)])
-    grant(bundle, identity=workshop.identity(second), to=[public(device)])
+    grant(bundle, identity=workshop.identity(admin), verifier=UnsafeUnsigned(), admins=[public(second)])
+    grant(bundle, identity=workshop.identity(second), verifier=UnsafeUnsigned(), to=[public(device)])
     workshop.open(bundle, identity=workshop.identity(device)).close()
     with pytest.raises(RefusedError):
-        grant(bundle, identity=workshop.identity(device), to=[public(workshop.new_device("third"))])
+        grant(
+            bundle,
+            identity=workshop.identity(device),
+            verifier=UnsafeUnsigned(),
+            to=[public(workshop.new_device("third"))],
+        )
 
 
 def test_a_grant_is_never_wider_than_the_own_one(workshop: Workshop, admin: Path, device: Path) -> None:
     own = Constraints(not_before=100, not_after=4_000_000_000, posture=("a",))
     bundle = workshop.seal(admins=[public(admin)], constraints=own)
     with pytest.raises(RefusedError):
-        grant(bundle, identity=workshop.identity(admin), to=[public(device)])
+        grant(bundle, identity=workshop.identity(admin), verifier=UnsafeUnsigned(), to=[public(device)])
     assert not sidecar_path(bundle).exists()
     wider = Constraints(not_before=1, not_after=5_000_000_000, delegate=True)
     bundle = workshop.seal(
         admins=[public(admin)], constraints=Constraints(not_before=100, not_after=4_000_000_000)
     )
-    grant(bundle, identity=workshop.identity(admin), to=[public(device)], constraints=wider)
+    grant(
+        bundle,
+        identity=workshop.identity(admin),
+        verifier=UnsafeUnsigned(),
+        to=[public(device)],
+        constraints=wider,
+    )
     (made,) = sidecar.read(sidecar_path(bundle))
     assert made.header.constraints == Constraints(not_before=100, not_after=4_000_000_000)
 
@@ -122,7 +145,13 @@ def test_a_grant_is_never_wider_than_the_own_one(workshop: Workshop, admin: Path
 def test_a_grant_may_be_narrower(workshop: Workshop, admin: Path, device: Path) -> None:
     bundle = workshop.seal(admins=[public(admin)])
     narrow = Constraints(not_after=1_000_000)
-    grant(bundle, identity=workshop.identity(admin), to=[public(device)], constraints=narrow)
+    grant(
+        bundle,
+        identity=workshop.identity(admin),
+        verifier=UnsafeUnsigned(),
+        to=[public(device)],
+        constraints=narrow,
+    )
     with pytest.raises(ExpiredError):
         workshop.open(bundle, identity=workshop.identity(device))
 
@@ -130,7 +159,7 @@ def test_a_grant_may_be_narrower(workshop: Workshop, admin: Path, device: Path) 
 def test_an_expired_administrator_cannot_grant(workshop: Workshop, admin: Path, device: Path) -> None:
     bundle = workshop.seal(admins=[public(admin)], constraints=Constraints(not_after=1_000_000))
     with pytest.raises(ExpiredError):
-        grant(bundle, identity=workshop.identity(admin), to=[public(device)])
+        grant(bundle, identity=workshop.identity(admin), verifier=UnsafeUnsigned(), to=[public(device)])
 
 
 def test_a_verifier_is_obeyed(workshop: Workshop, admin: Path, device: Path) -> None:
@@ -146,14 +175,18 @@ def test_a_verifier_is_obeyed(workshop: Workshop, admin: Path, device: Path) -> 
 
 def test_a_grant_of_another_bundle_does_not_fit(workshop: Workshop, admin: Path, device: Path) -> None:
     bundle, other = (workshop.seal(admins=[public(admin)]) for _ in range(2))
-    grant(other, identity=workshop.identity(admin), to=[public(device)])
+    grant(other, identity=workshop.identity(admin), verifier=UnsafeUnsigned(), to=[public(device)])
     with pytest.raises((NotForThisDeviceError, TamperedError)):
         workshop.open(bundle, identity=workshop.identity(device), grant_file=sidecar_path(other))
 
 
 def test_there_must_be_somebody_to_grant_to(workshop: Workshop, admin: Path) -> None:
     with pytest.raises(UsageError, match="nobody to grant to"):
-        grant(workshop.seal(admins=[public(admin)]), identity=workshop.identity(admin))
+        grant(
+            workshop.seal(admins=[public(admin)]),
+            identity=workshop.identity(admin),
+            verifier=UnsafeUnsigned(),
+        )
 
 
 def test_bundles_that_want_signed_grants(workshop: Workshop, admin: Path, device: Path) -> None:
@@ -163,18 +196,25 @@ def test_bundles_that_want_signed_grants(workshop: Workshop, admin: Path, device
     bundle = workshop.seal(admins=[public(admin)], grant_signer=Signer.from_pem(issuer))
     identity, late = workshop.identity(admin), workshop.identity(device)
     with pytest.raises(UsageError, match="signed grants only"):
-        grant(bundle, identity=identity, to=[public(device)])
+        grant(bundle, identity=identity, verifier=UnsafeUnsigned(), to=[public(device)])
     elsewhere = workshop.folder / "stranger.grants"
     grant(
         bundle,
         identity=identity,
+        verifier=UnsafeUnsigned(),
         to=[public(device)],
         grant_signer=Signer.from_pem(stranger),
         output=elsewhere,
     )
     with pytest.raises(UntrustedSignerError):
         workshop.open(bundle, identity=late, grant_file=elsewhere)
-    grant(bundle, identity=identity, to=[public(device)], grant_signer=Signer.from_pem(issuer))
+    grant(
+        bundle,
+        identity=identity,
+        verifier=UnsafeUnsigned(),
+        to=[public(device)],
+        grant_signer=Signer.from_pem(issuer),
+    )
     workshop.open(bundle, identity=late).close()
 
 
@@ -183,7 +223,7 @@ def test_a_passphrase_is_not_granted_to(workshop: Workshop, admin: Path) -> None
     secret = f"passphrase:?file={workshop.folder / 'secret.txt'}"
     bundle = workshop.seal(admins=[public(admin)])
     with pytest.raises(UsageError, match="only one of its bundle"):
-        grant(bundle, identity=workshop.identity(admin), to=[secret])
+        grant(bundle, identity=workshop.identity(admin), verifier=UnsafeUnsigned(), to=[secret])
     assert not sidecar_path(bundle).exists()
 
 
@@ -191,7 +231,7 @@ def test_an_admin_grant_that_came_later_counts(workshop: Workshop) -> None:
     admin = workshop.new_device("admin")
     publics = [workshop.device.with_suffix(".pub")]
     bundle = workshop.seal(to=publics, admins=[admin.with_suffix(".pub")])
-    grant(bundle, identity=workshop.identity(admin), admins=publics)
+    grant(bundle, identity=workshop.identity(admin), verifier=UnsafeUnsigned(), admins=publics)
     late = workshop.new_device("late")
-    grant(bundle, identity=workshop.identity(), to=[late.with_suffix(".pub")])
+    grant(bundle, identity=workshop.identity(), verifier=UnsafeUnsigned(), to=[late.with_suffix(".pub")])
     workshop.open(bundle, identity=workshop.identity(late)).close()

@@ -93,6 +93,17 @@ def test_line_of_a_newer_version_does_not_hide_the_others(path: Path) -> None:
         next(grants)
 
 
+@pytest.mark.parametrize("content", [b"notes", b"{}\n", b"PK\x03\x04" * 5000, b'{"head', b"\n\n"])
+def test_only_files_of_grants_are_appended_to(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    if content == b'{"head':  # what a crash leaves of the first grant
+        sidecar.append(path, [grant_of(1)])
+        return
+    with pytest.raises(MalformedError, match="not a file of grants"):
+        sidecar.append(path, [grant_of(1)])
+    assert path.read_bytes() == content
+
+
 def test_endless_line_is_not_read_to_its_end(path: Path) -> None:
     path.write_bytes(grant_of(1).to_bytes() + b"\n" + b"x" * (LARGEST_GRANT + 1))
     with pytest.raises(MalformedError, match="line 2: too long"):
@@ -161,7 +172,7 @@ def test_two_processes_append_at_once(path: Path) -> None:
         "    header = GrantHeader(bytes(16), 'fleet', bytes([int(sys.argv[2])]) * 15 + bytes([number]))\n"
         "    sidecar.append(sys.argv[1], [Grant(header, header.to_bytes(), bytes(112))] * 3)\n"
     )
-    path.write_bytes(b"torn")
+    path.write_bytes(grant_of(0).to_bytes()[:9])
     processes = [
         subprocess.Popen([sys.executable, "-c", script, path, str(who)], stdin=subprocess.PIPE)
         for who in (1, 2)

@@ -109,3 +109,22 @@ def test_passphrase_must_be_the_only_recipient(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(UsageError, match="only recipient"):
             resolve(named)
     check_company([])
+
+
+@pytest.mark.parametrize(
+    "separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\r"]
+)
+def test_a_comment_ends_where_an_editor_shows_its_end(tmp_path: Path, separator: str) -> None:
+    visible, hidden = (format_recipient(FileStore().create(str(tmp_path / name))) for name in "ab")
+    path = tmp_path / "devices.pub"
+    path.write_bytes(f"# the line of 2026{separator}{hidden}\n{visible}\r\n".encode())
+    assert [format_recipient(each) for each in resolve(path)] == [visible]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\x85", "\x0b", "\x1c", "\x00"])
+def test_a_line_with_characters_that_nobody_sees_is_refused(tmp_path: Path, separator: str) -> None:
+    line = format_recipient(FileStore().create(str(tmp_path / "a")))
+    path = tmp_path / "devices.pub"
+    path.write_bytes(f"{line}{separator}{line}\n".encode())
+    with pytest.raises(MalformedError, match="line 1: not a recipient"):
+        resolve(path)

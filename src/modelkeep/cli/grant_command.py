@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from typing import Any
 
 from modelkeep.bulk_granting import count_devices, grant_all
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import progress, say
+from modelkeep.cli.output import counted, named, print_json, progress, say
 from modelkeep.errors import UsageError
 from modelkeep.granting import grant
+from modelkeep.grants.recipient_text import short_name
 from modelkeep.keys.identity import Identity
 
 
@@ -24,14 +26,17 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _some(arguments: argparse.Namespace) -> None:
     with Identity(arguments.key) as identity:
-        target = grant(
+        granted = grant(
             arguments.bundle,
             to=arguments.recipient,
             admins=arguments.admin,
             output=arguments.output,
             **_terms(arguments, identity),
         )
-    say(f"granted, in {target}")
+    opening, admins = ([short_name(each) for each in group] for group in (granted.recipients, granted.admins))
+    _report(arguments, granted.path, new=len(opening) + len(admins), recipients=opening, admins=admins)
+    who = named([*opening, *(f"{name} (may grant)" for name in admins)])
+    say(f"granted to {counted(len(opening) + len(admins), 'recipient')}: {who}; in {granted.path}")
 
 
 def _all(arguments: argparse.Namespace) -> None:
@@ -42,7 +47,7 @@ def _all(arguments: argparse.Namespace) -> None:
     start = time.monotonic()
     total = count_devices(arguments.recipients)
     with Identity(arguments.key) as identity, progress("granting", total, _grants) as advance:
-        count = grant_all(
+        grants = grant_all(
             arguments.bundle,
             arguments.recipients,
             arguments.output,
@@ -50,15 +55,20 @@ def _all(arguments: argparse.Namespace) -> None:
             **_terms(arguments, identity),
         )
     seconds = time.monotonic() - start
-    say(f"{_grants(count)} in {arguments.output}, {seconds:.1f} s")
+    _report(arguments, arguments.output, **grants._asdict())
+    say(f"{_grants(grants.total)} in {arguments.output}, {grants.new:,} of them new, {seconds:.1f} s")
+
+
+def _report(arguments: argparse.Namespace, path: str | os.PathLike[str], **facts: Any) -> None:
+    if arguments.json:
+        print_json({"bundle": arguments.bundle, "grants": os.fspath(path), **facts})
 
 
 def _terms(arguments: argparse.Namespace, identity: Identity) -> dict[str, Any]:
-    checked = bool(arguments.trust or arguments.second_trust) or arguments.unsafe_unsigned
     return {
         "identity": identity,
         "constraints": options.constraints(arguments),
-        "verifier": options.verifier(arguments) if checked else None,
+        "verifier": options.verifier(arguments),
         "grant_file": arguments.grant,
         "grant_signer": options.grant_signer(arguments),
     }

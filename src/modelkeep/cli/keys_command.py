@@ -8,6 +8,7 @@ from typing import Any
 
 from modelkeep import public_key
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.cli import objects as options
 from modelkeep.cli.output import print_json, say, show
 from modelkeep.errors import RefusedError, UsageError
 from modelkeep.granting import grant
@@ -22,8 +23,10 @@ from modelkeep.keys.registry import create_key
 from modelkeep.keys.tpm2 import approval_file
 from modelkeep.keys.tpm2.policy import approve
 from modelkeep.storage import write_file
+from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signers import open_signer
 from modelkeep.trust.signing_keys import SIGNING_KINDS, create_signing_key
+from modelkeep.trust.verifier import UnsafeUnsigned
 from modelkeep.uri import DEFAULT_SCHEME, split
 
 _SIGNING = "signing"
@@ -106,6 +109,8 @@ def _lines(name: str, value: Any) -> list[str]:
 
 
 def _rotate(arguments: argparse.Namespace) -> None:
+    # Nothing is granted that nobody verified, here as in `modelkeep grant`.
+    verifier = options.verifier(arguments) if arguments.bundles else UnsafeUnsigned()
     for bundle in arguments.bundles:
         # Before there is a new key: a command that failed must be one that can be repeated.
         Bundle(bundle).close()
@@ -114,7 +119,7 @@ def _rotate(arguments: argparse.Namespace) -> None:
         if recipient is None:
             raise UsageError("the new key cannot be granted to")
         recipient = _renamed(recipient, getattr(old.recipient(), "device_id", ""))
-        refused = [bundle for bundle in arguments.bundles if not _granted(bundle, old, recipient)]
+        refused = [bundle for bundle in arguments.bundles if not _granted(bundle, old, verifier, recipient)]
     show(_line(recipient, None))
     for bundle in refused:
         say(f"{bundle}: the old key may not grant it; send the line above to whoever may")
@@ -123,9 +128,9 @@ def _rotate(arguments: argparse.Namespace) -> None:
     )
 
 
-def _granted(bundle: str, old: Identity, recipient: Recipient) -> bool:
+def _granted(bundle: str, old: Identity, verifier: BundleVerifier, recipient: Recipient) -> bool:
     try:
-        grant(bundle, identity=old, admins=[recipient])
+        grant(bundle, identity=old, verifier=verifier, admins=[recipient])
     except RefusedError:
         return False
     return True

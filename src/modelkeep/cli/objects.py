@@ -36,10 +36,19 @@ _LARGEST_PEM = 2**20
 
 
 def constraints(arguments: argparse.Namespace) -> Constraints:
-    """Returns what new grants demand."""
+    """Returns what new grants demand.
+
+    Raises:
+        UsageError: they would have ended already.
+    """
+    end = optional_moment(arguments.not_after)
+    if end is not None and end < time.time():
+        raise UsageError(
+            f"--not-after {arguments.not_after} has passed", hint="nobody could open with such a grant"
+        )
     return Constraints(
         not_before=optional_moment(arguments.not_before),
-        not_after=optional_moment(arguments.not_after),
+        not_after=end,
         posture=tuple(arguments.posture),
     )
 

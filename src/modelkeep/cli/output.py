@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 # Set as `typing` would: what every command imports is kept cheap.
@@ -19,6 +19,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 # Shorter work is over before anybody could read how far it is.
 _SHOW_AFTER = 0.5
 _BETWEEN = 0.1
+_MOST_NAMES = 5
 
 
 def prepare_output() -> None:
@@ -95,6 +96,18 @@ def human_size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} {_UNITS[-1]}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Returns a number and what it counts, in its plural where that is due."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def named(names: Iterable[str]) -> str:
+    """Returns some names in a row; of many, the first ones and how many more there are."""
+    shown = list(names)
+    more = len(shown) - _MOST_NAMES
+    return ", ".join([*shown[:_MOST_NAMES], *([f"and {more:,} more"] if more > 0 else [])])
 
 
 def dim(text: str) -> str:

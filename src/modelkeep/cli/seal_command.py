@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import human_size, print_json, progress, say
+from modelkeep.cli.output import counted, human_size, named, print_json, progress, say
 from modelkeep.errors import UsageError
+from modelkeep.grants.recipient_text import short_name
 from modelkeep.guard.profile import GuardProfile
 from modelkeep.model import Model, from_stream
 from modelkeep.sealing import Draft, seal
@@ -62,6 +63,15 @@ def save(draft: Draft, target: Path, *, force: bool) -> None:
     rate = human_size(draft.size / max(seconds, 1e-6))
     model = draft.recipe.manifest.model
     say(f"sealed {model}, {human_size(draft.size)} in {seconds:.2f} s ({rate}/s), into {target}")
+    names = _recipients(draft)
+    say(f"for {counted(len(names), 'recipient')}: {named(names)}")
+
+
+def _recipients(draft: Draft) -> list[str]:
+    return [
+        f"{short_name(grantee.recipient)}{' (may grant)' if grantee.constraints.delegate else ''}"
+        for grantee in draft.recipe.grantees
+    ]
 
 
 def _stem(model: str) -> str:
@@ -92,6 +102,7 @@ def _summary(draft: Draft, target: Path) -> dict[str, object]:
         "files": {path: source.size for path, source in draft.model.sources.items()},
         "format": draft.model.format,
         "grants": len(draft.recipe.grantees),
+        "recipients": _recipients(draft),
         "model": manifest.model,
         "size": draft.size,
     }

@@ -111,6 +111,18 @@ class Constraints:
         if missing:
             raise PostureError(f"the grant demands a posture that was not shown: {', '.join(missing)}")
 
+    def check_window(self) -> None:
+        """Refuses a time that never comes, before a grant is made that nobody could ever open.
+
+        Raises:
+            UsageError: it would count from a later second on than until.
+        """
+        if self.not_before is not None and self.not_after is not None and self.not_before > self.not_after:
+            raise UsageError(
+                f"a grant from {_date(self.not_before)} until {_date(self.not_after)} never counts",
+                hint="check --not-before, --not-after and the times of your own grant",
+            )
+
     def narrow(self, other: Constraints) -> Constraints:
         """Returns the constraints that demand what both demand and allow what both allow.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from modelkeep import public_key
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.grant import Grant
+from modelkeep.grants.header import GrantHeader
 from modelkeep.grants.recipient import Recipient, issue
 
 
@@ -27,11 +29,23 @@ class GrantIssuer:
         self.terms = terms
         self.signer = signer
 
+    @property
+    def fingerprint(self) -> bytes | None:
+        """The fingerprint of the signer's key (32 bytes), as its grants carry it; None without a signer."""
+        signer = self.signer
+        return None if signer is None else bytes.fromhex(public_key.fingerprint(signer.public_key))
+
+    def header(self, recipient: Recipient, demanded: Constraints) -> GrantHeader:
+        """Returns the header of the grant that `issue` would make."""
+        return recipient.header(self.bundle, self.terms.narrow(demanded))
+
     def issue(self, recipient: Recipient, demanded: Constraints) -> Grant:
         """Returns a grant that demands what the terms and `demanded` do, and allows what both allow.
 
         Raises:
-            UsageError: the recipient's key or device id cannot be used.
+            UsageError: the recipient's key or device id cannot be used, or the grant would never count.
         """
-        grant = issue(recipient, self.bundle, self.data_key, self.terms.narrow(demanded))
+        constraints = self.terms.narrow(demanded)
+        constraints.check_window()
+        grant = issue(recipient, self.bundle, self.data_key, constraints)
         return grant if self.signer is None else grant.signed_by(self.signer)

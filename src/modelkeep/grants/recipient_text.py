@@ -11,9 +11,12 @@ import re
 
 from modelkeep.errors import MalformedError
 from modelkeep.grants.hpke import PUBLIC_BYTES, HpkeRecipient
+from modelkeep.grants.recipient import Recipient
 from modelkeep.grants.secret import is_device_id
 
 HINT = "a recipient is a line like 'hpke-p256 BASE64URL device-id', as modelkeep keys create prints it"
+# Printable ASCII, blanks around the words, and the line end of either kind of system.
+_VISIBLE = re.compile(r"[\t\x20-\x7e]*\r?\n?")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -23,6 +26,14 @@ def format_recipient(recipient: HpkeRecipient) -> str:
     return f"{recipient.type} {public} {recipient.device_id}".rstrip()
 
 
+def short_name(recipient: Recipient) -> str:
+    """Returns what to call a recipient in a list: its device id, or its type and the start of its key."""
+    if recipient.device_id:
+        return recipient.device_id
+    public: bytes = getattr(recipient, "public", b"")
+    return f"{recipient.type} {base64.urlsafe_b64encode(public).decode()[:8]}".rstrip()
+
+
 def parse_recipient(text: str) -> HpkeRecipient:
     """Returns the recipient that one line of text names.
 
@@ -30,6 +41,8 @@ def parse_recipient(text: str) -> HpkeRecipient:
         MalformedError: not a recipient, or not a usable public key. The message never repeats
             the text, which may be a private key that was passed by mistake.
     """
+    if not _VISIBLE.fullmatch(text):
+        raise MalformedError("not a recipient: holds characters that nobody sees", hint=HINT)
     words = text.split()
     if not 2 <= len(words) <= 3:
         raise MalformedError("not a recipient", hint=HINT)

@@ -13,13 +13,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelkeep.errors import MalformedError, StorageError, UnavailableError
+from modelkeep.errors import MalformedError, StorageError, UnavailableError, UnsupportedVersionError
 from modelkeep.grants.glance import Glance
 from modelkeep.grants.grant import LARGEST_GRANT, Grant, parse_all
 from modelkeep.storage import sync_folder, words_for, write_at
 
 LONGEST_LINE = LARGEST_GRANT + 1
 _BATCH_BYTES = 2**20
+# How every grant begins, and so what is torn off of the first one.
+_START = b'{"header":"'
 
 
 def read(
@@ -60,6 +62,7 @@ def append_encoded(
         UnavailableError: somebody else has added grants; the file is as it was.
     """
     with words_for(path), _locked(path) as descriptor:
+        _refuse_other_files(descriptor, os.fspath(path))
         start = _cut_torn_tail(descriptor, os.fspath(path))
         if expected_start not in (None, start):
             raise UnavailableError(
@@ -111,6 +114,21 @@ def _open(path: str | os.PathLike[str], flags: int) -> int:
     raise StorageError(f"{os.fspath(path)}: not a regular file")
 
 
+def _refuse_other_files(descriptor: int, path: str) -> None:
+    """Refuses whatever does not begin as a file of grants: what is appended to loses its torn last line."""
+    line, end, _rest = os.pread(descriptor, LONGEST_LINE, 0).partition(b"\n")
+    if not end and _START.startswith(line[: len(_START)]):
+        return
+    try:
+        Grant.from_bytes(line)
+    except UnsupportedVersionError:
+        return
+    except MalformedError:
+        raise MalformedError(
+            f"{path}: not a file of grants, so nothing is appended to it", hint="choose another output"
+        ) from None
+
+
 def _cut_torn_tail(descriptor: int, path: str) -> int:
     """Returns the file's length after cutting off an unterminated last line."""
     size = os.fstat(descriptor).st_size
@@ -124,19 +142,14 @@ def _cut_torn_tail(descriptor: int, path: str) -> int:
     return end
 
 
-def last(path: str | os.PathLike[str]) -> tuple[int, int, bytes | None]:
-    """Returns how many grants a file has, how many bytes they take, and the last of them, encoded.
-
-    A missing file has none: 0, 0 and None.
+def encoded(path: str | os.PathLike[str]) -> Iterator[bytes]:
+    """Yields the complete lines of a file of grants as they are; a missing file has none.
 
     Raises:
         StorageError: cannot be read.
         MalformedError: a line is too long for a grant.
     """
-    count, size, line = 0, 0, None
-    for line in _lines(path, required=False):
-        count, size = count + 1, size + len(line) + 1
-    return count, size, line
+    return _lines(path, required=False)
 
 
 def _write(descriptor: int, offset: int, grants: Iterable[bytes]) -> int:

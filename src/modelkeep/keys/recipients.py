@@ -1,6 +1,6 @@
 """Recipients as people name them: public keys as text, key URIs, and files.
 
-In a file, empty lines and lines that begin with ``#`` mean nothing.
+In a file, lines end with a line feed; empty lines and those that begin with ``#`` mean nothing.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ def _read(path: str) -> list[Recipient]:
     except UnicodeDecodeError:
         raise MalformedError(f"{path}: not a text of recipients", hint=HINT) from None
     recipients: list[Recipient] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # At line feeds alone: what an editor shows as one line is one line, or a comment could hide a recipient.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             recipients.append(_parse_line(path, number, line))
     if not recipients:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from modelkeep.cli.options.opening import add_trust_options
 from modelkeep.cli.options.shared import add_action, add_json
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
@@ -69,6 +70,7 @@ def _rotate(actions: Any) -> None:
     parser.add_argument(
         "bundles", metavar="BUNDLE", nargs="*", help="grant these to the new key, where the old one may grant"
     )
+    add_trust_options(parser)
 
 
 def _approve(actions: Any) -> None:
