@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from fuzz import posture_readers
 from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.installation import Installation
 from modelkeep.container import names
@@ -39,6 +40,7 @@ def good_documents(folder: Path) -> Corpora:
         "statement": [bytes(each["model.sig"]) for each in files],
         "archive": [bundle.read_bytes() for bundle in bundles],
         **_installed(workshop, bundles[0]),
+        **posture_readers.good_documents(),
         "onnx graph": [scale_model(2.0, 4), scale_model(2.0, 300)],
     }
 

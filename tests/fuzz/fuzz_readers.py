@@ -14,6 +14,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fuzz import posture_readers
 from modelkeep import canonical
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.install_record import InstallRecord
@@ -175,4 +176,5 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "device state": read_device_state,
     "device state file": read_device_state_file,
     "onnx graph": read_onnx_graph,
+    **posture_readers.READERS,
 }

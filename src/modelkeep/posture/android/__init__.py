@@ -1,0 +1,1 @@
+"""Android Key Attestation: what a key's certificates say of the key and of the device that holds it."""
