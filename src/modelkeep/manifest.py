@@ -101,6 +101,22 @@ class Manifest:
     members: tuple[Member, ...]
     grant_issuers: tuple[bytes, ...] = ()
 
+    @property
+    def binding(self) -> bytes:
+        """What people decide by, in 32 bytes, for the commitment to name.
+
+        SHA-256 of the canonical JSON of bundle, epoch, family, model, release and sealed_at.
+        """
+        decided_by = {
+            "bundle": self.bundle.hex(),
+            "epoch": self.epoch,
+            "family": self.family,
+            "model": self.model,
+            "release": self.release,
+            "sealed_at": self.sealed_at,
+        }
+        return hashlib.sha256(canonical.encode(decided_by)).digest()
+
     def to_bytes(self) -> bytes:
         """Returns the canonical JSON encoding.
 

@@ -207,7 +207,20 @@ def test_a_dear_model_dressed_up_as_a_cheap_one_is_not_granted_to_a_stranger(wor
             to=[_stranger(workshop)],
             verifier=workshop.verifier(model="acme/toy"),
         )
-    # Even an administrator who checks no signature is safe: the commitment names the model.
+    # Even an administrator who checks no signature is safe: the commitment names what people decide by.
+    with pytest.raises(TamperedError, match="another data key"):
+        grant(path, identity=workshop.identity(), verifier=UnsafeUnsigned(), to=[_stranger(workshop)])
+
+
+@pytest.mark.parametrize(
+    "claim", [{"release": "9.0 trial"}, {"epoch": 1000}, {"family": "demo"}, {"sealed_at": LONG_AGO}]
+)
+def test_a_release_dressed_up_as_another_one_is_not_granted(
+    workshop: Workshop, claim: dict[str, object]
+) -> None:
+    dressed = Forgery(workshop.seal(to=[], admins=[workshop.device.with_suffix(".pub")], epoch=7))
+    dressed.edit_manifest(**claim)
+    path = dressed.write(workshop.folder / "dressed.keep")
     with pytest.raises(TamperedError, match="another data key"):
         grant(path, identity=workshop.identity(), verifier=UnsafeUnsigned(), to=[_stranger(workshop)])
 

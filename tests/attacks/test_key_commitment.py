@@ -17,7 +17,7 @@ from tink.proto import aes_gcm_hkdf_streaming_pb2
 from modelkeep.errors import TamperedError
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.recipient import issue
-from modelkeep.manifest import Suite
+from modelkeep.manifest import Manifest, Suite
 from modelkeep.payload.cipher import StreamCipher
 from support.attacker import (
     STREAM_HEADER,
@@ -28,7 +28,7 @@ from support.attacker import (
     stream_associated_data,
 )
 from support.ghash import BLOCK, bend_to_both, to_blocks, to_bytes
-from support.workshop import MODEL_ID, Workshop
+from support.workshop import Workshop
 
 GOOD = b"a model for the auditor. " * 32
 EVIL = b"a model with a back door." * 32
@@ -129,7 +129,9 @@ def test_the_commitment_cannot_be_exchanged_without_the_publisher(
     other_device = _grant_for_other_device(workshop, forgery, second)
     with DataKey.from_buffer(bytearray(second)) as key:
         forgery.edit_manifest(
-            commitment=key.commitment(bytes.fromhex(forgery.manifest["bundle"]), MODEL_ID).hex()
+            commitment=key.commitment(
+                Manifest.from_bytes(bytes(forgery.files["manifest.json"])).binding
+            ).hex()
         )
     bundle = forgery.write(workshop.folder / "two-faced.keep")
     with pytest.raises(TamperedError, match="manifest.json is not the one that was signed"):

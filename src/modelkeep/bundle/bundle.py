@@ -155,7 +155,7 @@ class VerifiedBundle:
         unwrapped = identity.unwrap(grant, self.manifest.bundle)
         try:
             manifest = self.manifest
-            unwrapped.data_key.check_commitment(manifest.commitment, manifest.bundle, manifest.model)
+            unwrapped.data_key.check_commitment(manifest.commitment, manifest.binding)
             return UnlockedBundle(self, unwrapped)
         except BaseException:
             unwrapped.data_key.close()

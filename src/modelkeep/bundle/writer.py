@@ -89,11 +89,10 @@ class _Writing:
         self._descriptor = descriptor
         self._progress = progress
         sizes = [len(recipe.inner.to_bytes()), *(source.size for source in recipe.sources)]
-        bundle = os.urandom(16)
+        named = replace(recipe.manifest, bundle=os.urandom(16))
         self._manifest = replace(
-            recipe.manifest,
-            bundle=bundle,
-            commitment=data_key.commitment(bundle, recipe.manifest.model),
+            named,
+            commitment=data_key.commitment(named.binding),
             members=tuple(Member(size, _NO_DIGEST) for size in sizes),
         )
         self._data_key = data_key

@@ -58,23 +58,22 @@ class DataKey:
         """The 32 bytes themselves; valid until `close`."""
         return self._pages.view
 
-    def commitment(self, bundle: bytes, model: str) -> bytes:
-        """Returns the public value that fixes this key for one bundle of one model.
+    def commitment(self, binding: bytes) -> bytes:
+        """Returns the public value that fixes this key for one release of one model.
 
-        HKDF-SHA256 with the data key as input, no salt, info ``modelkeep/v1/commit`` | bundle id |
-        model id, 32 bytes. Naming the model keeps somebody without the key from passing one bundle
-        off as another to whoever grants it without checking its signature.
+        HKDF-SHA256 with the data key as input, no salt, info ``modelkeep/v1/commit`` | `binding`, 32
+        bytes. `binding` is what `Manifest.binding` says: it keeps somebody without the key from dressing
+        one release up as another for whoever grants it without checking its signature.
         """
-        info = _COMMIT_LABEL + bundle + model.encode()
-        return HKDF(hashes.SHA256(), COMMITMENT_BYTES, None, info).derive(self.view)
+        return HKDF(hashes.SHA256(), COMMITMENT_BYTES, None, _COMMIT_LABEL + binding).derive(self.view)
 
-    def check_commitment(self, expected: bytes, bundle: bytes, model: str) -> None:
+    def check_commitment(self, expected: bytes, binding: bytes) -> None:
         """Checks that this is the key that the commitment `expected` of a manifest stands for.
 
         Raises:
-            TamperedError: it is another key, or the key of another bundle or model.
+            TamperedError: it is another key, or the key of another release.
         """
-        if not hmac.compare_digest(self.commitment(bundle, model), expected):
+        if not hmac.compare_digest(self.commitment(binding), expected):
             raise TamperedError(
                 "the grant holds another data key than the one this bundle was sealed with",
                 hint="ask the publisher for a new grant",

@@ -5,6 +5,8 @@ import dev.modelkeep.UnsupportedVersionError
 import dev.modelkeep.json.CanonicalJson
 import dev.modelkeep.json.Record
 import dev.modelkeep.json.bytesFromHexadecimal
+import dev.modelkeep.sha256
+import dev.modelkeep.toHexadecimal
 
 /** How payload segments are encrypted; [number] is bound into associated data. */
 internal enum class Suite(val number: Int) {
@@ -37,6 +39,21 @@ internal class Manifest private constructor(record: Record) {
 
     /** SubjectPublicKeyInfo (DER) of those who may sign grants; empty when grants need no signature. */
     val grantIssuers: List<ByteArray> = grantIssuers(record)
+
+    /** What people decide by, in 32 bytes: SHA-256 of canonical JSON; the commitment names it (section 7). */
+    val binding: ByteArray
+        get() = sha256(
+            CanonicalJson.encode(
+                mapOf(
+                    "bundle" to bundle.toHexadecimal(),
+                    "epoch" to epoch,
+                    "family" to family,
+                    "model" to model,
+                    "release" to release,
+                    "sealed_at" to sealedAt,
+                ),
+            ),
+        )
 
     init {
         if (!MODEL_ID.matches(model)) throw record.fault("model", "is not a model id")

@@ -12,7 +12,7 @@ import java.security.MessageDigest
 internal class DataKey(val bytes: ByteArray) : AutoCloseable {
     /** Checks that this is the key that the commitment in the signed [manifest] stands for. */
     fun checkCommitment(manifest: Manifest) {
-        val info = "modelkeep/v1/commit".encodeToByteArray() + manifest.bundle + manifest.model.encodeToByteArray()
+        val info = "modelkeep/v1/commit".encodeToByteArray() + manifest.binding
         if (!MessageDigest.isEqual(Hkdf.derive(bytes, null, info), manifest.commitment)) {
             throw TamperedError(
                 "the grant holds another data key than the one this bundle was sealed with",
