@@ -18,11 +18,11 @@ from modelkeep import plugins, public_key
 from modelkeep.cli import main
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.registry import create_key
+from modelkeep.trust.envelope import Envelope
 from modelkeep.trust.publisher import LATEST_TIME, Publisher
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import GROUP, open_signer
 from modelkeep.trust.signing_keys import create_signing_key
-from modelkeep.trust.trust_envelope import TrustEnvelope
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from support import softhsm
@@ -62,7 +62,7 @@ def test_roots_in_a_file_a_tpm_and_a_token_sign_a_trust_file_one_after_the_other
     roots = [open_signer(uri).public_key for uri in uris]
     data = (tmp_path / "trust.json").read_bytes()
     assert TrustFile.from_bytes(data, roots, 3) == trust
-    assert TrustEnvelope.from_bytes(data).payload == TrustEnvelope.from_bytes(trust.to_bytes()).payload
+    assert Envelope.from_bytes(data).payload == Envelope.from_bytes(trust.to_bytes()).payload
 
 
 def test_key_of_a_service_signs_bundles(workshop: Workshop, tmp_path: Path) -> None:

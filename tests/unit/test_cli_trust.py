@@ -13,11 +13,11 @@ import pytest
 from modelkeep import public_key
 from modelkeep.cli.parser import build_parser
 from modelkeep.errors import SignatureError, UsageError
+from modelkeep.trust.envelope import MOST_SIGNATURES, Envelope, Kind
 from modelkeep.trust.publisher import LATEST_TIME, Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_editing import first, following, with_end, with_publisher, with_revoked
-from modelkeep.trust.trust_envelope import MOST_SIGNATURES, TrustEnvelope
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_payload import MOST_PUBLISHERS, MOST_REVOKED
 from support.command_line import CommandLine, files
@@ -272,16 +272,17 @@ def key(tmp_path: Path) -> Signer:
 
 
 def test_signature_that_does_not_hold_is_not_written(key: Signer) -> None:
-    envelope = TrustEnvelope(b"payload")
+    envelope = Envelope(Kind.TRUST, b"payload")
     with pytest.raises(SignatureError):
         envelope.signed(FaultySigner(key))
 
 
 def test_signature_that_holds_takes_the_place_of_one_that_does_not(key: Signer) -> None:
-    broken = TrustEnvelope(b"payload", ((public_key.fingerprint(key.public_key), b"broken"),))
+    broken = Envelope(Kind.TRUST, b"payload", ((public_key.fingerprint(key.public_key), b"broken"),))
     assert len(broken.signed(key).signatures) == 1
-    full = TrustEnvelope(b"payload", tuple((f"{number:064x}", b"") for number in range(MOST_SIGNATURES)))
-    assert len(TrustEnvelope.from_bytes(full.to_bytes()).signatures) == MOST_SIGNATURES
+    many = tuple((f"{number:064x}", b"") for number in range(MOST_SIGNATURES))
+    full = Envelope(Kind.TRUST, b"payload", many)
+    assert len(Envelope.from_bytes(full.to_bytes()).signatures) == MOST_SIGNATURES
     with pytest.raises(UsageError, match="at most 64 signatures"):
         full.signed(key).to_bytes()
 

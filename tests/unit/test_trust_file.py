@@ -26,10 +26,10 @@ from modelkeep.errors import (
 from modelkeep.keys.identity import Identity
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId
+from modelkeep.trust.envelope import Kind
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.publisher import LATEST_TIME, Publisher
 from modelkeep.trust.signer import Signer
-from modelkeep.trust.trust_envelope import PAYLOAD_TYPE
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from support.command_line import CommandLine
@@ -99,7 +99,7 @@ def test_changed_file_and_older_file_are_refused() -> None:
         TrustFile.from_bytes(data, ROOT_KEYS, minimum=4)
 
 
-def signed(payload: bytes, payload_type: str = PAYLOAD_TYPE) -> bytes:
+def signed(payload: bytes, payload_type: str = Kind.TRUST.value) -> bytes:
     """Returns an envelope of any payload, signed by a root."""
     import base64
 

@@ -5,6 +5,7 @@ Source: spec/bundle-v1.md, "Opening", steps 2 to 4.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from modelkeep.manifest import Coverage, Manifest
 from modelkeep.signer_id import SignerId
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.release import Release
+from modelkeep.trust.roots import Roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,12 @@ def _signed_resources(
 def _trust_of(verifier: BundleVerifier) -> SeenTrust | None:
     trust = verifier.trust
     # One that was not read from a file with roots is the caller's own, and has no number to remember.
-    return None if trust is None or trust.roots is None else SeenTrust(trust.roots, trust.number)
+    return None if trust is None or trust.roots is None else SeenTrust(_name_of(trust.roots), trust.number)
+
+
+def _name_of(roots: Roots) -> bytes:
+    # Not in their order: whoever configures a device writes the same roots in another one.
+    return roots.set or hashlib.sha256(b"".join(sorted(roots.fingerprints))).digest()
 
 
 def _check_coverage(manifest: Manifest, resources: Mapping[str, bytes]) -> None:

@@ -19,11 +19,11 @@ from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.storage import read_small
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.envelope import LARGEST_FILE as LARGEST_TRUST_FILE
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
-from modelkeep.trust.trust_envelope import LARGEST_FILE as LARGEST_TRUST_FILE
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
 from modelkeep.uri import DEFAULT_SCHEME, split

@@ -16,9 +16,9 @@ from modelkeep.cli.output import print_json, say, show
 from modelkeep.errors import UsageError
 from modelkeep.storage import read_small, refuse_overwrite, write_file
 from modelkeep.trust import trust_editing
+from modelkeep.trust.envelope import LARGEST_FILE, Envelope
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
-from modelkeep.trust.trust_envelope import LARGEST_FILE, TrustEnvelope
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_report import TrustReport, changes, statements
 
@@ -79,9 +79,9 @@ def _write(arguments: argparse.Namespace, trust: TrustFile) -> None:
 
 def _sign(arguments: argparse.Namespace) -> None:
     data = _read(arguments.file)
-    envelope = TrustEnvelope.from_bytes(data)
+    envelope = Envelope.from_bytes(data)
     # Read once: what is compared with is what the key has to have signed.
-    since = None if arguments.since is None else TrustEnvelope.from_bytes(_read(arguments.since))
+    since = None if arguments.since is None else Envelope.from_bytes(_read(arguments.since))
     for line in _about(envelope, since):
         say(line)
     _check_agreed(arguments.yes, envelope)
@@ -102,7 +102,7 @@ def _sign(arguments: argparse.Namespace) -> None:
     say(f"written: {target}")
 
 
-def _check_agreed(yes: str | None, envelope: TrustEnvelope) -> None:
+def _check_agreed(yes: str | None, envelope: Envelope) -> None:
     digest = hashlib.sha256(envelope.payload).hexdigest()
     if yes in (YES, digest):
         return
@@ -114,7 +114,7 @@ def _check_agreed(yes: str | None, envelope: TrustEnvelope) -> None:
     raise UsageError(f"the file says something else than what was agreed to: sha256:{digest}")
 
 
-def _check_signed(since: TrustEnvelope, path: str, name: str, signer: BundleSigner) -> None:
+def _check_signed(since: Envelope, path: str, name: str, signer: BundleSigner) -> None:
     # What both files say was not shown, so it has to be known from another signature of this key.
     if not since.signed_by({name: signer.public_key}):
         raise UsageError(
@@ -123,7 +123,7 @@ def _check_signed(since: TrustEnvelope, path: str, name: str, signer: BundleSign
         )
 
 
-def _about(envelope: TrustEnvelope, since: TrustEnvelope | None) -> list[str]:
+def _about(envelope: Envelope, since: Envelope | None) -> list[str]:
     trust = TrustFile.unverified(envelope)
     if since is None:
         return statements(trust, _now())
@@ -139,12 +139,12 @@ def _signers(arguments: argparse.Namespace) -> list[BundleSigner]:
 
 def _show(arguments: argparse.Namespace) -> None:
     data = _read(arguments.file)
-    envelope = TrustEnvelope.from_bytes(data)
+    envelope = Envelope.from_bytes(data)
     roots = {path: public_key.load(path) for path in arguments.trust_root}
     report = TrustReport.of(envelope, roots, arguments.trust_threshold)
     since = None
     if arguments.since is not None:
-        since = _about(envelope, TrustEnvelope.from_bytes(_read(arguments.since)))
+        since = _about(envelope, Envelope.from_bytes(_read(arguments.since)))
     if arguments.json:
         print_json(report.facts(_now()) | ({} if since is None else {"changes": since}))
     else:
@@ -163,7 +163,7 @@ def _verified(arguments: argparse.Namespace, data: bytes, *, minimum: int = 0) -
 
 
 def _unverified(data: bytes) -> TrustFile:
-    return TrustFile.unverified(TrustEnvelope.from_bytes(data))
+    return TrustFile.unverified(Envelope.from_bytes(data))
 
 
 def _read(path: str) -> bytes:

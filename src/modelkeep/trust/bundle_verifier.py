@@ -10,6 +10,7 @@ from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId
 from modelkeep.trust.release import Release
 from modelkeep.trust.statement import Statement
+from modelkeep.trust.ticket import VerifiedTicket
 from modelkeep.trust.trust_file import TrustFile
 
 
@@ -70,6 +71,14 @@ class BundleVerifier(Protocol):
 
     def floor(self, model: str) -> ReleaseOrder | None:
         """Returns the place below which no release of `model` counts, whatever a device remembers."""
+
+    def verify_ticket(self, data: bytes) -> VerifiedTicket:
+        """Returns what a ticket says, and whose word it is; never asks a clock.
+
+        Raises:
+            SignatureError: nobody signed it who may.
+            MalformedError: not a ticket.
+        """
 
     def no_earlier_than(self, moment: int) -> BundleVerifier:
         """Returns the same verifier with a clock that never says less than `moment`.

@@ -52,7 +52,7 @@ class Publisher:
 
     def signs(self, model: str) -> bool:
         """Returns whether `model` is one of this publisher's models; whatever the time."""
-        return any(_matches(pattern, model) for pattern in self.models)
+        return any(matches(pattern, model) for pattern in self.models)
 
     def may_sign(self, manifest: Manifest) -> bool:
         """Returns whether model, family and time of sealing are within its limits."""
@@ -63,9 +63,15 @@ class Publisher:
         )
 
 
-def _matches(pattern: str, model: str) -> bool:
+def matches(pattern: str, model: str) -> bool:
+    """Returns whether a pattern (a model id, ``prefix/*``, or ``*``) names `model`."""
     if pattern == EVERY_MODEL:
         return True
     if pattern.endswith(_BELOW):
         return model.startswith(pattern.removesuffix("*"))
     return model == pattern
+
+
+def covers(wider: str, pattern: str) -> bool:
+    """Returns whether every model that `pattern` names is named by `wider`, too."""
+    return wider in (EVERY_MODEL, pattern) or matches(wider, pattern.removesuffix("*"))

@@ -6,16 +6,17 @@ Nothing here signs: what is made passes from root to root. Source: spec/trust-v1
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import public_key
 from modelkeep.errors import UsageError
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.trust.publisher import LATEST_TIME, Publisher, covers, matches
 from modelkeep.trust.trust_file import TrustFile
-from modelkeep.trust.trust_payload import MOST_PUBLISHERS, MOST_REVOKED
+from modelkeep.trust.trust_payload import MOST_FLOORS, MOST_PUBLISHERS, MOST_REVOKED
 
 _FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
@@ -97,10 +98,7 @@ def with_end(trust: TrustFile, key: ec.EllipticCurvePublicKey, end: int) -> Trus
     end = _moment(end)
     mine = [each for each in trust.publishers if each.key == key]
     if not mine:
-        raise UsageError(
-            f"key sha256:{public_key.fingerprint(key)} is not among the publishers",
-            hint="`modelkeep trust show` names them",
-        )
+        raise _no_publisher(key)
     if any(each.not_before > end for each in mine):
         raise UsageError("the time of this publisher begins later", hint="revoke the key instead")
     ended = tuple(
@@ -110,16 +108,75 @@ def with_end(trust: TrustFile, key: ec.EllipticCurvePublicKey, end: int) -> Trus
     return replace(trust, publishers=ended)
 
 
-def with_revoked(trust: TrustFile, *, keys: Iterable[str] = (), bundles: Iterable[bytes] = ()) -> TrustFile:
-    """Returns the file with keys (by fingerprint) and bundles (by id) revoked besides.
+def without_publisher(trust: TrustFile, key: ec.EllipticCurvePublicKey) -> TrustFile:
+    """Returns the file without a publisher: nothing that it sealed counts any more.
+
+    Raises:
+        UsageError: the key is no publisher's.
+    """
+    others = tuple(each for each in trust.publishers if each.key != key)
+    if len(others) == len(trust.publishers):
+        raise _no_publisher(key)
+    return replace(trust, publishers=others)
+
+
+def with_floors(trust: TrustFile, floors: Mapping[str, ReleaseOrder]) -> TrustFile:
+    """Returns the file with the floors of some models set.
 
     Raises:
         UsageError: there is no room for so many.
     """
-    revoked = trust.revoked_keys.union(keys), trust.revoked_bundles.union(bundles)
+    merged = {**trust.floors, **floors}
+    if len(merged) > MOST_FLOORS:
+        raise UsageError(f"a trust file has floors for at most {MOST_FLOORS} models")
+    return replace(trust, floors=merged)
+
+
+def missing_floors(last: TrustFile, trust: TrustFile, given: Iterable[str]) -> list[str]:
+    """Returns the models (ids and patterns) that a key no longer signs, and no floor was given for.
+
+    A device goes by the newest release of each model whose signer still counts. Where a key does not count
+    any more, an older release by another one would open again; a floor is what stops it.
+
+    Args:
+        last: the file before.
+        trust: the new file.
+        given: models whose floors were set now: what was set long ago says nothing of the last release.
+    """
+    models = set(given)
+    gone = {
+        pattern
+        for publisher in last.publishers
+        if publisher.fingerprint not in last.revoked_keys
+        for pattern in publisher.models
+        if not _still_signs(trust, publisher, pattern)
+    }
+    return sorted(pattern for pattern in gone if not any(matches(pattern, model) for model in models))
+
+
+def _still_signs(trust: TrustFile, publisher: Publisher, pattern: str) -> bool:
+    return publisher.fingerprint not in trust.revoked_keys and any(
+        each.key == publisher.key and any(covers(wider, pattern) for wider in each.models)
+        for each in trust.publishers
+    )
+
+
+def with_revoked(
+    trust: TrustFile,
+    *,
+    keys: Iterable[str] = (),
+    bundles: Iterable[bytes] = (),
+    void: Iterable[bytes] = (),
+) -> TrustFile:
+    """Returns the file with keys (by fingerprint) and bundles (by id) revoked or void besides.
+
+    Raises:
+        UsageError: there is no room for so many.
+    """
+    revoked = trust.revoked_keys.union(keys), trust.revoked_bundles.union(bundles), trust.void.union(void)
     if max(map(len, revoked)) > MOST_REVOKED:
         raise UsageError(f"a trust file revokes at most {MOST_REVOKED} keys and as many bundles")
-    return replace(trust, revoked_keys=revoked[0], revoked_bundles=revoked[1])
+    return replace(trust, revoked_keys=revoked[0], revoked_bundles=revoked[1], void=revoked[2])
 
 
 def fingerprint_of(key: str) -> str:
@@ -131,6 +188,13 @@ def fingerprint_of(key: str) -> str:
     """
     match = _FINGERPRINT.fullmatch(key)
     return match[1] if match else public_key.fingerprint(public_key.load(key))
+
+
+def _no_publisher(key: ec.EllipticCurvePublicKey) -> UsageError:
+    return UsageError(
+        f"key sha256:{public_key.fingerprint(key)} is not among the publishers",
+        hint="`modelkeep trust show` names them",
+    )
 
 
 def _moment(seconds: int) -> int:

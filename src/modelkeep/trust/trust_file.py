@@ -1,27 +1,28 @@
 """The trust file: which keys may sign which families of models, from when to when, and what is revoked.
 
 A DSSE envelope whose signatures count by threshold: one stolen root key changes nothing. How devices
-get a new file, and how root keys are replaced, is left to what carries it; TUF does both.
+get a new file is left to what carries it; the documents by which roots are replaced travel with it.
 Source: spec/trust-v1.md.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 
-from modelkeep import dsse, public_key
-from modelkeep.errors import ExpiredError, RollbackError, SignatureError, UsageError
+from modelkeep import dsse
+from modelkeep.errors import ExpiredError, RollbackError
 from modelkeep.manifest import Manifest
 from modelkeep.public_key import TrustedKey
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId
 from modelkeep.trust import trust_payload
+from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.publisher import Publisher
-from modelkeep.trust.trust_envelope import TrustEnvelope
+from modelkeep.trust.roots import Roots
+from modelkeep.trust.roots_document import RootsName
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,9 @@ class TrustFile:
             installed either. No later file leaves one out.
         floors: by model id, the place in its order of releases below which nothing counts.
         authorities: roots of the authorities whose signed times count.
-        roots: which roots it was verified with: SHA-256 of their fingerprints, sorted; None if it
-            was not. Devices remember the number of the newest file under this name.
+        named_roots: the document of a chain whose keys sign it; None where devices have loose keys.
+        roots: the roots that it was verified with; None if it was not. Devices remember the number of
+            the newest file under them.
     """
 
     number: int
@@ -50,54 +52,56 @@ class TrustFile:
     void: frozenset[bytes] = frozenset()
     floors: Mapping[str, ReleaseOrder] = field(default_factory=dict)
     authorities: tuple[x509.Certificate, ...] = ()
-    roots: bytes | None = field(default=None, compare=False)
+    named_roots: RootsName | None = None
+    roots: Roots | None = field(default=None, compare=False)
 
-    def to_bytes(self, *signers: dsse.EcdsaSigner) -> bytes:
+    def to_bytes(self, *signers: dsse.EcdsaSigner, documents: Sequence[Envelope] = ()) -> bytes:
         """Returns the file, signed by each of `signers`.
+
+        Args:
+            signers: those who sign at once; others may follow.
+            documents: the roots documents that it brings along.
 
         Raises:
             UsageError: it would be too large to be read again.
             SignatureError, KeyStoreError: a signer cannot sign.
         """
-        envelope = TrustEnvelope(trust_payload.encode(self))
+        envelope = Envelope(Kind.TRUST, trust_payload.encode(self), documents=tuple(documents))
         for signer in signers:
             envelope = envelope.signed(signer)
         return envelope.to_bytes()
 
     @staticmethod
     def from_bytes(
-        data: bytes, roots: Sequence[TrustedKey], threshold: int = 1, *, minimum: int = 0
+        data: bytes, roots: Sequence[TrustedKey] | Roots, threshold: int = 1, *, minimum: int = 0
     ) -> TrustFile:
         """Reads a file whose signatures are verified before anything in it is looked at.
 
         Args:
             data: the file as it was received.
-            roots: keys that may sign trust files: PEM bytes, path of a PEM file, or key object.
-            threshold: how many different ones of them must have signed.
+            roots: keys that may sign trust files: PEM bytes, path of a PEM file, or key object; or the
+                roots of a document.
+            threshold: how many different keys must have signed; a document says so itself.
             minimum: lowest number that counts: that of the newest file seen so far.
 
         Raises:
             UsageError: no root, or a threshold that cannot be reached.
-            SignatureError: too few of the roots signed this.
-            RollbackError: an older file.
+            SignatureError: too few of the roots signed this, or a document that it brings along.
+            RollbackError: an older file, or one of roots that were replaced since.
             MalformedError: not a trust file.
         """
-        keys = {public_key.fingerprint(key): key for key in map(public_key.load, roots)}
-        if not 1 <= threshold <= len(keys):
-            raise UsageError("the threshold of a trust file lies between 1 and the number of different roots")
-        envelope = TrustEnvelope.from_bytes(data)
-        signed_by = envelope.signed_by(keys)
-        if len(signed_by) < threshold:
-            raise SignatureError(
-                f"the trust file is signed by {len(signed_by)} of its roots, and {threshold} are needed"
-            )
+        known = roots if isinstance(roots, Roots) else Roots.of_keys(roots, threshold)
+        envelope = Envelope.from_bytes(data, Kind.TRUST)
+        followed = known.following(envelope.documents)
+        envelope.check_signed(followed.keys, followed.threshold)
         trust = TrustFile.unverified(envelope)
+        followed.check_named(trust.named_roots)
         if trust.number < minimum:
             raise RollbackError(f"trust file {trust.number} is older than {minimum}, which was seen before")
-        return replace(trust, roots=_name_of(keys))
+        return replace(trust, roots=followed)
 
     @staticmethod
-    def unverified(envelope: TrustEnvelope) -> TrustFile:
+    def unverified(envelope: Envelope) -> TrustFile:
         """Returns what a file says of itself: for showing it, and for making the next one.
 
         Raises:
@@ -131,8 +135,3 @@ class TrustFile:
         """
         if now > self.expires:
             raise ExpiredError("the trust file has expired", hint="get a newer one from the publisher")
-
-
-def _name_of(roots: Iterable[str]) -> bytes:
-    # Not in their order: whoever configures a device writes the same roots in another one.
-    return hashlib.sha256(b"".join(sorted(map(bytes.fromhex, roots)))).digest()

@@ -15,6 +15,7 @@ from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust import certificates
 from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.roots_document import RootsName
 
 if TYPE_CHECKING:
     from modelkeep.trust.trust_file import TrustFile
@@ -49,6 +50,7 @@ def encode(trust: TrustFile) -> bytes:
             ],
             "authorities": [authority.public_bytes(Encoding.PEM).decode() for authority in trust.authorities],
         }
+        | _roots_to_json(trust.named_roots)
     )
 
 
@@ -76,7 +78,19 @@ def decode(payload: bytes) -> dict[str, Any]:
             "void": frozenset(_ascending(record, "void", _BUNDLE_BYTES)),
             "floors": _floors(record),
             "authorities": _authorities(record),
+            "named_roots": _roots(record),
         }
+
+
+def _roots_to_json(named: RootsName | None) -> dict[str, Any]:
+    return {} if named is None else {"roots": {"set": named.set.hex(), "number": named.number}}
+
+
+def _roots(record: Record) -> RootsName | None:
+    if "roots" not in record:
+        return None
+    with record.object("roots") as roots:
+        return RootsName(roots.hexadecimal("set", _FINGERPRINT_BYTES), roots.integer("number", lowest=1))
 
 
 def _publisher_to_json(publisher: Publisher) -> dict[str, Any]:

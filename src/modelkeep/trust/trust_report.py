@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from modelkeep import public_key
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust import certificates
+from modelkeep.trust.envelope import Envelope
 from modelkeep.trust.publisher import EVERY_FAMILY, EVERY_MODEL, LATEST_TIME, Publisher
-from modelkeep.trust.trust_envelope import TrustEnvelope
 from modelkeep.trust.trust_file import TrustFile
 
 _WIDTH = 15
@@ -47,7 +47,7 @@ class TrustReport:
 
     @staticmethod
     def of(
-        envelope: TrustEnvelope, roots: Mapping[str, ec.EllipticCurvePublicKey], threshold: int = 1
+        envelope: Envelope, roots: Mapping[str, ec.EllipticCurvePublicKey], threshold: int = 1
     ) -> TrustReport:
         """Returns the report on a file.
 

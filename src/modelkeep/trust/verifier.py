@@ -19,10 +19,13 @@ from modelkeep.signer_id import SignerId
 from modelkeep.trust import certificates, oms, second_signature
 from modelkeep.trust.bundle_verifier import VerifiedStatement
 from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.policy import AllOf, ExpectModel, MaximumAge, MinimumEpoch, Policy, UnsafeAnyModel
 from modelkeep.trust.release import Release
+from modelkeep.trust.roots_document import fingerprints
 from modelkeep.trust.second_signature import SecondKey
 from modelkeep.trust.statement import Statement
+from modelkeep.trust.ticket import Ticket, VerifiedTicket
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_policy import WithinTrustFile
 
@@ -174,6 +177,18 @@ class Verifier:
         """See `BundleVerifier.floor`."""
         return None if self._trust is None else self._trust.floors.get(model)
 
+    def verify_ticket(self, data: bytes) -> VerifiedTicket:
+        """See `BundleVerifier.verify_ticket`."""
+        envelope = Envelope.from_bytes(data, Kind.TICKET)
+        if self._trust is None:
+            signers = envelope.signed_by(self._keys)
+            envelope.check_signed(self._keys, 1)
+            return VerifiedTicket(Ticket.from_bytes(envelope.payload), fingerprints(signers))
+        if self._trust.roots is None:
+            raise SignatureError("the trust file was not verified with roots, who sign tickets")
+        envelope.check_signed(self._trust.roots.keys, self._trust.roots.threshold)
+        return VerifiedTicket(Ticket.from_bytes(envelope.payload), None)
+
     def no_earlier_than(self, moment: int) -> Self:
         """See `BundleVerifier.no_earlier_than`."""
         late = copy.copy(self)
@@ -269,6 +284,10 @@ class UnsafeUnsigned:
 
     def floor(self, model: str) -> None:
         """Returns None: nobody says so."""
+
+    def verify_ticket(self, data: bytes) -> NoReturn:
+        """Raises UsageError: where nobody is trusted, nobody can give a ticket."""
+        raise UsageError("nobody is trusted, so no ticket can be verified", hint="use a Verifier")
 
     def no_earlier_than(self, moment: int) -> Self:
         """See `BundleVerifier.no_earlier_than`."""

@@ -1,0 +1,120 @@
+"""Who signs trust files: keys that a device was given one by one, or a chain of documents about them.
+
+Each document names the keys that sign from then on, and is signed by those before it and by its own: a
+device that knows one document of the chain follows it to the newest, whoever brings it.
+Source: spec/trust-v1.md, "Roots".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from modelkeep.errors import RollbackError, SignatureError, UsageError
+from modelkeep.public_key import TrustedKey
+from modelkeep.trust.envelope import Envelope, Kind
+from modelkeep.trust.roots_document import Keys, RootsDocument, RootsName, by_fingerprint, fingerprints
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """Who signs trust files, as far as a device knows.
+
+    Attributes:
+        keys: the roots in force, by fingerprint.
+        threshold: how many of them have to sign.
+        newest: the newest document of the chain that was followed; None for loose keys.
+        documents: digest (32 bytes) of each document that was followed, by its number; empty for loose keys.
+    """
+
+    keys: Keys
+    threshold: int
+    newest: RootsDocument | None = None
+    documents: Mapping[int, bytes] = field(default_factory=dict)
+
+    @staticmethod
+    def of_keys(keys: Iterable[TrustedKey], threshold: int = 1) -> Roots:
+        """Returns roots that were given one by one.
+
+        Raises:
+            UsageError: no root, or a threshold that cannot be reached.
+            StorageError: a key file cannot be read.
+        """
+        named = by_fingerprint(keys)
+        if not 1 <= threshold <= len(named):
+            raise UsageError("the threshold of a trust file lies between 1 and the number of different roots")
+        return Roots(named, threshold)
+
+    @staticmethod
+    def of_document(data: bytes) -> Roots:
+        """Returns the roots of a document that a device was given, any one of its chain.
+
+        Raises:
+            SignatureError: its own roots have not signed it.
+            MalformedError: not a roots document.
+            UnsupportedVersionError: made by a newer version.
+        """
+        envelope = Envelope.from_bytes(data, Kind.ROOTS)
+        document = RootsDocument.from_bytes(envelope.payload)
+        envelope.check_signed(document.keys, document.threshold)
+        return Roots(document.keys, document.threshold, document, {document.number: document.digest})
+
+    @property
+    def set(self) -> bytes | None:
+        """The name of the chain, 32 bytes; None for loose keys."""
+        return None if self.newest is None else self.newest.set or self.newest.digest
+
+    @property
+    def fingerprints(self) -> frozenset[bytes]:
+        """The fingerprints of the roots in force, 32 bytes each."""
+        return fingerprints(self.keys)
+
+    def following(self, documents: Sequence[Envelope]) -> Roots:
+        """Follows the chain along the documents that a trust file brings; those from before are passed over.
+
+        Raises:
+            SignatureError: one is not signed by the roots before it and by its own, does not follow, or
+                is another one than the document of that number that is known.
+            MalformedError: one is not a roots document.
+        """
+        roots = self
+        for envelope in documents:
+            roots = roots._after(envelope)
+        return roots
+
+    def _after(self, envelope: Envelope) -> Roots:
+        document = RootsDocument.from_bytes(envelope.payload)
+        if self.newest is None or document.number < self.newest.number:
+            return self
+        if document.number == self.newest.number:
+            if document.digest != self.newest.digest:
+                raise SignatureError(
+                    f"there are two roots documents with number {document.number}",
+                    hint="somebody has signed both: report it to the publisher, and trust neither",
+                )
+            return self
+        document.check_follows(self.newest)
+        envelope.check_signed(self.keys, self.threshold)
+        envelope.check_signed(document.keys, document.threshold)
+        known = {**self.documents, document.number: document.digest}
+        return replace(
+            self, keys=document.keys, threshold=document.threshold, newest=document, documents=known
+        )
+
+    def check_named(self, named: RootsName | None) -> None:
+        """Checks that a trust file is one of these roots' own; loose keys are not named anywhere.
+
+        Raises:
+            SignatureError: it names another chain, or none.
+            RollbackError: it names roots that were replaced since.
+        """
+        if self.newest is None:
+            return
+        if named is None or named.set != self.set or named.number > self.newest.number:
+            raise SignatureError(
+                "the trust file is not one of these roots", hint="ask the publisher for theirs"
+            )
+        if named.number < self.newest.number:
+            raise RollbackError(
+                "the trust file is of roots that were replaced since", hint="bring a newer one"
+            )

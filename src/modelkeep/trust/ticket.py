@@ -1,0 +1,176 @@
+"""A ticket: how one device is told once to let go of something that it remembers.
+
+It names the device and the generation of its state, which every change that counts replaces: so a
+ticket is good once. Source: spec/trust-v1.md, "Tickets".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from modelkeep import canonical
+from modelkeep.errors import UnsupportedVersionError, UsageError
+from modelkeep.manifest import check_model_id
+from modelkeep.record import Record
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.trust.publisher import LATEST_TIME
+
+FORMAT, VERSION = "modelkeep/ticket", 1
+DEVICE_BYTES, GENERATION_BYTES, BUNDLE_BYTES = 32, 16, 16
+MOST_ACTS, MOST_MARKS = 64, 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """The marks of a bundle go, and it never opens again.
+
+    Attributes:
+        bundle: its id, 16 bytes.
+    """
+
+    bundle: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetTime:
+    """The remembered time is set, for a device whose clock was once ahead.
+
+    Attributes:
+        time: seconds since 1970-01-01 UTC.
+    """
+
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetQuarantine:
+    """Releases that failed their trial may be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """A state that is not the newest counts from now on, because the newest is lost.
+
+    Attributes:
+        counter: what the device's counter says.
+        marks: the newest release that the state knows of each model, as the signer was shown. A state
+            that says otherwise is not adopted.
+    """
+
+    counter: int
+    marks: tuple[tuple[str, ReleaseOrder], ...]
+
+
+Act = Void | SetTime | ForgetQuarantine | Adopt
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What one device is to do once.
+
+    Attributes:
+        device: SHA-256 of the device's public key, 32 bytes.
+        generation: that of the device's state, 16 bytes.
+        acts: what to do, in this order.
+    """
+
+    device: bytes
+    generation: bytes
+    acts: tuple[Act, ...]
+
+    def __post_init__(self) -> None:
+        if (len(self.device), len(self.generation)) != (DEVICE_BYTES, GENERATION_BYTES):
+            raise UsageError("a ticket is for one device and one generation of its state")
+        if not 1 <= len(self.acts) <= MOST_ACTS:
+            raise UsageError(f"a ticket says at least one thing to do, and at most {MOST_ACTS}")
+
+    def to_bytes(self) -> bytes:
+        """Returns the payload, canonical JSON."""
+        return canonical.encode(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "device": self.device.hex(),
+                "generation": self.generation.hex(),
+                "acts": [_act_to_json(act) for act in self.acts],
+            }
+        )
+
+    @staticmethod
+    def from_bytes(payload: bytes) -> Ticket:
+        """Reads a payload, whose signatures must have been verified before.
+
+        Raises:
+            MalformedError: not of this form.
+            UnsupportedVersionError: made by a newer version, or something that this one cannot do.
+        """
+        with Record(canonical.decode(payload, "ticket"), "ticket") as record:
+            if record.text("format") != FORMAT:
+                raise record.fault("format", f"must be {FORMAT!r}")
+            if record.integer("version") != VERSION:
+                raise UnsupportedVersionError("ticket: made by a newer version", hint="update modelkeep")
+            device = record.hexadecimal("device", DEVICE_BYTES)
+            generation = record.hexadecimal("generation", GENERATION_BYTES)
+            acts = record.items("acts", longest=MOST_ACTS)
+            if not acts:
+                raise record.fault("acts", "must not be empty")
+            return Ticket(device, generation, tuple(map(_act, acts)))
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedTicket:
+    """A ticket whose signatures hold.
+
+    Attributes:
+        ticket: what it says.
+        signers: fingerprints (32 bytes) of the publishers' keys that signed, who may void their own marks
+            and nothing else; None where a threshold of roots did, who may do everything.
+    """
+
+    ticket: Ticket
+    signers: frozenset[bytes] | None
+
+
+def _act_to_json(act: Act) -> dict[str, Any]:
+    match act:
+        case Void(bundle):
+            return {"act": "void", "bundle": bundle.hex()}
+        case SetTime(time):
+            return {"act": "time", "time": time}
+        case ForgetQuarantine():
+            return {"act": "forget-quarantine"}
+        case Adopt(counter, marks):
+            return {"act": "adopt", "counter": counter, "marks": [_mark_to_json(*mark) for mark in marks]}
+
+
+def _mark_to_json(model: str, order: ReleaseOrder) -> dict[str, Any]:
+    return {"model": model, "epoch": order.epoch, "sealed_at": order.sealed_at}
+
+
+def _act(item: object) -> Act:
+    with Record(item, "ticket: act") as record:
+        match record.text("act"):
+            case "void":
+                return Void(record.hexadecimal("bundle", BUNDLE_BYTES))
+            case "time":
+                return SetTime(record.integer("time", highest=LATEST_TIME))
+            case "forget-quarantine":
+                return ForgetQuarantine()
+            case "adopt":
+                counter = record.integer("counter")
+                return Adopt(counter, tuple(map(_mark, record.items("marks", longest=MOST_MARKS))))
+            case other:
+                raise UnsupportedVersionError(
+                    f"ticket: {other[:32]!r} is not known to this version", hint="update modelkeep"
+                )
+
+
+def _mark(item: object) -> tuple[str, ReleaseOrder]:
+    with Record(item, "ticket: mark") as record:
+        model = record.text("model")
+        try:
+            check_model_id(model)
+        except UsageError:
+            raise record.fault("model", "is not a model id") from None
+        return model, ReleaseOrder(record.integer("epoch"), record.integer("sealed_at", highest=LATEST_TIME))
