@@ -84,7 +84,7 @@ def _beginning(name: str, outcomes: Sequence[Outcome]) -> str:
         for place, rate in enumerate(RATES)
     )
     return (
-        f"{train} samples to train, {fit} for the envelope, {calibrate} for thresholds, {held_out} held out. "
+        f"{train} samples to train, {fit} for the usual, {calibrate} for thresholds, {held_out} held out. "
         f"Accuracy {accuracies}; hardened {outcomes[0].hardened} %. False alarms of signal and model "
         f"together on the held-out samples of each seed, with 95 % intervals: {clean}."
     )

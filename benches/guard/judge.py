@@ -14,10 +14,10 @@ from benches.guard import twin
 from benches.guard.attacks import lead
 from benches.guard.network import Parameters, Values, forward
 from benches.guard.watch import Readings
-from modelkeep.guard.features import UNIT
+from modelkeep.guard.features import UNIT, joint_places
 from modelkeep.guard.profile import GuardProfile, InputProfile, OutputProfile
+from modelkeep.guard.tails import MOST, SHARES
 
-_FINEST = 0.02
 _SLACK = 0.02  # how far below a threshold is far enough, as a share of it
 # Enough to tell that nothing is missing; single precision is not what the guard computes in.
 _AGREEMENT = 0.02
@@ -40,15 +40,14 @@ class Judge:
     def scores(
         self, parameters: Parameters, samples: Array, logits: Array, embeddings: Array
     ) -> dict[str, Array]:
-        """Returns scores [n] by rule; that of the envelope by feature, [n, features]."""
+        """Returns scores [n] by rule; surprise by feature, [n, features]."""
         usual, outputs = self.profile.inputs[0], self.profile.outputs
         if outputs is None or usual.joint is None:
             raise ValueError("a profile with outputs and a joint rule")
         rows = twin.features(samples, usual.layout, self.near)
-        found = {
-            "envelope": _envelope(rows, usual),
-            "joint": _length(usual.joint.whitening, rows - usual.joint.mean),
-        }
+        together = rows[:, joint_places(usual.layout)] - usual.joint.mean
+        apart = _length(usual.joint.whitening, together)
+        found = {"surprise": _surprises(jnp.concatenate([rows, apart[:, None]], axis=1), usual)}
         found |= _of_outputs(logits, embeddings, outputs)
         for stage in self.profile.stages:
             if stage.name == "squeeze" and stage.name in self.stages:
@@ -86,11 +85,22 @@ class Judge:
                 raise ValueError(f"the twin of rule {rule} is {apart.max():.3f} away from the guard")
 
 
-def _envelope(rows: Array, usual: InputProfile) -> Array:
-    lowest, low, high, highest = (usual.bounds / UNIT).T
-    above = (rows - high) / np.maximum(highest - high, _FINEST)
-    below = (low - rows) / np.maximum(low - lowest, _FINEST)
-    return jnp.maximum(above, below)
+def _surprises(rows: Array, usual: InputProfile) -> Array:
+    low, median, high = (usual.tails.quantiles[:, SHARES.index(share)] / UNIT for share in (0.05, 0.5, 0.95))
+    is_above = rows > median
+    reach = jnp.where(is_above, high - median, median - low)
+    last, first, exponent, scale = (
+        jnp.where(is_above, above, below)
+        for below, above in zip(usual.tails.tails[:, 0].T, usual.tails.tails[:, 1].T, strict=True)
+    )
+    distance = jnp.abs(rows - median)
+    inside = np.log(2) + (last - np.log(2)) * distance / jnp.maximum(reach, 1e-9)
+    height = jnp.maximum(distance - reach, 0) * UNIT / jnp.maximum(scale, 1e-3)
+    heavy = jnp.log1p(exponent * height) / jnp.maximum(exponent, 1e-6)
+    outside = jnp.minimum(first + jnp.where(exponent > 1e-6, heavy, height), MOST)
+    # Features are whole multiples of a step; closer than half of it is the same.
+    is_outside, is_inside = distance > reach + 0.5 / UNIT, distance > 0.5 / UNIT
+    return jnp.where(is_outside, outside, jnp.where(is_inside & (reach > 0), inside, 0.0))
 
 
 def _of_outputs(logits: Array, embeddings: Array, outputs: OutputProfile) -> dict[str, Array]:

@@ -27,7 +27,9 @@ def features(samples: Array, layout: Layout, near: float = NEAR) -> Array:
         near: share of the range; what is closer than this could be made equal by an attack.
     """
     if layout.is_vector:
-        return jnp.sign(samples) * jnp.log2(1 + jnp.abs(samples) / _LEAST)
+        linear = jnp.arcsinh((samples - jnp.array(layout.centres)) / jnp.array(layout.scales))
+        logarithms = jnp.sign(samples) * jnp.log2(1 + jnp.abs(samples) / _LEAST)
+        return jnp.concatenate([jnp.zeros((len(samples), 1)), logarithms, linear], axis=1)
     frames = samples[:, None] if samples.ndim == 3 else samples
     scaled = (frames - layout.low) / (layout.high - layout.low)
     # Differences of close values are exact as they came; those of scaled ones are not, and can vanish.
@@ -55,7 +57,9 @@ def _of_frame(
     count = len(frames)
     every = (1, 2, 3)
     if steps_y.shape[1]:
-        stuck = _counted(steps_y == 0, _closeness(steps_y, near)).min(axis=(2, 3)).mean(axis=1)
+        moved = (steps_x[:, 1:] != 0).mean(axis=(2, 3)) if steps_x.shape[2] else jnp.zeros((count, 1))
+        repeats = _counted(steps_y == 0, _closeness(steps_y, near)).min(axis=(2, 3))
+        stuck = (repeats * ((moved > 0) & (8 * moved >= 1))).mean(axis=1)
     else:
         stuck = jnp.zeros(count)
     moves = jax.lax.stop_gradient(jnp.abs(steps_x))
@@ -67,13 +71,13 @@ def _of_frame(
     shares = _histogram(scaled)
     logarithms = jnp.log2(jnp.where(shares > 0, shares, 1))
     return [
+        jnp.zeros(count),
         zeros.mean(axis=every),
         saturated.mean(axis=every),
         stuck,
         jnp.log2(least + _LEAST_STEP),
         -(shares * logarithms).sum(axis=1),
         shares.max(axis=1),
-        jnp.zeros(count),
     ]
 
 

@@ -69,7 +69,7 @@ class Watched:
     @staticmethod
     def learn(data: Data, network: Network) -> Watched:
         """Learns what is usual from the parts of the data that are for it."""
-        layout = Layout("x", data.axes, data.samples.shape[-1], *_ends(data))
+        low, high = _ends(data)
         first = data.part("fit")[0][:50]
         planned = Plan.make(
             {"x": first},
@@ -78,6 +78,7 @@ class Watched:
             embedding="h",
             squeezers=data.squeezers,
         )
+        layout = replace(planned.inputs[0], low=low, high=high)
         plan = replace(planned, inputs=(layout,))
         fit = Fit(plan)
         fit.add(_measured(plan, network, data.part("fit")[0]))

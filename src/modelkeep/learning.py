@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from modelkeep.errors import UsageError
@@ -18,10 +21,24 @@ from modelkeep.guard.fit import Fit
 from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import GuardProfile
 from modelkeep.guard.sample import Measurement, measure
+from modelkeep.guard.trial import Trial, try_profile
 from modelkeep.model import Model, model_digest, read_model
 from modelkeep.runtimes.registry import LoadedModel, Runner, open_runtime
 
+_LOG = logging.getLogger("modelkeep.learning")
+
 Arrays = Mapping[str, NDArray[Any]]
+
+# How many first samples tell the scale of vectors, and how many faults are tried on; memory for either.
+_EARLY = 256
+_TRIED = 64
+_MOST_BYTES = 64 * 2**20
+
+
+def log_warnings(trial: Trial) -> None:
+    """Logs what whoever seals a profile should know of it, to `modelkeep.learning`."""
+    for warning in trial.warnings():
+        _LOG.warning("%s", warning)
 
 
 def learn(
@@ -31,16 +48,18 @@ def learn(
     alpha: float = 0.01,
     delta: float = 0.05,
     layouts: Mapping[str, str] | None = None,
+    names: Mapping[str, Sequence[str]] | None = None,
     embedding: str | None = None,
     model_rules: Collection[str] | None = None,
     squeezers: Collection[str] = (),
     entry: str | None = None,
     progress: Callable[[int], None] = lambda _count: None,
+    tried: Callable[[Trial], None] = log_warnings,
 ) -> GuardProfile:
-    """Learns what inputs of a model usually look like.
+    """Learns what inputs of a model usually look like, and tries what the profile catches.
 
-    Every other call goes into the envelope, the rest set the thresholds; a batch counts as many
-    samples. Samples are measured one by one and let go of.
+    Every other call goes into what is usual, the rest set the thresholds; a batch counts as many
+    samples. Of samples only features are kept, and some whole ones for the trial.
 
     Args:
         samples: for each call of the model, its inputs by name; clean, and like those of later use.
@@ -48,6 +67,7 @@ def learn(
         alpha: highest rate of false alarms of each stage.
         delta: chance that a stage's rate is higher all the same.
         layouts: axes by input name where they cannot be guessed, for example ``{"x": "NCHW"}``.
+        names: what people call the channels or columns of an input; findings use them.
         embedding: output that exposes what the last layer sees, for the rule ``distance``.
         model_rules: of the stage ``model``: ``margin``, ``confidence``, ``energy`` and ``distance``;
             None for ``margin`` and, with an embedding, ``distance``. More rules share the same rate.
@@ -55,6 +75,7 @@ def learn(
             series. Each runs the model once more, here and at every later call.
         entry: file within a folder that the runtime is handed.
         progress: told the calls of the model that are done.
+        tried: told what the profile catches; by default its warnings are logged.
 
     Raises:
         UsageError: too few samples (the message says how many are needed), or unusable ones.
@@ -63,33 +84,58 @@ def learn(
         RuntimeMissingError: no runtime for the model is installed.
     """
     found = read_model(model, entry=entry)
-    digest = model_digest(found)
+    early, later = _early(iter(samples))
     make_plan = partial(
         Plan.make,
         contract=found.contract,
         layouts=layouts,
+        names=names,
+        early=early,
         embedding=embedding,
         model_rules=model_rules,
         squeezers=squeezers,
     )
     with running(found) as runner:
-        measured = _measure(samples, found, runner, make_plan, progress)
-        first = next(measured, None)
-        if first is None:
-            raise UsageError("no samples to learn from", hint="pass clean inputs as the model takes them")
-        plan, measurement = first
-        fit = Fit(plan)
-        fit.add(measurement)
-        kept: list[Measurement] = []
-        for place, (_, each) in enumerate(measured, start=1):
-            if place % 2:
-                kept.append(each)
-            else:
-                fit.add(each)
+        measured = _measure(chain(early, later), found, runner, make_plan, progress)
+        calibration, whole = _two_phases(measured)
+    profile = calibration.finish(model_digest(found), alpha=alpha, delta=delta)
+    tried(try_profile(profile, whole))
+    return profile
+
+
+def _two_phases(measured: Iterator[tuple[Plan, Measurement, Arrays]]) -> tuple[Calibration, list[Arrays]]:
+    """Returns the second phase with its samples, and some of these as they are."""
+    first = next(measured, None)
+    if first is None:
+        raise UsageError("no samples to learn from", hint="pass clean inputs as the model takes them")
+    plan, measurement, _ = first
+    fit = Fit(plan)
+    fit.add(measurement)
+    kept: list[Measurement] = []
+    whole: list[Arrays] = []
+    for place, (_, each, sample) in enumerate(measured, start=1):
+        if not place % 2:
+            fit.add(each)
+            continue
+        kept.append(each)
+        if len(whole) < _TRIED and _size([*whole, sample]) <= _MOST_BYTES:
+            whole.append(sample)
     calibration = Calibration(fit.freeze())
     for each in kept:
         calibration.add(each)
-    return calibration.finish(digest, alpha=alpha, delta=delta)
+    return calibration, whole
+
+
+def _early(samples: Iterator[Arrays]) -> tuple[list[Arrays], Iterator[Arrays]]:
+    """Returns the first samples, as many as fit into some memory, and the others."""
+    early: list[Arrays] = []
+    while len(early) < _EARLY and _size(early) < _MOST_BYTES and (sample := next(samples, None)) is not None:
+        early.append(sample)
+    return early, samples
+
+
+def _size(samples: Sequence[Arrays]) -> int:
+    return sum(np.asarray(value).nbytes for sample in samples for value in sample.values())
 
 
 def _measure(
@@ -98,7 +144,7 @@ def _measure(
     runner: Runner,
     make_plan: Callable[[Arrays, Arrays], Plan],
     progress: Callable[[int], None],
-) -> Iterator[tuple[Plan, Measurement]]:
+) -> Iterator[tuple[Plan, Measurement, Arrays]]:
     plan = None
     contract_check = None if model.contract is None else ContractCheck(model.contract)
     for place, sample in enumerate(samples, start=1):
@@ -108,7 +154,7 @@ def _measure(
         outputs = runner.run(inputs)
         if plan is None:
             plan = make_plan(inputs, outputs)
-        yield plan, measure(plan, inputs, outputs, runner.run)
+        yield plan, measure(plan, inputs, outputs, runner.run), inputs
         progress(1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from modelkeep.guard.scores import TopScores
+from modelkeep.guard.scores import threshold
 
 
 @pytest.mark.parametrize(
@@ -16,30 +16,12 @@ def test_the_rate_is_exceeded_no_more_often_than_promised(count: int, alpha: flo
     trials = 4000
     exceeded = 0
     for _ in range(trials):
-        top = TopScores()
-        top.add(generator.random(count))
         # A uniform score lies above t with probability 1 - t.
-        exceeded += 1 - top.threshold(alpha, delta) > alpha
+        exceeded += 1 - threshold(generator.random(count), alpha, delta) > alpha
     assert exceeded / trials <= delta + 3 * np.sqrt(delta * (1 - delta) / trials)
 
 
 def test_thresholds_are_not_needlessly_high() -> None:
     generator = np.random.default_rng(21)
-    rates = []
-    for _ in range(300):
-        top = TopScores()
-        top.add(generator.random(5000))
-        rates.append(1 - top.threshold(0.05, 0.05))
+    rates = [1 - threshold(generator.random(5000), 0.05, 0.05) for _ in range(300)]
     assert 0.042 < np.mean(rates) < 0.05
-
-
-def test_parts_give_the_threshold_of_the_whole() -> None:
-    scores = np.random.default_rng(22).normal(size=3000)
-    whole, parts = TopScores(), [TopScores() for _ in range(7)]
-    whole.add(scores)
-    for part, some in zip(parts, np.array_split(scores, 7), strict=True):
-        part.add(some)
-    merged = TopScores()
-    for part in reversed(parts):
-        merged.merge(part)
-    assert merged.threshold(0.01, 0.05) == whole.threshold(0.01, 0.05)

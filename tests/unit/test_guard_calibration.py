@@ -1,11 +1,9 @@
-"""Calibration in parts, in any order and in other processes."""
+"""From clean samples to a profile."""
 
 from __future__ import annotations
 
 import random
 import re
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -34,27 +32,17 @@ def calibrate_part(usual: Usual, part: list[Measurement]) -> Calibration:
     return calibration
 
 
-def test_parts_from_other_processes_give_the_profile_of_one_pass() -> None:
+def test_the_order_of_samples_within_a_phase_does_not_matter() -> None:
     plan, samples = measured(pictures(360, seed=5, size=12))
     first, second = samples[:180], samples[180:]
     whole = calibrate_part(fit_part(plan, first).freeze(), second).finish(MODEL, alpha=0.05, delta=0.05)
-
     random.Random(6).shuffle(first)
     random.Random(7).shuffle(second)
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        fits = pool.map(fit_part, [plan] * 3, [first[:10], first[10:150], first[150:]])
-        merged = next(fits)
-        for fit in fits:
-            merged.merge(fit)
-        usual = merged.freeze()
-        parts = pool.map(calibrate_part, [usual] * 3, [second[100:], second[:50], second[50:100]])
-        calibration = next(parts)
-        for part in parts:
-            calibration.merge(part)
-    assert calibration.finish(MODEL, alpha=0.05, delta=0.05).to_bytes() == whole.to_bytes()
+    again = calibrate_part(fit_part(plan, first).freeze(), second).finish(MODEL, alpha=0.05, delta=0.05)
+    assert again.to_bytes() == whole.to_bytes()
 
 
-def test_embeddings_merge_exactly_too() -> None:
+def test_embeddings_are_held_against_their_class() -> None:
     generator = np.random.default_rng(8)
     inputs = [{"x": generator.random((4, 5)).astype(np.float32)} for _ in range(60)]
     outputs = [
@@ -66,13 +54,9 @@ def test_embeddings_merge_exactly_too() -> None:
     ]
     plan = Plan.make(inputs[0], outputs[0], embedding="h")
     samples = [measure(plan, given, made) for given, made in zip(inputs, outputs, strict=True)]
-    merged = fit_part(plan, samples[20:40])
-    merged.merge(fit_part(plan, samples[:20]))
-    one = calibrate_part(fit_part(plan, samples[:40]).freeze(), samples[40:])
-    other = calibrate_part(merged.freeze(), samples[40:])
-    profiles = [each.finish(MODEL, alpha=0.3, delta=0.3) for each in (one, other)]
-    assert profiles[0].to_bytes() == profiles[1].to_bytes()
-    assert {rule for rule, _ in profiles[0].stages[1].thresholds} == {"margin", "distance"}
+    calibration = calibrate_part(fit_part(plan, samples[:40]).freeze(), samples[40:])
+    profile = calibration.finish(MODEL, alpha=0.3, delta=0.3)
+    assert {rule for rule, _ in profile.stages[1].thresholds} == {"margin", "distance"}
 
 
 def test_too_few_samples_are_refused_with_the_number_needed() -> None:
@@ -97,13 +81,10 @@ def test_one_sample_allows_no_rate_at_all() -> None:
     assert "none at all" in str(refusal.value.hint)
 
 
-def test_no_samples_and_parts_of_other_plans_are_refused() -> None:
-    plan, samples = measured(pictures(4, seed=9, size=8))
-    other, _ = measured([pictures(1, seed=9, size=8)[0] * np.float32(200)])
+def test_no_samples_are_refused() -> None:
+    plan, _ = measured(pictures(4, seed=9, size=8))
     with pytest.raises(UsageError, match="no samples"):
         Fit(plan).freeze()
-    with pytest.raises(UsageError, match="one and the same run"):
-        fit_part(plan, samples).merge(Fit(other))
 
 
 def test_a_sample_of_another_form_is_refused() -> None:

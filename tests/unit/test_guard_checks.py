@@ -146,7 +146,7 @@ def test_extreme_values_of_every_type_are_measured(guard: Guard, dtype: str, fil
         array[0, ::2] *= -1
         array = np.nan_to_num(array).astype(dtype) if dtype[0] in "iub" else array.astype(dtype)
     found = guard.check({"x": array})
-    assert found and all(finding.rule in ("envelope", "joint") for finding in found)
+    assert found and all(finding.rule == "surprise" for finding in found)
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_the_strangest_sample_of_a_batch_counts(guard: Guard) -> None:
 def test_findings_go_to_the_log_and_counters_keep_no_inputs(caplog: pytest.LogCaptureFixture) -> None:
     guard = Guard(picture_profile())
     guard.check({"x": _HELD_OUT[0] * 255})
-    assert "signal/envelope" in caplog.text
+    assert "signal/surprise" in caplog.text
     counts = guard.counters.snapshot()
     assert counts["counts"] == {"signal.checked": 1, "signal.reject": 1}
-    assert counts["closeness"]["signal.envelope"][-1] == 1  # type: ignore[index]
+    assert counts["closeness"]["signal.surprise"][-1] == 1  # type: ignore[index]
 
 
 def test_a_stage_that_is_off_finds_nothing() -> None:

@@ -72,7 +72,7 @@ def test_rules_without_what_they_need_are_refused(
 
 def test_parts_of_a_rate_add_up_to_it() -> None:
     assert shares(["margin", "distance"]) == [2 / 3, 1 / 3]
-    assert shares(["envelope", "joint"]) == [1 / 2, 1 / 2]
+    assert shares(["confidence", "energy"]) == [1 / 2, 1 / 2]
     assert sum(shares(["margin", "confidence", "energy", "distance"])) == pytest.approx(1)
     one = samples_needed(Plan.make(_INPUTS, _OUTPUTS), 0.01, 0.05)
     assert samples_needed(Plan.make(_INPUTS, _OUTPUTS, embedding="h"), 0.01, 0.05) > one

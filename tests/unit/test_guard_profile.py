@@ -51,11 +51,17 @@ def test_an_existing_file_is_kept(tmp_path: Path) -> None:
         lambda value: value["inputs"][0].update(channels=4),
         lambda value: value["inputs"][0].update(high=value["inputs"][0]["low"]),
         lambda value: value["inputs"][0].update(
-            bounds="7ff0000000000000" + value["inputs"][0]["bounds"][16:]
+            quantiles="7ff0000000000000" + value["inputs"][0]["quantiles"][16:]
         ),
         lambda value: value["inputs"][0].update(
-            bounds=value["inputs"][0]["bounds"][:-16] + "c090000000000000"
+            quantiles=value["inputs"][0]["quantiles"][:-16] + "c090000000000000"
         ),
+        lambda value: value["inputs"][0].update(tails=value["inputs"][0]["tails"][16:]),
+        lambda value: value["inputs"][0].update(tails=value["inputs"][0]["tails"][:-16] + "c090000000000000"),
+        lambda value: value["inputs"][0].update(names=["red", "green"]),
+        lambda value: value["inputs"][0].update(names=["red", "green", "red"]),
+        lambda value: value["inputs"][0].update(names=["red", "green", 3]),
+        lambda value: value["inputs"][0].update(scales="00"),
         lambda value: value["inputs"][0].pop("whitening"),
         lambda value: [value["inputs"][0].pop(name) for name in ("mean", "whitening")],
         lambda value: value["stages"][0].update(action="ignore"),

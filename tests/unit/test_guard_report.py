@@ -11,12 +11,12 @@ import pytest
 
 from modelkeep.errors import UsageError
 from modelkeep.guard import Guard, GuardProfile
+from modelkeep.guard.faults import MOST_FAULTS, faults_for
 from modelkeep.guard.layout import Layout
 from modelkeep.guard_report import Settings, measure_guard
 from modelkeep.guard_report.attacks import ATTACKS, Task, allowed, grid_of
 from modelkeep.guard_report.case import make_cases
 from modelkeep.guard_report.corruptions import corrupted
-from modelkeep.guard_report.faults import MOST_FAULTS, faults_for
 from modelkeep.guard_report.shares import share
 from modelkeep.guard_report.subject import Subject
 from modelkeep.learning import learn, running
@@ -70,7 +70,7 @@ def test_a_report_says_how_often_clean_samples_are_alarms(result: dict[str, Any]
     assert clean["refused"]["count"] == clean["stages"]["signal"]["count"]
     assert clean["accuracy"] is None
     assert {rule["rule"] for rule in clean["rules"]} == {
-        "envelope", "joint", "margin", "distance"
+        "surprise", "margin", "distance"
     }  # fmt: skip
     assert all(sum(rule["counts"]) + rule["not_finite"] == 30 for rule in clean["rules"])
 
@@ -298,12 +298,20 @@ def test_inputs_without_256_levels_have_no_grid() -> None:
     [
         ("NHWC", "float32", set()),
         ("NHWC", "uint8", {"bytes swapped", "one NaN", "all NaN"}),
-        ("NTC", "float16", {"channels reversed"}),
+        ("NTC", "float16", {"channels reversed", "patch of 5 %"}),
         ("HW", "float32", {"channels reversed", "transposed"}),
         (
             "NF",
             "int16",
-            {"one NaN", "all NaN", "half frozen", "upside down", "channels reversed", "transposed"},
+            {
+                "one NaN",
+                "all NaN",
+                "half frozen",
+                "upside down",
+                "channels reversed",
+                "transposed",
+                "patch of 5 %",
+            },
         ),
     ],
 )

@@ -14,9 +14,9 @@ import pytest
 
 from modelkeep.cli import main
 from modelkeep.errors import InputError, UsageError
+from modelkeep.guard.faults import MOST_FAULTS, faults_for
 from modelkeep.guard_report import Settings, State, measure_guard, measure_session
 from modelkeep.guard_report.attacks import ATTACKS, Task
-from modelkeep.guard_report.faults import MOST_FAULTS, faults_for
 from modelkeep.guard_report.quiet import quiet
 from modelkeep.guard_report.search import Search
 from modelkeep.guard_report.subject import Subject

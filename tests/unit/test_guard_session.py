@@ -49,8 +49,8 @@ def test_a_sealed_model_refuses_what_the_guard_rejects(
         assert session.guard is not None
         assert session.guard.profile.to_bytes() == profile.to_bytes()
     told = f"{refusal.value} {refusal.value.hint} {refusal.value.findings}"
-    assert not any(word in told for word in ("envelope", "joint", "signal", "score", "threshold"))
-    assert "envelope" in caplog.text
+    assert not any(word in told for word in ("surprise", "joint", "signal", "score", "threshold"))
+    assert "signal/surprise" in caplog.text
 
 
 def test_the_contract_comes_before_the_guard(workshop: Workshop) -> None:

@@ -169,12 +169,23 @@ impl<K: Kind> Pass<K> {
         self.peak_tint = self.peak_tint.max(sums[1]);
     }
 
-    /// Whether the row equals the row above.
+    /// Whether the row equals the row above, and varies.
     #[inline(always)]
     fn is_stuck(&self) -> bool {
         let first = self.layout.lanes;
         // Rows mostly differ at once.
-        self.above[first] == self.here[first] && self.above[..] == self.here[..]
+        self.above[first] == self.here[first] && self.above[..] == self.here[..] && self.varies()
+    }
+
+    /// Whether at least an eighth of the elements behind the first column differ from their left neighbours.
+    fn varies(&self) -> bool {
+        let Layout { lanes, length, channels, stride, lines, .. } = self.layout;
+        let steps = self.here.chunks_exact(stride).map(|line| {
+            let values = &line[lanes..][..length];
+            values[channels..].iter().zip(values).filter(|(here, left)| here != left).count()
+        });
+        let moved: usize = steps.sum();
+        moved > 0 && 8 * moved >= lines * (length - channels)
     }
 
     /// Returns the sums of every channel.

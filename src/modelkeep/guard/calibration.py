@@ -1,27 +1,27 @@
-"""From clean samples to a profile, in two phases that can each be split and merged.
+"""The second phase of learning: how strange clean samples get, and the thresholds that follow.
 
-    Fit          what is usual; `merge`, then `freeze`
-    Calibration  how strange clean samples get; `merge`, then `finish`
-
-The samples of the two phases must be different ones. Whatever the split and the order, the
-profile is the same to the last bit.
+The samples of the two phases must be different ones.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Self
+
+import numpy as np
 
 from modelkeep.errors import UsageError
 from modelkeep.guard import bound, rules
 from modelkeep.guard.fit import Usual
+from modelkeep.guard.measurement import Numbers
 from modelkeep.guard.plan import Plan
-from modelkeep.guard.profile import GuardProfile, Stage
+from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, Stage
 from modelkeep.guard.sample import Measurement
-from modelkeep.guard.scores import TopScores, too_few
+from modelkeep.guard.scores import threshold, too_few
 
 _DEFAULT_ACTIONS = {"signal": "reject", "model": "flag", "squeeze": "flag"}
+
+Rule = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -29,36 +29,22 @@ class Calibration:
     """Second phase: how high clean samples score."""
 
     usual: Usual
-    _tops: dict[tuple[str, str], TopScores] = field(init=False)
+    _scores: dict[Rule, list[Numbers]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._tops = {rule: TopScores() for stage in self.usual.plan.stages().values() for rule in stage}
+        self._scores = {rule: [] for stage in self.usual.plan.stages().values() for rule in stage}
 
     def add(self, measurement: Measurement) -> None:
         """Adds samples, measured by the same plan, that the first phase has not seen."""
-        for profile in self.usual.inputs:
-            name = profile.layout.name
-            rows = measurement.inputs[name]
-            self._tops["envelope", name].add(rules.envelope(rows, profile)[0])
-            if profile.joint is not None:
-                self._tops["joint", name].add(rules.joint(rows, profile.joint))
+        by_input = [rules.surprises(measurement.inputs[each.layout.name], each) for each in self.usual.inputs]
+        self._scores["surprise", EVERY_INPUT].append(rules.strangest(by_input))
         outputs, known = measurement.outputs, self.usual.outputs
         if outputs is None or known is None:
             return
         for rule, subject in self.usual.plan.stages().get("model", []):
-            self._tops[rule, subject].add(rules.score_outputs(rule, outputs, known))
+            self._scores[rule, subject].append(rules.score_outputs(rule, outputs, known))
         for squeezer, scores in measurement.squeezed.items():
-            self._tops[squeezer, known.scores].add(scores)
-
-    def merge(self, other: Self) -> None:
-        """Adds what another one, of the same frozen fit, has seen.
-
-        Raises:
-            UsageError: the fits have different plans.
-        """
-        self.usual.plan.check_same(other.usual.plan)
-        for rule, top in self._tops.items():
-            top.merge(other._tops[rule])
+            self._scores[squeezer, known.scores].append(scores)
 
     def finish(self, model: bytes, *, alpha: float, delta: float) -> GuardProfile:
         """Returns the profile.
@@ -71,13 +57,14 @@ class Calibration:
         Raises:
             UsageError: too few samples; the message says how many are needed.
         """
-        calibrated = min(top.count for top in self._tops.values())
+        scores = {rule: np.concatenate([*found, np.empty(0)]) for rule, found in self._scores.items()}
+        calibrated = min(map(len, scores.values()))
         needed = samples_needed(self.usual.plan, alpha, delta)
         if calibrated < needed:
             rarest = _rarest(self.usual.plan)
             raise too_few(calibrated, needed, bound.least_alpha(calibrated, delta * rarest) / rarest)
         stages = tuple(
-            Stage(name, _DEFAULT_ACTIONS[name], self._thresholds(stage, alpha, delta))
+            Stage(name, _DEFAULT_ACTIONS[name], _thresholds(stage, scores, alpha, delta))
             for name, stage in self.usual.plan.stages().items()
         )
         return GuardProfile(
@@ -91,18 +78,19 @@ class Calibration:
             stages=stages,
         )
 
-    def _thresholds(
-        self, stage: list[tuple[str, str]], alpha: float, delta: float
-    ) -> dict[tuple[str, str], float]:
-        # Each rule gets a part of both, so that the stage as a whole keeps its bound.
-        shares = rules.shares([rule for rule, _ in stage])
-        thresholds = {
-            rule: self._tops[rule].threshold(alpha * share, delta * share)
-            for rule, share in zip(stage, shares, strict=True)
-        }
-        if not all(math.isfinite(threshold) for threshold in thresholds.values()):
-            raise UsageError("the model's outputs for clean samples are not all finite")
-        return thresholds
+
+def _thresholds(
+    stage: list[Rule], scores: dict[Rule, Numbers], alpha: float, delta: float
+) -> dict[Rule, float]:
+    # Each rule gets a part of both, so that the stage as a whole keeps its bound.
+    shares = rules.shares([rule for rule, _ in stage])
+    thresholds = {
+        rule: threshold(scores[rule], alpha * share, delta * share)
+        for rule, share in zip(stage, shares, strict=True)
+    }
+    if not all(math.isfinite(each) for each in thresholds.values()):
+        raise UsageError("the model's outputs for clean samples are not all finite")
+    return thresholds
 
 
 def samples_needed(plan: Plan, alpha: float, delta: float) -> int:

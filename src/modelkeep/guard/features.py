@@ -1,4 +1,4 @@
-"""From the statistics of a frame to the numbers that are held against the calibrated envelope.
+"""From the statistics of a frame to the numbers that are held against what is usual.
 
 Suite 1. Every feature is cut to -64 ... 64 and rounded to a multiple of 2^-15, so that sums over
 samples are integers and do not depend on their order.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,79 +21,119 @@ from modelkeep.guard.summary import Summary
 SUITE = 1
 LIMIT = 64
 UNIT = 2**15
-_LEAST = 2.0**-20  # of the range; below that, differences are rounding
-_LEAST_STEP = 2.0**-30
+# A frame without any step has no smallest one. What is missing is neither usual nor strange.
+MISSING = (LIMIT + 1) * UNIT
+LEAST = 2.0**-20  # of the range; below that, differences are rounding
+LEAST_STEP = 2.0**-30
 
 Features = NDArray[np.int64]
+Numbers = NDArray[np.float64]
 
+NOT_FINITE = "not-finite"
+LOGARITHM, LINEAR = "logarithm", "linear"
 # How much one row stands out, by the sharpness of its edges and by that of its colours.
 _ROWS = ("row-edges", "row-tint", "row-edges-over-all", "row-tint-over-all")
-_FRAME = ("zeros", "saturated", "stuck-rows", "smallest-step", "entropy", "peak", "not-finite", *_ROWS)
+_FRAME = (NOT_FINITE, "zeros", "saturated", "stuck-rows", "smallest-step", "entropy", "peak", *_ROWS)
 _CHANNEL = ("minimum", "maximum", "mean", "spread", "step-x", "step-y", "edges", "roughness", "grain", "flat")
+_LINK = "link"
+
+
+class Feature(NamedTuple):
+    """What one number is about.
+
+    Attributes:
+        kind: stable code; docs/guard.md explains each.
+        channel: number of the channel or column, or None where it is about all of them.
+    """
+
+    kind: str
+    channel: int | None = None
+
+    def __str__(self) -> str:
+        return self.kind if self.channel is None else f"{self.kind}-{self.channel}"
 
 
 @lru_cache(maxsize=256)
-def names(layout: Layout) -> tuple[str, ...]:
-    """Returns the names of the features of an input, in their order."""
+def features_of(layout: Layout) -> tuple[Feature, ...]:
+    """Returns what the features of an input are about, in their order."""
+    channels = range(layout.channels)
     if layout.is_vector:
-        return tuple(f"feature-{index}" for index in range(layout.channels))
-    by_channel = [f"{name}-{channel}" for channel in range(layout.channels) for name in _CHANNEL]
-    links = [f"link-{channel}" for channel in range(layout.channels - 1)]
-    return (*_FRAME, *by_channel, *links)
+        scales = (LOGARITHM, LINEAR)
+        return (Feature(NOT_FINITE), *(Feature(scale, each) for scale in scales for each in channels))
+    by_channel = [Feature(kind, channel) for channel in channels for kind in _CHANNEL]
+    return (*map(Feature, _FRAME), *by_channel, *(Feature(_LINK, channel) for channel in channels[:-1]))
+
+
+@lru_cache(maxsize=256)
+def joint_places(layout: Layout) -> slice:
+    """Returns which features are looked at together: of a vector, those on the linear scale."""
+    return slice(1 + layout.channels, None) if layout.is_vector else slice(None)
 
 
 def measure(frame: Array, layout: Layout) -> Features:
     """Returns the features of one frame of an image or a series, as multiples of 1 / `UNIT`."""
     summary = summarize(frame, layout.low, layout.high)
-    height, width, _ = frame.shape
-    return _quantise(np.array(_values(summary, layout, height, width)))
+    values = _values(summary, layout, frame.shape[0], frame.shape[1])
+    # What is no number is as far away as can be; what is missing is None.
+    numbers = np.nan_to_num(np.array(values, np.float64), nan=LIMIT, posinf=LIMIT, neginf=-LIMIT)
+    return _quantised(numbers.clip(-LIMIT, LIMIT), np.array([value is None for value in values]))
 
 
-def measure_vectors(rows: Array) -> Features:
-    """Returns the features of vectors [samples, features], as multiples of 1 / `UNIT`."""
-    return _quantise(_signed_logarithm(rows))
+def measure_vectors(rows: Array, layout: Layout) -> Features:
+    """Returns the features of vectors [samples, channels], as multiples of 1 / `UNIT`."""
+    with np.errstate(all="ignore"):
+        numbers = rows.astype(np.float64)
+        is_finite = np.isfinite(numbers)
+        linear = np.arcsinh((numbers - np.array(layout.centres)) / np.array(layout.scales))
+        both = np.concatenate([_signed_logarithm(numbers), linear], axis=1)
+        found = _quantised(both.clip(-LIMIT, LIMIT), ~np.concatenate([is_finite, is_finite], axis=1))
+    return np.concatenate([_share_not_finite(is_finite), found], axis=1)
 
 
-def _quantise(values: NDArray[np.float64]) -> Features:
-    # What is no number is as far away as can be.
-    numbers = np.nan_to_num(values, nan=LIMIT, posinf=LIMIT, neginf=-LIMIT)
-    quantised: Features = np.rint(numbers.clip(-LIMIT, LIMIT) * UNIT).astype(np.int64)
+def _share_not_finite(is_finite: NDArray[np.bool_]) -> Features:
+    shares: Features = np.ceil((~is_finite).mean(axis=1, keepdims=True) * UNIT).astype(np.int64)
+    return shares
+
+
+def _quantised(values: Numbers, is_missing: NDArray[np.bool_]) -> Features:
+    quantised: Features = np.rint(np.nan_to_num(values) * UNIT).astype(np.int64)
+    quantised[is_missing] = MISSING
     return quantised
 
 
-def _signed_logarithm(values: Array) -> NDArray[np.float64]:
-    """Features differ in scale by any factor; orders of magnitude compare."""
-    with np.errstate(all="ignore"):
-        numbers = values.astype(np.float64)
-        return np.sign(numbers) * np.log2(1 + np.abs(numbers) / _LEAST)
+def _signed_logarithm(numbers: Numbers) -> Numbers:
+    """Columns differ in scale by any factor; orders of magnitude compare."""
+    return np.asarray(np.sign(numbers) * np.log2(1 + np.abs(numbers) / LEAST))
 
 
-def _values(summary: Summary, layout: Layout, height: int, width: int) -> list[float]:
+def _values(summary: Summary, layout: Layout, height: int, width: int) -> list[float | None]:
     values = _of_frame(summary, layout, height)
     for channel in range(layout.channels):
         values += _of_channel(summary, layout, channel, height * max(width - 1, 1))
     for channel, link in enumerate(summary.link):
         energy = summary.laplacian[channel] * summary.laplacian[channel + 1]
-        values.append(link / math.sqrt(energy) if 0 < energy < math.inf else 0.0)
+        values.append(None if energy == 0 else link / math.sqrt(energy) if energy < math.inf else 0.0)
     return values
 
 
-def _of_frame(summary: Summary, layout: Layout, height: int) -> list[float]:
-    sampled = sum(summary.histogram)
+def _of_frame(summary: Summary, layout: Layout, height: int) -> list[float | None]:
+    sampled, elements = sum(summary.histogram), summary.elements
     shares = [count / sampled for count in summary.histogram if count]
+    step = summary.smallest_step
     return [
-        summary.zeros / summary.elements,
-        summary.saturated / summary.elements,
+        # Rounded up: a single one counts.
+        math.ceil(summary.not_finite / elements * UNIT) / UNIT,
+        summary.zeros / elements,
+        summary.saturated / elements,
         summary.stuck_rows / max(height - 1, 1),
-        math.log2(summary.smallest_step / (layout.high - layout.low) + _LEAST_STEP),
+        math.log2(step / (layout.high - layout.low) + LEAST_STEP) if step else None,
         -sum(share * math.log2(share) for share in shares),
         max(shares),
-        summary.not_finite / summary.elements,
         *_of_strangest_row(summary, layout),
     ]
 
 
-def _of_strangest_row(summary: Summary, layout: Layout) -> tuple[float, float, float, float]:
+def _of_strangest_row(summary: Summary, layout: Layout) -> tuple[float, ...]:
     energies, channels = summary.laplacian, layout.channels
     tint = sum(energies[:-1]) + sum(energies[1:]) - 2 * sum(summary.link)
     row_edges, row_tint, all_edges, all_tint = (
@@ -107,24 +148,25 @@ def _of_strangest_row(summary: Summary, layout: Layout) -> tuple[float, float, f
     return row_edges, row_tint, row_edges - all_edges, row_tint - all_tint
 
 
-def _of_channel(summary: Summary, layout: Layout, channel: int, steps: int) -> Sequence[float]:
+def _of_channel(summary: Summary, layout: Layout, channel: int, steps: int) -> Sequence[float | None]:
     extent = layout.high - layout.low
-    spread = _logarithm(math.sqrt(summary.variance[channel]) / extent)
+    variance, step_x = summary.variance[channel], summary.step_x[channel]
+    spread = _logarithm(math.sqrt(variance) / extent)
     edges = _logarithm(math.sqrt(summary.laplacian[channel]) / extent)
-    step_x = _logarithm(summary.step_x[channel] / extent)
+    across = _logarithm(step_x / extent)
     return (
         (summary.minimum[channel] - layout.low) / extent,
         (summary.maximum[channel] - layout.low) / extent,
         (summary.mean[channel] - layout.low) / extent,
         spread,
-        step_x,
+        across,
         _logarithm(summary.step_y[channel] / extent),
         edges,
-        edges - spread,
-        edges - step_x,
+        edges - spread if variance else None,
+        edges - across if step_x else None,
         summary.flat[channel] / steps,
     )
 
 
 def _logarithm(value: float) -> float:
-    return math.log2(value + _LEAST) if value < math.inf else LIMIT
+    return math.log2(value + LEAST) if value < math.inf else LIMIT

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from modelkeep.finding import Finding
+from modelkeep.guard.causes import Cause
 
 # Said to callers: which rule and how far would tell them how to get past it.
 UNUSUAL = Finding("unusual", "*", "inputs like those the model was made for", "something else")
@@ -21,12 +22,15 @@ class GuardFinding:
 
     Attributes:
         stage: ``signal``, ``model``, or ``client`` for a sequence of requests.
-        rule: stable code, for example ``envelope``; ``form`` for what cannot be read at all.
+        rule: stable code, for example ``surprise``; ``form`` for what cannot be read at all.
         subject: name of the input or output.
         action: what the profile says to do: ``reject`` or ``flag``.
         score: the score of the strangest sample.
         threshold: what it should have stayed below.
-        detail: the strangest feature, or what is wrong with the form.
+        detail: what is wrong, in words.
+        samples: which samples of a batch are above the threshold, counted from 0, the strangest first, at
+            most 16; of no alarm, the strangest.
+        causes: features that are out, of the strangest sample; of the signal stage's alarms alone.
     """
 
     stage: str
@@ -36,6 +40,8 @@ class GuardFinding:
     score: float
     threshold: float
     detail: str
+    samples: tuple[int, ...] = ()
+    causes: tuple[Cause, ...] = ()
 
     @property
     def is_alarm(self) -> bool:
@@ -43,9 +49,10 @@ class GuardFinding:
         return not self.score <= self.threshold
 
     def __str__(self) -> str:
+        samples = f", samples {', '.join(map(str, self.samples))}" if any(self.samples) else ""
         return (
             f"{self.subject}: {self.stage}/{self.rule}: {self.detail}: "
-            f"score {self.score:.4g} above {self.threshold:.4g} ({self.action})"
+            f"score {self.score:.4g} above {self.threshold:.4g} ({self.action}{samples})"
         )
 
 

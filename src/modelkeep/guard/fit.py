@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from modelkeep.errors import UsageError
-from modelkeep.guard import features
+from modelkeep.guard import features, rules
+from modelkeep.guard.features import MISSING, NOT_FINITE, UNIT, Features, features_of, joint_places
+from modelkeep.guard.layout import Layout
 from modelkeep.guard.measurement import EMBEDDING_UNIT
-from modelkeep.guard.moments import Moments, Tails, whitening
+from modelkeep.guard.moments import Moments, whitening
 from modelkeep.guard.plan import Plan, has_joint
 from modelkeep.guard.profile import InputProfile, Joint, OutputProfile
 from modelkeep.guard.sample import Measurement
+from modelkeep.guard.tails import Tails, fit_tails
 
 Array = NDArray[Any]
 
-_TAIL_STEP = features.UNIT // 128
-_SHARES = (0.01, 0.05, 0.95, 0.99)
+# A third of two hundredths of a range, of a share or of a factor of two: less is no difference.
+_LEAST_SCALE = 0.02 / 3 * UNIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +37,20 @@ class Usual:
 
 @dataclass(slots=True)
 class Fit:
-    """First phase: what clean samples look like."""
+    """First phase: what clean samples look like. Holds their features, not the samples."""
 
     plan: Plan
-    _moments: dict[str, Moments] = field(init=False)
-    _tails: dict[str, Tails] = field(init=False)
+    _rows: dict[str, list[Features]] = field(init=False)
     _classes: dict[int, Moments] = field(init=False, default_factory=dict)
     _embeddings: Moments | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        sizes = {layout.name: len(features.names(layout)) for layout in self.plan.inputs}
-        joint = {layout.name: has_joint(layout) for layout in self.plan.inputs}
-        self._moments = {name: Moments(size, joint[name]) for name, size in sizes.items()}
-        self._tails = {name: Tails(size, _TAIL_STEP) for name, size in sizes.items()}
+        self._rows = {layout.name: [] for layout in self.plan.inputs}
 
     def add(self, measurement: Measurement) -> None:
         """Adds samples, measured by the same plan."""
         for name, rows in measurement.inputs.items():
-            self._moments[name].add(rows)
-            self._tails[name].add(rows)
+            self._rows[name].append(rows)
         outputs = measurement.outputs
         if outputs is None or outputs.embedding is None:
             return
@@ -60,25 +58,8 @@ class Fit:
             self._embeddings = Moments(outputs.embedding.shape[1], with_products=True)
         self._embeddings.add(outputs.embedding)
         for number in np.unique(outputs.classes).tolist():
-            self._class(number, outputs.embedding.shape[1]).add(outputs.embedding[outputs.classes == number])
-
-    def merge(self, other: Self) -> None:
-        """Adds what another one, of the same plan, has seen.
-
-        Raises:
-            UsageError: the plans differ.
-        """
-        self.plan.check_same(other.plan)
-        for name, moments in self._moments.items():
-            moments.merge(other._moments[name])
-            self._tails[name].merge(other._tails[name])
-        if other._embeddings is None:
-            return
-        if self._embeddings is None:
-            self._embeddings = Moments(other._embeddings.size, with_products=True)
-        self._embeddings.merge(other._embeddings)
-        for number, moments in other._classes.items():
-            self._class(number, moments.size).merge(moments)
+            moments = Moments(outputs.embedding.shape[1], with_products=False)
+            self._classes.setdefault(number, moments).add(outputs.embedding[outputs.classes == number])
 
     def freeze(self) -> Usual:
         """Returns what is usual.
@@ -86,19 +67,13 @@ class Fit:
         Raises:
             UsageError: no samples were added.
         """
-        fitted = min(moments.count for moments in self._moments.values())
+        fitted = min(sum(map(len, rows)) for rows in self._rows.values())
         if fitted == 0:
             raise UsageError("no samples to learn from", hint="pass clean inputs as the model takes them")
         inputs = tuple(
-            InputProfile(
-                layout, self._tails[layout.name].quantiles(_SHARES), _joint(self._moments[layout.name])
-            )
-            for layout in self.plan.inputs
+            _usual_input(layout, np.concatenate(self._rows[layout.name])) for layout in self.plan.inputs
         )
         return Usual(self.plan, fitted, inputs, self._outputs())
-
-    def _class(self, number: int, size: int) -> Moments:
-        return self._classes.setdefault(number, Moments(size, with_products=False))
 
     def _outputs(self) -> OutputProfile | None:
         if self.plan.outputs is None:
@@ -123,7 +98,21 @@ class Fit:
         return means, covariance
 
 
-def _joint(moments: Moments) -> Joint | None:
-    if not moments.with_products:
-        return None
-    return Joint(moments.mean(features.UNIT), whitening(moments.covariance(features.UNIT)))
+def _usual_input(layout: Layout, rows: Features) -> InputProfile:
+    # A number that is not finite is one too many, where clean samples have none.
+    exact = np.array([feature.kind == NOT_FINITE for feature in features_of(layout)])
+    tails = fit_tails(rows, MISSING, np.where(exact, 0.0, _LEAST_SCALE))
+    if not has_joint(layout):
+        return InputProfile(layout, tails, None)
+    present = np.where(rows == MISSING, tails.medians.astype(np.int64), rows)[:, joint_places(layout)]
+    moments = Moments(present.shape[1], with_products=True)
+    moments.add(present)
+    joint = Joint(moments.mean(features.UNIT), whitening(moments.covariance(features.UNIT)))
+    distances = rules.joint(present, joint)[:, None]
+    return InputProfile(layout, _both(tails, fit_tails(distances, MISSING, np.array([_LEAST_SCALE]))), joint)
+
+
+def _both(first: Tails, second: Tails) -> Tails:
+    return Tails(
+        np.concatenate([first.quantiles, second.quantiles]), np.concatenate([first.tails, second.tails])
+    )

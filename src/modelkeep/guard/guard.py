@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from modelkeep.guard import features, rules
+from modelkeep.guard import rules
+from modelkeep.guard.causes import Cause
 from modelkeep.guard.findings import Counters, GuardFinding
-from modelkeep.guard.measurement import (
-    measure_input,
-    measure_outputs,
-    measure_squeezed,
-    output_fault,
-)
-from modelkeep.guard.profile import GuardProfile, InputProfile, OutputProfile, Stage
+from modelkeep.guard.measurement import measure_outputs, measure_squeezed, output_fault
+from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, OutputProfile, Stage
+from modelkeep.guard.signal import Signal
 from modelkeep.guard.squeezing import Run, squeezed
 
 _LOG = logging.getLogger("modelkeep.guard")
 
-# Rule, input or output, score of the strangest sample, and a word on what is strange about it.
-_Score = tuple[str, str, float, str]
+_MOST_SAMPLES = 16
+_NAMED = 3
+_ENDLESS = np.array([math.inf])
 _DETAILS = {
     "margin": "two classes are nearly as likely",
     "confidence": "the model is not sure",
     "energy": "low scores for every class",
     "distance": "far from what was seen of the class",
 }
+
+
+class Score(NamedTuple):
+    """What one rule makes of a call.
+
+    Attributes:
+        rule: stable code.
+        subject: input or output.
+        scores: [samples].
+        detail: what would be wrong, in words; empty where `causes` say it.
+        causes: returns why a sample is above a threshold.
+    """
+
+    rule: str
+    subject: str
+    scores: NDArray[Any]
+    detail: str
+    causes: Callable[[int, float], tuple[Cause, ...]] | None = None
 
 
 class Guard:
@@ -125,18 +142,16 @@ class Guard:
             read += _readings(squeeze, self._squeezed(squeeze, _plain(inputs), _plain(outputs), run))
         return tuple(read)
 
-    def _signal(self, inputs: Mapping[str, Any]) -> Iterator[_Score]:
-        for profile in self.profile.inputs:
-            name = profile.layout.name
-            fault = profile.layout.fault(inputs.get(name))
-            if fault is not None:
-                yield "form", name, math.inf, fault
-            else:
-                yield from _of_input(profile, measure_input(inputs[name], profile.layout))
+    def _signal(self, inputs: Mapping[str, Any]) -> Iterator[Score]:
+        signal = Signal.of(self.profile, inputs)
+        for name, fault in signal.faults:
+            yield Score("form", name, _ENDLESS, fault)
+        if signal.surprises:
+            yield Score("surprise", signal.strangest, signal.scores(), "", signal.causes)
 
     def _squeezed(
         self, stage: Stage, inputs: Mapping[str, Any], outputs: Mapping[str, Any], run: Run
-    ) -> Iterator[_Score]:
+    ) -> Iterator[Score]:
         known = self.profile.outputs
         if known is None:
             return
@@ -145,15 +160,15 @@ class Guard:
         outputs_fault = (known.scores, output_fault(outputs, known.scores))
         for name, fault in (*faults, outputs_fault):
             if fault is not None:
-                yield "form", name, math.inf, fault
+                yield Score("form", name, _ENDLESS, fault)
                 return
         for squeezer, subject in sorted(stage.thresholds):
             changed = measure_squeezed(
                 outputs, run(squeezed(inputs, layouts, squeezer)), known.scores, known.kind
             )
-            yield squeezer, subject, _strangest(changed), "the model is much less sure of a coarser input"
+            yield Score(squeezer, subject, changed, "the model is much less sure of a coarser input")
 
-    def _judge(self, stage: Stage, scores: Iterator[_Score]) -> tuple[GuardFinding, ...]:
+    def _judge(self, stage: Stage, scores: Iterator[Score]) -> tuple[GuardFinding, ...]:
         read = _readings(stage, scores)
         findings = [reading for reading in read if reading.is_alarm]
         for finding in findings:
@@ -163,40 +178,39 @@ class Guard:
         return tuple(findings)
 
 
-def _readings(stage: Stage, scores: Iterator[_Score]) -> list[GuardFinding]:
-    read = []
-    for rule, subject, score, detail in scores:
-        threshold = 0.0 if rule == "form" else stage.thresholds.get((rule, subject), math.inf)
-        read.append(GuardFinding(stage.name, rule, subject, stage.action, score, threshold, detail))
-    return read
+def _readings(stage: Stage, scores: Iterator[Score]) -> list[GuardFinding]:
+    return [_reading(stage, score) for score in scores]
 
 
-def _of_input(profile: InputProfile, rows: features.Features) -> Iterator[_Score]:
-    scores, strangest = rules.envelope(rows, profile)
-    worst = int(scores.argmax())
-    detail = features.names(profile.layout)[int(strangest[worst])]
-    yield "envelope", profile.layout.name, float(scores[worst]), detail
-    if profile.joint is not None:
-        distance = float(rules.joint(rows, profile.joint).max())
-        yield "joint", profile.layout.name, distance, "features that do not go together"
+def _reading(stage: Stage, found: Score) -> GuardFinding:
+    rule, subject = found.rule, found.subject
+    key = (rule, EVERY_INPUT if stage.name == "signal" else subject)
+    threshold = 0.0 if rule == "form" else stage.thresholds.get(key, math.inf)
+    scores = np.nan_to_num(found.scores, nan=np.inf)
+    order = np.argsort(-scores, kind="stable")[:_MOST_SAMPLES]
+    strangest, score = int(order[0]), float(scores[order[0]])
+    if not score > threshold:
+        return GuardFinding(
+            stage.name, rule, subject, stage.action, score, threshold, found.detail, (strangest,)
+        )
+    samples = tuple(int(place) for place in order if scores[place] > threshold)
+    causes = () if found.causes is None else found.causes(strangest, threshold)
+    detail = found.detail or "; ".join(map(str, causes[:_NAMED]))
+    return GuardFinding(stage.name, rule, subject, stage.action, score, threshold, detail, samples, causes)
 
 
-def _of_outputs(stage: Stage, known: OutputProfile, outputs: Mapping[str, Any]) -> Iterator[_Score]:
+def _of_outputs(stage: Stage, known: OutputProfile, outputs: Mapping[str, Any]) -> Iterator[Score]:
     for name in (known.scores, *([] if known.embedding is None else [known.embedding])):
         fault = output_fault(outputs, name)
         if fault is not None:
-            yield "form", name, math.inf, fault
+            yield Score("form", name, _ENDLESS, fault)
             return
     measured = measure_outputs(outputs, known.scores, known.kind, known.embedding, known.scale)
     if measured.embedding is not None and measured.embedding.shape[1] != known.means.shape[1]:
-        yield "form", known.scores, math.inf, "embeddings of another size"
+        yield Score("form", known.scores, _ENDLESS, "embeddings of another size")
         return
     for rule, subject in sorted(stage.thresholds):
-        yield rule, subject, _strangest(rules.score_outputs(rule, measured, known)), _DETAILS[rule]
-
-
-def _strangest(scores: Any) -> float:
-    return float(np.nan_to_num(scores, nan=np.inf).max())
+        yield Score(rule, subject, rules.score_outputs(rule, measured, known), _DETAILS[rule])
 
 
 def _plain(values: object) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ MOST_CHANNELS = 4096
 _IMAGE_CHANNELS = (1, 3, 4)
 _FRAME_AXES = "NHWC"
 _SAME_AXIS = str.maketrans("TF", "WC")
+_LEAST_SPREAD = 0.001  # of a column's usual value
+_SMALLEST_SCALE = 2.0**-20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class Layout:
         channels: number of channels or features.
         low: lower end of the expected range.
         high: upper end, above `low`; both single-precision numbers.
+        names: what people call the channels or columns, or none.
+        centres: of a vector, a usual value of each column; what its linear scale begins at.
+        scales: of a vector, how far the values of each column usually are apart.
     """
 
     name: str
@@ -43,6 +48,9 @@ class Layout:
     channels: int
     low: float
     high: float
+    names: tuple[str, ...] = ()
+    centres: tuple[float, ...] = ()
+    scales: tuple[float, ...] = ()
 
     @property
     def is_vector(self) -> bool:
@@ -73,7 +81,14 @@ class Layout:
         return np.expand_dims(view, missing)
 
 
-def plan(name: str, sample: object, contract: TensorContract | None, axes: str | None) -> Layout:
+def plan(
+    name: str,
+    sample: object,
+    contract: TensorContract | None = None,
+    axes: str | None = None,
+    names: Sequence[str] = (),
+    early: Sequence[object] = (),
+) -> Layout:
     """Returns the layout of an input, from a first sample where nothing else says it.
 
     Args:
@@ -81,9 +96,12 @@ def plan(name: str, sample: object, contract: TensorContract | None, axes: str |
         sample: an array as the model takes it.
         contract: what the model says about the input.
         axes: one of `LAYOUTS`, or None to guess.
+        names: what people call the channels or columns, or none.
+        early: the first samples, for the linear scale of vectors; none for this sample alone.
 
     Raises:
-        UsageError: the sample is not an array of numbers, or its layout cannot be guessed.
+        UsageError: the sample is not an array of numbers, its layout cannot be guessed, or the names do
+            not fit it.
     """
     if not isinstance(sample, np.ndarray) or sample.dtype.kind not in "biuf" or sample.size == 0:
         raise UsageError(f"input {name!r}: a sample is not an array of numbers")
@@ -96,7 +114,25 @@ def plan(name: str, sample: object, contract: TensorContract | None, axes: str |
     channels = sample.shape[channel_axis] if channel_axis >= 0 else 1
     if channels > MOST_CHANNELS:
         raise UsageError(f"input {name!r}: more than {MOST_CHANNELS} channels or features")
-    return Layout(name, axes, channels, *_range(name, sample, contract))
+    if names and (len(names) != channels or len(set(names)) != channels):
+        raise UsageError(
+            f"input {name!r}: {len(names)} names for {channels} channels or columns, or one twice"
+        )
+    found = Layout(name, axes, channels, *_range(name, sample, contract), tuple(names))
+    if not found.is_vector:
+        return found
+    rows = [each for each in early if isinstance(each, np.ndarray) and found.fault(each) is None] or [sample]
+    centres, scales = _linear_scales(np.concatenate([each.reshape(-1, channels) for each in rows]))
+    return replace(found, centres=centres, scales=scales)
+
+
+def _linear_scales(rows: Array) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Returns the median of every column, and how far its quartiles are apart."""
+    numbers = np.where(np.isfinite(rows), rows, 0).astype(np.float64)
+    low, centres, high = np.quantile(numbers, (0.25, 0.5, 0.75), axis=0)
+    # A column that stands still in these samples may move in others, a little.
+    scales = np.maximum(high - low, np.maximum(np.abs(centres) * _LEAST_SPREAD, _SMALLEST_SCALE))
+    return tuple(centres.tolist()), tuple(scales.tolist())
 
 
 def _guess(name: str, shape: tuple[int, ...]) -> str:

@@ -1,11 +1,10 @@
-"""Sums over samples that are integers: any order and any split give the same numbers."""
+"""Sums over samples that are integers: any order gives the same numbers."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,12 +46,6 @@ class Moments:
             if self.with_products:
                 self._products += part.T @ part
 
-    def merge(self, other: Self) -> None:
-        """Adds what another one has seen."""
-        self.count += other.count
-        self._sums += other._sums
-        self._products += other._products
-
     def mean(self, unit: int) -> Numbers:
         """Returns the mean of the vectors, divided by `unit`."""
         return np.array([float(Fraction(int(total), self.count * unit)) for total in self._sums])
@@ -63,41 +56,6 @@ class Moments:
         scale = (self.count * unit) ** 2
         flat = [float(Fraction(int(value), scale)) for value in scatter.ravel()]
         return np.array(flat).reshape(self.size, self.size)
-
-
-@dataclass(slots=True)
-class Tails:
-    """How often each component took which value, in steps of `step`."""
-
-    size: int
-    step: int
-    count: int = 0
-    _counts: Counter[tuple[int, int]] = field(default_factory=Counter)
-
-    def add(self, rows: Integers) -> None:
-        """Adds vectors [n, size]."""
-        self.count += len(rows)
-        for component, column in enumerate((rows // self.step).T):
-            values, counts = np.unique(column, return_counts=True)
-            for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-                self._counts[component, value] += count
-
-    def merge(self, other: Self) -> None:
-        """Adds what another one has seen."""
-        self.count += other.count
-        self._counts.update(other._counts)
-
-    def quantiles(self, shares: tuple[float, ...]) -> Numbers:
-        """Returns [size, len(shares)]: values that this share of the vectors does not exceed."""
-        by_component: list[list[tuple[int, int]]] = [[] for _ in range(self.size)]
-        for (component, value), count in sorted(self._counts.items()):
-            by_component[component].append((value, count))
-        return np.array([[self._quantile(pairs, share) for share in shares] for pairs in by_component])
-
-    def _quantile(self, pairs: list[tuple[int, int]], share: float) -> float:
-        values, counts = np.array(pairs).T
-        place = int(np.searchsorted(np.cumsum(counts), share * self.count))
-        return (float(values[min(place, len(values) - 1)]) + 0.5) * self.step
 
 
 def whitening(covariance: Numbers) -> Numbers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from modelkeep.contract import Contract
 from modelkeep.errors import UsageError
-from modelkeep.guard import features, layout, squeezing
+from modelkeep.guard import layout, squeezing
+from modelkeep.guard.features import features_of, joint_places
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.measurement import Numbers, output_fault, projected, rows_of
-from modelkeep.guard.profile import RULES
+from modelkeep.guard.profile import EVERY_INPUT, RULES
 
 Array = NDArray[Any]
 
@@ -34,7 +35,7 @@ class OutputPlan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is looked at; equal plans can be merged.
+    """What is looked at.
 
     Attributes:
         inputs: layouts of the inputs that the signal stage looks at.
@@ -55,6 +56,8 @@ class Plan:
         *,
         contract: Contract | None = None,
         layouts: Mapping[str, str] | None = None,
+        names: Mapping[str, Sequence[str]] | None = None,
+        early: Sequence[Mapping[str, Array]] = (),
         embedding: str | None = None,
         model_rules: Collection[str] | None = None,
         squeezers: Collection[str] = (),
@@ -66,6 +69,8 @@ class Plan:
             outputs: arrays by output name; empty where the model cannot be run.
             contract: what the model says about its inputs.
             layouts: axes by input name, where they cannot be guessed.
+            names: what people call the channels or columns, by input name.
+            early: the inputs of the first calls, for the linear scales of vectors; none for these alone.
             embedding: output that exposes what the last layer sees.
             model_rules: rules of the stage ``model``, or None for the usual ones.
             squeezers: names of squeezers, for the stage ``squeeze``.
@@ -73,15 +78,23 @@ class Plan:
         Raises:
             UsageError: no input can be read or squeezed, or an output that a rule needs is not there.
         """
-        layouts = dict(layouts or {})
+        layouts, names = dict(layouts or {}), dict(names or {})
         known = {} if contract is None else contract.by_name()
-        if unknown := sorted(layouts.keys() - inputs.keys()):
+        if unknown := sorted((layouts.keys() | names.keys()) - inputs.keys()):
             raise UsageError(f"no input {unknown[0]!r}", hint=f"inputs: {', '.join(inputs)}")
         numeric = {name: value for name, value in inputs.items() if value.dtype.kind in "biuf"}
         if not numeric:
             raise UsageError("the samples hold no arrays of numbers")
         planned = tuple(
-            layout.plan(name, value, known.get(name), layouts.get(name)) for name, value in numeric.items()
+            layout.plan(
+                name,
+                value,
+                known.get(name),
+                layouts.get(name),
+                names.get(name, ()),
+                [each.get(name) for each in early],
+            )
+            for name, value in numeric.items()
         )
         looked_at = _plan_outputs(outputs, embedding)
         return Plan(
@@ -93,8 +106,7 @@ class Plan:
 
     def stages(self) -> dict[str, list[tuple[str, str]]]:
         """Returns the rules of every stage, as pairs of rule and input or output."""
-        signal = [("envelope", layout.name) for layout in self.inputs]
-        signal += [("joint", layout.name) for layout in self.inputs if has_joint(layout)]
+        signal = [("surprise", EVERY_INPUT)]
         if self.outputs is None:
             return {"signal": signal}
         scores, embedding = self.outputs.scores, self.outputs.embedding or ""
@@ -102,15 +114,6 @@ class Plan:
         squeeze = [(squeezer, scores) for squeezer in self.squeezers]
         stages = {"signal": signal, "model": model, "squeeze": squeeze}
         return {name: rules for name, rules in stages.items() if rules}
-
-    def check_same(self, other: Plan) -> None:
-        """Checks that two plans are equal, so that what was measured by them can be merged.
-
-        Raises:
-            UsageError: they differ.
-        """
-        if self != other:
-            raise UsageError("only parts of one and the same run can be merged")
 
 
 def _plan_outputs(outputs: Mapping[str, Array], embedding: str | None) -> OutputPlan | None:
@@ -128,7 +131,7 @@ def _plan_outputs(outputs: Mapping[str, Array], embedding: str | None) -> Output
 
 def has_joint(layout: Layout) -> bool:
     """Returns whether the features of an input are few enough to be looked at together."""
-    return len(features.names(layout)) <= LARGEST_JOINT
+    return len(features_of(layout)[joint_places(layout)]) <= LARGEST_JOINT
 
 
 def _plan_rules(outputs: OutputPlan | None, wanted: Collection[str] | None) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from modelkeep.errors import UsageError
 from modelkeep.guard.features import SUITE
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.squeezing import SQUEEZERS
+from modelkeep.guard.tails import Tails
 from modelkeep.storage import write_file
 
 FORMAT = "modelkeep/guard"
@@ -27,10 +28,11 @@ LARGEST_PROFILE = 8 * 2**20
 STAGES = ("signal", "model", "squeeze")
 ACTIONS = ("reject", "flag", "off")
 RULES = {
-    "signal": ("envelope", "joint"),
+    "signal": ("surprise",),
     "model": ("margin", "confidence", "energy", "distance"),
     "squeeze": tuple(SQUEEZERS),
 }
+EVERY_INPUT = "*"  # the signal stage has one threshold for all inputs
 SCORE_KINDS = ("logits", "probabilities")
 
 Numbers = NDArray[np.float64]
@@ -55,12 +57,12 @@ class InputProfile:
 
     Attributes:
         layout: how the input is read.
-        bounds: [features, 4]: the 1 %, 5 %, 95 % and 99 % quantiles of every feature.
-        joint: all features together, or None where there are too many.
+        tails: of every feature, and behind them of `joint`, where there is one.
+        joint: features together, or None where there are too many.
     """
 
     layout: Layout
-    bounds: Numbers
+    tails: Tails
     joint: Joint | None
 
 
@@ -92,7 +94,7 @@ class Stage:
     Attributes:
         name: one of `STAGES`.
         action: one of `ACTIONS`.
-        thresholds: (rule, input or output) -> score above which it is an alarm.
+        thresholds: (rule, output, or `EVERY_INPUT`) -> score above which it is an alarm.
     """
 
     name: str

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from modelkeep import canonical
 from modelkeep.errors import MalformedError, UnsupportedVersionError
-from modelkeep.guard import features
+from modelkeep.guard.features import SUITE, features_of, joint_places
 from modelkeep.guard.layout import LAYOUTS, MOST_CHANNELS, Layout
 from modelkeep.guard.profile import (
     ACTIONS,
+    EVERY_INPUT,
     FORMAT,
     LARGEST_PROFILE,
     RULES,
@@ -27,12 +29,14 @@ from modelkeep.guard.profile import (
     OutputProfile,
     Stage,
 )
+from modelkeep.guard.tails import SHARES, Tails
 from modelkeep.record import Record
 from modelkeep.storage import read_small
 
 _MOST_INPUTS = 1024
 _MOST_THRESHOLDS = 4096
 _LARGEST_JOINT = 4096
+_LONGEST_NAME = 200
 _WHAT = "guard profile"
 
 
@@ -47,7 +51,7 @@ def to_json(profile: GuardProfile) -> dict[str, Any]:
         "inputs": [_input_to_json(each) for each in profile.inputs],
         "model": profile.model.hex(),
         "stages": [_stage_to_json(stage) for stage in profile.stages],
-        "suite": features.SUITE,
+        "suite": SUITE,
         "version": VERSION,
     }
     if profile.outputs is not None:
@@ -92,7 +96,7 @@ def _check_version(record: Record) -> None:
     if record.text("format") != FORMAT:
         raise MalformedError(f"{_WHAT}: wrong format")
     version, suite = record.integer("version"), record.integer("suite")
-    if (version, suite) != (VERSION, features.SUITE):
+    if (version, suite) != (VERSION, SUITE):
         raise UnsupportedVersionError(
             f"{_WHAT}: version {version} with suite {suite} is not supported", hint="update modelkeep"
         )
@@ -103,7 +107,7 @@ def _check_whole(profile: GuardProfile) -> None:
     outputs = profile.outputs
     looked_at = () if outputs is None else (outputs.scores, outputs.embedding)
     made = {name for name in looked_at if name is not None}
-    known = {"signal": inputs, "model": made, "squeeze": made}
+    known = {"signal": {EVERY_INPUT}, "model": made, "squeeze": made}
     if len(inputs) != len(profile.inputs) or not inputs:
         raise MalformedError(f"{_WHAT}: names no input, or one twice")
     if len({stage.name for stage in profile.stages}) != len(profile.stages):
@@ -117,11 +121,8 @@ def _check_whole(profile: GuardProfile) -> None:
 def _check_rules(profile: GuardProfile) -> None:
     """Refuses thresholds that no rule of this profile could be held against."""
     rules = {rule for stage in profile.stages for rule in stage.thresholds}
-    without_joint = {each.layout.name for each in profile.inputs if each.joint is None}
     outputs = profile.outputs
     for rule, subject in rules:
-        if rule == "joint" and subject in without_joint:
-            raise MalformedError(f"{_WHAT}: a joint threshold without what it needs")
         if rule == "energy" and outputs is not None and outputs.kind != "logits":
             raise MalformedError(f"{_WHAT}: an energy threshold for outputs that are not logits")
         expected = None if outputs is None else outputs.embedding if rule == "distance" else outputs.scores
@@ -133,12 +134,18 @@ def _input_to_json(profile: InputProfile) -> dict[str, Any]:
     layout = profile.layout
     value = {
         "axes": layout.axes,
-        "bounds": _pack(profile.bounds),
         "channels": layout.channels,
         "high": layout.high.hex(),
         "low": layout.low.hex(),
         "name": layout.name,
+        "quantiles": _pack(profile.tails.quantiles),
+        "tails": _pack(profile.tails.tails),
     }
+    if layout.names:
+        value["names"] = list(layout.names)
+    if layout.is_vector:
+        value["centres"] = _pack(np.array(layout.centres))
+        value["scales"] = _pack(np.array(layout.scales))
     if profile.joint is not None:
         value["mean"] = _pack(profile.joint.mean)
         value["whitening"] = _pack(_lower(profile.joint.whitening))
@@ -147,21 +154,53 @@ def _input_to_json(profile: InputProfile) -> dict[str, Any]:
 
 def _input(item: object) -> InputProfile:
     with Record(item, f"{_WHAT}: input") as record:
-        layout = Layout(
-            name=record.text("name"),
-            axes=record.choice("axes", {axes: axes for axes in LAYOUTS}),
-            channels=record.integer("channels", lowest=1, highest=MOST_CHANNELS),
-            low=_number(record, "low"),
-            high=_number(record, "high"),
-        )
-        if not layout.low < layout.high:
-            raise record.fault("low", "must be below the high end")
-        size = len(features.names(layout))
-        bounds = _numbers(record, "bounds", 4 * size).reshape(size, 4)
-        if not np.all(bounds[:, :-1] <= bounds[:, 1:]):
-            raise record.fault("bounds", "must ascend")
-        joint = Joint(_numbers(record, "mean", size), _triangle(record, size)) if "mean" in record else None
-    return InputProfile(layout, bounds, joint)
+        layout = _layout(record)
+        joint = None
+        if "mean" in record:
+            size = len(features_of(layout)[joint_places(layout)])
+            joint = Joint(_numbers(record, "mean", size), _triangle(record, size))
+        tails = _tails(record, len(features_of(layout)) + (joint is not None))
+    return InputProfile(layout, tails, joint)
+
+
+def _layout(record: Record) -> Layout:
+    axes = record.choice("axes", {axes: axes for axes in LAYOUTS})
+    channels = record.integer("channels", lowest=1, highest=MOST_CHANNELS)
+    layout = Layout(
+        name=record.text("name"),
+        axes=axes,
+        channels=channels,
+        low=_number(record, "low"),
+        high=_number(record, "high"),
+        names=_names(record, channels) if "names" in record else (),
+    )
+    if not layout.low < layout.high:
+        raise record.fault("low", "must be below the high end")
+    if not layout.is_vector:
+        return layout
+    centres, scales = (_numbers(record, name, channels) for name in ("centres", "scales"))
+    if not (scales > 0).all():
+        raise record.fault("scales", "must be positive")
+    return replace(layout, centres=tuple(centres.tolist()), scales=tuple(scales.tolist()))
+
+
+def _names(record: Record, channels: int) -> tuple[str, ...]:
+    names = record.items("names", longest=MOST_CHANNELS)
+    if len(names) != channels or len(set(map(str, names))) != channels:
+        raise record.fault("names", "must be one for each channel, all different")
+    if not all(isinstance(name, str) and len(name) <= _LONGEST_NAME for name in names):
+        raise record.fault("names", "must be short texts")
+    return tuple(map(str, names))
+
+
+def _tails(record: Record, size: int) -> Tails:
+    quantiles = _numbers(record, "quantiles", len(SHARES) * size).reshape(size, len(SHARES))
+    if not np.all(quantiles[:, :-1] <= quantiles[:, 1:]):
+        raise record.fault("quantiles", "must ascend")
+    tails = _numbers(record, "tails", 8 * size).reshape(size, 2, 4)
+    if not np.all(tails >= 0):
+        raise record.fault("tails", "must not be negative")
+    return Tails(quantiles, tails)
 
 
 def _outputs_to_json(outputs: OutputProfile) -> dict[str, Any]:

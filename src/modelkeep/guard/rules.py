@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelkeep.guard.features import UNIT, Features
+from modelkeep.guard.features import MISSING, UNIT, Features, joint_places
 from modelkeep.guard.measurement import EMBEDDING_UNIT, Numbers, OutputMeasurement
 from modelkeep.guard.profile import InputProfile, Joint, OutputProfile
 
 # A rule's part of the false alarms that its stage may give is its weight over the sum of the weights.
 _WEIGHTS = {"margin": 2}
 _USUAL_WEIGHT = 1
-
-# Two hundredths of a range, of a share or of a factor of two: less is no difference.
-_FINEST = 0.02 * UNIT
 
 
 def shares(stage: Sequence[str]) -> list[float]:
@@ -26,27 +23,44 @@ def shares(stage: Sequence[str]) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def envelope(features: Features, profile: InputProfile) -> tuple[Numbers, NDArray[Any]]:
-    """Returns for each sample the score of its strangest feature, and which one that is.
-
-    A feature scores 0 at its 95 % quantile and 1 at its 99 % quantile, and goes on in proportion:
-    so features with light and with heavy tails compare. The same holds below the median.
+def surprises(features: Features, profile: InputProfile) -> Numbers:
+    """Returns how surprising each feature of each sample is, and behind them how they go together.
 
     Args:
         features: [samples, features] as `features.measure` returns them.
         profile: what is usual.
     """
-    lowest, low, high, highest = profile.bounds.T
-    above = (features - high) / np.maximum(highest - high, _FINEST)
-    below = (low - features) / np.maximum(low - lowest, _FINEST)
-    scores = np.maximum(above, below)
-    return scores.max(axis=1), scores.argmax(axis=1)
+    medians = profile.tails.medians[: features.shape[1]]
+    present: NDArray[Any] = np.where(features == MISSING, medians, features)
+    if profile.joint is not None:
+        apart = joint(present[:, joint_places(profile.layout)], profile.joint)
+        present = np.concatenate([present, apart[:, None]], axis=1)
+    found = profile.tails.surprises(present)
+    found[:, : features.shape[1]][features == MISSING] = 0
+    return found
 
 
-def joint(features: Features, profile: Joint) -> Numbers:
-    """Returns for each sample its Mahalanobis distance: features that do not fit together."""
+def joint(features: NDArray[Any], profile: Joint) -> Numbers:
+    """Returns for each sample its Mahalanobis distance: features that do not fit together.
+
+    In multiples of 1 / `UNIT`, as features are.
+    """
     offsets = features / UNIT - profile.mean
-    return np.asarray(np.linalg.norm(offsets @ profile.whitening.T, axis=1))
+    return np.asarray(np.rint(np.linalg.norm(offsets @ profile.whitening.T, axis=1) * UNIT))
+
+
+def strangest(by_input: Sequence[Numbers]) -> Numbers:
+    """Returns the score of each sample of a call: the highest surprise of all inputs.
+
+    Inputs that do not have one frame for each sample make a single sample of the call.
+
+    Args:
+        by_input: of each input what `surprises` returns.
+    """
+    scores = [found.max(axis=1) for found in by_input]
+    if len({len(each) for each in scores}) == 1:
+        return np.asarray(np.max(scores, axis=0))
+    return np.array([max(each.max() for each in scores)])
 
 
 def score_outputs(rule: str, measured: OutputMeasurement, profile: OutputProfile) -> Numbers:

@@ -1,11 +1,9 @@
-"""The largest scores of clean samples, and the threshold that follows from them."""
+"""The threshold that follows from the scores of clean samples."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,46 +11,24 @@ from numpy.typing import NDArray
 from modelkeep.errors import UsageError
 from modelkeep.guard import bound
 
-KEPT = 2**16
+Numbers = NDArray[np.float64]
 
 
-@dataclass(slots=True)
-class TopScores:
-    """How many scores were seen, and the largest of them, exactly."""
+def threshold(scores: NDArray[Any], alpha: float, delta: float) -> float:
+    """Returns the threshold that scores of clean samples set; scores above it are alarms.
 
-    count: int = 0
-    _largest: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    With probability 1 - `delta` over the choice of clean samples, at most `alpha` of further
+    samples like them lie above it. NaN counts as the largest of all.
 
-    def add(self, scores: Iterable[float]) -> None:
-        """Adds scores; NaN counts as the largest of all."""
-        new = np.nan_to_num(np.fromiter(scores, np.float64), nan=np.inf, posinf=np.inf, neginf=-np.inf)
-        self.count += len(new)
-        self._keep(new)
-
-    def merge(self, other: Self) -> None:
-        """Adds what another one has seen."""
-        self.count += other.count
-        self._keep(other._largest)
-
-    def threshold(self, alpha: float, delta: float) -> float:
-        """Returns the threshold; scores above it are alarms.
-
-        With probability 1 - `delta` over the choice of clean samples, at most `alpha` of further
-        samples like them lie above it.
-
-        Raises:
-            UsageError: there were too few samples for any such threshold.
-        """
-        allowed = bound.beyond(self.count, alpha, delta)
-        if allowed is None:
-            raise too_few(
-                self.count, bound.samples_needed(alpha, delta), bound.least_alpha(self.count, delta)
-            )
-        # With more scores than are kept, a higher threshold than needed is still a true one.
-        return float(self._largest[-min(allowed + 1, len(self._largest))])
-
-    def _keep(self, new: NDArray[np.float64]) -> None:
-        self._largest = np.sort(np.concatenate([self._largest, new]))[-KEPT:]
+    Raises:
+        UsageError: there are too few samples for any such threshold.
+    """
+    allowed = bound.beyond(len(scores), alpha, delta)
+    if allowed is None:
+        needed, least = bound.samples_needed(alpha, delta), bound.least_alpha(len(scores), delta)
+        raise too_few(len(scores), needed, least)
+    ordered = np.sort(np.nan_to_num(scores, nan=np.inf, posinf=np.inf, neginf=-np.inf))
+    return float(ordered[-(allowed + 1)])
 
 
 def _round_up(rate: float) -> str:

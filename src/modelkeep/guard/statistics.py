@@ -106,8 +106,11 @@ class _Totals:
         here = rows[1:-1]
         self._add_values(here)
         self._add_histogram(here[(-first) % self._histogram_step :: self._histogram_step])
-        self._add_vertical(np.abs(here - rows[:-2]), first)
-        self._add_horizontal(np.abs(here[:, 1:] - here[:, :-1]))
+        across = np.abs(here[:, 1:] - here[:, :-1])
+        self._add_horizontal(across)
+        moved = np.count_nonzero(across, axis=(1, 2))
+        varies = (moved > 0) & (8 * moved >= across[0].size)
+        self._add_vertical(np.abs(here - rows[:-2]), varies, first)
         self._add_laplacian(rows)
 
     def _add_values(self, here: Array) -> None:
@@ -125,9 +128,9 @@ class _Totals:
         bins = np.nan_to_num(places.clip(0, BINS - 1)).astype(np.intp)
         self._histogram += np.bincount(bins.ravel(), minlength=BINS)
 
-    def _add_vertical(self, steps: Array, first: int) -> None:
-        moved = steps[1 if first == 0 else 0 :].any(axis=(1, 2))
-        self._stuck_rows += moved.size - int(np.count_nonzero(moved))
+    def _add_vertical(self, steps: Array, varies: Array, first: int) -> None:
+        is_stuck = varies & ~steps.any(axis=(1, 2))
+        self._stuck_rows += int(np.count_nonzero(is_stuck[1 if first == 0 else 0 :]))
         self._step_y += steps.sum(axis=(0, 1))
 
     def _add_horizontal(self, steps: Array) -> None:

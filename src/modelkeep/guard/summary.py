@@ -21,7 +21,8 @@ class Summary(NamedTuple):
         not_finite: NaN and infinite elements.
         zeros: elements equal to 0.
         saturated: elements at or beyond either end of the range.
-        stuck_rows: rows that equal the row above in every channel.
+        stuck_rows: rows that equal the row above in every channel, and vary: at least an eighth of their
+            elements behind the first column differ from the left neighbour.
         smallest_step: smallest difference to a left neighbour that is not 0, or 0.0 without any.
         peak_edges: largest mean square of the Laplacians of one row, over all channels.
         peak_tint: largest mean square, over one row, of the differences between the Laplacians of

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from modelkeep.guard.faults import Fault, faults_for
 from modelkeep.guard_report.case import Case
 from modelkeep.guard_report.chance import generator
-from modelkeep.guard_report.faults import Fault, faults_for
 from modelkeep.guard_report.shares import share
 from modelkeep.guard_report.state import Step
 from modelkeep.guard_report.subject import ACCEPTED, Subject

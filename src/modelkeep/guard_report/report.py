@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from modelkeep._version import __version__
 from modelkeep.errors import UsageError
 from modelkeep.guard import Guard, GuardProfile
+from modelkeep.guard.faults import MOST_FAULTS
 from modelkeep.guard_report.attack_trials import AttackTrials
 from modelkeep.guard_report.attacks import ATTACKS
 from modelkeep.guard_report.case import Case, check_samples, make_cases
 from modelkeep.guard_report.clean import clean_section
 from modelkeep.guard_report.fault_trials import fault_section
-from modelkeep.guard_report.faults import MOST_FAULTS
 from modelkeep.guard_report.latency import latency_section
 from modelkeep.guard_report.page import page
 from modelkeep.guard_report.quiet import quiet

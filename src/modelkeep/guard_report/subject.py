@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
 from modelkeep.guard import ContractCheck, Guard, GuardFinding
+from modelkeep.guard.faults import in_type
 from modelkeep.guard.layout import Layout
 
 Array = NDArray[Any]
@@ -115,11 +116,7 @@ class Subject:
 
     def changed(self, sample: Sample, values: Array) -> Sample:
         """Returns a sample with other values of the input that is changed, in the input's own type."""
-        kind = sample[self.layout.name].dtype
-        with np.errstate(all="ignore"):
-            if kind.kind in "iu":
-                values = np.rint(values).clip(np.iinfo(kind).min, np.iinfo(kind).max)
-            return {**sample, self.layout.name: np.ascontiguousarray(values.astype(kind))}
+        return {**sample, self.layout.name: in_type(values, sample[self.layout.name].dtype)}
 
     def _logits(self, outputs: Mapping[str, Any]) -> NDArray[np.float64] | None:
         known = self.guard.profile.outputs

@@ -28,6 +28,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout", metavar="NAME=AXES", action="append", default=[], help="axes of an input: NCHW, NTC, ..."
     )
+    parser.add_argument(
+        "--names",
+        metavar="NAME=A,B,...",
+        action="append",
+        default=[],
+        help="what people call the columns or channels of an input",
+    )
     parser.add_argument("--embedding", metavar="OUTPUT", help="output that shows what the last layer sees")
     parser.add_argument(
         "--squeeze",

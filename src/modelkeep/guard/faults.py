@@ -29,9 +29,21 @@ def faults_for(kind: np.dtype[Any], layout: Layout) -> dict[str, Fault]:
         faults |= _READ
     if "C" in layout.axes:
         faults |= _CHANNELS
-    if "C" in layout.axes and "H" in layout.axes and layout.channels >= _FEWEST_COLOURS:
+    if "H" in layout.axes:
         faults |= _IMAGES
+    if "C" in layout.axes and "H" in layout.axes and layout.channels >= _FEWEST_COLOURS:
+        faults |= _COLOURS
+    if layout.is_vector and layout.channels > 1:
+        faults |= _VECTORS
     return faults
+
+
+def in_type(values: Array, kind: np.dtype[Any]) -> Array:
+    """Returns values in the type of an input: whole numbers are rounded, and cut to what it holds."""
+    with np.errstate(all="ignore"):
+        if kind.kind in "iu":
+            values = np.rint(values).clip(np.iinfo(kind).min, np.iinfo(kind).max)
+        return np.ascontiguousarray(values.astype(kind))
 
 
 def _noise(values: Array, _layout: Layout, random: np.random.Generator) -> Array:
@@ -43,8 +55,9 @@ def _normalised(values: Array, _layout: Layout, _random: np.random.Generator) ->
     return np.asarray((numbers - numbers.mean()) / (numbers.std() + 1e-9))
 
 
-def _gain(values: Array, _layout: Layout, _random: np.random.Generator) -> Array:
-    return np.asarray((values.astype(np.float64) * 3).clip(values.min(), values.max()))
+def _gain(values: Array, layout: Layout, _random: np.random.Generator) -> Array:
+    gained = values.astype(np.float64) * 3
+    return gained if layout.is_vector else np.asarray(gained.clip(values.min(), values.max()))
 
 
 def _dead_channel(values: Array, layout: Layout, _random: np.random.Generator) -> Array:
@@ -80,6 +93,24 @@ def _transposed(values: Array, layout: Layout, _random: np.random.Generator) -> 
     return np.moveaxis(values, axis, first if axis == values.ndim - 1 else values.ndim - 1)
 
 
+def _patch(values: Array, layout: Layout, random: np.random.Generator) -> Array:
+    """A square of a twentieth of the picture has nothing to do with it."""
+    changed = values.copy()
+    height, width = (values.shape[layout.axes.index(axis)] for axis in "HW")
+    side = max(1, round((0.05 * height * width) ** 0.5))
+    places: list[slice] = []
+    for axis, length in zip(layout.axes, values.shape, strict=True):
+        start = int(random.integers(max(1, length - side + 1))) if axis in "HW" else 0
+        places.append(slice(start, start + side) if axis in "HW" else slice(None))
+    patch = changed[tuple(places)]
+    changed[tuple(places)] = random.choice(values.ravel(), patch.shape)
+    return changed
+
+
+def _columns_swapped(values: Array, layout: Layout, _random: np.random.Generator) -> Array:
+    return np.roll(values, 1, layout.axes.index("F"))
+
+
 def _channels_reversed(values: Array, layout: Layout, _random: np.random.Generator) -> Array:
     return np.flip(values, layout.axes.index("C"))
 
@@ -100,6 +131,13 @@ _FLOAT: dict[str, Fault] = {
     "all NaN": lambda values, _layout, _random: np.full(values.shape, np.nan),
 }
 _READ: dict[str, Fault] = {"half frozen": _half_frozen, "upside down": _upside_down}
-_IMAGES: dict[str, Fault] = {"channels reversed": _channels_reversed}
+_IMAGES: dict[str, Fault] = {"patch of 5 %": _patch}
+_COLOURS: dict[str, Fault] = {"channels reversed": _channels_reversed}
+_VECTORS: dict[str, Fault] = {"columns moved by one": _columns_swapped}
 _CHANNELS: dict[str, Fault] = {"transposed": _transposed}
-MOST_FAULTS = sum(map(len, (_ANY, _LONG, _FLOAT, _READ, _IMAGES, _CHANNELS)))
+# Those of coloured images; other inputs have fewer.
+MOST_FAULTS = sum(map(len, (_ANY, _LONG, _FLOAT, _READ, _IMAGES, _COLOURS, _CHANNELS)))
+# Faults that a profile should see; the others change what an input shows, and may look usual.
+GROSS = frozenset(
+    {"x 255", "/ 255", "gain x 3", "noise", "bytes swapped", "one NaN", "all NaN", "half frozen"}
+)

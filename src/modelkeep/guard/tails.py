@@ -1,0 +1,110 @@
+"""How surprising a value is: minus the logarithm of the chance of one at least as far out.
+
+Each feature has a tail to either side, fitted to the clean samples beyond its 5 % and 95 % quantiles:
+a generalised Pareto distribution by the method of moments, whose exponent lies between 0 (exponential)
+and 1/2. Whatever these tails say, the promise about false alarms is kept by the threshold, which is set
+with other samples. Source: Coles, "An Introduction to Statistical Modeling of Extreme Values", 2001,
+chapter 4; Hosking, Wallis, Technometrics 29 (1987).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+Rows = NDArray[Any]
+
+# Of all samples, these shares do not exceed a quantile; the histograms over time have them as edges.
+SHARES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_LOW, _MEDIAN, _HIGH = SHARES.index(0.05), SHARES.index(0.5), SHARES.index(0.95)
+_EVEN = math.log(2)
+_LARGEST_EXPONENT = 0.5
+_OUT_OF_PROPORTION = 50
+MOST = 2.0**30
+_EXPONENTIAL = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Tails:
+    """What is usual for some numbers, one by one.
+
+    Attributes:
+        quantiles: [size, 7]: the quantiles of `SHARES`.
+        tails: [size, 2, 4]: to the 5 % quantile and to the 95 % one, the surprise of the quantile itself,
+            that of the first value beyond, the exponent, and the scale; beyond a tail of scale 0 everything
+            is as surprising as can be.
+        medians: [size].
+    """
+
+    quantiles: Numbers
+    tails: Numbers
+    medians: Numbers = field(init=False, repr=False, compare=False)
+    _sides: NDArray[Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        medians = self.quantiles[:, _MEDIAN]
+        reaches = np.abs(self.quantiles[:, [_LOW, _HIGH]] - medians[:, None]).T
+        # By side: how far its quantile is from the median, and its tail.
+        sides = np.concatenate([reaches[:, None], self.tails.transpose(1, 2, 0)], axis=1)
+        object.__setattr__(self, "medians", medians)
+        object.__setattr__(self, "_sides", sides)
+
+    def surprises(self, rows: Rows) -> Numbers:
+        """Returns how surprising each number is: 0 at the median, and growing to either side.
+
+        Args:
+            rows: [samples, size].
+        """
+        offsets = rows - self.medians
+        reaches, last, first, exponents, scales = np.where(
+            offsets[:, None] > 0, self._sides[1], self._sides[0]
+        ).swapaxes(0, 1)
+        distances = np.abs(offsets)
+        excesses = distances - reaches
+        with np.errstate(all="ignore"):
+            inside = _EVEN + (last - _EVEN) * (distances / reaches)
+            heights = excesses / scales
+            heavy = np.log1p(exponents * heights) / exponents
+            outside = first + np.where(exponents > _EXPONENTIAL, heavy, heights)
+        return np.where(excesses > 0, np.minimum(outside, MOST), np.where(distances > 0, inside, 0.0))
+
+
+def fit_tails(rows: Rows, missing: int, least: Numbers) -> Tails:
+    """Returns the tails of clean samples.
+
+    Args:
+        rows: [samples, size] of whole numbers, at least one sample.
+        missing: what stands for a number that a sample does not have.
+        least: [size]: smallest scale of a tail that any sample lies in; 0 for numbers that are exact.
+    """
+    columns = [_fit(column[column != missing], each) for column, each in zip(rows.T, least, strict=True)]
+    return Tails(np.array([quantiles for quantiles, _ in columns]), np.array([tails for _, tails in columns]))
+
+
+def _fit(column: Rows, least: float) -> tuple[list[float], list[list[float]]]:
+    ordered = np.sort(column) if len(column) else np.zeros(1, np.int64)
+    places = [max(0, -int(-share * len(ordered) // 1) - 1) for share in SHARES]
+    quantiles = ordered[places].astype(np.float64)
+    below, above = quantiles[_LOW] - ordered, ordered - quantiles[_HIGH]
+    return quantiles.tolist(), [_tail(each, least) for each in (below, above)]
+
+
+def _tail(distances: Numbers, least: float) -> list[float]:
+    """Returns both surprises, the exponent and the scale of the tail beyond a quantile."""
+    excesses, chances = distances[distances > 0], len(distances) + 1
+    last = -math.log((int((distances >= 0).sum()) + 1) / chances)
+    first = -math.log((len(excesses) + 1) / chances)
+    if not len(excesses):
+        return [last, first, 0.0, least]
+    # One sample that is out of all proportion must not make a tail that nothing is beyond.
+    counted = np.minimum(excesses, _OUT_OF_PROPORTION * float(np.median(excesses)))
+    mean = max(float(counted.mean()), least)
+    # Of one or two excesses the spread tells nothing.
+    variance = float(counted.var()) if len(counted) > 2 else mean * mean
+    exponent = min(max(0.5 * (1 - mean * mean / variance), 0.0), _LARGEST_EXPONENT) if variance > 0 else 0.0
+    return [last, first, exponent, max(mean * (1 - exponent), least)]
