@@ -39,6 +39,7 @@ def good_documents(folder: Path) -> Corpora:
         "device list": _device_lists(workshop),
         "statement": [bytes(each["model.sig"]) for each in files],
         "archive": [bundle.read_bytes() for bundle in bundles],
+        "arriving": [bundle.read_bytes() for bundle in bundles],
         **_installed(workshop, bundles[0]),
         **posture_readers.good_documents(),
         "onnx graph": [scale_model(2.0, 4), scale_model(2.0, 300)],

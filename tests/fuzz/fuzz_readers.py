@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hmac
+import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fuzz import posture_readers
 from modelkeep import canonical
+from modelkeep.bundle.arriving import ArrivingBundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.install_record import InstallRecord
 from modelkeep.bundle.installation import Installation, is_installation
@@ -102,6 +104,32 @@ def read_archive(data: bytes) -> None:
         bundle.verify(UnsafeUnsigned()).check_digests()
 
 
+def read_arriving(data: bytes) -> None:
+    """Reads a bundle as a stream: it says the same as the reader of files."""
+    with _file(data) as path:
+        assert _arrives(data) == _checks(path)
+
+
+def _arrives(data: bytes) -> bool:
+    try:
+        arrival = ArrivingBundle(io.BytesIO(data)).verify(UnsafeUnsigned())
+        list(arrival.embedded_grants())
+        return all(segment.sealed for segment in arrival.segments())
+    except KeepError:
+        return False
+
+
+def _checks(path: Path) -> bool:
+    try:
+        with Bundle(path) as bundle:
+            verified = bundle.verify(UnsafeUnsigned())
+            list(bundle.embedded_grants())
+            verified.check_digests()
+            return True
+    except KeepError:
+        return False
+
+
 def read_installation(data: bytes) -> None:
     """Opens an installation as far as anybody can who did not make it."""
     with _file(data) as path, Installation(path) as installation:
@@ -171,6 +199,7 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "device list": read_device_list,
     "statement": read_statement,
     "archive": read_archive,
+    "arriving": read_arriving,
     "installation": read_installation,
     "install record": read_install_record,
     "device state": read_device_state,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import tarfile
@@ -12,6 +13,7 @@ import pytest
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.container import tar
 from modelkeep.container.archive import Archive
+from modelkeep.container.arriving import ArrivingArchive
 from modelkeep.container.order import archive_order
 from modelkeep.container.slots import lay_out
 from modelkeep.errors import KeepError, MalformedError, RefusedError, StorageError, UsageError
@@ -42,10 +44,28 @@ def archive_of(content: dict[str, bytes]) -> bytes:
 
 
 def opened(tmp_path: Path, data: bytes) -> dict[str, int]:
+    """Returns names and sizes as both readers find them: that of files, and that of streams."""
     (tmp_path / "test.keep").write_bytes(data)
-    archive = Archive(tmp_path / "test.keep")
+    try:
+        archive = Archive(tmp_path / "test.keep")
+    except MalformedError as error:
+        with pytest.raises(MalformedError) as again:
+            arrived(data)
+        # Where the end of a file is near, a reader of streams cannot know it yet.
+        assert str(again.value) == str(error) or "early" in str(error)
+        raise
     archive.close()
+    assert arrived(data) == archive.sizes
     return archive.sizes
+
+
+def arrived(data: bytes) -> dict[str, int]:
+    archive = ArrivingArchive(io.BytesIO(data))
+    sizes = {}
+    while archive.entry is not None:
+        sizes[archive.entry.name] = archive.entry.size
+        assert len(archive.read()) == sizes[next(reversed(sizes))]
+    return sizes
 
 
 def refused(tmp_path: Path, data: bytes, match: str = "bundle: ") -> None:

@@ -6,22 +6,21 @@ decrypt: what was not verified cannot be read. Source: spec/bundle-v1.md, "Openi
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
-from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
+from modelkeep.bundle.signed_manifest import SignedManifest, other_files, verify_manifest
 from modelkeep.bundle.unlocked import Provenance, Unlocked
+from modelkeep.bundle.unwrapping import unwrap
 from modelkeep.container import names
 from modelkeep.container.container import open_container
 from modelkeep.container.files import Files
 from modelkeep.container.front import Front
 from modelkeep.dsse import EcdsaSigner
-from modelkeep.errors import TamperedError, UsageError
-from modelkeep.grants.constraints import Constraints
+from modelkeep.errors import UsageError
 from modelkeep.grants.grant import Grant, parse_all
 from modelkeep.keys.identity import Identity, UnwrappedGrant
 from modelkeep.manifest import Manifest
@@ -94,7 +93,7 @@ class Bundle(Files):
             if name.startswith((f"{names.LEAVES}/", f"{names.PAYLOAD}/"))
         }
         if found != expected:
-            raise TamperedError("the files of the bundle are not those that its manifest lists")
+            raise other_files()
 
 
 class VerifiedBundle:
@@ -102,13 +101,12 @@ class VerifiedBundle:
 
     def __init__(self, bundle: Bundle, signed: SignedManifest) -> None:
         self.bundle = bundle
-        self.front = signed.front
+        self.signed = signed
         self.manifest = signed.manifest
         self.signer = signed.signer
         self.now = signed.now
         self.remembered_time = signed.remembered_time
         self.trust = signed.trust
-        self._resources = signed.resources
 
     def check_digests(self, progress: Progress = no_progress) -> None:
         """Checks every byte of the payload against the signed digests, of both kinds where both are there.
@@ -135,42 +133,25 @@ class VerifiedBundle:
     ) -> UnlockedBundle:
         """Finds the grant for `identity` and takes the data key out of it.
 
-        Args:
-            identity: who wants to open.
-            grants: where to look; only read as far as needed.
-            posture: names of what this device was found to be, for grants that demand some.
-            passed_over: kinds of grants that were left out of `grants`, for messages.
-            delegating: only a grant that allows delegation will do.
-
-        Raises:
-            NotForThisDeviceError: no grant fits.
-            RefusedError: none of those that fit allows delegation.
-            TamperedError: the grant is damaged or holds the key of something else.
-            ExpiredError, PostureError: the grant's constraints are not met.
-            UntrustedSignerError, SignatureError: the bundle wants signed grants and this is none.
+        The arguments and what is raised are those of `unwrap`.
         """
-        # The header that is checked here is authentic as soon as the grant opens under it.
-        accept = partial(self._accept, posture, delegating)
-        grant = identity.select(grants, self.manifest.bundle, accept=accept, passed_over=passed_over)
-        unwrapped = identity.unwrap(grant, self.manifest.bundle)
+        unwrapped = unwrap(
+            self.signed,
+            identity,
+            grants,
+            posture=posture,
+            passed_over=passed_over,
+            delegating=delegating,
+        )
         try:
-            manifest = self.manifest
-            unwrapped.data_key.check_commitment(manifest.commitment, manifest.binding)
             return UnlockedBundle(self, unwrapped)
         except BaseException:
             unwrapped.data_key.close()
             raise
 
-    def _accept(self, posture: frozenset[str], delegating: bool, grant: Grant) -> None:
-        if self.manifest.grant_issuers:
-            grant.check_issuer(self.manifest.grant_issuers)
-        grant.header.constraints.check(self.now, posture)
-        if delegating:
-            grant.header.constraints.delegated(Constraints())
-
     def signed_sha256(self, name: str) -> bytes | None:
         """Returns the SHA-256 that the statement lists for a file, or None."""
-        return self._resources.get(name)
+        return self.signed.resources.get(name)
 
     def leaves(self, index: int) -> bytes:
         """Returns the leaf list of member `index`, checked against its signed digests.
@@ -179,13 +160,7 @@ class VerifiedBundle:
             TamperedError: it is not the one that was signed.
             StorageError: it cannot be read.
         """
-        data = self.bundle.read(names.leaves(index))
-        if self.manifest.leaf_algorithm.digest(data) != self.manifest.members[index].leaves:
-            raise TamperedError(f"{names.leaves(index)} is not the one that was signed")
-        signed = self.signed_sha256(names.leaves(index))
-        if signed is not None and hashlib.sha256(data).digest() != signed:
-            raise TamperedError(f"{names.leaves(index)} is not the one that was signed")
-        return data
+        return self.signed.checked_leaves(index, self.bundle.read(names.leaves(index)))
 
 
 class UnlockedBundle(Unlocked):

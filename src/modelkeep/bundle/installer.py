@@ -97,7 +97,7 @@ class _Installing:
     ) -> None:
         self._unlocked, self._state = unlocked, state
         self._descriptor, self._progress = descriptor, progress
-        self._front = unlocked.verified.front
+        self._front = unlocked.verified.signed.front
         self.installation = os.urandom(INSTALLATION_BYTES)
         self._header = self._make_header()
         self._install_key = Pages.allocate(INSTALL_KEY_BYTES)

@@ -50,6 +50,25 @@ class SignedManifest:
         """What policies see of it."""
         return Release(self.manifest, self.signer, self.now.ends, self.signed_at)
 
+    def checked_leaves(self, index: int, data: bytes) -> bytes:
+        """Returns `data` if it is the leaf list of member `index`, by all its signed digests.
+
+        Raises:
+            TamperedError: it is not the one that was signed.
+        """
+        name, member = names.leaves(index), self.manifest.members[index]
+        listed = self.resources.get(name)
+        if self.manifest.leaf_algorithm.digest(data) != member.leaves or (
+            listed is not None and hashlib.sha256(data).digest() != listed
+        ):
+            raise TamperedError(f"{name} is not the one that was signed")
+        return data
+
+
+def other_files() -> TamperedError:
+    """Returns the error for leaves and payload of other names or sizes than the manifest lists."""
+    return TamperedError("the files of the bundle are not those that its manifest lists")
+
 
 def verify_manifest(front: Front, verifier: BundleVerifier) -> SignedManifest:
     """Verifies a manifest as it was received; it is parsed only when its signature holds.

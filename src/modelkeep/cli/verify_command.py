@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
+from modelkeep.bundle.arriving import ArrivingBundle
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.bundle.signed_manifest import SignedManifest
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import human_size, print_json, progress, say
 from modelkeep.errors import UsageError
+from modelkeep.manifest import Manifest
+from modelkeep.payload.layout import sealed_size
 from modelkeep.storage import read_small
 from modelkeep.trust import plain
+from modelkeep.trust.bundle_verifier import BundleVerifier
 
 _LARGEST_SIGNATURE = 2**16
 _LARGEST_PEM = 2**20
@@ -20,13 +26,10 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.signature is not None:
         _plain_file(arguments)
         return
-    verifier = options.verifier(arguments)
-    with Bundle(arguments.file) as bundle:
-        verified = bundle.verify(verifier)
-        size = sum(bundle.sizes.values())
-        with progress("verifying", size) as advance:
-            verified.check_digests(advance)
+    check = _from_stream if arguments.file == "-" else _from_file
+    verified = check(arguments.file, options.verifier(arguments))
     manifest = verified.manifest
+    size = _sealed_size(manifest)
     options.say_which_model(arguments, manifest.model)
     signer = None if verified.signer is None else str(verified.signer)
     say(f"ok: {manifest.model} epoch {manifest.epoch}, {human_size(size)}, signed by {signer or 'nobody'}")
@@ -40,6 +43,26 @@ def run(arguments: argparse.Namespace) -> None:
                 "signer": signer,
             }
         )
+
+
+def _from_file(path: str, verifier: BundleVerifier) -> SignedManifest:
+    with Bundle(path) as bundle:
+        verified = bundle.verify(verifier)
+        with progress("verifying", _sealed_size(verified.manifest)) as advance:
+            verified.check_digests(advance)
+    return verified.signed
+
+
+def _from_stream(_path: str, verifier: BundleVerifier) -> SignedManifest:
+    verified = ArrivingBundle(sys.stdin.buffer).verify(verifier)
+    with progress("verifying", _sealed_size(verified.signed.manifest)) as advance:
+        for _segment in verified.segments(advance):
+            pass
+    return verified.signed
+
+
+def _sealed_size(manifest: Manifest) -> int:
+    return sum(sealed_size(member.size) for member in manifest.members)
 
 
 def _plain_file(arguments: argparse.Namespace) -> None:

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelkeep.container import names, tar
-from modelkeep.container.order import BUNDLE, Form, Order
+from modelkeep.container import tar
+from modelkeep.container.order import BUNDLE, Form
 from modelkeep.container.place import Place
+from modelkeep.container.tape import FileTape
+from modelkeep.container.walk import Walk
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import words_for
 
@@ -70,65 +72,13 @@ def first_name(path: Path) -> str | None:
 
 
 def _walk(descriptor: int, form: Form) -> dict[str, Place]:
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise MalformedError("bundle: neither a regular file nor a folder")
-    walk = _Walk(descriptor, status.st_size, form)
-    walk.run()
-    return walk.places
-
-
-class _Walk:
-    """Goes through an archive from front to back and checks every byte that is not content."""
-
-    def __init__(self, descriptor: int, length: int, form: Form) -> None:
-        self._descriptor = descriptor
-        self._length = length
-        self._position = 0
-        self._order = Order(form)
-        self.places: dict[str, Place] = {}
-
-    def run(self) -> None:
-        while (block := self._read(tar.BLOCK)) != tar.END[: tar.BLOCK]:
-            self._member(block)
-        if self._read(len(tar.END)) != tar.END or self._position + len(tar.END) != self._length:
-            raise MalformedError("bundle: the archive does not end as it must")
-        self._order.finish()
-
-    def _member(self, block: bytes) -> None:
-        if block[156:157] == b"x":
-            block = self._skip_padding()
-        name, size = tar.parse_name(block), tar.parse_size(block)
-        if name is None or size is None or tar.header(name, size) != block:
-            raise MalformedError("bundle: not a modelkeep bundle, or damaged: bad archive header")
-        self._order.check(name, size)
-        self._advance_to_data(name, size)
-
-    def _skip_padding(self) -> bytes:
-        padding = tar.pad_before(self._position)
-        if not padding or self._read(len(padding)) != padding:
-            raise MalformedError("bundle: bad padding")
-        self._position += len(padding)
-        block = self._read(tar.BLOCK)
-        if not (tar.parse_name(block) or "").startswith(f"{names.PAYLOAD}/"):
-            raise MalformedError("bundle: padding in front of something else than payload")
-        return block
-
-    def _advance_to_data(self, name: str, size: int) -> None:
-        offset = self._position + tar.BLOCK
-        if name.startswith(f"{names.PAYLOAD}/") and offset % tar.ALIGNMENT:
-            raise MalformedError(f"bundle: {name} is not aligned")
-        end = offset + tar.round_up(size)
-        if end > self._length:
-            raise MalformedError("bundle: the file ends early")
-        self.places[name] = Place(self._descriptor, offset, size)
-        self._position = offset + size
-        if any(self._read(end - self._position)):
-            raise MalformedError("bundle: bytes hidden behind a file")
-        self._position = end
-
-    def _read(self, size: int) -> bytes:
-        data = os.pread(self._descriptor, size, self._position)
-        if len(data) != size:
-            raise MalformedError("bundle: not a modelkeep bundle, or cut short")
-        return data
+    tape = FileTape(descriptor)
+    walk = Walk(tape, form)
+    places: dict[str, Place] = {}
+    while (entry := walk.next()) is not None:
+        places[entry.name] = Place(descriptor, tape.position, entry.size)
+        tape.skip(entry.size)
+        walk.leave(entry)
+    return places

@@ -46,11 +46,17 @@ class Extent:
         return view
 
 
+def check_leaf(index: int, sealed: memoryview, leaves: bytes, algorithm: LeafAlgorithm) -> None:
+    """Raises TamperedError unless `sealed` is segment `index` of the stream with these signed leaves."""
+    if algorithm.digest(sealed) != leaves[LEAF * index : LEAF * (index + 1)]:
+        raise TamperedError(f"payload: segment {index} is not the one that was signed")
+
+
 class SignedSegments:
     """Reads segments of a stream; only those whose digest is the signed one come out."""
 
     def __init__(self, extent: Extent, leaves: bytes, algorithm: LeafAlgorithm) -> None:
-        self._extent, self._leaves, self._digest = extent, leaves, algorithm.digest
+        self._extent, self._leaves, self._algorithm = extent, leaves, algorithm
 
     def read(self, index: int, scratch: memoryview) -> memoryview:
         """Reads segment `index` into `scratch` and returns it.
@@ -60,8 +66,7 @@ class SignedSegments:
             OSError: the read failed.
         """
         sealed = self._extent.read_segment(index, scratch)
-        if self._digest(sealed) != self._leaves[LEAF * index : LEAF * (index + 1)]:
-            raise TamperedError(f"payload: segment {index} is not the one that was signed")
+        check_leaf(index, sealed, self._leaves, self._algorithm)
         return sealed
 
     def header(self) -> bytes:

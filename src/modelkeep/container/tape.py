@@ -1,0 +1,122 @@
+"""The bytes of an archive from front to back: of a file, or of a stream that cannot go back."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from modelkeep.errors import MalformedError, StorageError
+
+_PIECE = 2**16
+
+
+class Readable(Protocol):
+    """A binary stream: a pipe, a socket's file, an open file, a download."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Returns at least one byte and at most `size`, nothing at the end."""
+
+
+class Tape(Protocol):
+    """Where an archive comes from.
+
+    Attributes:
+        position: how many bytes lie behind.
+    """
+
+    position: int
+
+    def take(self, size: int) -> bytes:
+        """Returns the next `size` bytes.
+
+        Raises:
+            MalformedError: there are not so many.
+            OSError: the read failed.
+        """
+
+    def ends(self) -> bool:
+        """Returns whether nothing follows."""
+
+
+class FileTape:
+    """A regular file of which only headers are read; contents are skipped."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._length = os.fstat(descriptor).st_size
+        self.position = 0
+
+    def take(self, size: int) -> bytes:
+        """See `Tape.take`."""
+        data = os.pread(self._descriptor, size, self.position)
+        if len(data) != size:
+            raise _cut_short()
+        self.position += size
+        return data
+
+    def skip(self, size: int) -> None:
+        """Goes on behind the next `size` bytes.
+
+        Raises:
+            MalformedError: there are not so many.
+        """
+        self.position += size
+        if self.position > self._length:
+            raise MalformedError("bundle: the file ends early")
+
+    def ends(self) -> bool:
+        """See `Tape.ends`."""
+        return self.position == self._length
+
+
+class StreamTape:
+    """A stream, of which every byte is read once."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self.position = 0
+
+    def take(self, size: int) -> bytes:
+        """See `Tape.take`."""
+        data = bytearray()
+        while len(data) < size:
+            # Piece by piece: what is asked for at once, some streams allocate at once.
+            data += self._some(min(size - len(data), _PIECE))
+        return bytes(data)
+
+    def fill(self, view: memoryview) -> None:
+        """Fills `view` with the next bytes.
+
+        Raises:
+            MalformedError: there are not so many.
+            StorageError: the stream is broken, or does not wait for its bytes.
+        """
+        done = 0
+        while done < len(view):
+            piece = self._some(len(view) - done)
+            view[done : done + len(piece)] = piece
+            done += len(piece)
+
+    def ends(self) -> bool:
+        """See `Tape.ends`."""
+        return not self._read(1)
+
+    def _some(self, most: int) -> bytes:
+        piece = self._read(most)
+        if not piece:
+            raise _cut_short()
+        self.position += len(piece)
+        return piece
+
+    def _read(self, most: int) -> bytes:
+        try:
+            piece = self._stream.read(most)
+        except OSError as error:
+            raise StorageError(f"the stream broke: {(error.strerror or str(error)).lower()}") from error
+        if piece is None:
+            raise StorageError("the stream does not wait for its bytes", hint="pass one that blocks")
+        return piece
+
+
+def _cut_short() -> MalformedError:
+    return MalformedError("bundle: not a modelkeep bundle, or cut short")
