@@ -15,6 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep.errors import SignatureError, UsageError
 
+# The TPM itself verifies approvals of PCR values, and knows no encoding: a digest with this behind it.
+APPROVAL_LABEL = b"modelkeep/v1/pcr-approval"
+APPROVAL_BYTES = 32 + len(APPROVAL_LABEL)
 PREFIX = b"DSSEv1 "
 
 _HASHES: dict[str, type[hashes.HashAlgorithm]] = {

@@ -16,6 +16,8 @@ from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.storage import refuse_overwrite, sync_folder, words_for
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+
 
 def extract(
     path: str | os.PathLike[str],
@@ -65,19 +67,18 @@ def _write_files(bundle: Unlocked, target: Path, progress: Progress) -> list[str
         new = Partial(target)
         try:
             for index, file in enumerate(inner.files, start=1):
-                _write_file(bundle, index, new.path / file.path, progress)
+                _write_file(bundle, index, new.descriptor, file.path, progress)
             refuse_overwrite(target, force=False)
-            new.path.rename(target)
+            new.take_name(target, Path.rename)
             sync_folder(target.parent)
         finally:
             new.discard()
     return [file.path for file in inner.files]
 
 
-def _write_file(bundle: Unlocked, index: int, path: Path, progress: Progress) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write_file(bundle: Unlocked, index: int, folder: int, path: str, progress: Progress) -> None:
     size = bundle.manifest.members[index].size
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    descriptor = _create(folder, path)
     try:
         if size == 0:
             return bundle.decrypt(index, memoryview(bytearray()), progress)
@@ -93,3 +94,19 @@ def _write_file(bundle: Unlocked, index: int, path: Path, progress: Progress) ->
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _create(folder: int, path: str) -> int:
+    """Makes a new file below an open folder, by descriptors alone: names may be exchanged meanwhile."""
+    *parents, name = path.split("/")
+    here = os.dup(folder)
+    try:
+        for parent in parents:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(parent, 0o700, dir_fd=here)
+            below = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | _FLAGS, dir_fd=here)
+            os.close(here)
+            here = below
+        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600, dir_fd=here)
+    finally:
+        os.close(here)

@@ -2,23 +2,31 @@
 
 Whoever writes holds a lock, which ends with the process however that ends. So what a power cut or a
 kill left behind can be told from what somebody is writing just now, and the next writer removes it.
+
+Others may write the folder that a target is in, and put anything under any name. So names are followed once,
+to what is opened; a folder is emptied only through its descriptor, and only if it is this user's and carries
+the mark that folders get here.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import secrets
 import shutil
+import stat
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 _MOST_NAMES = 8
+_MARK = ".modelkeep-partial"
 _LONG_AGO = 86_400  # seconds
 
 
@@ -50,12 +58,31 @@ class Partial:
         """Open on it, and locked."""
         return self._descriptors[0]
 
+    def take_name(self, target: Path, take: Callable[[Path, Path], object]) -> None:
+        """Gives it the name of `target`, and makes sure that it is this one that has it then.
+
+        Args:
+            target: in the same folder.
+            take: how: called with the present path and `target`.
+
+        Raises:
+            OSError: `take` failed, or somebody put something else into its place.
+        """
+        if stat.S_ISDIR(os.fstat(self.descriptor).st_mode):
+            os.unlink(_MARK, dir_fd=self.descriptor)
+        take(self.path, target)
+        if not os.path.samestat(os.fstat(self.descriptor), os.lstat(target)):
+            raise OSError(
+                errno.EBUSY, "somebody else changes this folder, and exchanged what is written there"
+            )
+
     def _make(self, path: Path, mode: int | None) -> None:
         self._paths.append(path)
         if mode is None:
             path.mkdir(mode=0o700)
             with contextlib.suppress(FileNotFoundError):  # taken for left behind already
                 self._descriptors.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS))
+                _mark(self.descriptor)
         else:
             self._descriptors.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, mode))
         # Whoever may read a file may lock it, and must not be able to hold up who writes it.
@@ -67,9 +94,41 @@ def _discard(maker: int, descriptors: list[int], paths: list[Path]) -> None:
     for path in paths if os.getpid() == maker else ():
         # Where it took the target's name there is nothing left, or a second name of the target.
         with contextlib.suppress(OSError):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            _remove(path, descriptors[0] if descriptors and path == paths[-1] else None)
     while descriptors:
         os.close(descriptors.pop())
+
+
+def _remove(path: Path, descriptor: int | None) -> None:
+    """Removes what has this name; the content of a folder only through the descriptor that is open on it."""
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        path.unlink()
+        return
+    if descriptor is not None:
+        _empty(descriptor)
+    path.rmdir()
+
+
+def _empty(descriptor: int) -> None:
+    with os.scandir(descriptor) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in found:
+        if is_folder:
+            shutil.rmtree(name, dir_fd=descriptor)
+        else:
+            os.unlink(name, dir_fd=descriptor)
+
+
+def _mark(descriptor: int) -> None:
+    os.close(os.open(_MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600, dir_fd=descriptor))
+
+
+def _is_marked(descriptor: int) -> bool:
+    try:
+        status = os.stat(_MARK, dir_fd=descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def _name_beside(target: Path) -> Path:
@@ -116,9 +175,17 @@ def _remove_if_left_behind(path: Path) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not _was_made_here(path.name) and time.time() - os.fstat(descriptor).st_mtime < _LONG_AGO:
             return  # on a network's disk, another host's lock is not seen
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.is_file():
-            path.unlink()
+        if _may_remove(descriptor):
+            _remove(path, descriptor)
     finally:
         os.close(descriptor)
+
+
+def _may_remove(descriptor: int) -> bool:
+    status = os.fstat(descriptor)
+    if status.st_uid != os.geteuid():
+        return False
+    # An empty folder without its mark is what a kill right after making it leaves.
+    return stat.S_ISREG(status.st_mode) or (
+        stat.S_ISDIR(status.st_mode) and (_is_marked(descriptor) or not os.listdir(descriptor))
+    )

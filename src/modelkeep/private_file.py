@@ -12,6 +12,7 @@ from modelkeep.memory import wiped
 from modelkeep.storage import words_for
 
 LARGEST_KEY_FILE = 65_536
+_ROOT = 0
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def read_private(path: str) -> Iterator[memoryview]:
         # Without O_NONBLOCK, a pipe put in the file's place would hold the opener for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        with wiped(_check(path, os.fstat(descriptor))) as buffer:
+        with wiped(_check(path, descriptor)) as buffer:
             with words_for(path):
                 filled = os.readv(descriptor, [buffer])
             with memoryview(buffer)[:filled] as view:
@@ -35,11 +36,50 @@ def read_private(path: str) -> Iterator[memoryview]:
         os.close(descriptor)
 
 
-def _check(path: str, status: os.stat_result) -> int:
+def check_owner(path: str, descriptor: int) -> None:
+    """Refuses a file that another user owns: its owner can change it, and knows what is in it.
+
+    Raises:
+        KeyStoreError: it is neither this user's nor root's.
+    """
+    owner = os.fstat(descriptor).st_uid
+    if owner not in (_ROOT, os.geteuid()):
+        raise KeyStoreError(
+            f"{path}: belongs to another user (number {owner})",
+            hint=f"make it this user's own: chown {os.geteuid()} {path}",
+        )
+
+
+def check_private(path: str, descriptor: int) -> None:
+    """Refuses a file that others may read or change.
+
+    Orchestrators mount secrets read-only and readable for the group of the service: there nothing can be
+    changed, neither the file nor its mode, and that is accepted.
+
+    Raises:
+        KeyStoreError: the owner or the mode is not that of a secret.
+    """
+    check_owner(path, descriptor)
+    loose = os.fstat(descriptor).st_mode & 0o077
+    if loose == 0 or (loose == stat.S_IRGRP and _is_mounted_read_only(descriptor)):
+        return
+    if _is_mounted_read_only(descriptor):
+        raise KeyStoreError(
+            f"{path}: more than this user and its group may read this key",
+            hint="mount it with mode 0400, or 0440 and the group of the service",
+        )
+    raise KeyStoreError(f"{path}: others may read or change this key", hint=f"run: chmod 600 {path}")
+
+
+def _check(path: str, descriptor: int) -> int:
+    status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise KeyStoreError(f"{path}: not a regular file")
-    if status.st_mode & 0o077:
-        raise KeyStoreError(f"{path}: others may read or change this key", hint=f"run: chmod 600 {path}")
+    check_private(path, descriptor)
     if status.st_size > LARGEST_KEY_FILE:
         raise KeyStoreError(f"{path}: too large for a key file")
     return status.st_size
+
+
+def _is_mounted_read_only(descriptor: int) -> bool:
+    return bool(os.fstatvfs(descriptor).f_flag & os.ST_RDONLY)

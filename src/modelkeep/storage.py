@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelkeep.errors import StorageError, UsageError
+from modelkeep.errors import StorageError, UnavailableError, UsageError
 from modelkeep.partial import Partial
 
 _PIECE = 2**16
+LONGEST_WAIT = 30.0
+_BETWEEN_TRIES = 0.01
 
 
 @contextlib.contextmanager
@@ -28,16 +33,54 @@ def read_small(path: str | os.PathLike[str], largest: int, what: str) -> bytes:
     """Returns the content of a small regular file.
 
     Raises:
-        StorageError: cannot be read, or holds more than `largest` bytes.
+        StorageError: cannot be read, is not a regular file, or holds more than `largest` bytes.
     """
     data = bytearray()
-    with words_for(path), Path(path).open("rb") as file:
+    with words_for(path), os.fdopen(open_regular(path), "rb") as file:
         # Piece by piece: asked for all at once, Python allocates what it is asked for.
         while piece := file.read(min(_PIECE, largest + 1 - len(data))):
             data += piece
     if len(data) > largest:
         raise StorageError(f"{os.fspath(path)}: too large for {what} (more than {largest} bytes)")
     return bytes(data)
+
+
+def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
+    """Returns a descriptor of a regular file; a pipe in its place is refused, not waited for.
+
+    Raises:
+        StorageError: something else is there.
+        OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, mode)
+    found = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(found):
+        return descriptor
+    os.close(descriptor)
+    kind = "is a directory" if stat.S_ISDIR(found) else "not a regular file"
+    raise StorageError(f"{os.fspath(path)}: {kind}")
+
+
+def wait_for_lock(descriptor: int, path: str | os.PathLike[str]) -> None:
+    """Locks an open file for this process alone, waiting for 30 seconds.
+
+    Not for ever: whoever may read a file can hold its lock.
+
+    Raises:
+        UnavailableError: somebody else still holds the lock.
+        OSError: the file system has no locks.
+    """
+    deadline = time.monotonic() + LONGEST_WAIT
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise UnavailableError(
+                    f"{os.fspath(path)}: another process has held its lock for {LONGEST_WAIT:.0f} seconds",
+                    hint=f"see who it is: fuser -v {os.fspath(path)}",
+                ) from None
+            time.sleep(_BETWEEN_TRIES)
 
 
 class Replacement:
@@ -78,18 +121,23 @@ class Replacement:
             sync_folder(self.target.parent)
 
     def _take_name(self) -> None:
-        if self._force:
-            self._new.path.replace(self.target)
-            return
-        try:
-            # A link fails when the target exists, a rename would overwrite it.
-            self.target.hardlink_to(self._new.path)
-        except FileExistsError:
-            raise _exists(self.target) from None
-        except OSError:
-            # Some file systems have no hard links; check and rename is the best they offer.
-            refuse_overwrite(self.target, force=False)
-            self._new.path.replace(self.target)
+        self._new.take_name(self.target, _replace if self._force else _link)
+
+
+def _replace(path: Path, target: Path) -> None:
+    path.replace(target)
+
+
+def _link(path: Path, target: Path) -> None:
+    try:
+        # A link fails when the target exists, a rename would overwrite it.
+        target.hardlink_to(path)
+    except FileExistsError:
+        raise _exists(target) from None
+    except OSError:
+        # Some file systems have no hard links; check and rename is the best they offer.
+        refuse_overwrite(target, force=False)
+        path.replace(target)
 
 
 def write_file(

@@ -237,14 +237,14 @@ def test_plain_signing_refuses_what_could_be_a_bundle_signature(
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     _plant(forgery, statement, key.sign(lure.read_bytes(), ec.ECDSA(hashes.SHA256())))
     _open(workshop, forgery)
-    with pytest.raises(UsageError, match="begins like a DSSE document"):
+    with pytest.raises(UsageError, match="signatures of another kind cover"):
         plain.sign(lure, careless)
 
 
 def test_a_key_for_bundles_does_not_sign_plain_files(workshop: Workshop) -> None:
     lure = workshop.folder / "harmless.bin"
     lure.write_bytes(b"harmless")
-    with pytest.raises(UsageError, match="for purpose 'bundle'"):
+    with pytest.raises(UsageError, match="this key signs bundles"):
         plain.sign(lure, workshop.publisher_pem)
 
 
@@ -264,7 +264,7 @@ def test_a_bundle_signature_does_not_pass_for_a_plain_one(workshop: Workshop) ->
     document = oms.parse(bytes(Forgery(workshop.seal()).files["model.sig"]))
     file = workshop.folder / "file.bin"
     file.write_bytes(_envelope(document.payload))
-    with pytest.raises(SignatureError, match="begins like a DSSE document"):
+    with pytest.raises(SignatureError, match="signatures of another kind cover"):
         plain.verify(file, document.signature, workshop.publisher_public)
 
 

@@ -171,6 +171,7 @@ def test_wrong_pin_opens_no_installation(token: str, workshop: Workshop, tmp_pat
     device = Device(workshop, tmp_path, f"pkcs11:{token}")
     device.install(epoch=1)
     (tmp_path / "wrong.pin").write_text("wrong-4711")
+    (tmp_path / "wrong.pin").chmod(0o600)
     genuine, device.key = device.key, f"{device.key}?pin-source={tmp_path / 'wrong.pin'}"
     with pytest.raises(KeyStoreError, match="the PIN is wrong"):
         device.open()

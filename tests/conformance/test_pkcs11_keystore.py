@@ -29,6 +29,7 @@ BUNDLE = bytes(range(16))
 @pytest.fixture
 def subject(token: str, tmp_path: Path) -> KeyStoreSubject:
     (tmp_path / "wrong.pin").write_text("wrong-4711\n")
+    (tmp_path / "wrong.pin").chmod(0o600)
     uri = f"pkcs11:{token}"
     return KeyStoreSubject(
         uri,
@@ -214,6 +215,7 @@ def test_uris_are_read_strictly_and_never_repeated(token: str, address: str, com
 def test_pin_source_is_a_file_and_no_command(token: str, tmp_path: Path) -> None:
     create_key(f"pkcs11:{token}")
     (tmp_path / "pin").write_text(f"{PIN}\n")
+    (tmp_path / "pin").chmod(0o600)
     assert open_key(f"pkcs11:{token}?pin-source=file:{tmp_path / 'pin'}").type == "hpke-p256"
     with pytest.raises(KeyStoreError, match="runs a command"):
         open_key(f"pkcs11:{token}?pin-source=|cat")
@@ -311,5 +313,6 @@ def test_lost_session_is_named_and_replaced(token: str) -> None:
 def test_one_process_is_logged_in_with_one_pin(token: str, tmp_path: Path) -> None:
     create_key(f"pkcs11:{token}")
     (tmp_path / "wrong.pin").write_text("wrong-4711")
+    (tmp_path / "wrong.pin").chmod(0o600)
     with Identity(f"pkcs11:{token}"), pytest.raises(KeyStoreError, match="the PIN is wrong"):
         open_key(f"pkcs11:{token}?pin-source={tmp_path / 'wrong.pin'}")

@@ -170,11 +170,12 @@ def test_another_boot_state_is_refused_and_the_old_one_opens_again(tpm: Software
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Any:
+    from modelkeep.key_purpose import Purpose
     from modelkeep.trust.signer import Signer
     from modelkeep.trust.signing_keys import create_signing_key
 
-    (tmp_path / "authority.pub").write_bytes(create_signing_key(tmp_path / "authority.pem"))
-    return Signer.from_pem(tmp_path / "authority.pem")
+    (tmp_path / "authority.pub").write_bytes(create_signing_key(tmp_path / "authority.pem", "approving"))
+    return Signer.from_pem(tmp_path / "authority.pem", purpose=Purpose.APPROVE)
 
 
 def test_key_outlives_an_update_that_its_authority_approves(

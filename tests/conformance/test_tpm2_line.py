@@ -31,7 +31,7 @@ def test_device_with_a_tpm_installs_runs_and_survives_an_approved_update(
     tpm: SoftwareTpm, command: CommandLine
 ) -> None:
     command.ok("modelkeep keys create --kind signing publisher.pem > publisher.pub")
-    command.ok("modelkeep keys create --kind signing authority.pem > authority.pub")
+    command.ok("modelkeep keys create --kind approving authority.pem > authority.pub")
     command.ok("modelkeep keys create 'tpm2:pi-17.tpm?pcrs=7,11&authority=authority.pub' > pi-17.pub")
     command.ok("modelkeep keys approve tpm2:pi-17.tpm -s authority.pem")
     command.ok("modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o model.keep")

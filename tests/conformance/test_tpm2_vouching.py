@@ -145,6 +145,7 @@ class Made:
 def made(
     request: pytest.FixtureRequest, tpm: SoftwareTpm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Made:
+    from modelkeep.key_purpose import Purpose
     from modelkeep.keys.tpm2.address import TpmAddress
     from modelkeep.keys.tpm2.policy import Policy, pcr_digest
     from modelkeep.keys.tpm2.store import TpmStore
@@ -159,8 +160,8 @@ def made(
         create_key(f"tpm2:{path}")
         return Made(TpmAddress.parse(str(path)), pcr_digest((7,), {7: bytes(32)}), BOUND_WITHOUT_PASSPHRASE)
     monkeypatch.setenv("KEY_PASSPHRASE", "correct horse")
-    (tmp_path / "authority.pub").write_bytes(create_signing_key(tmp_path / "authority.pem"))
-    authority = Signer.from_pem(tmp_path / "authority.pem")
+    (tmp_path / "authority.pub").write_bytes(create_signing_key(tmp_path / "authority.pem", "approving"))
+    authority = Signer.from_pem(tmp_path / "authority.pem", purpose=Purpose.APPROVE)
     create_key(f"tpm2:{path}?auth-env=KEY_PASSPHRASE&authority={tmp_path / 'authority.pub'}")
     TpmStore().approve(str(path), signer=authority, values={7: bytes(32)})
     address = TpmAddress.parse(f"{path}?auth-env=KEY_PASSPHRASE")

@@ -220,6 +220,7 @@ def test_bundles_that_want_signed_grants(workshop: Workshop, admin: Path, device
 
 def test_a_passphrase_is_not_granted_to(workshop: Workshop, admin: Path) -> None:
     (workshop.folder / "secret.txt").write_text("correct horse battery staple")
+    (workshop.folder / "secret.txt").chmod(0o600)
     secret = f"passphrase:?file={workshop.folder / 'secret.txt'}"
     bundle = workshop.seal(admins=[public(admin)])
     with pytest.raises(UsageError, match="only one of its bundle"):

@@ -96,6 +96,7 @@ def test_passphrase_belongs_to_no_device() -> None:
 def test_file_may_end_its_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "passphrase"
     path.write_bytes(content)
+    path.chmod(0o600)
     with from_file(str(path)) as passphrase:
         assert bytes(passphrase.view) == PASSPHRASE
 
@@ -103,6 +104,7 @@ def test_file_may_end_its_line(tmp_path: Path, content: bytes) -> None:
 def test_only_one_line_end_is_taken_off(tmp_path: Path) -> None:
     path = tmp_path / "passphrase"
     path.write_bytes(b" two \n\n")
+    path.chmod(0o600)
     with from_file(str(path)) as passphrase:
         assert bytes(passphrase.view) == b" two \n"
 
@@ -110,8 +112,10 @@ def test_only_one_line_end_is_taken_off(tmp_path: Path) -> None:
 def test_longest_passphrase(tmp_path: Path) -> None:
     path = tmp_path / "passphrase"
     path.write_bytes(b"x" * LONGEST_PASSPHRASE + b"\r\n")
+    path.chmod(0o600)
     assert from_file(str(path)).size == LONGEST_PASSPHRASE
     path.write_bytes(b"x" * (LONGEST_PASSPHRASE + 1))
+    path.chmod(0o600)
     with pytest.raises(KeyStoreError, match="longer than"):
         from_file(str(path))
 
@@ -120,6 +124,7 @@ def test_longest_passphrase(tmp_path: Path) -> None:
 def test_empty_passphrases_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "passphrase"
     path.write_bytes(content)
+    path.chmod(0o600)
     with pytest.raises(KeyStoreError, match="empty"):
         PassphraseStore().open(f"?file={path}")
 
@@ -127,6 +132,7 @@ def test_empty_passphrases_are_refused(tmp_path: Path, content: bytes) -> None:
 def test_store_reads_variable_and_file(grant: Grant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_PASSPHRASE", PASSPHRASE.decode())
     (tmp_path / "passphrase").write_bytes(PASSPHRASE)
+    (tmp_path / "passphrase").chmod(0o600)
     for address in ("?env=MODEL_PASSPHRASE", f"?file={tmp_path / 'passphrase'}"):
         with Identity(f"passphrase:{address}").unwrap(grant, BUNDLE) as unwrapped:
             assert bytes(unwrapped.data_key.view) == bytes(range(32))

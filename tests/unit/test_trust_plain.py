@@ -60,7 +60,7 @@ def test_garbage_is_no_signature(tmp_path: Path, key_file: Path, signature: byte
 def test_bundle_key_does_not_sign_plain_files(tmp_path: Path) -> None:
     create_signing_key(tmp_path / "bundle.pem")
     (tmp_path / "data").write_bytes(b"data")
-    with pytest.raises(UsageError, match="purpose 'bundle', not 'plain'"):
+    with pytest.raises(UsageError, match="this key signs bundles, and is not for anything else"):
         plain.sign(tmp_path / "data", tmp_path / "bundle.pem")
 
 
@@ -70,9 +70,9 @@ def test_file_that_is_a_bundle_to_be_signed_is_refused_both_ways(tmp_path: Path)
     key_path = write_key(tmp_path / "unmarked.pem", key)
     document = dsse.pae(oms.PAYLOAD_TYPE, Statement("model", {"manifest.json": bytes(32)}).to_bytes())
     (tmp_path / "data").write_bytes(document)
-    with pytest.raises(UsageError, match="begins like a DSSE document"):
+    with pytest.raises(UsageError, match="signatures of another kind cover"):
         plain.sign(tmp_path / "data", key_path)
-    with pytest.raises(SignatureError, match="begins like a DSSE document"):
+    with pytest.raises(SignatureError, match="signatures of another kind cover"):
         plain.verify(tmp_path / "data", Signer(key).sign(document), public_pem(key_path))
 
 

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import mldsa
 from modelkeep import canonical
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.errors import KeyStoreError, MalformedError, UsageError
+from modelkeep.key_purpose import Purpose
 from modelkeep.trust import private_key, second_signature
-from modelkeep.trust.private_key import Purpose
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key

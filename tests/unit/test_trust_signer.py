@@ -83,7 +83,7 @@ def test_key_open_to_others_is_refused(tmp_path: Path, mode: int) -> None:
 
 def test_key_marked_plain_does_not_sign_bundles(tmp_path: Path) -> None:
     create_signing_key(tmp_path / "key.pem", "plain")
-    with pytest.raises(UsageError, match="purpose 'plain', not 'bundle'"):
+    with pytest.raises(UsageError, match="this key signs plain files"):
         Signer.from_pem(tmp_path / "key.pem")
 
 

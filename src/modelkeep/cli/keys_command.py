@@ -16,6 +16,7 @@ from modelkeep.grants import fleet_device
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.grants.recipient import Recipient
 from modelkeep.grants.recipient_text import format_recipient
+from modelkeep.key_purpose import Purpose
 from modelkeep.keys import management
 from modelkeep.keys.fleet import create_device
 from modelkeep.keys.identity import Identity
@@ -24,6 +25,7 @@ from modelkeep.keys.tpm2 import approval_file
 from modelkeep.keys.tpm2.policy import approve
 from modelkeep.storage import write_file
 from modelkeep.trust.bundle_verifier import BundleVerifier
+from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
 from modelkeep.trust.signing_keys import SIGNING_KINDS, create_signing_key
 from modelkeep.trust.verifier import UnsafeUnsigned
@@ -147,15 +149,19 @@ def _approve(arguments: argparse.Namespace) -> None:
         approval = approval_file.approval_from_file(arguments.approval)
         management.approve_key(arguments.key, approval=approval)
     else:
-        management.approve_key(arguments.key, signer=open_signer(arguments.signer), values=values)
+        management.approve_key(arguments.key, signer=_authority(arguments.signer), values=values)
     say(f"approved for {arguments.key}; states approved before stay so")
+
+
+def _authority(key: str) -> BundleSigner:
+    return open_signer(key, purpose=Purpose.APPROVE)
 
 
 def _prepare(arguments: argparse.Namespace, values: dict[int, bytes] | None) -> None:
     if arguments.signer is None or values is None or arguments.output is None:
         raise UsageError("without KEY, an approval needs -s, --values and -o")
     pcrs = tuple(values)
-    approval = approve(pcrs, values, open_signer(arguments.signer))
+    approval = approve(pcrs, values, _authority(arguments.signer))
     write_file(arguments.output, approval_file.approval_to_bytes(approval, pcrs))
     say(f"approval written: {arguments.output}")
 

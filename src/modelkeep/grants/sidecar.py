@@ -6,17 +6,15 @@ append: readers ignore it and the next append cuts it off. Source: spec/grant-v1
 
 from __future__ import annotations
 
-import fcntl
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelkeep.errors import MalformedError, StorageError, UnavailableError, UnsupportedVersionError
+from modelkeep.errors import MalformedError, UnavailableError, UnsupportedVersionError
 from modelkeep.grants.glance import Glance
 from modelkeep.grants.grant import LARGEST_GRANT, Grant, parse_all
-from modelkeep.storage import sync_folder, words_for, write_at
+from modelkeep.storage import open_regular, sync_folder, wait_for_lock, words_for, write_at
 
 LONGEST_LINE = LARGEST_GRANT + 1
 _BATCH_BYTES = 2**20
@@ -84,7 +82,7 @@ def _lines(path: str | os.PathLike[str], required: bool) -> Iterator[bytes]:
     with words_for(path):
         if not required and not Path(path).exists():
             return
-        with os.fdopen(_open(path, os.O_RDONLY), "rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             number = 0
             while line := file.readline(LONGEST_LINE):
                 number += 1
@@ -97,21 +95,12 @@ def _lines(path: str | os.PathLike[str], required: bool) -> Iterator[bytes]:
 @contextmanager
 def _locked(path: str | os.PathLike[str]) -> Iterator[int]:
     # Never through a link: it could lead to any file that this user may write.
-    descriptor = _open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+    descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        wait_for_lock(descriptor, path)
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _open(path: str | os.PathLike[str], flags: int) -> int:
-    # O_NONBLOCK: a pipe in the file's place must be refused, not waited for.
-    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise StorageError(f"{os.fspath(path)}: not a regular file")
 
 
 def _refuse_other_files(descriptor: int, path: str) -> None:

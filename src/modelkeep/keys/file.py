@@ -13,6 +13,7 @@ from typing import Any
 from modelkeep.errors import KeyStoreError
 from modelkeep.grants.hpke import HpkeHandle, HpkeRecipient
 from modelkeep.grants.secret import device_id_of
+from modelkeep.key_purpose import Purpose, check_purpose
 from modelkeep.keys import software_key
 from modelkeep.keys.address import parse_address
 from modelkeep.keys.management import Protection, StoreReport
@@ -39,6 +40,7 @@ class FileStore:
         parsed = parse_address(address, _OPTIONS)
         passphrase = choose(parsed.options, env="passphrase-env", file="passphrase-file")
         with passphrase or nullcontext(), read_private(parsed.path) as content:
+            check_purpose(parsed.path, content, Purpose.OPEN)
             key = software_key.from_pem(content, parsed.path, passphrase)
         return HpkeHandle(key, device_id_of(parsed.path), Path(f"{parsed.path}.state"))
 
@@ -57,7 +59,7 @@ class FileStore:
         keys = software_key.generate(kind)
         passphrase = choose(parsed.options, env="passphrase-env", file="passphrase-file")
         with passphrase or nullcontext():
-            pem = software_key.to_pem(keys, passphrase)
+            pem = bytearray(Purpose.OPEN.mark) + software_key.to_pem(keys, passphrase)
         try:
             write_file(parsed.path, pem, force=force, mode=0o600)
         finally:
@@ -86,7 +88,7 @@ class FileStore:
         for path in Path(address or ".").glob("*.pem"):
             try:
                 with read_private(str(path)) as content:
-                    if not bytes(content).startswith(_ENCRYPTED):
+                    if _ENCRYPTED not in bytes(content):
                         software_key.from_pem(content, str(path))
             except KeyStoreError:
                 continue
@@ -101,7 +103,7 @@ class FileStore:
             KeyStoreError: not a private file.
         """
         with read_private(parse_address(address, _OPTIONS).path) as content:
-            encrypted = bytes(content[: len(_ENCRYPTED)]) == _ENCRYPTED
+            encrypted = _ENCRYPTED in bytes(content)
         protection = Protection.ENCRYPTED if encrypted else Protection.FILE
         return {**protection.described(), "passphrase": "yes" if encrypted else "no"}
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import getpass
 import os
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.memory import Pages, wiped
+from modelkeep.private_file import check_owner, check_private
 from modelkeep.storage import words_for
 
 LONGEST_PASSPHRASE = 1024
@@ -35,14 +37,23 @@ def from_file(path: str) -> Pages:
 
     Raises:
         StorageError: cannot be read.
-        KeyStoreError: empty, or longer than 1024 bytes.
+        KeyStoreError: empty, longer than 1024 bytes, or not private.
     """
     with wiped(LONGEST_PASSPHRASE + 3) as buffer, memoryview(buffer) as view:
         filled = 0
         with words_for(path), Path(path).open("rb", buffering=0) as file:
+            _check(path, file.fileno())
             while count := file.readinto(view[filled:]):
                 filled += count
         return keep(view[: filled - _line_ending(buffer, filled)])
+
+
+def _check(path: str, descriptor: int) -> None:
+    # A pipe is how shells hand over what another program prints, and has no mode that would matter.
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        check_private(path, descriptor)
+    else:
+        check_owner(path, descriptor)
 
 
 def from_terminal(

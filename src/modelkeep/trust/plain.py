@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from modelkeep import dsse, storage
 from modelkeep.errors import SignatureError, UsageError
+from modelkeep.key_purpose import Purpose
 from modelkeep.trust import private_key
-from modelkeep.trust.private_key import Purpose
 
 PIECE_BYTES = 2**20
 SMALLEST_RSA_BITS = 2048
@@ -44,7 +44,7 @@ def sign(
     digest, is_document = _digest(path)
     if is_document:
         raise UsageError(
-            f"{os.fspath(path)}: begins like a DSSE document, which plain signing must not sign",
+            f"{os.fspath(path)}: is what signatures of another kind cover; plain signing must not sign it",
             hint="sign the thing itself, not the encoding that a bundle signature covers",
         )
     if isinstance(key, rsa.RSAPrivateKey):
@@ -72,7 +72,7 @@ def verify(path: str | os.PathLike[str], signature: bytes, public_key_pem: bytes
     key = _check_public(_load_public(public_key_pem))
     digest, is_document = _digest(path)
     if is_document:
-        raise SignatureError(f"{os.fspath(path)}: begins like a DSSE document, not a plain file")
+        raise SignatureError(f"{os.fspath(path)}: is what signatures of another kind cover, not a plain file")
     try:
         if isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, digest, padding.PKCS1v15(), _PREHASHED)
@@ -87,11 +87,15 @@ def _digest(path: str | os.PathLike[str]) -> tuple[bytes, bool]:
     digest = hashlib.sha256()
     with storage.words_for(path), Path(path).open("rb") as file:
         piece = file.read(PIECE_BYTES)
-        is_document = piece.startswith(dsse.PREFIX)
+        is_document = piece.startswith(dsse.PREFIX) or _is_approval(piece)
         while piece:
             digest.update(piece)
             piece = file.read(PIECE_BYTES)
     return digest.digest(), is_document
+
+
+def _is_approval(content: bytes) -> bool:
+    return len(content) == dsse.APPROVAL_BYTES and content.endswith(dsse.APPROVAL_LABEL)
 
 
 def _load_public(data: bytes) -> PublicKeyTypes | CertificatePublicKeyTypes:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-from enum import Enum
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -12,26 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from modelkeep import storage
 from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.key_purpose import Purpose, check_purpose
 from modelkeep.private_file import read_private
-
-_MARK = b"modelkeep purpose: "
-_PEM_BEGIN = re.compile(rb"-----BEGIN ")
-
-
-class Purpose(Enum):
-    """What a signing key is for; a key for one purpose refuses the other.
-
-    Written as a line of text in front of the PEM block, where other tools skip it. The mark
-    guards against mistakes; whoever edits the file can remove it.
-    """
-
-    BUNDLE = "bundle"
-    PLAIN = "plain"
-
-    @property
-    def mark(self) -> bytes:
-        """The line that stands before the PEM block."""
-        return _MARK + self.value.encode() + b"\n"
 
 
 def load(path: str | os.PathLike[str], passphrase: bytes | None, purpose: Purpose) -> PrivateKeyTypes:
@@ -44,7 +24,7 @@ def load(path: str | os.PathLike[str], passphrase: bytes | None, purpose: Purpos
     """
     name = os.fspath(path)
     with read_private(name) as content:
-        _check_purpose(name, content, purpose)
+        check_purpose(name, content, purpose)
         return _parse(name, content, passphrase)
 
 
@@ -76,19 +56,6 @@ def _encryption(passphrase: bytes | None) -> serialization.KeySerializationEncry
             "an empty passphrase protects nothing", hint="leave the passphrase out or choose one"
         )
     return serialization.BestAvailableEncryption(passphrase)
-
-
-def _check_purpose(path: str, content: memoryview, purpose: Purpose) -> None:
-    # Only what stands before the key is copied out of the buffer that is wiped.
-    begin = _PEM_BEGIN.search(content)
-    front = bytes(content[: begin.start()]) if begin else b""
-    for line in front.splitlines():
-        if line.startswith(_MARK) and line != purpose.mark.rstrip():
-            marked = line.removeprefix(_MARK)[:32].decode("ascii", "backslashreplace")
-            raise UsageError(
-                f"{path}: this key is for purpose {marked!r}, not {purpose.value!r}",
-                hint="use a key of its own for each purpose",
-            )
 
 
 def _parse(name: str, data: memoryview, passphrase: bytes | None) -> PrivateKeyTypes:

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, M
 
 from modelkeep import canonical, dsse, public_key, storage
 from modelkeep.errors import SignatureError, UntrustedSignerError, UsageError
+from modelkeep.key_purpose import Purpose
 from modelkeep.record import Record
 from modelkeep.trust import oms, private_key
-from modelkeep.trust.private_key import Purpose
 from modelkeep.trust.statement import Statement
 
 MEDIA_TYPE = "application/vnd.modelkeep.signature.v1+json"

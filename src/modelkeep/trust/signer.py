@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import dsse
 from modelkeep.errors import UsageError
+from modelkeep.key_purpose import Purpose
 from modelkeep.trust import certificates as certificate_files
 from modelkeep.trust import private_key
-from modelkeep.trust.private_key import Purpose
 
 
 class BundleSigner(dsse.EcdsaSigner, Protocol):
@@ -55,6 +55,7 @@ class Signer:
         *,
         passphrase: bytes | None = None,
         certificates: str | os.PathLike[str] | None = None,
+        purpose: Purpose = Purpose.BUNDLE,
     ) -> Signer:
         """Returns the signer whose private key is in a PEM file (PKCS #8 or SEC 1).
 
@@ -62,13 +63,14 @@ class Signer:
             path: the private key; only its owner may be able to read it.
             passphrase: what unlocks an encrypted key.
             certificates: PEM file with the signing certificate first, then its issuers.
+            purpose: what the key is to sign.
 
         Raises:
             KeyStoreError: the key cannot be read, is open to other users, or does not unlock.
             StorageError: the certificates cannot be read.
             UsageError: another kind of key, marked for another purpose, or foreign certificates.
         """
-        key = private_key.load(path, passphrase, Purpose.BUNDLE)
+        key = private_key.load(path, passphrase, purpose)
         chain = certificate_files.load(certificates) if certificates is not None else ()
         # The constructor refuses every other kind of key.
         return Signer(key, chain)  # type: ignore[arg-type]

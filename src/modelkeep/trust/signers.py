@@ -18,6 +18,7 @@ from cryptography import x509
 
 from modelkeep import plugins
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
+from modelkeep.key_purpose import Purpose
 from modelkeep.trust import certificates as certificate_files
 from modelkeep.trust.signer import BundleSigner, Signer
 from modelkeep.uri import DEFAULT_SCHEME, split
@@ -34,6 +35,7 @@ def open_signer(
     *,
     passphrase: bytes | None = None,
     certificates: str | os.PathLike[str] | None = None,
+    purpose: Purpose = Purpose.BUNDLE,
 ) -> BundleSigner:
     """Returns the signer whose private key `uri` names.
 
@@ -41,15 +43,17 @@ def open_signer(
         uri: where the key is.
         passphrase: what unlocks an encrypted key file; other stores have their own ways.
         certificates: PEM file with the signing certificate first, then its issuers.
+        purpose: what the key is to sign; key files tell for what they were made, other stores cannot.
 
     Raises:
-        UsageError: an unknown scheme, an address that is not of its form, or foreign certificates.
+        UsageError: an unknown scheme, an address that is not of its form, a key for something else, or
+            foreign certificates.
         KeyStoreError: the key cannot be found, unlocked or used.
         StorageError: a file cannot be read.
     """
     scheme, address = split(uri)
     if scheme == DEFAULT_SCHEME:
-        return Signer.from_pem(address, passphrase=passphrase, certificates=certificates)
+        return Signer.from_pem(address, passphrase=passphrase, certificates=certificates, purpose=purpose)
     if passphrase is not None:
         raise UsageError(f"a {scheme[:64]} key does not take its passphrase from here")
     chain = certificate_files.load(certificates) if certificates is not None else ()

@@ -2,6 +2,7 @@
 
 signing, signing-p384, signing-p521   a publisher's ECDSA key, for bundles, grants and trust files
 plain, plain-p384, plain-p521         an ECDSA key for plain files, as `openssl dgst` signs them
+approving                             an authority's ECDSA key, for PCR values of TPMs
 ml-dsa-65                             a second signer's key (FIPS 204)
 """
 
@@ -14,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
 
 from modelkeep import public_key
 from modelkeep.errors import UsageError
+from modelkeep.key_purpose import Purpose
 from modelkeep.trust import private_key
-from modelkeep.trust.private_key import Purpose
 
 SECOND_KIND = "ml-dsa-65"
 _CURVES: dict[str, type[ec.EllipticCurve]] = {
@@ -24,8 +25,13 @@ _CURVES: dict[str, type[ec.EllipticCurve]] = {
     "-p384": ec.SECP384R1,
     "-p521": ec.SECP521R1,
 }
-_PURPOSES = {"signing": Purpose.BUNDLE, "plain": Purpose.PLAIN}
-SIGNING_KINDS = (*(purpose + curve for purpose in _PURPOSES for curve in _CURVES), SECOND_KIND)
+_PURPOSES = {"signing": Purpose.BUNDLE, "plain": Purpose.PLAIN, "approving": Purpose.APPROVE}
+# A TPM verifies approvals itself, on P-256 alone.
+SIGNING_KINDS = (
+    *(purpose + curve for purpose in ("signing", "plain") for curve in _CURVES),
+    "approving",
+    SECOND_KIND,
+)
 
 
 def create_signing_key(

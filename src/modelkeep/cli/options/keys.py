@@ -46,7 +46,7 @@ def _create(actions: Any) -> None:
         metavar="KIND",
         help="what the key is for. To open models: p256 (default), x25519, mlkem768-x25519; of a fleet: "
         "master, device. To sign bundles: signing, signing-p384, signing-p521, ml-dsa-65 (second signature). "
-        "To sign plain files: plain, plain-p384, plain-p521. In a TPM: quote",
+        "To sign plain files: plain, plain-p384, plain-p521. To approve PCR values: approving. TPM: quote",
     )
     parser.add_argument(
         "--master", metavar="FILE", help="fleet master that a fleet: device key is derived from"

@@ -9,12 +9,12 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep.dsse import EcdsaSigner
+from modelkeep.dsse import APPROVAL_LABEL, EcdsaSigner
 from modelkeep.errors import SignatureError, UsageError
 from modelkeep.keys.tpm2.address import TpmAddress
 from modelkeep.keys.tpm2.device import connected
 from modelkeep.keys.tpm2.key_file import MOST_APPROVALS, KeyFile
-from modelkeep.keys.tpm2.policy import APPROVAL_LABEL, Approval, approve
+from modelkeep.keys.tpm2.policy import Approval, approve
 
 
 def approve_here(address: TpmAddress, signer: EcdsaSigner, values: Mapping[int, bytes] | None) -> None:

@@ -18,12 +18,12 @@ from tpm2_pytss import (
     TPMU_SIGNATURE,
 )
 
+from modelkeep.dsse import APPROVAL_LABEL
 from modelkeep.errors import KeyStoreError
 from modelkeep.keys.point import COORDINATE_BYTES
 from modelkeep.keys.tpm2.device import Handle, Tpm, pcr_selection
 from modelkeep.keys.tpm2.key_file import OPEN, KeyFile
 from modelkeep.keys.tpm2.policy import (
-    APPROVAL_LABEL,
     Approval,
     authority_name,
     authority_public,

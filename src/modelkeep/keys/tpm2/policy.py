@@ -15,13 +15,12 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep.dsse import EcdsaSigner
+from modelkeep.dsse import APPROVAL_LABEL, EcdsaSigner
 from modelkeep.errors import UsageError
 from modelkeep.keys.point import coordinates_of
 
 DIGEST_BYTES = 32
 PCRS = 24
-APPROVAL_LABEL = b"modelkeep/v1/pcr-approval"
 
 # Commands that say something about a key instead of using it (TPM_CC).
 ACTIVATE_CREDENTIAL, CERTIFY = 0x00000147, 0x00000148

@@ -1,0 +1,67 @@
+"""What a private key is for: a mark before its PEM text, so that a key for one purpose refuses the others.
+
+The mark is a line of text before the PEM block, where other tools skip it. It guards against mistakes, and
+against being talked into them; whoever edits the file can remove it. A key without a mark, made by another
+tool, is for whatever it is first used for.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from modelkeep.errors import UsageError
+
+_MARK = b"modelkeep purpose: "
+_PEM_BEGIN = re.compile(rb"-----BEGIN ")
+
+
+class Purpose(Enum):
+    """What a private key is for."""
+
+    OPEN = "open"
+    BUNDLE = "bundle"
+    PLAIN = "plain"
+    APPROVE = "approve"
+
+    @property
+    def mark(self) -> bytes:
+        """The line that stands before the PEM block."""
+        return _MARK + self.value.encode() + b"\n"
+
+
+_WORDS = {
+    Purpose.OPEN: "opens models",
+    Purpose.BUNDLE: "signs bundles",
+    Purpose.PLAIN: "signs plain files",
+    Purpose.APPROVE: "approves PCR values",
+}
+
+
+def check_purpose(name: str, content: memoryview, purpose: Purpose) -> None:
+    """Refuses a key that is marked for another purpose.
+
+    Args:
+        name: what to call the key in messages.
+        content: its PEM text; only what stands in front of the key is copied.
+        purpose: what it is to be used for.
+
+    Raises:
+        UsageError: it is for something else.
+    """
+    begin = _PEM_BEGIN.search(content)
+    front = bytes(content[: begin.start()]) if begin else b""
+    for line in front.split(b"\n"):
+        if line.startswith(_MARK) and line.strip() != purpose.mark.strip():
+            raise UsageError(
+                f"{name}: this key {_said(line)}, and is not for anything else",
+                hint=f"use a key of its own that {_WORDS[purpose]}: modelkeep keys create",
+            )
+
+
+def _said(line: bytes) -> str:
+    marked = line.removeprefix(_MARK).strip()[:32].decode("ascii", "backslashreplace")
+    try:
+        return _WORDS[Purpose(marked)]
+    except ValueError:
+        return f"is for purpose {marked!r}"

@@ -1,0 +1,144 @@
+"""Somebody who may write the folder that root's command works in, or hold locks on what he may read."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import modelkeep as mk
+from modelkeep import partial, storage
+from modelkeep.grants import sidecar
+from modelkeep.payload import stream
+from support.workshop import Workshop
+
+NOBODY = 65534
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+
+
+def part_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{partial._host()}456789ab.part")
+
+
+def test_a_folder_that_somebody_moved_under_the_name_of_a_partial_one_stays(tmp_path: Path) -> None:
+    # Whoever may write a folder may rename what is in it, whoever owns that.
+    dear = part_of(tmp_path / "installed.keep")
+    (dear / "below").mkdir(parents=True)
+    (dear / "below" / "records").write_text("dear")
+    storage.write_file(tmp_path / "installed.keep", b"model")
+    assert (dear / "below" / "records").read_text() == "dear"
+
+
+@needs_root
+def test_what_another_user_planted_is_not_removed_by_root(tmp_path: Path) -> None:
+    planted = part_of(tmp_path / "installed.keep")
+    planted.mkdir()
+    (planted / partial._MARK).touch()
+    (planted / "file").touch()
+    os.chown(planted, NOBODY, NOBODY)
+    storage.write_file(tmp_path / "installed.keep", b"model")
+    assert (planted / "file").exists()
+
+
+def test_a_link_in_a_folder_that_is_removed_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "dear").mkdir()
+    (tmp_path / "dear" / "file").touch()
+    left = part_of(tmp_path / "installed.keep")
+    left.mkdir()
+    (left / partial._MARK).touch()
+    (left / "below").symlink_to(tmp_path / "dear")
+    storage.write_file(tmp_path / "installed.keep", b"model")
+    assert not left.exists()
+    assert (tmp_path / "dear" / "file").exists()
+
+
+@pytest.fixture
+def during(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Runs something whenever a member is about to be decrypted."""
+
+    def arrange(attack: Callable[[], None]) -> None:
+        decrypt = stream.decrypt
+
+        def attacked(*arguments: Any, **options: Any) -> Any:
+            attack()
+            return decrypt(*arguments, **options)
+
+        monkeypatch.setattr(stream, "decrypt", attacked)
+
+    return arrange
+
+
+def test_a_folder_exchanged_during_extraction_gets_no_plaintext(
+    workshop: Workshop, during: Callable[[Callable[[], None]], None]
+) -> None:
+    target, mine = workshop.folder / "extracted", workshop.folder / "mine"
+
+    def exchange() -> None:
+        for path in workshop.folder.glob(".extracted.*.part"):
+            path.rename(workshop.folder / "away")
+            shutil.copytree(workshop.folder / "away", mine)
+            path.symlink_to(mine)
+
+    bundle = workshop.seal()
+    during(exchange)
+    with pytest.raises(mk.KeepError):
+        mk.extract(
+            bundle,
+            target,
+            identity=workshop.identity(),
+            verifier=workshop.verifier(),
+            unsafe_plaintext=True,
+        )
+    assert mine.exists()
+    assert all(path.stat().st_size == 0 for path in mine.rglob("*.onnx"))
+
+
+def test_a_file_exchanged_before_it_takes_its_name_is_noticed(tmp_path: Path) -> None:
+    with storage.Replacement(tmp_path / "installed.keep") as new:
+        os.write(new.descriptor, b"genuine")
+        (part,) = tmp_path.glob(".installed.keep.*.part")
+        part.unlink()
+        part.write_bytes(b"planted")
+        with pytest.raises(mk.StorageError, match="somebody else changes this folder"):
+            new.commit()
+
+
+@pytest.mark.parametrize("file", ["publisher.pub", "trust.json", "contract.json", "model.keep.grants"])
+def test_a_pipe_in_the_place_of_a_file_is_refused_without_waiting(workshop: Workshop, file: str) -> None:
+    bundle = workshop.seal(name="model.keep")
+    path = workshop.folder / file
+    os.mkfifo(path)
+    attempts: dict[str, Callable[[], object]] = {
+        "publisher.pub": lambda: mk.Verifier(path, model="acme/detector"),
+        "trust.json": lambda: storage.read_small(path, 100, "a trust file"),
+        "contract.json": lambda: storage.read_small(path, 100, "a contract"),
+        "model.keep.grants": lambda: workshop.open(bundle, grant_file=path),
+    }
+    with pytest.raises(mk.StorageError, match="not a regular file"):
+        attempts[file]()
+
+
+def test_whoever_holds_a_lock_that_anybody_may_take_does_not_hold_a_command_for_ever(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = workshop.seal(to=[], admins=[workshop.device.with_suffix(".pub")], name="model.keep")
+    grants = bundle.with_name("model.keep.grants")
+    grants.touch()
+    monkeypatch.setattr(storage, "LONGEST_WAIT", 0.05)
+    with grants.open("rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_SH)
+        with pytest.raises(mk.UnavailableError, match="another process has held its lock") as refusal:
+            mk.grant(
+                bundle,
+                identity=workshop.identity(),
+                verifier=workshop.verifier(),
+                to=[workshop.new_device("pi-18").with_suffix(".pub")],
+            )
+    assert "fuser" in (refusal.value.hint or "")
+    assert list(sidecar.read(grants)) == []
