@@ -68,13 +68,16 @@ class Partial:
         Raises:
             OSError: `take` failed, or somebody put something else into its place.
         """
-        if stat.S_ISDIR(os.fstat(self.descriptor).st_mode):
+        is_folder = stat.S_ISDIR(os.fstat(self.descriptor).st_mode)
+        if is_folder:
             os.unlink(_MARK, dir_fd=self.descriptor)
         take(self.path, target)
         if not os.path.samestat(os.fstat(self.descriptor), os.lstat(target)):
             raise OSError(
                 errno.EBUSY, "somebody else changes this folder, and exchanged what is written there"
             )
+        if is_folder:
+            self._paths.clear()
 
     def _make(self, path: Path, mode: int | None) -> None:
         self._paths.append(path)
@@ -91,22 +94,22 @@ class Partial:
 
 
 def _discard(maker: int, descriptors: list[int], paths: list[Path]) -> None:
-    for path in paths if os.getpid() == maker else ():
-        # Where it took the target's name there is nothing left, or a second name of the target.
-        with contextlib.suppress(OSError):
-            _remove(path, descriptors[0] if descriptors and path == paths[-1] else None)
+    if os.getpid() == maker:
+        if paths and descriptors:
+            # Also where somebody gave the folder another name meanwhile.
+            with contextlib.suppress(NotADirectoryError):
+                _empty(descriptors[0])
+        for path in paths:
+            # Where it took the target's name there is nothing left, or a second name of the target.
+            with contextlib.suppress(OSError):
+                _remove(path)
     while descriptors:
         os.close(descriptors.pop())
 
 
-def _remove(path: Path, descriptor: int | None) -> None:
-    """Removes what has this name; the content of a folder only through the descriptor that is open on it."""
-    if not stat.S_ISDIR(os.lstat(path).st_mode):
-        path.unlink()
-        return
-    if descriptor is not None:
-        _empty(descriptor)
-    path.rmdir()
+def _remove(path: Path) -> None:
+    """Removes a file, a link or an empty folder; never what is in a folder, which could be anybody's."""
+    path.rmdir() if stat.S_ISDIR(os.lstat(path).st_mode) else path.unlink()
 
 
 def _empty(descriptor: int) -> None:
@@ -176,7 +179,9 @@ def _remove_if_left_behind(path: Path) -> None:
         if not _was_made_here(path.name) and time.time() - os.fstat(descriptor).st_mtime < _LONG_AGO:
             return  # on a network's disk, another host's lock is not seen
         if _may_remove(descriptor):
-            _remove(path, descriptor)
+            with contextlib.suppress(NotADirectoryError):
+                _empty(descriptor)
+            _remove(path)
     finally:
         os.close(descriptor)
 
