@@ -21,6 +21,7 @@ def run(arguments: argparse.Namespace) -> None:
             verifier=options.verifier(arguments),
             unsafe_plaintext=arguments.unsafe_plaintext,
             grant_file=arguments.grant,
+            posture=options.posture(arguments),
             progress=advance,
         )
     say(f"wrote {len(paths)} files in the clear into {arguments.output}")

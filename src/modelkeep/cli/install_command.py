@@ -22,6 +22,7 @@ def run(arguments: argparse.Namespace) -> None:
             identity=identity,
             verifier=options.verifier(arguments),
             grant_file=arguments.grant,
+            posture=options.posture(arguments),
             force=arguments.force,
             progress=advance,
         )

@@ -1,4 +1,4 @@
-"""`modelkeep keys`: list, create, show, rotate, approve and delete keys."""
+"""`modelkeep keys`: list, create, show, rotate, approve, attest and delete keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from modelkeep.keys.identity import Identity
 from modelkeep.keys.registry import create_key
 from modelkeep.keys.tpm2 import approval_file
 from modelkeep.keys.tpm2.policy import approve
-from modelkeep.storage import write_file
+from modelkeep.posture.challenge import LARGEST_CHALLENGE, Challenge
+from modelkeep.probes.attesting import attest
+from modelkeep.storage import read_small, write_file
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
@@ -32,6 +34,7 @@ from modelkeep.trust.verifier import UnsafeUnsigned
 from modelkeep.uri import DEFAULT_SCHEME, split
 
 _SIGNING = "signing"
+_TPM = "tpm2"
 _ADVICE = {"master": "; keep it off every device"}
 
 
@@ -43,6 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         "show": _show,
         "rotate": _rotate,
         "approve": _approve,
+        "attest": _attest,
         "delete": _delete,
     }
     actions[arguments.action](arguments)
@@ -80,6 +84,16 @@ def _create_in_store(arguments: argparse.Namespace) -> None:
     elif recipient is not None:
         show(_line(recipient, arguments.device_id))
     say(f"key made: {arguments.key}{_ADVICE.get(arguments.kind, '')}")
+    _warn_of_zeros(arguments.key)
+
+
+def _warn_of_zeros(key: str) -> None:
+    pcrs = management.describe_key(key).get("pcrs", {}) if split(key)[0] == _TPM else {}
+    if pcrs and all(set(value) == {"0"} for value in pcrs.values()):
+        say(
+            f"note: PCR {', '.join(pcrs)} holds zeros alone: nothing is measured into it here, "
+            "so that the key works whatever is booted"
+        )
 
 
 def _create_fleet_device(scheme: str, path: str, arguments: argparse.Namespace) -> None:
@@ -164,6 +178,17 @@ def _prepare(arguments: argparse.Namespace, values: dict[int, bytes] | None) -> 
     approval = approve(pcrs, values, _authority(arguments.signer))
     write_file(arguments.output, approval_file.approval_to_bytes(approval, pcrs))
     say(f"approval written: {arguments.output}")
+
+
+def _attest(arguments: argparse.Namespace) -> None:
+    challenge = None
+    if arguments.challenge is not None:
+        challenge = Challenge.from_bytes(read_small(arguments.challenge, LARGEST_CHALLENGE, "a challenge"))
+    evidence = attest(arguments.key, challenge, unapproved=arguments.unapproved)
+    write_file(arguments.output, evidence.to_bytes(), force=arguments.force)
+    if challenge is None:
+        say("an introduction, which proves nothing: modelkeep posture ask makes the question to it")
+    say(f"evidence written: {arguments.output}")
 
 
 def _delete(arguments: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
+from modelkeep.probes.local import local_findings, posture_names
 from modelkeep.storage import read_small
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.certificates import CertificateRoots
@@ -51,6 +52,15 @@ def constraints(arguments: argparse.Namespace) -> Constraints:
         not_after=end,
         posture=tuple(arguments.posture),
     )
+
+
+def posture(arguments: argparse.Namespace) -> frozenset[str]:
+    """Returns what this device finds itself to be: enough for grants that ask by name, and no proof.
+
+    Raises:
+        OSError: the bundle is not there.
+    """
+    return posture_names(local_findings(model=Path(arguments.bundle)))
 
 
 def optional_moment(text: str | None) -> int | None:

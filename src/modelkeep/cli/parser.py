@@ -28,6 +28,7 @@ COMMANDS = {
     "import": "seal a model from a file of the form nonce | ciphertext | tag",
     "guard": "see how well a guard does",
     "trust": "make, sign and show trust files: who may sign which models",
+    "posture": "say what this device finds out about itself; ask devices, and judge what they prove",
     "doctor": "say which key stores this device has, and how to get better ones",
 }
 # A module cannot be named like the keyword.

@@ -23,6 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
             identity=identity,
             verifier=options.verifier(arguments),
             grant_file=arguments.grant,
+            posture=options.posture(arguments),
             runtime=arguments.runtime,
             progress=advance,
             isolation=options.isolation(arguments),

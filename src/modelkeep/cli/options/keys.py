@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.opening import add_trust_options
-from modelkeep.cli.options.shared import add_action, add_json
+from modelkeep.cli.options.shared import add_action, add_force, add_json
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         dest="action",
         parser_class=argparse.ArgumentParser,
     )
-    for add_command in (_list, _create, _show, _rotate, _approve, _delete):
+    for add_command in (_list, _create, _show, _rotate, _approve, _attest, _delete):
         add_command(actions)
 
 
@@ -81,6 +81,21 @@ def _approve(actions: Any) -> None:
     how.add_argument("--approval", metavar="FILE", help="an approval that the authority made")
     parser.add_argument("--values", metavar="FILE", help="PCR values to approve (default: those of now)")
     parser.add_argument("-o", "--output", metavar="FILE", help="write the approval of --values to this file")
+
+
+def _attest(actions: Any) -> None:
+    parser = add_action(actions, "attest", "make the evidence that whoever grants to a key can judge")
+    parser.add_argument("key", metavar="KEY", help="tpm2:PATH; others can only say what they are")
+    parser.add_argument(
+        "--challenge", metavar="FILE", help="answer this question (default: introduce the device)"
+    )
+    parser.add_argument(
+        "--unapproved",
+        action="store_true",
+        help="the key's policy is not met: show the state, for somebody to approve it",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="evidence to write")
+    add_force(parser)
 
 
 def _delete(actions: Any) -> None:

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from modelkeep.errors import PostureError
 from modelkeep.posture.challenge import Asked
-from modelkeep.posture.finding import Finding, Standing, claimed, proven
+from modelkeep.posture.finding import Finding, FindingValue, Standing, claimed, proven
 from modelkeep.posture.tpm2 import attest, event_log
 from modelkeep.posture.tpm2.attest import Kind, Signed, Statement
 from modelkeep.posture.tpm2.endorsement import Endorsement, verify_endorsement
@@ -200,13 +200,13 @@ class TpmVerifier:
 def _values(
     evidence: TpmEvidence,
     events: tuple[event_log.Event, ...],
-    make: Callable[[str, str | bool], Finding],
+    make: Callable[[str, FindingValue], Finding],
 ) -> Iterator[Finding]:
     for index, value in sorted(evidence.pcrs.items()):
         yield make(f"pcr-{index}", value.hex())
     explained = event_log.explained(events, evidence.pcrs)
     if explained:
-        yield make("measured-boot", ",".join(map(str, explained)))
+        yield make("explained-pcrs", tuple(map(str, explained)))
     if 7 in explained and (on := event_log.secure_boot(events)) is not None:
         yield make("secure-boot", on)
 
