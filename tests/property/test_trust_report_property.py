@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from modelkeep import public_key
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.roots_document import RootsName
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_report import changes, statements
 
@@ -34,6 +35,7 @@ trust_files = st.builds(
     revoked_keys=st.frozensets(fingerprints, max_size=2),
     revoked_bundles=st.frozensets(bundles, max_size=2),
     void=st.frozensets(bundles, max_size=2),
+    named_roots=st.none() | st.builds(RootsName, st.sampled_from([bytes(32), b"1" * 32]), st.integers(1, 2)),
     floors=st.dictionaries(st.sampled_from(["a", "a/b"]), st.builds(ReleaseOrder, st.integers(0, 2), times)),
 )
 

@@ -24,6 +24,7 @@ from support.command_line import CommandLine, files
 
 ROOTS = "--trust-root root-1.pub --trust-root root-2.pub --trust-root root-3.pub --trust-threshold 2"
 RUN = f"modelkeep run model.keep -k file:pi-17.pem -i x=x.npy -t trust.json {ROOTS}"
+TICKET = f"modelkeep trust ticket --device {'ab' * 32} --generation {'cd' * 16}"
 CREATE = "modelkeep trust create -o trust.json --expires +365d"
 
 
@@ -175,7 +176,7 @@ def test_next_file_says_the_same_but_for_what_was_asked(office: CommandLine) -> 
     office.ok("modelkeep trust sign trust.json -s root-1.pem -s root-2.pem --yes")
     line = (
         f"modelkeep trust next trust.json {ROOTS} -o trust-2.json --publisher publisher.pub=acme/*,model "
-        "--end stranger.pub --revoke root-3.pub --expires 2031-05-01"
+        "--end stranger.pub --revoke root-3.pub --expires 2031-05-01 --floor model=1"
     )
     made = office.ok(line)
     assert "- number         1" in made.err
@@ -221,6 +222,23 @@ def test_next_file_is_made_of_one_that_the_roots_signed(office: CommandLine) -> 
         (f"{CREATE} --publisher publisher.pub=acme*", 2),
         (f"{CREATE} --publisher publisher.pub=", 2),
         (f"{CREATE} --families vision", 2),
+        (f"{CREATE} --floor acme/detector=x", 2),
+        (f"{CREATE} --floor acme//detector=1", 2),
+        (f"{CREATE} --floor missing.keep", 6),
+        (f"{CREATE} --void x.npy", 5),
+        (f"{CREATE} --roots missing.json", 6),
+        (f"{CREATE} --roots ready.json", 3),
+        ("modelkeep trust roots -o trust.json", 2),
+        ("modelkeep trust roots -o trust.json --root root-1.pub --threshold 2", 2),
+        ("modelkeep trust roots -o trust.json --root root-1.pub --remove root-2.pub", 2),
+        ("modelkeep trust roots -o trust.json --last ready.json", 3),
+        ("modelkeep trust ticket -o trust.json --device pi-17.pub --generation 00", 2),
+        (f"{TICKET} -o trust.json", 2),
+        (f"{TICKET} -o trust.json --forget-quarantine --mark acme/detector=3", 2),
+        ("modelkeep trust next ready.json -o trust.json --revoke publisher.pub", 2),
+        ("modelkeep trust next ready.json -o trust.json --remove publisher.pub", 2),
+        ("modelkeep trust next ready.json -o trust.json --remove stranger.pub --no-floor", 2),
+        ("modelkeep trust next ready.json -o trust.json --publisher publisher.pub=acme/*", 2),
         (f"{CREATE} --not-after 2030-01-01", 2),
         (f"{CREATE} --revoke {'ab' * 31}", 6),
         (f"{CREATE} --revoke-bundle x.npy", 5),
@@ -247,7 +265,118 @@ def test_what_makes_no_sense_changes_nothing(office: CommandLine, line: str, cod
     assert (files(office.folder), (office.folder / "ready.json").read_bytes()) == before
 
 
-@pytest.mark.parametrize("action", ["create", "next", "sign", "show"])
+@pytest.mark.parametrize(
+    ("change", "patterns"),
+    [
+        ("--revoke publisher.pub", "*"),
+        ("--remove publisher.pub", "*"),
+        ("--publisher publisher.pub=acme/*,model", "*"),
+    ],
+)
+def test_a_key_that_goes_takes_no_floor_along_unsaid(office: CommandLine, change: str, patterns: str) -> None:
+    office.ok(f"{CREATE} --publisher publisher.pub=* --publisher stranger.pub=*")
+    line = f"modelkeep trust next trust.json -o trust-2.json {change}"
+    refused = office.shell(line)
+    assert (refused.code, f"no longer signs {patterns}:" in refused.err) == (2, True)
+    assert "--floor" in refused.err
+    made = office.ok(f"{line} --no-floor")
+    assert f"warning: of {patterns}, older releases" in made.err
+    assert shown(office, "trust-2.json")["floors"] == {}
+    office.ok(f"{line} -f --floor model.keep")
+    sealed = office.ok("modelkeep inspect model.keep --json").json
+    assert shown(office, "trust-2.json")["floors"].keys() == {sealed["model"]}
+    # A floor that was set before says nothing of what was released since.
+    again = "modelkeep trust next trust-2.json -o trust-3.json --revoke stranger.pub"
+    assert office.shell(again).code == 2
+    office.ok(f"{again} --floor acme/detector=3@2026-11-01")
+    floor = shown(office, "trust-3.json")["floors"]["acme/detector"]
+    assert floor == {"epoch": 3, "sealed_at": "2026-11-01T00:00:00Z"}
+
+
+def test_a_floor_is_demanded_for_models_that_somebody_signed(office: CommandLine) -> None:
+    office.ok(f"{CREATE} --publisher publisher.pub=acme/detector,acme/audio/*")
+    line = "modelkeep trust next trust.json -o trust-2.json --revoke publisher.pub"
+    assert "signs acme/audio/*, acme/detector:" in office.shell(line).err
+    assert "signs acme/audio/*:" in office.shell(f"{line} --floor acme/detector=1").err
+    office.ok(f"{line} --floor acme/detector=1 --floor acme/audio/steps=4")
+    office.ok("modelkeep trust next trust.json -o trust-3.json --end publisher.pub")
+    office.ok("modelkeep trust next trust.json -o trust-4.json --publisher publisher.pub=acme/*")
+    office.ok("modelkeep trust next trust.json -o trust-5.json --revoke root-1.pub")
+
+
+def test_a_bundle_that_is_void_stays_void(office: CommandLine) -> None:
+    bundle = office.ok("modelkeep inspect model.keep --json").json["bundle"]
+    office.ok(f"{CREATE} --publisher publisher.pub=* --void model.keep")
+    office.ok("modelkeep trust next trust.json -o trust-2.json")
+    assert shown(office, "trust-2.json")["void"] == [bundle]
+    office.ok("modelkeep trust sign trust-2.json -s root-1.pem -s root-2.pem --yes")
+    refused = office.shell(RUN.replace("trust.json", "trust-2.json"))
+    assert (refused.code, f"bundle {bundle} is revoked" in refused.err) == (3, True)
+
+
+def test_roots_are_replaced_by_documents_that_travel_with_the_trust_file(office: CommandLine) -> None:
+    first = "modelkeep trust roots -o roots.json --root root-1.pub --root root-2.pub --threshold 2"
+    made = office.ok(first)
+    assert f"sha256:{fingerprint('root-1.pub')}" in made.err
+    office.ok("modelkeep trust sign roots.json -s root-1.pem -s root-2.pem --yes")
+    office.ok(f"{CREATE} --publisher publisher.pub=* --roots roots.json")
+    office.ok("modelkeep trust sign trust.json -s root-1.pem -s root-2.pem --yes")
+    run = "modelkeep run model.keep -k file:pi-17.pem -i x=x.npy --trust-root roots.json -t"
+    office.ok(f"{run} trust.json")
+    office.ok("modelkeep trust roots --last roots.json -o roots-2.json --root root-3.pub --remove root-1.pub")
+    known = "--trust-root roots.json"
+    assert office.shell(f"modelkeep trust show roots-2.json {known}").code == 3
+    follow = f"modelkeep trust next trust.json {known} --roots roots-2.json -o trust-2.json"
+    assert office.shell(follow).code == 3
+    office.ok("modelkeep trust sign roots-2.json -s root-1.pem -s root-2.pem -s root-3.pem --yes")
+    words = office.ok(f"modelkeep trust show roots-2.json {known}")
+    assert f"removed        sha256:{fingerprint('root-1.pub')}" in words.out
+    changed = office.ok("modelkeep trust show roots-2.json --since roots.json").out
+    assert f"+ root           sha256:{fingerprint('root-3.pub')}\n" in changed
+    office.ok(follow)
+    office.ok("modelkeep trust sign trust-2.json -s root-1.pem -s root-2.pem --yes")
+    assert office.shell(f"{run} trust-2.json").code == 3
+    office.ok("modelkeep trust sign trust-2.json -s root-3.pem --yes")
+    office.ok(f"{run} trust-2.json")
+    facts = office.ok(f"modelkeep trust show trust-2.json {known} --json").json
+    assert (facts["chain"]["number"], facts["roots"]["signed"]) == (2, 2)
+    again = "modelkeep trust roots --last roots-2.json -o roots-3.json --root root-1.pub"
+    assert "never comes back" in office.shell(again).err
+    # The documents stay with the file that follows.
+    office.ok(f"modelkeep trust next trust-2.json {known} -o trust-3.json")
+    office.ok("modelkeep trust sign trust-3.json -s root-2.pem -s root-3.pem --yes")
+    office.ok(f"{run} trust-3.json")
+    assert office.shell(f"{run} trust-3.json --trust-root root-2.pub").code == 2
+    assert office.shell(f"{run} trust-3.json --trust-threshold 2").code == 2
+    office.ok("modelkeep trust roots -o other.json --root root-3.pub")
+    office.ok("modelkeep trust sign other.json -s root-3.pem --yes")
+    moved = office.shell("modelkeep trust next trust-3.json -o trust-4.json --roots other.json")
+    assert (moved.code, "not newer roots of the same chain" in moved.err) == (2, True)
+
+
+def test_a_ticket_says_what_it_does(office: CommandLine) -> None:
+    made = office.ok(
+        f"{TICKET} -o ticket.json --void model.keep --time 2026-11-01 --forget-quarantine "
+        "--adopt 7 --mark acme/detector=3@2026-10-01"
+    )
+    office.ok("modelkeep trust sign ticket.json -s root-1.pem -s root-2.pem --yes")
+    words = office.ok("modelkeep trust show ticket.json --trust-root root-1.pub --trust-root root-2.pub")
+    bundle = office.ok("modelkeep inspect model.keep --json").json["bundle"]
+    for part in (
+        f"void bundle    {bundle}",
+        "set the time   2026-11-01T00:00:00Z",
+        "failed its trial",
+        "as number 7 of the counter",
+        "acme/detector  epoch 3, sealed 2026-10-01T00:00:00Z",
+    ):
+        assert part in made.err
+        assert part in words.out
+    facts = office.ok("modelkeep trust show ticket.json --json").json
+    assert [act["act"] for act in facts["acts"]] == ["void", "time", "forget-quarantine", "adopt"]
+    assert office.shell("modelkeep trust show ticket.json --trust-root root-3.pub").code == 3
+
+
+@pytest.mark.parametrize("action", ["create", "next", "roots", "ticket", "sign", "show"])
 def test_every_action_has_help(action: str) -> None:
     with pytest.raises(SystemExit) as done:
         build_parser().parse_args(["trust", action, "--help"])

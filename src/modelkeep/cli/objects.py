@@ -22,6 +22,7 @@ from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.envelope import LARGEST_FILE as LARGEST_TRUST_FILE
 from modelkeep.trust.policy import UnsafeAnyModel
+from modelkeep.trust.roots import Roots
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
@@ -190,9 +191,23 @@ def _trust_file(arguments: argparse.Namespace) -> TrustFile:
     if len(arguments.trust) != 1:
         raise UsageError("there is one trust file", hint="pass it with -t, and its signers with --trust-root")
     data = read_small(arguments.trust[0], LARGEST_TRUST_FILE, "a trust file")
-    return TrustFile.from_bytes(
-        data, arguments.trust_root, arguments.trust_threshold, minimum=arguments.minimum_trust_number
-    )
+    return TrustFile.from_bytes(data, trust_roots(arguments), minimum=arguments.minimum_trust_number)
+
+
+def trust_roots(arguments: argparse.Namespace) -> Roots:
+    """Returns who signs trust files: the keys that are named, or the roots document.
+
+    Raises:
+        UsageError: no keys, a threshold that cannot be reached, or a document beside something else.
+        StorageError: a file cannot be read.
+        SignatureError, MalformedError: the document does not hold.
+    """
+    found = [read_small(path, LARGEST_TRUST_FILE, "a root") for path in arguments.trust_root]
+    if not any(data.lstrip().startswith(b"{") for data in found):
+        return Roots.of_keys(found, arguments.trust_threshold)
+    if len(found) > 1 or arguments.trust_threshold != 1:
+        raise UsageError("a roots document names all roots and their threshold", hint="pass it alone")
+    return Roots.of_document(found[0])
 
 
 def _age(days: float | None) -> datetime.timedelta | None:

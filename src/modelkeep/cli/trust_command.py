@@ -1,80 +1,51 @@
-"""`modelkeep trust`: create, continue, sign and show trust files."""
+"""`modelkeep trust`: sign and show trust files, roots documents and tickets."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from modelkeep import public_key
-from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import objects as options
 from modelkeep.cli.options.trust import YES
 from modelkeep.cli.output import print_json, say, show
 from modelkeep.errors import UsageError
 from modelkeep.storage import read_small, refuse_overwrite, write_file
-from modelkeep.trust import trust_editing
-from modelkeep.trust.envelope import LARGEST_FILE, Envelope
+from modelkeep.trust.document_report import DocumentReport, changes, statements
+from modelkeep.trust.envelope import LARGEST_FILE, Envelope, Kind
+from modelkeep.trust.roots import Roots
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
 from modelkeep.trust.trust_file import TrustFile
-from modelkeep.trust.trust_report import TrustReport, changes, statements
-
-_BUNDLE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Does what the arguments ask for."""
-    actions = {"create": _create, "next": _next, "sign": _sign, "show": _show}
-    actions[arguments.action](arguments)
+    if arguments.action in ("sign", "show"):
+        {"sign": _sign, "show": _show}[arguments.action](arguments)
+        return
+    from modelkeep.cli import trust_making
+
+    make = {
+        "create": trust_making.create,
+        "next": trust_making.following,
+        "roots": trust_making.roots,
+        "ticket": trust_making.ticket,
+    }
+    make[arguments.action](arguments)
 
 
-def _create(arguments: argparse.Namespace) -> None:
-    trust = trust_editing.first(arguments.number, options.moment(arguments.expires))
-    _write(arguments, _changed(trust, arguments))
+def read_envelope(path: str, *kinds: Kind) -> Envelope:
+    """Returns the document in a file, which nobody has verified.
 
-
-def _next(arguments: argparse.Namespace) -> None:
-    data = _read(arguments.file)
-    last = _verified(arguments, data) if arguments.trust_root else _unverified(data)
-    trust = trust_editing.following(last, options.optional_moment(arguments.expires))
-    for text in arguments.end:
-        path, separator, when = text.rpartition("=")
-        end = options.moment(when) if separator else int(time.time())
-        trust = trust_editing.with_end(trust, public_key.load(path if separator else text), end)
-    trust = _changed(trust, arguments)
-    _write(arguments, trust)
-    for line in changes(last, trust, _now()):
-        say(line)
-    if not arguments.trust_root:
-        say(f"{arguments.file} was not verified; pass --trust-root to be sure that it is the last one")
-
-
-def _changed(trust: TrustFile, arguments: argparse.Namespace) -> TrustFile:
-    times = options.optional_moment(arguments.not_before), options.optional_moment(arguments.not_after)
-    families = None if arguments.families is None else tuple(arguments.families.split(","))
-    limits = (families, *times)
-    if not arguments.publisher and any(limit is not None for limit in limits):
-        raise UsageError("--families, --not-before and --not-after go with --publisher")
-    for text in arguments.publisher:
-        path, separator, models = text.rpartition("=")
-        key = public_key.load(path if separator else text)
-        names = tuple(models.split(",")) if separator else None
-        trust = trust_editing.with_publisher(trust, key, names, *limits)
-    return trust_editing.with_revoked(
-        trust,
-        keys=map(trust_editing.fingerprint_of, arguments.revoke),
-        bundles=map(_bundle_id, arguments.revoke_bundle),
-    )
-
-
-def _write(arguments: argparse.Namespace, trust: TrustFile) -> None:
-    if _now() > trust.expires:
-        raise UsageError("the trust file would have expired already", hint="pass a later --expires")
-    write_file(arguments.output, trust.to_bytes(), force=arguments.force)
-    say(f"trust file {trust.number} written: {arguments.output}; to do: modelkeep trust sign")
+    Raises:
+        StorageError: cannot be read.
+        SignatureError, MalformedError: not a document of these kinds.
+    """
+    return Envelope.from_bytes(_read(path), *kinds)
 
 
 def _sign(arguments: argparse.Namespace) -> None:
@@ -124,10 +95,7 @@ def _check_signed(since: Envelope, path: str, name: str, signer: BundleSigner) -
 
 
 def _about(envelope: Envelope, since: Envelope | None) -> list[str]:
-    trust = TrustFile.unverified(envelope)
-    if since is None:
-        return statements(trust, _now())
-    return changes(TrustFile.unverified(since), trust, _now())
+    return statements(envelope, _now()) if since is None else changes(since, envelope, _now())
 
 
 def _signers(arguments: argparse.Namespace) -> list[BundleSigner]:
@@ -140,41 +108,50 @@ def _signers(arguments: argparse.Namespace) -> list[BundleSigner]:
 def _show(arguments: argparse.Namespace) -> None:
     data = _read(arguments.file)
     envelope = Envelope.from_bytes(data)
-    roots = {path: public_key.load(path) for path in arguments.trust_root}
-    report = TrustReport.of(envelope, roots, arguments.trust_threshold)
+    known = options.trust_roots(arguments) if arguments.trust_root else None
     since = None
     if arguments.since is not None:
-        since = _about(envelope, Envelope.from_bytes(_read(arguments.since)))
+        since = _about(envelope, read_envelope(arguments.since))
+    report = _report(arguments, envelope, known)
     if arguments.json:
         print_json(report.facts(_now()) | ({} if since is None else {"changes": since}))
     else:
         for line in report.lines(_now()) if since is None else since:
             show(line)
-    if not roots:
+    if known is None:
         say("nothing above was verified; --trust-root does that")
         return
-    trust = _verified(arguments, data, minimum=arguments.minimum_trust_number)
-    trust.check_time(_now())
-    say(f"ok: trust file {trust.number}")
+    _verify(arguments, envelope, data, known)
 
 
-def _verified(arguments: argparse.Namespace, data: bytes, *, minimum: int = 0) -> TrustFile:
-    return TrustFile.from_bytes(data, arguments.trust_root, arguments.trust_threshold, minimum=minimum)
+def _report(arguments: argparse.Namespace, envelope: Envelope, known: Roots | None) -> DocumentReport:
+    if known is None:
+        return DocumentReport.of(envelope, {})
+    if known.newest is not None:
+        followed = known.following(envelope.documents)
+        return DocumentReport.of(envelope, followed.keys, followed.threshold)
+    named = {path: public_key.load(path) for path in arguments.trust_root}
+    return DocumentReport.of(envelope, named, known.threshold)
 
 
-def _unverified(data: bytes) -> TrustFile:
-    return TrustFile.unverified(Envelope.from_bytes(data))
+def _verify(arguments: argparse.Namespace, envelope: Envelope, data: bytes, known: Roots) -> None:
+    if envelope.kind is Kind.TRUST:
+        trust = TrustFile.from_bytes(data, known, minimum=arguments.minimum_trust_number)
+        trust.check_time(_now())
+        say(f"ok: trust file {trust.number}")
+        return
+    followed = known.following(_chain(envelope))
+    envelope.check_signed(followed.keys, followed.threshold)
+    say(f"ok: {envelope.kind.words}")
+
+
+def _chain(envelope: Envelope) -> Sequence[Envelope]:
+    own = (envelope.bare(),) if envelope.kind is Kind.ROOTS else ()
+    return (*envelope.documents, *own)
 
 
 def _read(path: str) -> bytes:
     return read_small(path, LARGEST_FILE, "a trust file")
-
-
-def _bundle_id(text: str) -> bytes:
-    if _BUNDLE_ID.fullmatch(text):
-        return bytes.fromhex(text)
-    with Bundle(text) as bundle:
-        return bundle.unverified_manifest().bundle
 
 
 def _now() -> int:

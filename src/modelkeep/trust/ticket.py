@@ -85,17 +85,17 @@ class Ticket:
         if not 1 <= len(self.acts) <= MOST_ACTS:
             raise UsageError(f"a ticket says at least one thing to do, and at most {MOST_ACTS}")
 
+    def to_json(self) -> dict[str, Any]:
+        """Returns what it says as JSON."""
+        return {
+            "device": self.device.hex(),
+            "generation": self.generation.hex(),
+            "acts": [_act_to_json(act) for act in self.acts],
+        }
+
     def to_bytes(self) -> bytes:
         """Returns the payload, canonical JSON."""
-        return canonical.encode(
-            {
-                "format": FORMAT,
-                "version": VERSION,
-                "device": self.device.hex(),
-                "generation": self.generation.hex(),
-                "acts": [_act_to_json(act) for act in self.acts],
-            }
-        )
+        return canonical.encode({"format": FORMAT, "version": VERSION, **self.to_json()})
 
     @staticmethod
     def from_bytes(payload: bytes) -> Ticket:

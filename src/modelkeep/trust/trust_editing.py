@@ -6,17 +6,19 @@ Nothing here signs: what is made passes from root to root. Source: spec/trust-v1
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import public_key
 from modelkeep.errors import UsageError
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust.publisher import LATEST_TIME, Publisher, covers, matches
+from modelkeep.trust.roots_document import RootsName
 from modelkeep.trust.trust_file import TrustFile
-from modelkeep.trust.trust_payload import MOST_FLOORS, MOST_PUBLISHERS, MOST_REVOKED
+from modelkeep.trust.trust_payload import MOST_AUTHORITIES, MOST_FLOORS, MOST_PUBLISHERS, MOST_REVOKED
 
 _FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
@@ -130,6 +132,33 @@ def with_floors(trust: TrustFile, floors: Mapping[str, ReleaseOrder]) -> TrustFi
     if len(merged) > MOST_FLOORS:
         raise UsageError(f"a trust file has floors for at most {MOST_FLOORS} models")
     return replace(trust, floors=merged)
+
+
+def with_authorities(trust: TrustFile, roots: Iterable[Sequence[x509.Certificate]]) -> TrustFile:
+    """Returns the file with the roots of authorities of time added.
+
+    Raises:
+        UsageError: there is no room for so many.
+    """
+    added = (certificate for each in roots for certificate in each if certificate not in trust.authorities)
+    authorities = tuple(dict.fromkeys((*trust.authorities, *added)))
+    if len(authorities) > MOST_AUTHORITIES:
+        raise UsageError(f"a trust file names at most {MOST_AUTHORITIES} authorities")
+    return replace(trust, authorities=authorities)
+
+
+def with_roots(trust: TrustFile, named: RootsName) -> TrustFile:
+    """Returns the file for the roots of a chain.
+
+    Raises:
+        UsageError: they are of another chain than before, or older.
+    """
+    before = trust.named_roots
+    if before is not None and (named.set != before.set or named.number < before.number):
+        raise UsageError(
+            "these are not newer roots of the same chain", hint="a new chain needs a new first trust file"
+        )
+    return replace(trust, named_roots=named)
 
 
 def missing_floors(last: TrustFile, trust: TrustFile, given: Iterable[str]) -> list[str]:

@@ -41,10 +41,10 @@ def add_trust_options(parser: Options) -> None:
     )
     parser.add_argument(
         "--trust-root",
-        metavar="PEM",
+        metavar="FILE",
         action="append",
         default=[],
-        help="key that signs trust files; -t is then the trust file",
+        help="public key that signs trust files, or the roots document; -t is then the trust file",
     )
     parser.add_argument(
         "--trust-threshold", metavar="N", type=int, default=1, help="how many of them must have signed"

@@ -25,7 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         dest="action",
         parser_class=argparse.ArgumentParser,
     )
-    for add_command in (_create, _next, _sign, _show):
+    for add_command in (_create, _next, _roots_document, _ticket, _sign, _show):
         add_command(actions)
 
 
@@ -37,6 +37,7 @@ def _create(actions: Any) -> None:
     parser.add_argument("--number", metavar="N", type=int, default=1, help="its number (default: 1)")
     _publishers(parser)
     _revoked(parser)
+    _besides(parser)
     _output(parser)
 
 
@@ -54,8 +55,68 @@ def _next(actions: Any) -> None:
         default=[],
         help="what this publisher seals after WHEN (default: now) does not count",
     )
+    parser.add_argument(
+        "--remove",
+        metavar="PEM",
+        action="append",
+        default=[],
+        help="this publisher goes, and nothing that it sealed counts; --end keeps what it sealed so far",
+    )
     _revoked(parser)
+    parser.add_argument(
+        "--no-floor",
+        action="store_true",
+        help="let older releases open again where a key goes and no --floor is given",
+    )
+    _besides(parser)
     _roots(parser)
+    _output(parser)
+
+
+def _roots_document(actions: Any) -> None:
+    parser = add_action(
+        actions, "roots", "make a roots document, the first or the next: who signs trust files from then on"
+    )
+    parser.add_argument("--last", metavar="FILE", help="the newest roots document; none makes the first")
+    parser.add_argument(
+        "--root", metavar="PEM", action="append", default=[], help="this key signs from then on"
+    )
+    parser.add_argument(
+        "--remove",
+        metavar="KEY",
+        action="append",
+        default=[],
+        help="this key signs no more, and never again: PEM file, or fingerprint",
+    )
+    parser.add_argument(
+        "--threshold", metavar="N", type=int, help="how many have to sign (default: as before, or 1)"
+    )
+    _output(parser)
+
+
+def _ticket(actions: Any) -> None:
+    parser = add_action(actions, "ticket", "make a ticket: what one device is to let go of, once")
+    parser.add_argument(
+        "--device", metavar="DIGEST", required=True, help="as `modelkeep state show` prints it"
+    )
+    parser.add_argument(
+        "--generation", metavar="HEX", required=True, help="as `modelkeep state show` prints it"
+    )
+    _void(parser, "this bundle does not count among what was installed: the bundle, or its id")
+    parser.add_argument("--time", metavar="WHEN", help="the device's remembered time is this")
+    parser.add_argument(
+        "--forget-quarantine", action="store_true", help="releases that failed their trial may be tried again"
+    )
+    parser.add_argument(
+        "--adopt", metavar="N", type=int, help="the state at hand counts, and the device's counter says N"
+    )
+    parser.add_argument(
+        "--mark",
+        metavar="RELEASE",
+        action="append",
+        default=[],
+        help="a release that --adopt brings back, as the state names it: a bundle, or MODEL=EPOCH@TIME",
+    )
     _output(parser)
 
 
@@ -132,9 +193,38 @@ def _revoked(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _besides(parser: argparse.ArgumentParser) -> None:
+    _void(parser, "this bundle does not count, nor does what devices remember of it: the bundle, or its id")
+    parser.add_argument(
+        "--floor",
+        metavar="RELEASE",
+        action="append",
+        default=[],
+        help="nothing older than this release counts: the bundle, or MODEL=EPOCH[@TIME]",
+    )
+    parser.add_argument(
+        "--authority",
+        metavar="PEM",
+        action="append",
+        default=[],
+        help="root certificate of an authority whose timestamps count",
+    )
+    parser.add_argument(
+        "--roots", metavar="FILE", help="the newest roots document, whose keys sign this file"
+    )
+
+
+def _void(parser: argparse.ArgumentParser, help_text: str) -> None:
+    parser.add_argument("--void", metavar="BUNDLE", action="append", default=[], help=help_text)
+
+
 def _roots(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--trust-root", metavar="PEM", action="append", default=[], help="key that signs trust files"
+        "--trust-root",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="public key that signs trust files, or the roots document",
     )
     parser.add_argument(
         "--trust-threshold", metavar="N", type=int, default=1, help="how many of them must have signed"

@@ -1,0 +1,197 @@
+"""`modelkeep trust create`, `next`, `roots` and `ticket`: documents that roots sign afterwards."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Sequence
+
+from modelkeep import public_key
+from modelkeep.bundle.bundle import Bundle
+from modelkeep.cli import objects as options
+from modelkeep.cli.output import say
+from modelkeep.cli.trust_command import read_envelope
+from modelkeep.errors import UsageError
+from modelkeep.manifest import Manifest, check_model_id
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.storage import write_file
+from modelkeep.trust import trust_editing
+from modelkeep.trust.certificates import load as load_certificates
+from modelkeep.trust.document_report import statements
+from modelkeep.trust.envelope import Envelope, Kind
+from modelkeep.trust.roots import Roots
+from modelkeep.trust.roots_document import RootsDocument, RootsName
+from modelkeep.trust.ticket import Act, Adopt, ForgetQuarantine, SetTime, Ticket, Void
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.trust_report import changes
+
+_BUNDLE_ID = re.compile(r"[0-9a-f]{32}")
+_DEVICE = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+
+Documents = Sequence[Envelope]
+
+
+def create(arguments: argparse.Namespace) -> None:
+    """Makes the first trust file."""
+    trust = trust_editing.first(arguments.number, options.moment(arguments.expires))
+    _write_trust(arguments, *_with_roots(_changed(trust, arguments), arguments, ()))
+
+
+def following(arguments: argparse.Namespace) -> None:
+    """Makes the next trust file from the last."""
+    envelope = read_envelope(arguments.file, Kind.TRUST)
+    last = TrustFile.unverified(envelope)
+    if arguments.trust_root:
+        last = TrustFile.from_bytes(envelope.to_bytes(), options.trust_roots(arguments))
+    trust = trust_editing.following(last, options.optional_moment(arguments.expires))
+    for text in arguments.end:
+        path, separator, when = text.rpartition("=")
+        end = options.moment(when) if separator else int(time.time())
+        trust = trust_editing.with_end(trust, public_key.load(path if separator else text), end)
+    for path in arguments.remove:
+        trust = trust_editing.without_publisher(trust, public_key.load(path))
+    trust = _changed(trust, arguments)
+    _check_floors(last, trust, arguments)
+    _write_trust(arguments, *_with_roots(trust, arguments, envelope.documents))
+    for line in changes(last, trust, _now()):
+        say(line)
+    if not arguments.trust_root:
+        say(f"{arguments.file} was not verified; pass --trust-root to be sure that it is the last one")
+
+
+def roots(arguments: argparse.Namespace) -> None:
+    """Makes a roots document: the first of a chain, or the next one."""
+    if arguments.last is None:
+        if arguments.remove:
+            raise UsageError("the first roots document removes nobody", hint="pass --last")
+        document = RootsDocument.first(arguments.root, arguments.threshold or 1)
+        documents: Documents = ()
+    else:
+        last = read_envelope(arguments.last, Kind.ROOTS)
+        removed = map(trust_editing.fingerprint_of, arguments.remove)
+        before = RootsDocument.from_bytes(last.payload)
+        document = before.following(arguments.root, removed, arguments.threshold)
+        documents = _brought(last)
+    _write(arguments, Envelope(Kind.ROOTS, document.to_bytes(), documents=tuple(documents)))
+
+
+def ticket(arguments: argparse.Namespace) -> None:
+    """Makes a ticket for one device."""
+    match = _DEVICE.fullmatch(arguments.device)
+    if match is None or not _BUNDLE_ID.fullmatch(arguments.generation):
+        raise UsageError(
+            "a ticket is for one device and one generation of its state",
+            hint="`modelkeep state show` prints both",
+        )
+    device, generation = bytes.fromhex(match[1]), bytes.fromhex(arguments.generation)
+    made = Ticket(device, generation, tuple(_acts(arguments)))
+    _write(arguments, Envelope(Kind.TICKET, made.to_bytes()))
+
+
+def _acts(arguments: argparse.Namespace) -> list[Act]:
+    acts: list[Act] = [Void(_bundle_id(text)) for text in arguments.void]
+    if arguments.time is not None:
+        acts.append(SetTime(options.moment(arguments.time)))
+    if arguments.forget_quarantine:
+        acts.append(ForgetQuarantine())
+    if arguments.adopt is not None:
+        acts.append(Adopt(arguments.adopt, tuple(map(_floor, arguments.mark))))
+    elif arguments.mark:
+        raise UsageError("--mark goes with --adopt: it says which releases are brought back")
+    return acts
+
+
+def _changed(trust: TrustFile, arguments: argparse.Namespace) -> TrustFile:
+    times = options.optional_moment(arguments.not_before), options.optional_moment(arguments.not_after)
+    families = None if arguments.families is None else tuple(arguments.families.split(","))
+    limits = (families, *times)
+    if not arguments.publisher and any(limit is not None for limit in limits):
+        raise UsageError("--families, --not-before and --not-after go with --publisher")
+    for text in arguments.publisher:
+        path, separator, models = text.rpartition("=")
+        key = public_key.load(path if separator else text)
+        names = tuple(models.split(",")) if separator else None
+        trust = trust_editing.with_publisher(trust, key, names, *limits)
+    trust = trust_editing.with_floors(trust, dict(map(_floor, arguments.floor)))
+    trust = trust_editing.with_authorities(trust, map(load_certificates, arguments.authority))
+    return trust_editing.with_revoked(
+        trust,
+        keys=map(trust_editing.fingerprint_of, arguments.revoke),
+        bundles=map(_bundle_id, arguments.revoke_bundle),
+        void=map(_bundle_id, arguments.void),
+    )
+
+
+def _check_floors(last: TrustFile, trust: TrustFile, arguments: argparse.Namespace) -> None:
+    missing = trust_editing.missing_floors(last, trust, (model for model, _ in map(_floor, arguments.floor)))
+    if not missing:
+        return
+    models = ", ".join(missing)
+    if not arguments.no_floor:
+        raise UsageError(
+            f"a key no longer signs {models}: older releases by other keys would open again",
+            hint="pass --floor with the newest release of each model that devices have, or --no-floor; to "
+            "let go of a key that was not stolen, use --end",
+        )
+    say(f"warning: of {models}, older releases by other keys open again until a newer one is installed")
+
+
+def _with_roots(
+    trust: TrustFile, arguments: argparse.Namespace, documents: Documents
+) -> tuple[TrustFile, Documents]:
+    if arguments.roots is None:
+        return trust, documents
+    envelope = read_envelope(arguments.roots, Kind.ROOTS)
+    brought = _brought(envelope)
+    # Devices refuse a chain that does not hold, so it is not handed on.
+    first, *others = brought or (envelope,)
+    Roots.of_document(first.to_bytes()).following(others)
+    return trust_editing.with_roots(trust, RootsName.of(RootsDocument.from_bytes(envelope.payload))), brought
+
+
+def _brought(envelope: Envelope) -> Documents:
+    # The first document is what devices are given; those after it travel along.
+    own = () if RootsDocument.from_bytes(envelope.payload).number == 1 else (envelope.bare(),)
+    return (*envelope.documents, *own)
+
+
+def _write_trust(arguments: argparse.Namespace, trust: TrustFile, documents: Documents) -> None:
+    if _now() > trust.expires:
+        raise UsageError("the trust file would have expired already", hint="pass a later --expires")
+    write_file(arguments.output, trust.to_bytes(documents=documents), force=arguments.force)
+    say(f"trust file {trust.number} written: {arguments.output}; to do: modelkeep trust sign")
+
+
+def _write(arguments: argparse.Namespace, envelope: Envelope) -> None:
+    write_file(arguments.output, envelope.to_bytes(), force=arguments.force)
+    for line in statements(envelope, _now()):
+        say(line)
+    say(f"{envelope.kind.words} written: {arguments.output}; to do: modelkeep trust sign")
+
+
+def _floor(text: str) -> tuple[str, ReleaseOrder]:
+    # A bundle, or MODEL=EPOCH with the time of sealing after an @.
+    model, separator, order = text.partition("=")
+    if not separator:
+        manifest = _manifest(text)
+        return manifest.model, ReleaseOrder(manifest.epoch, manifest.sealed_at)
+    epoch, at, sealed_at = order.partition("@")
+    if not epoch.isdecimal() or len(epoch) > 16:
+        raise UsageError(
+            f"not a release: {text!r}", hint="pass a bundle, acme/detector=3, or acme/detector=3@TIME"
+        )
+    return check_model_id(model), ReleaseOrder(int(epoch), options.moment(sealed_at) if at else 0)
+
+
+def _bundle_id(text: str) -> bytes:
+    return bytes.fromhex(text) if _BUNDLE_ID.fullmatch(text) else _manifest(text).bundle
+
+
+def _manifest(path: str) -> Manifest:
+    with Bundle(path) as bundle:
+        return bundle.unverified_manifest()
+
+
+def _now() -> int:
+    return int(time.time())
