@@ -45,8 +45,8 @@ def decode(data: bytes, what: str) -> Any:
     return value
 
 
-def decode_lenient(data: bytes, what: str) -> Any:
-    """Parses JSON written by other tools: any layout, but no duplicate keys and no floats.
+def decode_lenient(data: bytes, what: str, *, floats: bool = False) -> Any:
+    """Parses JSON written by other tools: any layout, but no duplicate keys, and no floats unless asked for.
 
     Raises:
         MalformedError: not such JSON.
@@ -55,7 +55,7 @@ def decode_lenient(data: bytes, what: str) -> Any:
         return json.loads(
             data.decode(),
             object_pairs_hook=_object_without_duplicates,
-            parse_float=_refuse_float,
+            parse_float=float if floats else _refuse_float,
             parse_constant=_refuse_float,
             parse_int=_integer,
         )

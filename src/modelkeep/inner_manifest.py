@@ -7,20 +7,21 @@ file names, so that the names and the shape of a model are not public.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from modelkeep import canonical
-from modelkeep.contract import DTYPES, Contract, TensorContract
-from modelkeep.errors import MalformedError, UnsupportedVersionError
+from modelkeep.contract import Contract
+from modelkeep.contract_json import contract_to_json, read_contract
+from modelkeep.errors import MalformedError, UnsupportedVersionError, UsageError
 from modelkeep.record import Record
 
 FORMAT = "modelkeep/inner"
 VERSION = 1
 LARGEST_INNER_MANIFEST = 16 * 2**20
 MOST_FILES = 65_536
-MOST_INPUTS = 1024
-MOST_DIMENSIONS = 64
+MOST_ENTRIES = 256
 LONGEST_PATH = 1024
 
 # Control characters, backslashes and halves of characters have no place in a portable name.
@@ -42,6 +43,35 @@ class ModelFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """One way to run a model.
+
+    Attributes:
+        format: what its main file is, for example ``onnx``.
+        path: path of the file that a runtime is handed.
+        function: which function of that file is run, where it has several; TFLite calls it a signature.
+        contract: what inputs must look like, or None where the format does not say.
+    """
+
+    format: str
+    path: str
+    function: str | None
+    contract: Contract | None
+
+    @property
+    def name(self) -> str:
+        """What people call it: its path, and its function behind a ``#``."""
+        return self.path if self.function is None else f"{self.path}#{self.function}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names under which it can be chosen."""
+        return (
+            (self.path, self.name) if self.function is None else (self.path, self.name, f"#{self.function}")
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class InnerManifest:
     """The description of a model that travels encrypted.
 
@@ -51,6 +81,8 @@ class InnerManifest:
         files: file `i` is payload member `i + 1`.
         contract: what inputs must look like, or None where the format does not say.
         guard: the guard profile in canonical JSON (spec: guard-v1.md), or None without one.
+        function: which function of the entry is run, where it has several.
+        others: further entries, which whoever opens the model may choose instead.
     """
 
     format: str
@@ -58,6 +90,46 @@ class InnerManifest:
     files: tuple[ModelFile, ...]
     contract: Contract | None
     guard: bytes | None = None
+    function: str | None = None
+    others: tuple[Entry, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All ways to run the model; the first one is meant where nobody says which."""
+        if self.entry is None:
+            return ()
+        return (Entry(self.format, self.entry, self.function, self.contract), *self.others)
+
+    def choose(self, name: str | None) -> Entry:
+        """Returns the entry of a name: its path, its path and function, or its function behind a ``#`` alone.
+
+        Raises:
+            UsageError: there is none of this name, none at all, or one that the guard does not know.
+        """
+        if not self.entries:
+            raise UsageError(
+                "this bundle holds files, but no model that a runtime could load",
+                hint="open_files gives other programs paths to them",
+            )
+        first, *_ = self.entries
+        wanted = first.name if name is None else name
+        chosen = next((each for each in self.entries if wanted in each.names), None)
+        if chosen is None:
+            names = ", ".join(each.name for each in self.entries)
+            raise UsageError(f"the model has no entry {name!r}", hint=f"entries: {names}")
+        if self.guard is not None and chosen != first:
+            raise UsageError(
+                f"the guard of this model knows inputs of {first.name} alone",
+                hint="seal the other entries in a bundle of their own",
+            )
+        return chosen
+
+    def files_for(self, entry: Entry) -> Iterator[tuple[int, str]]:
+        """Yields number and path of each payload member that an entry may need: not of other main files."""
+        others = {each.path for each in self.entries} - {entry.path}
+        for index, file in enumerate(self.files, start=1):
+            if file.path not in others:
+                yield index, file.path
 
     def to_bytes(self) -> bytes:
         """Returns the canonical JSON encoding."""
@@ -71,9 +143,9 @@ class InnerManifest:
             value["entry"] = self.entry
         if self.guard is not None:
             value["guard"] = canonical.decode(self.guard, "guard profile")
-        if self.contract is not None:
-            value["inputs"] = [_tensor_to_json(tensor) for tensor in self.contract.inputs]
-        return canonical.encode(value)
+        if self.others:
+            value["others"] = [_other_to_json(entry) for entry in self.others]
+        return canonical.encode(value | _run_to_json(self.function, self.contract))
 
     @staticmethod
     def from_bytes(data: bytes) -> InnerManifest:
@@ -116,13 +188,62 @@ def _check_version(record: Record) -> None:
 def _from_record(record: Record) -> InnerManifest:
     files = tuple(_file(item) for item in record.items("files", longest=MOST_FILES))
     _check_paths(record, [file.path for file in files])
-    entry = record.text("entry") if "entry" in record else None
-    if entry is not None and entry not in {file.path for file in files}:
+    paths = {file.path for file in files}
+    entry = _entry_path(record, paths) if "entry" in record else None
+    others = _others(record, paths)
+    inner = InnerManifest(
+        _format_name(record), entry, files, read_contract(record), _guard(record), _function(record), others
+    )
+    names = [each.name for each in inner.entries]
+    if len(set(names)) != len(names) or (entry is None and (others or inner.function is not None)):
+        raise record.fault("others", "names an entry twice, or goes without a first one")
+    return inner
+
+
+def _entry_path(record: Record, paths: set[str]) -> str:
+    path = record.text("entry")
+    if path not in paths:
         raise record.fault("entry", "names no file of the model")
+    return path
+
+
+def _format_name(record: Record) -> str:
     model_format = record.text("model_format")
     if not _FORMAT_NAME.fullmatch(model_format):
         raise record.fault("model_format", "is not a format name")
-    return InnerManifest(model_format, entry, files, _contract(record), _guard(record))
+    return model_format
+
+
+def _function(record: Record) -> str | None:
+    return record.text("function") if "function" in record else None
+
+
+def _others(record: Record, paths: set[str]) -> tuple[Entry, ...]:
+    if "others" not in record:
+        return ()
+    items = record.items("others", longest=MOST_ENTRIES)
+    if not items:
+        raise record.fault("others", "must not be empty when present")
+    return tuple(_other(item, paths) for item in items)
+
+
+def _other(item: object, paths: set[str]) -> Entry:
+    with Record(item, "inner manifest: other entry") as record:
+        return Entry(
+            _format_name(record), _entry_path(record, paths), _function(record), read_contract(record)
+        )
+
+
+def _other_to_json(entry: Entry) -> dict[str, Any]:
+    run = _run_to_json(entry.function, entry.contract)
+    return {"entry": entry.path, "model_format": entry.format, **run}
+
+
+def _run_to_json(function: str | None, contract: Contract | None) -> dict[str, Any]:
+    value: dict[str, Any] = {} if function is None else {"function": function}
+    if contract is not None:
+        value["inputs"] = contract_to_json(contract)
+    return value
 
 
 def _file(item: object) -> ModelFile:
@@ -139,15 +260,6 @@ def _check_paths(record: Record, paths: list[str]) -> None:
         raise record.fault("files", "uses one name for a file and a folder")
 
 
-def _contract(record: Record) -> Contract | None:
-    if "inputs" not in record:
-        return None
-    inputs = tuple(_tensor(item) for item in record.items("inputs", longest=MOST_INPUTS))
-    if len({tensor.name for tensor in inputs}) != len(inputs):
-        raise record.fault("inputs", "names an input twice")
-    return Contract(inputs)
-
-
 def _guard(record: Record) -> bytes | None:
     """Returns the profile unread: whoever runs the model reads it, and refuses what it cannot read."""
     if "guard" not in record:
@@ -156,60 +268,3 @@ def _guard(record: Record) -> bytes | None:
     if not isinstance(value, dict):
         raise record.fault("guard", "must be an object")
     return canonical.encode(value)
-
-
-def _tensor_to_json(tensor: TensorContract) -> dict[str, Any]:
-    value: dict[str, Any] = {
-        "dtype": tensor.dtype,
-        "finite": tensor.finite,
-        "maximum_bytes": tensor.maximum_bytes,
-        "name": tensor.name,
-        "shape": None if tensor.shape is None else list(tensor.shape),
-    }
-    if tensor.minimum is not None:
-        value["minimum"] = tensor.minimum.hex()
-    if tensor.maximum is not None:
-        value["maximum"] = tensor.maximum.hex()
-    return value
-
-
-def _tensor(item: object) -> TensorContract:
-    with Record(item, "inner manifest: input") as record:
-        return TensorContract(
-            name=record.text("name"),
-            dtype=record.choice("dtype", {name: name for name in DTYPES}),
-            shape=_shape(record),
-            finite=record.boolean("finite"),
-            minimum=_bound(record, "minimum"),
-            maximum=_bound(record, "maximum"),
-            maximum_bytes=record.integer("maximum_bytes"),
-        )
-
-
-def _shape(record: Record) -> tuple[int | None, ...] | None:
-    value = record.anything("shape")
-    if value is None:
-        return None
-    if not isinstance(value, list) or len(value) > MOST_DIMENSIONS:
-        raise record.fault("shape", "must be null or an array")
-    if not all(_is_dimension(dimension) for dimension in value):
-        raise record.fault("shape", "must hold positive integers and nulls")
-    return tuple(value)
-
-
-def _is_dimension(value: object) -> bool:
-    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0)
-
-
-def _bound(record: Record, name: str) -> float | None:
-    if name not in record:
-        return None
-    text = record.text(name, longest=64)
-    try:
-        value = float.fromhex(text)
-    except (ValueError, OverflowError):
-        raise record.fault(name, "is not a hexadecimal float") from None
-    # Equality of the texts leaves one spelling per value and refuses NaN and infinities.
-    if value.hex() != text or value - value != 0:
-        raise record.fault(name, "is not a finite float in canonical hexadecimal form")
-    return value

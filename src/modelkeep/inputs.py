@@ -18,7 +18,7 @@ _OWN_MEMORY = "/proc/self/mem"
 
 
 def own_inputs(inputs: Mapping[str, Any], contract: Contract | None) -> dict[str, Any]:
-    """Returns the inputs with a copy of each array.
+    """Returns the inputs with a copy of each array, list and map.
 
     Arrays that are larger than the contract allows, or that it does not know, are not copied: it refuses
     them unread. So is anything else, which is no array at all.
@@ -38,6 +38,25 @@ def own_inputs(inputs: Mapping[str, Any], contract: Contract | None) -> dict[str
 
 
 def _own(name: str, value: Any, most: int | None) -> Any:
+    if type(value) is list:
+        return _own_parts(name, list(value), most)
+    # The keys and values of a map that passes are immutable.
+    return dict(value) if type(value) is dict else _own_array(name, value, most)
+
+
+def _own_parts(name: str, parts: list[Any], most: int | None) -> list[Any]:
+    import numpy as np
+
+    size = sum(part.nbytes for part in parts if type(part) is np.ndarray)
+    if most is not None and size > most:
+        return parts
+    return [
+        dict(part) if type(part) is dict else _own_array(f"{name}[{place}]", part, most)
+        for place, part in enumerate(parts)
+    ]
+
+
+def _own_array(name: str, value: Any, most: int | None) -> Any:
     import numpy as np
 
     if type(value) is not np.ndarray or (most is not None and value.nbytes > most):

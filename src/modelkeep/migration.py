@@ -75,13 +75,16 @@ def derive_key(master: bytearray, device_id: str, info: bytes = DEFAULT_INFO) ->
 
 
 @contextmanager
-def legacy_model(path: str | os.PathLike[str], key: bytearray, name: str) -> Iterator[Model]:
+def legacy_model(
+    path: str | os.PathLike[str], key: bytearray, name: str, *, format: str | None = None
+) -> Iterator[Model]:
     """Decrypts an old file in memory and gives the model inside, to be sealed within the block.
 
     Args:
         path: a file of the form `nonce | ciphertext | tag`.
         key: 32 bytes; the caller wipes them.
         name: file name of the model inside, for example ``model.onnx``.
+        format: name of the model's format, where its content does not tell.
 
     Raises:
         StorageError: cannot be read.
@@ -98,7 +101,7 @@ def legacy_model(path: str | os.PathLike[str], key: bytearray, name: str) -> Ite
             raise MalformedError(f"{path}: too short for nonce, ciphertext and tag")
         with Pages.allocate(size) as pages:
             _decrypt(file.fileno(), size, key, pages.view)
-            yield from_memory(name, MemorySource(pages.view), pages.view)
+            yield from_memory(name, MemorySource(pages.view), pages.view, format=format)
 
 
 def _decrypt(descriptor: int, size: int, key: bytearray, destination: memoryview) -> None:

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 from modelkeep import canonical
 from modelkeep.contract import Contract
 from modelkeep.errors import MalformedError, StorageError, UsageError
-from modelkeep.formats import onnx_graph
-from modelkeep.inner_manifest import MOST_FILES, InnerManifest, ModelFile, check_path
+from modelkeep.formats.registry import PLAIN_FILES
+from modelkeep.inner_manifest import MOST_FILES, Entry, InnerManifest, ModelFile, check_path
+from modelkeep.mapped_files import MappedFiles
 from modelkeep.memory import Pages
+from modelkeep.model_entries import find_entries
 from modelkeep.payload.source import FileSource, Source
 from modelkeep.payload.spool import spooled
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.storage import words_for
 
-FORMATS = {
-    ".gguf": "gguf",
-    ".onnx": "onnx",
-    ".ort": "ort",
-    ".pt": "torch",
-    ".pth": "torch",
-    ".safetensors": "safetensors",
-    ".tflite": "tflite",
-    ".xml": "openvino",
-}
-PLAIN_FILES = "files"
 _READ_AT_ONCE = 2**20
 
 
@@ -46,6 +36,8 @@ class Model:
         sources: content by path, sorted by path.
         contract: what inputs must look like, or None where the format does not say.
         guard: the guard profile in canonical JSON, or None without one.
+        function: which function of the entry is run, where it has several.
+        others: further entries, which whoever opens the model may choose instead.
     """
 
     format: str
@@ -53,6 +45,13 @@ class Model:
     sources: Mapping[str, Source]
     contract: Contract | None
     guard: bytes | None = None
+    function: str | None = None
+    others: tuple[Entry, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All ways to run the model; the first one is meant where nobody says which."""
+        return self._described().entries
 
     @property
     def size(self) -> int:
@@ -65,13 +64,17 @@ class Model:
         Raises:
             UsageError: the model has more inputs, dimensions or longer names than can be described.
         """
-        files = tuple(ModelFile(path, bytes(32)) for path in self.sources)
-        inner = InnerManifest(self.format, self.entry, files, self.contract, self.guard)
         try:
             # What could be written but not read would be lost.
-            return InnerManifest.from_bytes(inner.to_bytes())
+            return InnerManifest.from_bytes(self._described().to_bytes())
         except MalformedError as error:
             raise UsageError(f"this model cannot be described: {error}") from None
+
+    def _described(self) -> InnerManifest:
+        files = tuple(ModelFile(path, bytes(32)) for path in self.sources)
+        return InnerManifest(
+            self.format, self.entry, files, self.contract, self.guard, self.function, self.others
+        )
 
 
 def model_digest(model: Model) -> bytes:
@@ -100,66 +103,74 @@ def _source_digest(source: Source) -> bytes:
     return digest.digest()
 
 
-def read_model(path: str | os.PathLike[str], *, entry: str | None = None) -> Model:
+def read_model(
+    path: str | os.PathLike[str], *, entry: str | Sequence[str] | None = None, format: str | None = None
+) -> Model:
     """Looks at a model file or a folder with everything that belongs to a model.
 
     Args:
         path: file or folder; links to files are followed, links to folders are not.
-        entry: path within the folder of the file that a runtime is handed; needed only when
-            the folder holds several candidates.
+        entry: path within the folder of the file that a runtime is handed, with ``#`` and the name of a
+            function where it has several; needed only when there are several candidates. Of several
+            entries the first one is run where nobody says which.
+        format: name of the format, where the content does not tell; ``files`` for no runtime at all.
 
     Raises:
         StorageError: something cannot be read.
-        UsageError: the folder is empty, the entry is unknown, or files are missing.
-        MalformedError: the model file is damaged.
+        UsageError: the folder is empty, the entry or the format is unknown, or files are missing.
+        MalformedError: the model file is damaged, or stands for one.
     """
     path = Path(path)
     with words_for(path):
         sources = _folder_sources(path) if path.is_dir() else _file_source(path)
-    entry = _find_entry(sources, entry)
-    if entry is None:
-        return Model(PLAIN_FILES, None, sources, None)
-    model_format = FORMATS.get(PurePosixPath(entry).suffix.lower(), PLAIN_FILES)
-    contract = _read_contract(sources, entry) if model_format == "onnx" else None
-    return Model(model_format, entry, sources, contract)
+    with MappedFiles({name: source.path for name, source in sources.items()}) as files:
+        return _modelled(sources, find_entries(files, entry, format))
 
 
-def from_memory(name: str, source: Source, view: memoryview) -> Model:
+def from_memory(name: str, source: Source, view: memoryview, *, format: str | None = None) -> Model:
     """Looks at a model of one file that is in memory.
 
     Raises:
-        UsageError: `name` cannot name a file, or the model has more files than this.
-        MalformedError: the model is damaged.
+        UsageError: `name` cannot name a file, the format is unknown, or the model has more files than this.
+        MalformedError: the model is damaged, or stands for one.
     """
-    entry = _usable_path(name)
-    model_format = FORMATS.get(PurePosixPath(entry).suffix.lower(), PLAIN_FILES)
-    contract = _contract_in(view, entry, {entry}) if model_format == "onnx" else None
-    return Model(model_format, entry, {entry: source}, contract)
+    path = _usable_path(name)
+    return _modelled({path: source}, find_entries({path: view}, None, format))
 
 
 @contextmanager
 def from_stream(
-    name: str, stream: BinaryIO, folder: Path, progress: Progress = no_progress
+    name: str,
+    stream: BinaryIO,
+    folder: Path,
+    progress: Progress = no_progress,
+    *,
+    format: str | None = None,
 ) -> Iterator[Model]:
     """Looks at a model of one file that comes as a stream, to be sealed within the block.
 
-    Until then the stream is kept encrypted in an unnamed file in `folder`. An ONNX model is decrypted
-    once more in memory, to read its input contract.
+    Until then the stream is kept encrypted in an unnamed file in `folder`. It is decrypted once more in
+    memory, to see what it is and to read its input contract.
 
     Raises:
         StorageError: the stream cannot be read, or `folder` has no room.
         UsageError, MalformedError: as for `from_memory`.
     """
-    entry = _usable_path(name)
+    path = _usable_path(name)
     with spooled(stream, folder, progress) as spool:
-        if PurePosixPath(entry).suffix.lower() != ".onnx":
-            model_format = FORMATS.get(PurePosixPath(entry).suffix.lower(), PLAIN_FILES)
-            yield Model(model_format, entry, {entry: spool}, None)
-            return
         with Pages.allocate(spool.size) as pages:
             spool.read_into(pages.view, 0)
-            model = from_memory(entry, spool, pages.view)
+            model = from_memory(path, spool, pages.view, format=format)
         yield model
+
+
+def _modelled(sources: Mapping[str, Source], entries: Sequence[Entry]) -> Model:
+    if not entries:
+        return Model(PLAIN_FILES, None, sources, None)
+    first, *others = entries
+    return Model(
+        first.format, first.path, sources, first.contract, function=first.function, others=tuple(others)
+    )
 
 
 def _file_source(path: Path) -> dict[str, FileSource]:
@@ -197,48 +208,3 @@ def _usable_path(path: str) -> str:
         return check_path(path)
     except MalformedError as error:
         raise UsageError(str(error), hint="rename the file") from None
-
-
-def _find_entry(sources: Mapping[str, Source], wanted: str | None) -> str | None:
-    if wanted is not None:
-        if wanted not in sources:
-            raise UsageError(f"no file {wanted!r} in the model", hint="name one of its files as the entry")
-        return wanted
-    candidates = [path for path in sources if PurePosixPath(path).suffix.lower() in FORMATS]
-    if len(sources) == 1:
-        return next(iter(sources))
-    if len(candidates) > 1 and _in_one_runtime_format(candidates):
-        raise UsageError(
-            f"several files could be the model: {', '.join(candidates[:5])}", hint="say which with --entry"
-        )
-    return candidates[0] if len(candidates) == 1 else None
-
-
-def _in_one_runtime_format(candidates: list[str]) -> bool:
-    # Weights split over several safetensors files are one model without a single entry.
-    return any(not path.endswith(".safetensors") for path in candidates)
-
-
-def _read_contract(sources: Mapping[str, FileSource], entry: str) -> Contract:
-    with _mapped(sources[entry].path) as view:
-        return _contract_in(view, entry, sources.keys())
-
-
-def _contract_in(view: memoryview, entry: str, files: Set[str]) -> Contract:
-    paths = [onnx_graph.external_path(entry, location) for location in onnx_graph.external_files(view)]
-    missing = [path for path in paths if path not in files]
-    if missing:
-        raise UsageError(
-            f"{entry} keeps weights in files that are not there: {', '.join(missing[:5])}",
-            hint="seal the folder that holds the model together with its weight files",
-        )
-    return onnx_graph.read_contract(view)
-
-
-@contextmanager
-def _mapped(path: Path) -> Iterator[memoryview]:
-    with words_for(path), path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            raise MalformedError(f"{path}: is empty")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapping, memoryview(mapping) as view:
-            yield view

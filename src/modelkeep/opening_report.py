@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelkeep.bundle.unlocked import Unlocked
-from modelkeep.inner_manifest import InnerManifest
+from modelkeep.inner_manifest import Entry
 from modelkeep.isolation import Hardening
 from modelkeep.memory import MemoryReport
 
@@ -46,13 +46,13 @@ class Report:
 
 
 def opening_report(
-    bundle: Unlocked, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None
+    bundle: Unlocked, chosen: Entry, held: MemoryReport, hardening: Hardening | None
 ) -> Report:
     """Returns the report on an opening.
 
     Args:
         bundle: what was opened.
-        inner: its inner manifest.
+        chosen: the entry that runs.
         held: how the weights are held.
         hardening: what the process of an isolated model has given up, or None in this process.
     """
@@ -68,13 +68,11 @@ def opening_report(
         installed=provenance.installed,
         memory=held,
         hardening=hardening,
-        notes=tuple(_notes(bundle, inner, held, hardening)),
+        notes=tuple(_notes(bundle, chosen, held, hardening)),
     )
 
 
-def _notes(
-    bundle: Unlocked, inner: InnerManifest, held: MemoryReport, hardening: Hardening | None
-) -> list[str]:
+def _notes(bundle: Unlocked, chosen: Entry, held: MemoryReport, hardening: Hardening | None) -> list[str]:
     notes = []
     if bundle.provenance.signer is None:
         notes.append("the publisher was not checked: anybody could have made this bundle")
@@ -82,8 +80,8 @@ def _notes(
         notes.append(f"{held.unlocked_bytes} bytes of the model may be swapped out (raise RLIMIT_MEMLOCK)")
     if bundle.provenance.constraints.not_after is not None:
         notes.append("expiry is advisory: the clock of this device is not protected")
-    if inner.contract is None:
-        notes.append(f"inputs are not checked: models of format {inner.format!r} have no contract")
+    if chosen.contract is None:
+        notes.append(f"inputs are not checked: neither {chosen.format} files nor the publisher describe them")
     if hardening is not None:
         notes += [f"the isolated process is not hardened in full: {each}" for each in hardening.missing]
     return notes

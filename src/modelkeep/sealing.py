@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelkeep import public_key
 from modelkeep.bundle.writer import Grantee, Recipe, write_bundle
 from modelkeep.canonical import LARGEST_INTEGER
+from modelkeep.contract import Contract
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
@@ -28,6 +29,7 @@ from modelkeep.manifest import (
 from modelkeep.model import Model, model_digest, read_model
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.public_key import TrustedKey
+from modelkeep.runtimes.registry import is_loadable
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signers import SignerLike, as_signer
 
@@ -53,6 +55,22 @@ class Draft:
     def size(self) -> int:
         """Length of the plaintext in bytes, for progress."""
         return self.model.size
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a careful publisher should know, in words."""
+        strange = [entry for entry in self.model.entries if not is_loadable(entry.format)]
+        notes = [
+            f"no runtime is known for {entry.path}; a program on the device gets a path to it from open_files"
+            for entry in strange
+        ]
+        unchecked = [entry for entry in self.model.entries if entry.contract is None and entry not in strange]
+        notes += [
+            f"inputs of {entry.name} will not be checked: {entry.format} files do not describe them, "
+            "and no contract was given"
+            for entry in unchecked
+        ]
+        return tuple(notes)
 
     def save(
         self, path: str | os.PathLike[str], *, force: bool = False, progress: Progress = no_progress
@@ -84,8 +102,9 @@ def seal(
     epoch: int = 1,
     family: str = "",
     release: str = "",
-    entry: str | None = None,
-    contract: Mapping[str, Mapping[str, object]] | None = None,
+    entry: str | Sequence[str] | None = None,
+    format: str | None = None,
+    contract: Mapping[str, Mapping[str, Any]] | None = None,
     constraints: Constraints | None = None,
     suite: Suite = Suite.AES256_GCM_HKDF_1MB,
     leaf: LeafAlgorithm = LeafAlgorithm.BLAKE3,
@@ -107,8 +126,13 @@ def seal(
         epoch: release counter; devices never go back to a lower one.
         family: group of models, for rules on which key may sign what.
         release: version for people.
-        entry: file within a folder that the runtime is handed, where that is not obvious.
-        contract: tightenings of the input contract by input name; see `Contract.tighten`.
+        entry: file within a folder that the runtime is handed, where that is not obvious; with ``#`` and
+            the name of a function where it has several. Several entries may be chosen from at opening.
+        format: name of the model's format where its content does not tell, for example a third party's;
+            ``files`` for a set of files that no runtime is meant to load.
+        contract: changes of the input contract by input name, see `Contract.adjust`; where the format says
+            nothing of inputs, all of it, see `Contract.declare`. Changes for further entries lie under
+            their names.
         constraints: what the embedded grants demand.
         suite: AES-256-GCM, or ChaCha20-Poly1305 for processors without AES instructions.
         leaf: digest of segments; SHA-256 where BLAKE3 is not allowed or not available.
@@ -128,8 +152,8 @@ def seal(
         raise UsageError("a bundle needs a signer", hint="pass signer=, or unsafe_unsigned=True for a trial")
     if signer is None and second_signer is not None:
         raise UsageError("a second signature needs a first one", hint="pass signer= as well")
-    found = source if isinstance(source, Model) else read_model(source, entry=entry)
-    found = _guarded(_tightened(found, contract), guard)
+    found = source if isinstance(source, Model) else read_model(source, entry=entry, format=format)
+    found = _guarded(_adjusted(found, contract), guard)
     manifest = Manifest(
         model=check_model_id(model),
         bundle=bytes(16),
@@ -158,12 +182,23 @@ def seal(
     )
 
 
-def _tightened(model: Model, contract: Mapping[str, Mapping[str, object]] | None) -> Model:
+def _adjusted(model: Model, contract: Mapping[str, Mapping[str, Any]] | None) -> Model:
     if not contract:
         return model
-    if model.contract is None:
-        raise UsageError(f"models of format {model.format!r} have no input contract that could be tightened")
-    return replace(model, contract=model.contract.tighten(contract))
+    of_others = {entry.name: contract[entry.name] for entry in model.others if entry.name in contract}
+    own = {name: changes for name, changes in contract.items() if name not in of_others}
+    others = tuple(
+        replace(entry, contract=_changed(entry.contract, of_others.get(entry.name))) for entry in model.others
+    )
+    return replace(model, contract=_changed(model.contract, own), others=others)
+
+
+def _changed(
+    contract: Contract | None, changes: Mapping[str, Mapping[str, object]] | None
+) -> Contract | None:
+    if not changes:
+        return contract
+    return Contract.declare(changes) if contract is None else contract.adjust(changes)
 
 
 def _guarded(model: Model, guard: GuardProfile | None) -> Model:

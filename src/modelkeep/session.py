@@ -14,9 +14,9 @@ from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
 from modelkeep.gate import Gate
-from modelkeep.guard import UNUSUAL, ContractCheck, Guard, GuardFinding
+from modelkeep.guard import UNUSUAL, ContractCheck, Guard, GuardFinding, advice
 from modelkeep.guard.profile_json import parse_profile
-from modelkeep.inner_manifest import InnerManifest
+from modelkeep.inner_manifest import Entry, InnerManifest
 from modelkeep.inputs import own_inputs
 from modelkeep.isolation import ProcessIsolation
 from modelkeep.memory import Memory
@@ -108,7 +108,7 @@ class Session:
             if self.contract is not None:
                 findings = ContractCheck(self.contract).findings(inputs)
                 if findings:
-                    raise InputError(findings, hint="`session.contract` says what the model takes")
+                    raise InputError(findings, hint=advice(findings))
             if self.guard is None:
                 return self._runner.run(inputs)
             return self._run_guarded(self.guard, inputs)
@@ -186,6 +186,7 @@ def open_session(
     verifier: BundleVerifier,
     grant_file: str | os.PathLike[str] | None = None,
     posture: Iterable[str] = (),
+    entry: str | None = None,
     runtime: str | None = None,
     progress: Progress = no_progress,
     isolation: Isolation = "in-process",
@@ -199,6 +200,7 @@ def open_session(
         verifier: whom to trust, and which model and release to accept.
         grant_file: look for the grant there instead of in the bundle and its sidecar.
         posture: names of what this device was found to be, for grants that demand some.
+        entry: which of the model's entries to run, where it has several; its default one otherwise.
         runtime: name of the adapter, where a format has several.
         progress: told the bytes that are decrypted; called from several threads.
         isolation: ``"process"``, or a `ProcessIsolation` with settings, runs the model in a hardened
@@ -214,26 +216,24 @@ def open_session(
         ExitStack() as memory_on_error,
     ):
         inner = bundle.inner_manifest()
-        if inner.entry is None:
-            raise UsageError("this bundle holds files, but no model that a runtime could load")
+        chosen = inner.choose(entry)
         # Read before the weights are: a profile that cannot be applied ends the opening.
         guard = None if inner.guard is None else Guard(parse_profile(inner.guard))
         settings = _isolation_settings(isolation)
         if settings is not None:
-            runner, report = _load_isolated(bundle, inner, settings, runtime, progress, options)
-            return Session(runner, {}, inner.contract, report, guard)
-        adapter = open_runtime(inner.format, runtime)
+            runner, report = _load_isolated(bundle, inner, chosen, settings, runtime, progress, options)
+            return Session(runner, {}, chosen.contract, report, guard)
+        adapter = open_runtime(chosen.format, runtime)
         memory: dict[str, Memory] = {}
-        for index, file in enumerate(inner.files, start=1):
+        for index, file in inner.files_for(chosen):
             size = bundle.manifest.members[index].size
-            pages = memory_on_error.enter_context(allocate(adapter, inner.entry, file.path, size))
-            memory[file.path] = pages
-            bundle.decrypt(index, pages.view, progress)
-        runner = adapter.load(loaded_model(inner.format, inner.entry, memory), options)
+            memory[file] = memory_on_error.enter_context(allocate(adapter, chosen.path, file, size))
+            bundle.decrypt(index, memory[file].view, progress)
+        runner = adapter.load(loaded_model(chosen.format, chosen.path, memory, chosen.function), options)
         memory_on_error.pop_all()
         kept = keep_borrowed(memory, runner.borrowed)
-        report = opening_report(bundle, inner, memory_report(*kept.values()), None)
-        return Session(runner, kept, inner.contract, report, guard)
+        report = opening_report(bundle, chosen, memory_report(*kept.values()), None)
+        return Session(runner, kept, chosen.contract, report, guard)
 
 
 def _isolation_settings(isolation: Isolation) -> ProcessIsolation | None:
@@ -252,6 +252,7 @@ def _isolation_settings(isolation: Isolation) -> ProcessIsolation | None:
 def _load_isolated(
     bundle: Unlocked,
     inner: InnerManifest,
+    chosen: Entry,
     settings: ProcessIsolation,
     runtime: str | None,
     progress: Progress,
@@ -260,31 +261,33 @@ def _load_isolated(
     from modelkeep.isolation.opening import open_process
     from modelkeep.isolation.protocol import Opening
 
+    files = tuple(inner.files_for(chosen))
     opening = Opening(
-        format=inner.format,
-        entry=str(inner.entry),
+        format=chosen.format,
+        entry=chosen.path,
+        function=chosen.function,
         runtime=runtime,
         options=options,
         secret=settings.secret,
         memory_limit=settings.memory_limit,
-        files=len(inner.files),
+        files=len(files),
     )
     runner, hardening, held = open_process(
         opening,
-        _sealed_files(bundle, inner),
+        _sealed_files(bundle, files),
         bundle.payload_key,
         settings=settings,
         progress=progress,
     )
-    return runner, opening_report(bundle, inner, held, hardening)
+    return runner, opening_report(bundle, chosen, held, hardening)
 
 
-def _sealed_files(bundle: Unlocked, inner: InnerManifest) -> Iterator[SealedFile]:
+def _sealed_files(bundle: Unlocked, files: Iterable[tuple[int, str]]) -> Iterator[SealedFile]:
     from modelkeep.isolation.protocol import SealedFile
 
-    for index, file in enumerate(inner.files, start=1):
+    for index, path in files:
         with bundle.open_stream(index) as extent:
-            yield SealedFile(file.path, bundle.sealed_stream(index), extent)
+            yield SealedFile(path, bundle.sealed_stream(index), extent)
 
 
 def _end(process: int, runner: Runner, memory: Mapping[str, Memory]) -> None:

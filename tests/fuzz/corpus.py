@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from fuzz import posture_readers
 from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.installation import Installation
@@ -17,8 +19,16 @@ from modelkeep.installing import install
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from support.attacker import Forgery
+from support.gguf_files import language_model
+from support.ort_models import ort_model
+from support.tflite_models import dense_model
 from support.workshop import Workshop, scale_model
 
+_IR = (
+    b'<?xml version="1.0"?><net name="m" version="11"><layers><layer id="0" name="x" type="Parameter">'
+    b'<data shape="?,3..5,224" element_type="f32"/><output><port id="0" names="x,y\\,z"><dim>-1</dim></port>'
+    b"</output></layer></layers></net>"
+)
 Corpora = Mapping[str, Sequence[bytes]]
 
 
@@ -42,7 +52,24 @@ def good_documents(folder: Path) -> Corpora:
         "arriving": [bundle.read_bytes() for bundle in bundles],
         **_installed(workshop, bundles[0]),
         **posture_readers.good_documents(),
-        "onnx graph": [scale_model(2.0, 4), scale_model(2.0, 300)],
+        **_models(folder),
+    }
+
+
+def _models(folder: Path) -> Corpora:
+    onnx = [scale_model(2.0, 4), scale_model(2.0, 300)]
+    tflite = [dense_model([np.ones((3, 4), np.float32)], signature=named) for named in (True, False)]
+    ort = [ort_model(each, folder) for each in onnx]
+    gguf = [language_model(), language_model(**{"split.count": 2})]
+    index = [b'{"metadata":{"total_size":8.0},"weight_map":{"w":"a.safetensors","v":"b.safetensors"}}']
+    return {
+        "onnx graph": onnx,
+        "tflite": tflite,
+        "ort": ort,
+        "openvino": [_IR],
+        "gguf": gguf,
+        "safetensors index": index,
+        "any model": [*onnx, *tflite, *ort, _IR, *gguf, *index],
     }
 
 

@@ -23,8 +23,9 @@ from modelkeep.bundle.install_record import InstallRecord
 from modelkeep.bundle.installation import Installation, is_installation
 from modelkeep.container import names
 from modelkeep.device.state import DeviceState
-from modelkeep.errors import KeepError, RefusedError
-from modelkeep.formats import onnx_graph
+from modelkeep.errors import KeepError, RefusedError, UsageError
+from modelkeep.formats import gguf, onnx_graph, openvino_ir, ort, shards, tflite
+from modelkeep.formats.registry import every_format
 from modelkeep.grants import sidecar
 from modelkeep.grants.device_list import is_device, parse_device
 from modelkeep.grants.glance import Glance
@@ -34,6 +35,7 @@ from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Manifest
+from modelkeep.model_entries import find_entries
 from modelkeep.trust import oms
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.verifier import UnsafeUnsigned
@@ -174,6 +176,39 @@ def read_onnx_graph(data: bytes) -> None:
     onnx_graph.read_contract(memoryview(data))
 
 
+def read_tflite(data: bytes) -> None:
+    """Reads the contracts of a TFLite model."""
+    tflite.read_contracts(memoryview(data))
+
+
+def read_ort(data: bytes) -> None:
+    """Reads the contract of a model in ONNX Runtime's format."""
+    ort.read_contract(memoryview(data))
+
+
+def read_openvino(data: bytes) -> None:
+    """Reads the contract of an OpenVINO IR."""
+    openvino_ir.read_contract(memoryview(data))
+
+
+def read_gguf(data: bytes) -> None:
+    """Reads the contract of a GGUF model."""
+    gguf.read_contract(memoryview(data))
+
+
+def read_safetensors_index(data: bytes) -> None:
+    """Reads which files a spread model has."""
+    shards.read_index(memoryview(data))
+
+
+def recognise(data: bytes) -> None:
+    """Asks every format whether it is its own; none of them may raise anything."""
+    for each in every_format():
+        each.recognises(memoryview(data))
+    with contextlib.suppress(UsageError):  # a part of a model of several files
+        find_entries({"model": memoryview(data)}, None, None)
+
+
 def survive(reader: str, data: bytes) -> None:
     """Reads any bytes as what `reader` is for; lets nothing but KeepError happen."""
     with contextlib.suppress(KeepError):
@@ -205,5 +240,11 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "device state": read_device_state,
     "device state file": read_device_state_file,
     "onnx graph": read_onnx_graph,
+    "tflite": read_tflite,
+    "ort": read_ort,
+    "openvino": read_openvino,
+    "gguf": read_gguf,
+    "safetensors index": read_safetensors_index,
+    "any model": recognise,
     **posture_readers.READERS,
 }

@@ -20,6 +20,11 @@ def dense_model(weights: Sequence[Any], *, signature: bool = True) -> bytes:
         weights: float32 arrays [outputs, inputs], one per layer.
         signature: name input and output ``x`` and ``y``; otherwise their tensors are ``h0``, ``hN``.
     """
+    return built(dense_schema(weights, signature=signature))
+
+
+def dense_schema(weights: Sequence[Any], *, signature: bool = True) -> Any:
+    """Returns the same model as an object of the schema, to be changed and built."""
     model = schema.ModelT()
     model.version = 3
     model.buffers = [schema.BufferT(), *(_buffer(each) for each in weights)]
@@ -33,7 +38,12 @@ def dense_model(weights: Sequence[Any], *, signature: bool = True) -> bytes:
     graph.inputs, graph.outputs = [0], [len(weights)]
     model.subgraphs = [graph]
     if signature:
-        model.signatureDefs = [_signature(len(weights))]
+        model.signatureDefs = [function("serving_default", "x", len(weights))]
+    return model
+
+
+def built(model: Any) -> bytes:
+    """Returns the file of a model."""
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
@@ -71,10 +81,11 @@ def _operator(layer: int, weights: int) -> Any:
     return operator
 
 
-def _signature(last: int) -> Any:
+def function(name: str, argument: str, last: int) -> Any:
+    """Returns a signature from tensor 0, called `argument`, to tensor `last`, called ``y``."""
     signature = schema.SignatureDefT()
-    signature.signatureKey = "serving_default"
-    signature.inputs, signature.outputs = [_named("x", 0)], [_named("y", last)]
+    signature.signatureKey = name
+    signature.inputs, signature.outputs = [_named(argument, 0)], [_named("y", last)]
     return signature
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from modelkeep import canonical
-from modelkeep.contract import Contract, TensorContract
+from modelkeep.contract import Contract, Quantization, TensorContract
 from modelkeep.errors import MalformedError, UnsupportedVersionError
 from modelkeep.inner_manifest import LARGEST_INNER_MANIFEST, InnerManifest, ModelFile, check_path
 
@@ -96,6 +97,32 @@ def test_refuses_what_is_not_an_inner_manifest(changes: dict[str, Any]) -> None:
         InnerManifest.from_bytes(changed(**changes))
 
 
+def test_switches_are_written_only_where_they_are_on() -> None:
+    plain = TensorContract("x", "int8", (0, None))
+    full = TensorContract(
+        "y",
+        "float8_e5m2",
+        None,
+        finite=False,
+        empty=True,
+        optional=True,
+        sequence=True,
+        keys="int64",
+        quantization=Quantization(0.5, -128),
+    )
+    inner = InnerManifest("onnx", "m", (ModelFile("m", bytes(32)),), Contract((plain, full)))
+    written = inner.to_bytes()
+    assert InnerManifest.from_bytes(written) == inner
+    assert json.loads(written)["inputs"] == [
+        {"dtype": "int8", "finite": True, "maximum_bytes": 2**28, "name": "x", "shape": [0, None]},
+        {
+            **{"dtype": "float8_e5m2", "finite": False, "maximum_bytes": 2**28, "name": "y", "shape": None},
+            **{"empty": True, "optional": True, "sequence": True, "keys": "int64"},
+            "quantization": {"scale": "0x1.0000000000000p-1", "zero_point": -128},
+        },
+    ]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -105,8 +132,14 @@ def test_refuses_what_is_not_an_inner_manifest(changes: dict[str, Any]) -> None:
         {"finite": 1},
         {"name": None},
         {"maximum_bytes": "1"},
-        {"shape": [0]},
         {"shape": [-1]},
+        {"empty": False},
+        {"optional": 1},
+        {"sequence": None},
+        {"keys": "float32"},
+        {"quantization": {"scale": "0x1.0000000000000p-1"}},
+        {"quantization": {"zero_point": 1}},
+        {"quantization": {"scale": "0x1p-1", "zero_point": 1}},
         {"shape": [True]},
         {"shape": ["4"]},
         {"shape": "4"},

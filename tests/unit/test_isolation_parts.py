@@ -283,6 +283,7 @@ def opening(**changes: Any) -> Opening:
     values: dict[str, Any] = {
         "format": "onnx",
         "entry": "net.onnx",
+        "function": None,
         "runtime": None,
         "options": {},
         "secret": False,

@@ -47,13 +47,17 @@ def test_a_single_file_is_its_own_entry(tmp_path: Path) -> None:
     assert model.size == (tmp_path / "net.onnx").stat().st_size
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("a.ONNX.gguf", "gguf"), ("a.TFLITE", "tflite"), ("a.bin", "files"), ("a", "files"), (".onnx", "files")],
-)
-def test_the_format_follows_the_name(tmp_path: Path, name: str, expected: str) -> None:
-    model = read_model(write(tmp_path, name) / name)
-    assert (model.format, model.entry, model.contract) == (expected, name, None)
+@pytest.mark.parametrize("name", ["a", "a.bin", "a.ONNX", "a.tflite", ".onnx"])
+def test_content_decides_and_not_the_name(tmp_path: Path, name: str) -> None:
+    model = read_model(write(tmp_path, name, content=scale_model(1.0, 2)) / name)
+    assert (model.format, model.entry) == ("onnx", name)
+    assert model.contract is not None
+
+
+@pytest.mark.parametrize("name", ["a.bin", "a", "a.xml"])
+def test_what_nobody_recognises_is_a_file(tmp_path: Path, name: str) -> None:
+    model = read_model(write(tmp_path, name, content=b"<opencv_storage>") / name)
+    assert (model.format, model.entry, model.contract) == ("files", name, None)
 
 
 def test_a_folder_of_a_transformer(tmp_path: Path) -> None:
@@ -120,7 +124,7 @@ def test_a_model_in_memory() -> None:
     model = from_memory("net.onnx", MemorySource(content), content)
     assert (model.format, model.entry, model.size) == ("onnx", "net.onnx", len(content))
     assert model.contract is not None
-    other = from_memory("net.bin", MemorySource(content), content)
+    other = from_memory("net.bin", MemorySource(content), content, format="files")
     assert (other.format, other.contract) == ("files", None)
     with pytest.raises(UsageError, match="not a file name"):
         from_memory("../net.onnx", MemorySource(content), content)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from modelkeep.contract import DEFAULT_MAXIMUM_BYTES, Contract, TensorContract
 from modelkeep.errors import KeepError, MalformedError, UsageError
-from modelkeep.formats.onnx_graph import external_files, external_path, is_onnx, read_contract
+from modelkeep.formats.onnx_graph import external_files, external_path, is_model, is_onnx, read_contract
 from modelkeep.formats.protobuf import BYTES, FIXED32, FIXED64, VARINT, Field, fields
 
 FLOAT = TensorProto.FLOAT
@@ -57,7 +58,7 @@ def test_names_types_and_dimensions_come_out_in_model_order() -> None:
     ]
     assert contract(model(inputs)) == Contract(
         (
-            TensorContract("image", "float32", (None, 3, None, None)),
+            TensorContract("image", "float32", (None, 3, None, 0)),
             TensorContract("any", "int64", None),
             TensorContract("scalar", "bool", ()),
             TensorContract("text", "string", (1,)),
@@ -65,20 +66,43 @@ def test_names_types_and_dimensions_come_out_in_model_order() -> None:
     )
 
 
-@pytest.mark.parametrize("element", range(1, 17))
+@pytest.mark.parametrize("element", range(1, 21))
 def test_element_types_have_numpys_names(element: int) -> None:
     (tensor,) = contract(model([tensor_input("x", element)])).inputs
     expected = helper.tensor_dtype_to_np_dtype(element)
     assert tensor.dtype == ("string" if element == TensorProto.STRING else expected.name)
 
 
-def test_inputs_with_an_initializer_are_constants() -> None:
+def with_initializers(ir_version: int) -> Any:
     sparse = helper.make_sparse_tensor(
         numpy_helper.from_array(np.ones(1, np.float32), "s"), numpy_helper.from_array(np.array([0])), [4]
     )
     dense = numpy_helper.from_array(np.ones(1, np.float32), "w")
     proto = model([tensor_input(name) for name in "xws"], [dense], sparse_initializer=[sparse])
-    assert [tensor.name for tensor in contract(proto).inputs] == ["x"]
+    proto.ir_version = ir_version
+    return proto
+
+
+def test_inputs_with_an_initializer_have_a_default_value() -> None:
+    found = contract(with_initializers(4))
+    assert [tensor.name for tensor in found.inputs] == ["x"]
+    assert [tensor.name for tensor in found.defaults] == ["w", "s"]
+    assert all(tensor.optional for tensor in found.defaults)
+
+
+def test_before_version_4_they_are_constants() -> None:
+    assert contract(with_initializers(3)).defaults == ()
+
+
+def test_a_default_that_cannot_be_described_is_not_offered() -> None:
+    dense = numpy_helper.from_array(np.ones(1, np.float32), "w")
+    proto = model([tensor_input("x"), tensor_input("w", TensorProto.INT4)], [dense])
+    assert contract(proto).defaults == ()
+
+
+def test_negative_lengths_are_free() -> None:
+    (tensor,) = contract(model([tensor_input("x", FLOAT, [-1, -2, 3])])).inputs
+    assert tensor.shape == (None, None, 3)
 
 
 def test_a_model_without_inputs_has_an_empty_contract() -> None:
@@ -92,28 +116,79 @@ def test_a_large_fixed_input_raises_its_own_size_limit() -> None:
     assert (small.maximum_bytes, large.maximum_bytes) == (DEFAULT_MAXIMUM_BYTES, 2**29)
 
 
+def tensor_type(element: int = FLOAT, shape: Any = (1,)) -> Any:
+    return helper.make_tensor_type_proto(element, shape)
+
+
+WORDS = helper.make_map_type_proto(TensorProto.STRING, tensor_type(FLOAT, None))
+ONE = TensorContract("x", "float32", (1,))
+OF_WORDS = TensorContract("x", "float32", (), keys="string")
+
+
 @pytest.mark.parametrize(
-    "value_info",
+    ("kind", "expected"),
     [
-        helper.make_tensor_sequence_value_info("x", FLOAT, [1]),
-        helper.make_value_info(
-            "x", helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(FLOAT, [1]))
+        (helper.make_sequence_type_proto(tensor_type()), replace(ONE, sequence=True)),
+        (WORDS, OF_WORDS),
+        (helper.make_sequence_type_proto(WORDS), replace(OF_WORDS, sequence=True)),
+        (helper.make_optional_type_proto(tensor_type()), replace(ONE, optional=True)),
+        (
+            helper.make_optional_type_proto(helper.make_sequence_type_proto(tensor_type())),
+            replace(ONE, optional=True, sequence=True),
         ),
-        helper.make_value_info(
-            "x", helper.make_optional_type_proto(helper.make_tensor_type_proto(FLOAT, [1]))
-        ),
-        helper.make_value_info("x", helper.make_sparse_tensor_type_proto(FLOAT, [1])),
     ],
-    ids=["sequence", "map", "optional", "sparse"],
+    ids=["sequence", "map", "sequence of maps", "optional", "optional sequence"],
 )
-def test_other_inputs_than_tensors_cannot_be_sealed(value_info: Any) -> None:
-    with pytest.raises(UsageError, match="input 'x' is not a tensor"):
-        contract(model([value_info]))
+def test_inputs_that_are_more_than_tensors(kind: Any, expected: TensorContract) -> None:
+    assert contract(model([helper.make_value_info("x", kind)])).inputs == (expected,)
 
 
-@pytest.mark.parametrize("element", [0, TensorProto.FLOAT8E4M3FN, TensorProto.INT4, 9999])
-def test_element_types_that_cannot_be_checked_are_refused(element: int) -> None:
-    with pytest.raises(UsageError, match=f"element type {element}"):
+@pytest.mark.parametrize(
+    "kind",
+    [
+        helper.make_sparse_tensor_type_proto(FLOAT, [1]),
+        helper.make_sequence_type_proto(helper.make_sequence_type_proto(tensor_type())),
+        helper.make_sequence_type_proto(helper.make_optional_type_proto(tensor_type())),
+        helper.make_map_type_proto(TensorProto.INT32, tensor_type()),
+        helper.make_map_type_proto(TensorProto.INT64, WORDS),
+    ],
+    ids=["sparse", "sequences", "optional values", "int32 keys", "maps in a map"],
+)
+def test_inputs_that_no_contract_describes_cannot_be_sealed(kind: Any) -> None:
+    with pytest.raises(UsageError, match="which cannot be checked") as caught:
+        contract(model([helper.make_value_info("x", kind)]))
+    assert "--format files" in str(caught.value.hint)
+
+
+def test_types_nest_only_so_deep() -> None:
+    kind = tensor_type()
+    for _ in range(20):
+        kind = helper.make_optional_type_proto(kind)
+    with pytest.raises(UsageError, match="nested too deep"):
+        contract(model([helper.make_value_info("x", kind)]))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [b"\x22\x00", b"\x4a\x00", b"\x2a\x02\x08\x08", b"\x0a\x02\x08\x01" * 2, b""],
+    ids=["sequence", "optional", "map", "twice", "none"],
+)
+def test_types_without_what_they_are_of_are_malformed(kind: bytes) -> None:
+    with pytest.raises(MalformedError):
+        read_contract(raw_input(raw(1, b"x") + raw(2, kind)))
+
+
+def test_what_reads_as_a_model_is_one() -> None:
+    assert is_model(memoryview(model([tensor_input("x")]).SerializeToString()))
+    for data in (b"", b"text that is no model", model([]).graph.SerializeToString(), bytes(64)):
+        assert not is_model(memoryview(data))
+
+
+@pytest.mark.parametrize(
+    ("element", "name"), [(0, "number 0"), (TensorProto.INT4, "int4"), (9999, "number 9999")]
+)
+def test_element_types_that_cannot_be_checked_are_refused(element: int, name: str) -> None:
+    with pytest.raises(UsageError, match=f"input 'x' has elements of type {name}"):
         contract(model([tensor_input("x", element)]))
 
 
@@ -130,11 +205,10 @@ def edited(edit: Callable[[Any], object]) -> Any:
         model([tensor_input("x"), tensor_input("x")]),
         model([tensor_input("")]),
         edited(lambda value: value.ClearField("type")),
-        edited(lambda value: setattr(value.type.tensor_type.shape.dim[0], "dim_value", -1)),
         edited(lambda value: setattr(value.type.tensor_type.shape.dim[0], "dim_value", 2**62)),
         model([tensor_input("x", FLOAT, [2**30, 2**30])]),
     ],
-    ids=["no graph", "duplicate", "unnamed", "untyped", "negative", "huge", "huge product"],
+    ids=["no graph", "duplicate", "unnamed", "untyped", "huge", "huge product"],
 )
 def test_models_that_contradict_themselves_are_malformed(proto: Any) -> None:
     with pytest.raises(MalformedError):

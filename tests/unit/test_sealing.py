@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from onnx import TensorProto, helper, numpy_helper
 
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.contract import Contract, TensorContract
 from modelkeep.errors import ExpiredError, PostureError, StorageError, UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.sealing import MOST_EMBEDDED_GRANTS, seal
@@ -130,10 +131,18 @@ def test_wrong_arguments_are_told_before_any_work(
     assert not (workshop.folder / "never.keep").exists()
 
 
-def test_a_contract_needs_a_format_that_has_inputs(workshop: Workshop) -> None:
+def test_where_the_format_says_nothing_the_contract_is_the_publishers(workshop: Workshop) -> None:
     (workshop.folder / "weights.bin").write_bytes(b"w")
-    with pytest.raises(UsageError, match="no input contract"):
+    with pytest.raises(UsageError, match="dtype is needed"):
         workshop.seal(workshop.folder / "weights.bin", contract={"x": {"minimum": 0.0}})
+    draft = seal(
+        workshop.folder / "weights.bin",
+        model=MODEL_ID,
+        to=[workshop.device.with_suffix(".pub")],
+        signer=workshop.signer,
+        contract={"x": {"dtype": "float32", "minimum": 0.0}},
+    )
+    assert draft.model.contract == Contract((TensorContract("x", "float32", None, minimum=0.0),))
 
 
 def test_too_many_grants_are_refused(workshop: Workshop) -> None:

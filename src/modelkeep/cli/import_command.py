@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Decrypts the old file in memory and seals the model inside."""
     key = _old_key(arguments)
     try:
-        with legacy_model(arguments.file, key, arguments.name) as model:
+        with legacy_model(arguments.file, key, arguments.name, format=arguments.format) as model:
             draft = seal(
                 model,
                 model=options.model_id(arguments, arguments.name),

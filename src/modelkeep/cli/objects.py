@@ -233,8 +233,8 @@ def say_which_model(arguments: argparse.Namespace, model: str) -> None:
         say(f"accepted model {model} (pass --model-id {model} to accept no other)")
 
 
-def contract(path: str | None) -> Mapping[str, Mapping[str, object]] | None:
-    """Returns tightenings of the input contract from a JSON file `{"input": {"minimum": 0, ...}}`.
+def contract(path: str | None) -> Mapping[str, Mapping[str, Any]] | None:
+    """Returns changes of the input contract from a JSON file `{"input": {"minimum": 0, ...}}`.
 
     Raises:
         StorageError: cannot be read.

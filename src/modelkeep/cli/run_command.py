@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
             verifier=options.verifier(arguments),
             grant_file=arguments.grant,
             posture=options.posture(arguments),
+            entry=arguments.entry,
             runtime=arguments.runtime,
             progress=advance,
             isolation=options.isolation(arguments),

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from modelkeep.cli import objects as options
+from modelkeep.cli.contract_words import entries_in_words
 from modelkeep.cli.output import counted, human_size, named, print_json, progress, say
 from modelkeep.errors import UsageError
 from modelkeep.grants.recipient_text import short_name
@@ -34,7 +35,7 @@ def _from_standard_input(arguments: argparse.Namespace) -> None:
     target = Path(arguments.output or f"{_stem(arguments.name)}.keep")
     # Before anything is read: a pipe cannot be read twice.
     refuse_overwrite(target, force=arguments.force)
-    with from_stream(arguments.name, sys.stdin.buffer, target.parent) as model:
+    with from_stream(arguments.name, sys.stdin.buffer, target.parent, format=arguments.format) as model:
         _seal(arguments, model, arguments.name, target)
 
 
@@ -43,9 +44,12 @@ def _seal(arguments: argparse.Namespace, source: str | Model, name: str, target:
         source,
         model=options.model_id(arguments, name),
         entry=arguments.entry,
+        format=arguments.format,
         guard=None if arguments.guard is None else GuardProfile.load(arguments.guard),
         **options.sealing_options(arguments),
     )
+    for note in draft.notes:
+        say(f"note: {note}")
     if arguments.dry_run:
         _describe(draft, target)
     else:
@@ -85,8 +89,8 @@ def _describe(draft: Draft, target: Path) -> None:
     say(f"would seal {draft.recipe.manifest.model} into {target}:")
     for path, source in draft.model.sources.items():
         say(f"  {path}  {human_size(source.size)}")
-    for tensor in draft.model.contract.inputs if draft.model.contract else ():
-        say(f"  input {tensor.name}: {tensor.dtype} {tensor.shape}")
+    for line in entries_in_words(draft.model.entries):
+        say(f"  {line}")
     if draft.model.guard is not None:
         say("  with a guard profile")
     for grantee in draft.recipe.grantees:

@@ -1,54 +1,34 @@
 """What an ONNX file says about itself: its inputs and the other files it needs.
 
-Reads the protobuf in place, without the onnx package and without copying weights. Field numbers
-and element types: onnx.proto of the ONNX specification.
+Reads the protobuf in place, without the onnx package and without copying weights. Field numbers:
+onnx.proto of the ONNX specification.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 
-from modelkeep.canonical import LARGEST_INTEGER
-from modelkeep.contract import DEFAULT_MAXIMUM_BYTES, Contract, Dimension, TensorContract
+from modelkeep.contract import Contract, TensorContract
 from modelkeep.errors import MalformedError, UsageError
-from modelkeep.formats.protobuf import Field, Span, collect, integer, message, only, text
+from modelkeep.formats.onnx_types import read_type
+from modelkeep.formats.protobuf import Field, Span, collect, fields, integer, message, only, text
 
 DEEPEST_NESTING = 100  # messages within messages, protobuf's own default limit
 
-_MODEL_GRAPH = 7
+_MODEL_IR_VERSION, _MODEL_GRAPH = 1, 7
+_MODEL_FIELDS = frozenset({*range(1, 9), 14, 20, 25, 26})
+# Before it, whatever has an initializer is a constant; since then, an input with a default value.
+_FIRST_IR_WITH_DEFAULTS = 4
 _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_SPARSE_INITIALIZER = 5, 11, 15
 _SPARSE_VALUES = 1
 _TENSOR_NAME, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 8, 13, 14
 _INTERNAL, _EXTERNAL = 0, 1
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _VALUE_NAME, _VALUE_TYPE = 1, 2
-_TYPE_TENSOR = 1
-_TENSOR_TYPE_ELEMENT, _TENSOR_TYPE_SHAPE = 1, 2
-_SHAPE_DIMENSION = 1
-_DIMENSION_VALUE, _DIMENSION_NAME = 1, 2
-
-_ELEMENT_TYPES = MappingProxyType(
-    {
-        1: "float32",
-        2: "uint8",
-        3: "int8",
-        4: "uint16",
-        5: "int16",
-        6: "int32",
-        7: "int64",
-        8: "string",
-        9: "bool",
-        10: "float16",
-        11: "float64",
-        12: "uint32",
-        13: "uint64",
-        14: "complex64",
-        15: "complex128",
-        16: "bfloat16",
-    }
-)
 
 # Which fields of a message lead to tensors, and the kind of message that lies there.
 _TOWARDS_TENSORS: Mapping[str, Mapping[int, str]] = MappingProxyType(
@@ -72,31 +52,72 @@ def is_onnx(name: str) -> bool:
     return name.lower().endswith(".onnx")
 
 
+def is_model(view: memoryview) -> bool:
+    """Returns whether the bytes read as an ONNX model: known fields alone, of which one is a graph."""
+    try:
+        numbers = {field.number for field in fields(view, 0, len(view))}
+        return numbers <= _MODEL_FIELDS and any(True for _ in fields(view, *_main_graph(view)))
+    except MalformedError:
+        return False
+
+
 def read_contract(view: memoryview) -> Contract:
     """Returns what the model in `view` accepts, in the order in which the model lists its inputs.
 
-    Inputs that have an initializer are constants of the model and left out. Dimensions that are
-    unnamed, named or 0 are free.
+    Inputs that have an initializer are constants of the model, or from IR version 4 on inputs with a default
+    value. Dimensions that are unnamed, named or negative are free.
 
     Raises:
         MalformedError: not an ONNX model, or one that contradicts itself.
         UsageError: an input is of a kind that cannot be checked.
     """
     graph = collect(view, _main_graph(view), (_GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_SPARSE_INITIALIZER))
-    tensors = [message(field, "initializer") for field in graph[_GRAPH_INITIALIZER]]
-    tensors += [_sparse_values(view, field) for field in graph[_GRAPH_SPARSE_INITIALIZER]]
-    constants = {_text_of(view, tensor, _TENSOR_NAME, "initializer name") for tensor in tensors}
-    names: set[str] = set()
-    inputs = []
-    for field in graph[_GRAPH_INPUT]:
+    values = _named_inputs(view, graph[_GRAPH_INPUT])
+    constants = _initializer_names(view, graph)
+    inputs = tuple(
+        _input_contract(view, span, name) for name, span in values.items() if name not in constants
+    )
+    if _ir_version(view) < _FIRST_IR_WITH_DEFAULTS:
+        return Contract(inputs)
+    replaceable = {name: span for name, span in values.items() if name in constants}
+    return Contract(inputs, tuple(_defaults(view, replaceable)))
+
+
+def _named_inputs(view: memoryview, inputs: Iterable[Field]) -> dict[str, Span]:
+    values: dict[str, Span] = {}
+    for field in inputs:
         span = message(field, "input")
         name = _text_of(view, span, _VALUE_NAME, "input name")
-        if not name or name in names:
+        if not name or name in values:
             raise MalformedError(f"ONNX model: input name {name!r} is empty or taken")
-        names.add(name)
-        if name not in constants:
-            inputs.append(_tensor_contract(view, span, name))
-    return Contract(tuple(inputs))
+        values[name] = span
+    return values
+
+
+def _initializer_names(view: memoryview, graph: Mapping[int, list[Field]]) -> set[str]:
+    tensors = [message(field, "initializer") for field in graph[_GRAPH_INITIALIZER]]
+    tensors += [_sparse_values(view, field) for field in graph[_GRAPH_SPARSE_INITIALIZER]]
+    return {_text_of(view, tensor, _TENSOR_NAME, "initializer name") for tensor in tensors}
+
+
+def _ir_version(view: memoryview) -> int:
+    field = only(collect(view, (0, len(view)), (_MODEL_IR_VERSION,))[_MODEL_IR_VERSION], "IR version")
+    return 0 if field is None else integer(field, "IR version")
+
+
+def _input_contract(view: memoryview, span: Span, name: str) -> TensorContract:
+    what = f"input {name!r}"
+    kind = only(collect(view, span, (_VALUE_TYPE,))[_VALUE_TYPE], f"{what}: type")
+    if kind is None:
+        raise MalformedError(f"ONNX model: {what} has no type")
+    return read_type(view, message(kind, what), name)
+
+
+def _defaults(view: memoryview, values: Mapping[str, Span]) -> Iterator[TensorContract]:
+    for name, span in values.items():
+        # What cannot be described cannot be let in; the model has its own value all the same.
+        with suppress(MalformedError, UsageError):
+            yield replace(_input_contract(view, span, name), optional=True)
 
 
 def external_files(view: memoryview) -> tuple[str, ...]:
@@ -150,63 +171,6 @@ def _sparse_values(view: memoryview, field: Field) -> Span:
 def _text_of(view: memoryview, span: Span, number: int, what: str) -> str:
     field = only(collect(view, span, (number,))[number], what)
     return "" if field is None else text(view, field, what)
-
-
-def _tensor_contract(view: memoryview, span: Span, name: str) -> TensorContract:
-    what = f"input {name!r}"
-    kind = only(collect(view, span, (_VALUE_TYPE,))[_VALUE_TYPE], f"{what}: type")
-    if kind is None:
-        raise MalformedError(f"ONNX model: {what} has no type")
-    tensor_type = only(collect(view, message(kind, what), (_TYPE_TENSOR,))[_TYPE_TENSOR], what)
-    if tensor_type is None:
-        raise UsageError(
-            f"{what} is not a tensor",
-            hint="export the model with dense tensor inputs; sequences, maps and optionals cannot be checked",
-        )
-    parts = collect(view, message(tensor_type, what), (_TENSOR_TYPE_ELEMENT, _TENSOR_TYPE_SHAPE))
-    dtype = _dtype(only(parts[_TENSOR_TYPE_ELEMENT], what), what)
-    shape = _shape(view, only(parts[_TENSOR_TYPE_SHAPE], what), what)
-    return _with_room(TensorContract(name, dtype, shape))
-
-
-def _dtype(field: Field | None, what: str) -> str:
-    number = 0 if field is None else integer(field, what)
-    if number not in _ELEMENT_TYPES:
-        raise UsageError(
-            f"{what} has ONNX element type {number}, which cannot be checked",
-            hint="export the model with inputs of a NumPy element type",
-        )
-    return _ELEMENT_TYPES[number]
-
-
-def _shape(view: memoryview, field: Field | None, what: str) -> tuple[Dimension, ...] | None:
-    if field is None:
-        return None
-    dimensions = collect(view, message(field, what), (_SHAPE_DIMENSION,))[_SHAPE_DIMENSION]
-    return tuple(_dimension(view, message(dimension, what), what) for dimension in dimensions)
-
-
-def _dimension(view: memoryview, span: Span, what: str) -> Dimension:
-    parts = collect(view, span, (_DIMENSION_VALUE, _DIMENSION_NAME))
-    length = only(parts[_DIMENSION_VALUE], what)
-    if length is None:
-        return None
-    if parts[_DIMENSION_NAME]:
-        raise MalformedError(f"ONNX model: {what} has a dimension both named and fixed")
-    value = integer(length, what)
-    if not 0 <= value <= LARGEST_INTEGER:
-        raise MalformedError(f"ONNX model: {what} has an impossible dimension")
-    return value or None
-
-
-def _with_room(tensor: TensorContract) -> TensorContract:
-    """Raises the size limit of a tensor whose fixed dimensions alone exceed it."""
-    smallest = tensor.smallest_bytes
-    if smallest > LARGEST_INTEGER:
-        raise MalformedError(f"ONNX model: input {tensor.name!r} is impossibly large")
-    if smallest <= DEFAULT_MAXIMUM_BYTES:
-        return tensor
-    return tensor.tighten({"maximum_bytes": smallest})
 
 
 def _tensors(view: memoryview, span: Span, kind: str, depth: int) -> Iterator[Span]:

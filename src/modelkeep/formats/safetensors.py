@@ -49,9 +49,7 @@ def read_places(view: memoryview) -> dict[str, Place]:
     Raises:
         MalformedError: not a safetensors file, or tensors that overlap, leave holes or reach beyond it.
     """
-    length = int.from_bytes(view[:8], "little")
-    if len(view) < 8 or not 2 <= length <= min(LARGEST_HEADER, len(view) - 8):
-        raise MalformedError("not a safetensors file: its header length is impossible")
+    length = read_header_length(view)
     header = canonical.decode_lenient(bytes(view[8 : 8 + length]), "safetensors header")
     if not isinstance(header, dict):
         raise MalformedError("safetensors: the header is not an object")
@@ -59,6 +57,18 @@ def read_places(view: memoryview) -> dict[str, Place]:
     places = {name: _place(name, entry, 8 + length) for name, entry in tensors.items()}
     _check_cover(places, 8 + length, len(view))
     return places
+
+
+def read_header_length(view: memoryview) -> int:
+    """Returns the length of the header in bytes.
+
+    Raises:
+        MalformedError: not a safetensors file.
+    """
+    length = int.from_bytes(view[:8], "little")
+    if len(view) < 8 or not 2 <= length <= min(LARGEST_HEADER, len(view) - 8):
+        raise MalformedError("not a safetensors file: its header length is impossible")
+    return length
 
 
 def _place(name: str, entry: Any, base: int) -> Place:

@@ -95,6 +95,7 @@ class Opening:
     Attributes:
         format: format of the model.
         entry: path of its main file.
+        function: which of its functions is run, or None.
         runtime: name of the adapter, or None.
         options: settings of the runtime: plain data.
         secret: hold key and weights in secret memory.
@@ -104,6 +105,7 @@ class Opening:
 
     format: str
     entry: str
+    function: str | None
     runtime: str | None
     options: Mapping[str, object]
     secret: bool
@@ -124,13 +126,13 @@ class Opening:
                 hint="objects of the runtime cannot be handed to another process",
             )
         rest = (self.secret, self.memory_limit, self.files)
-        return ["open", self.format, self.entry, self.runtime, options, *rest]
+        return ["open", self.format, self.entry, self.function, self.runtime, options, *rest]
 
     @classmethod
     def from_message(cls, message: list[Any]) -> Opening:
         """Returns what a message of the session asks for."""
-        model_format, entry, runtime, options, secret, memory_limit, files = message[1:]
-        return cls(model_format, entry, runtime, ast.literal_eval(options), secret, memory_limit, files)
+        model_format, entry, function, runtime, options, *rest = message[1:]
+        return cls(model_format, entry, function, runtime, ast.literal_eval(options), *rest)
 
 
 def _is_literal(text: str, value: object) -> bool:

@@ -68,7 +68,9 @@ def _open(channel: Channel, stack: ExitStack, steps: Steps) -> tuple[Runner, Seq
         _limit_memory(opening.memory_limit)
         memory = {each.path: _decrypted(channel, opening, runtime, each, key, stack) for each in files}
     more = steps.before_loading()
-    runner = runtime.load(loaded_model(opening.format, opening.entry, memory), opening.options)
+    runner = runtime.load(
+        loaded_model(opening.format, opening.entry, memory, opening.function), opening.options
+    )
     held = memory_report(*keep_borrowed(memory, runner.borrowed).values())
     outputs = None if runner.outputs is None else list(runner.outputs)
     return runner, (held.locked_bytes, held.unlocked_bytes, held.huge, outputs), more

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
+from modelkeep.formats.tflite import DEFAULT_FUNCTION, IDENTIFIER
 from modelkeep.memory import freed_memory_overwritten
 from modelkeep.runtimes.messages import first_line
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _HINT = "pip install 'modelkeep[litert]'"
 _OURS = frozenset({"model_path", "model_content"})
-_DEFAULT_SIGNATURE = "serving_default"
 # What LiteRT says when a model is sound but it lacks an operator, or an operator's version.
 _TOO_OLD = ("unresolved custom op", "Didn't find op for builtin opcode", "unsupported version")
 
@@ -53,24 +53,24 @@ class LiteRtRuntime(Runtime):
             raise UsageError(f"{ours[0]} is not an option here", hint="the sealed model is the content")
         content = model.as_bytes(model.entry)
         # Said here, because LiteRT takes an empty model for a missing argument.
-        if content[4:8] != b"TFL3":
+        if content[4:8] != IDENTIFIER:
             raise MalformedError("not a LiteRT model: its identifier is missing")
         try:
             interpreter = _interpreter_class()(model_content=content, **options)
             interpreter.allocate_tensors()
         except Exception as error:
             raise _load_error(error) from error
-        return LiteRtRunner(interpreter, model.entry)
+        return LiteRtRunner(interpreter, model.entry, model.function)
 
 
 class LiteRtRunner(Runner):
     """A loaded LiteRT model. Runs one after the other: an interpreter has one set of tensors."""
 
-    def __init__(self, interpreter: Any, entry: str) -> None:
+    def __init__(self, interpreter: Any, entry: str, function: str | None) -> None:
         self.borrowed = frozenset({entry})
         self._interpreter = interpreter
         self._lock = threading.Lock()
-        self._signature = _signature_runner(interpreter)
+        self._signature = _signature_runner(interpreter, function)
         self._inputs: Mapping[str, Any] = (
             {each["name"]: each for each in interpreter.get_input_details()}
             if self._signature is None
@@ -136,10 +136,13 @@ def _interpreter_class() -> Any:
     return Interpreter
 
 
-def _signature_runner(interpreter: Any) -> Any:
-    """Returns what runs the model's signature: the only one, or the one of the default name."""
+def _signature_runner(interpreter: Any, function: str | None) -> Any:
+    """Returns what runs a function, which LiteRT calls a signature, or by default the usual one."""
     signatures = interpreter.get_signature_list()
-    key = _DEFAULT_SIGNATURE if _DEFAULT_SIGNATURE in signatures else next(iter(signatures), None)
+    first = DEFAULT_FUNCTION if DEFAULT_FUNCTION in signatures else next(iter(signatures), None)
+    key = first if function is None else function
+    if key is not None and key not in signatures:
+        raise MalformedError(f"the model has no signature {key!r}")
     return None if key is None else interpreter.get_signature_runner(key)
 
 

@@ -34,12 +34,14 @@ def allocate(runtime: type[Runtime], entry: str, path: str, size: int, *, secret
     return MemoryFile.allocate(size) if runtime.wants_path(entry, path) else Pages.allocate(size)
 
 
-def loaded_model(model_format: str, entry: str, memory: Mapping[str, Memory]) -> LoadedModel:
-    """Returns the model whose files, keyed by path, are complete in `memory`."""
+def loaded_model(
+    model_format: str, entry: str, memory: Mapping[str, Memory], function: str | None = None
+) -> LoadedModel:
+    """Returns the model whose files, keyed by path, are complete in `memory`; see `LoadedModel`."""
     files = {path: pages.view for path, pages in memory.items()}
     whole = {path: pages.value for path, pages in memory.items() if isinstance(pages, BytesPages)}
     places = {path: pages.path for path, pages in memory.items() if isinstance(pages, MemoryFile)}
-    return LoadedModel(model_format, entry, files, whole, places)
+    return LoadedModel(model_format, entry, files, whole, places, function)
 
 
 def keep_borrowed(memory: Mapping[str, Memory], borrowed: frozenset[str]) -> dict[str, Memory]:

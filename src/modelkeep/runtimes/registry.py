@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -31,6 +32,7 @@ class LoadedModel:
             object; an adapter may rearrange what it borrows.
         whole: path -> the very `bytes` object behind a file, where a runtime `wants_bytes`.
         places: path -> a path that this process can open, where a runtime `wants_path`.
+        function: which function of the main file is run, or None for its default one.
     """
 
     format: str
@@ -38,6 +40,7 @@ class LoadedModel:
     files: Mapping[str, memoryview] = field(repr=False)
     whole: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     places: Mapping[str, str] = field(default_factory=dict, repr=False)
+    function: str | None = field(default=None, repr=False)
 
     def as_bytes(self, path: str) -> bytes:
         """Returns the `bytes` object that holds the file at `path`, without copying it.
@@ -167,7 +170,21 @@ def open_runtime(format: str, name: str | None = None) -> type[Runtime]:
         if format in runtime.formats:
             runtime.require()
             return runtime
-    raise UsageError(f"{name or 'no runtime'} cannot load models of format {format!r}", hint=_registered())
+    if name is None:
+        raise UsageError(
+            f"no runtime is registered for models of format {format!r}",
+            hint=f"open_files gives other programs a path to it; {_registered()}",
+        )
+    raise UsageError(f"{name} cannot load models of format {format!r}", hint=_registered())
+
+
+def is_loadable(format: str) -> bool:
+    """Returns whether a registered runtime, be it installed or not, loads models of this format."""
+    for entry in _candidates(format, None):
+        with suppress(RuntimeMissingError):
+            if format in _load(entry).formats:
+                return True
+    return False
 
 
 def _candidates(format: str, name: str | None) -> Iterator[EntryPoint]:

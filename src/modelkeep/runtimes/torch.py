@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
 from modelkeep.formats.safetensors import Place, read_places
+from modelkeep.formats.torch_archive import MemoryStream, is_torch_script
 from modelkeep.memory import freed_memory_overwritten
 from modelkeep.runtimes.messages import first_line
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
@@ -137,48 +137,13 @@ def _tensor(view: memoryview, place: Place) -> Any:
 
 def _load_checkpoint(view: memoryview) -> Any:
     torch = _torch()
-    stream = _Stream(view)
-    if _is_torch_script(view):
+    stream = MemoryStream(view)
+    if is_torch_script(view):
         return torch.jit.load(stream, map_location="cpu").eval()
     loaded = torch.load(stream, map_location="cpu", weights_only=True)
     if not isinstance(loaded, dict):
         raise MalformedError(f"torch: the checkpoint holds a {type(loaded).__name__}, not weights by name")
     return loaded
-
-
-def _is_torch_script(view: memoryview) -> bool:
-    import zipfile
-
-    try:
-        with zipfile.ZipFile(io.BufferedReader(_Stream(view))) as archive:
-            return any(name.endswith("/constants.pkl") for name in archive.namelist())
-    except zipfile.BadZipFile:
-        return False
-
-
-class _Stream(io.RawIOBase):
-    """Reads memory as a file, without a copy of all of it."""
-
-    def __init__(self, view: memoryview) -> None:
-        self._view = view
-        self._position = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        part = self._view[self._position : self._position + len(buffer)]
-        buffer[: len(part)] = part
-        self._position += len(part)
-        return len(part)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._view)}[whence]
-        self._position = max(0, start + offset)
-        return self._position
 
 
 def _copy(value: object) -> Any:

@@ -63,7 +63,15 @@ def add_seal_labels(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--family", default="", help="group of models")
     parser.add_argument("--release", default="", help="version for people")
-    parser.add_argument("--entry", metavar="PATH", help="file within a folder that the runtime loads")
+    parser.add_argument(
+        "--entry",
+        metavar="PATH[#FUNCTION]",
+        action="append",
+        help="file within a folder that the runtime loads; more may follow, to choose from at opening",
+    )
+    parser.add_argument(
+        "--format", metavar="NAME", help="format of the model where its content does not tell, or 'files'"
+    )
     parser.add_argument(
         "--suite", choices=["aes", "chacha"], default="aes", help="chacha for CPUs without AES (default: aes)"
     )

@@ -23,6 +23,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="write the outputs to this .npz")
     add_force(parser)
+    parser.add_argument(
+        "--entry", metavar="PATH[#FUNCTION]", help="which of the model's entries, where it has several"
+    )
     parser.add_argument("--runtime", metavar="NAME", help="which runtime, where several could run the model")
     add_isolation(parser)
     add_json(parser)

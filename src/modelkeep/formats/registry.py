@@ -1,0 +1,116 @@
+"""Which formats there are, and which one a file is of: content decides, and names only help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import EntryPoint
+
+from modelkeep import plugins
+from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UsageError
+from modelkeep.formats.format import Files, Format
+
+GROUP = "modelkeep.formats"
+PLAIN_FILES = "files"
+
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_PAGES = (b"<!doctype html", b"<html")
+_HEAD = 4096
+
+
+def find_format(name: str) -> type[Format]:
+    """Returns the format of a name.
+
+    Raises:
+        UsageError: there is none.
+        RuntimeMissingError: the package that registers it cannot be imported.
+    """
+    for entry in plugins.find(GROUP, name):
+        return _load(entry)
+    raise UsageError(f"no format is named {name!r}", hint=f"formats: {', '.join((*_names(), PLAIN_FILES))}")
+
+
+def format_of(files: Files, entry: str) -> type[Format] | None:
+    """Returns the format of a file by its content, or None where nobody recognises it.
+
+    Raises:
+        MalformedError: it is no model but stands for one, or is not what its name promises.
+    """
+    view = files[entry]
+    promised = format_of_name(entry)
+    if promised is not None and not len(view):
+        raise MalformedError(f"{entry}: is empty", hint="export or download the model again")
+    _refuse_stand_ins(view, entry)
+    if promised is not None and promised.recognises(view):
+        return promised
+    for each in every_format():
+        if each.recognises(view):
+            return each
+    if promised is not None and promised.own_suffixes:
+        raise MalformedError(
+            f"{entry}: not {_indefinite(promised.name)} model: {_reason(promised, files, entry)}",
+            hint="check the file; if it is of another kind, rename it, or name its --format",
+        )
+    return None
+
+
+def format_of_name(path: str) -> type[Format] | None:
+    """Returns the format that a file's name promises, or None."""
+    name = path.lower()
+    return next((each for each in every_format() if name.endswith(each.suffixes)), None)
+
+
+@cache
+def every_format() -> tuple[type[Format], ...]:
+    """Returns all formats that can be imported: ours first, then what other packages register, by name."""
+    return tuple(_importable())
+
+
+def _importable() -> Iterator[type[Format]]:
+    for entry in plugins.every(GROUP):
+        try:
+            yield _load(entry)
+        except RuntimeMissingError:
+            continue
+
+
+def _names() -> list[str]:
+    return sorted({entry.name for entry in plugins.every(GROUP)})
+
+
+def _load(entry: EntryPoint) -> type[Format]:
+    try:
+        found = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise RuntimeMissingError(
+            f"format {entry.name}: cannot be imported", hint=f"install the package of {entry.value}"
+        ) from error
+    if not isinstance(found, type) or not issubclass(found, Format):
+        raise RuntimeMissingError(
+            f"format {entry.name}: not a format", hint=f"update the package of {entry.value}"
+        )
+    return found
+
+
+def _refuse_stand_ins(view: memoryview, entry: str) -> None:
+    head = bytes(view[:_HEAD])
+    if head.startswith(_POINTER):
+        raise MalformedError(
+            f"{entry}: a pointer of Git LFS, not the model itself", hint="git lfs pull, then seal again"
+        )
+    if head.lstrip().lower().startswith(_PAGES):
+        raise MalformedError(
+            f"{entry}: a web page, not a model", hint="the download needs a login, or another address"
+        )
+
+
+def _reason(promised: type[Format], files: Files, entry: str) -> str:
+    try:
+        promised.contracts(files, entry)
+    except KeepError as error:
+        return str(error)
+    return "its content says something else"
+
+
+def _indefinite(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
