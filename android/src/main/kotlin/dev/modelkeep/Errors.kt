@@ -18,7 +18,9 @@
  *     │   ├── StorageError           a file cannot be read or written
  *     │   ├── PlatformError          this device's software cannot do what is needed
  *     │   └── KeyStoreError          a key cannot be reached, unlocked or used
- *     │       ├── AuthenticationRequiredError   show the prompt, then retry
+ *     │       ├── AuthenticationRequiredError   show the prompt or wait for the unlocked device, then retry
+ *     │       ├── KeyBusyError                  retry in a moment
+ *     │       ├── KeyMissingError               enrol
  *     │       └── KeyInvalidatedError           enrol again
  *     └── UsageError                 the call itself is wrong
  *
@@ -112,9 +114,16 @@ public class PlatformError internal constructor(cause: Throwable) :
 public open class KeyStoreError(message: String, hint: String? = null, cause: Throwable? = null) :
     UnavailableError(message, hint, cause)
 
-/** The user has not authenticated lately: show the BiometricPrompt, then call again. */
+/** The user has not authenticated lately, or the device is locked: show the BiometricPrompt, then call again. */
 public class AuthenticationRequiredError(cause: Throwable) :
     KeyStoreError("the key needs the user's authentication", "show the prompt, then try again", cause)
+
+/** The Keystore is busy or failed for a reason that passes: call again in a moment. */
+public class KeyBusyError(cause: Throwable) :
+    KeyStoreError("the Keystore is busy", "try again in a moment", cause)
+
+/** There is no key of this name: enrol, and have the models granted. */
+public class KeyMissingError(message: String) : KeyStoreError(message, "enrol first")
 
 /** The key is gone for good, for example because a fingerprint was added: enrol again. */
 public class KeyInvalidatedError(cause: Throwable) :

@@ -21,7 +21,10 @@ public class FleetIdentity private constructor(internal val key: ByteArray, publ
     override fun localKey(): LocalKey = LocalKey.of(key)
 
     /** Returns the device as a recipient: who has its key can grant to it. Valid until [close]. */
-    public fun recipient(): Recipient = Recipient.fleet(key, publicValue, deviceId)
+    override fun recipient(deviceId: String): Recipient {
+        if (deviceId !in setOf("", this.deviceId)) throw UsageError("a fleet's key belongs to ${this.deviceId}")
+        return Recipient.fleet(key, publicValue, this.deviceId)
+    }
 
     /** Wipes the key. */
     override fun close(): Unit = key.wipe()
@@ -35,6 +38,7 @@ public class FleetIdentity private constructor(internal val key: ByteArray, publ
          * @throws KeyStoreError not such a line.
          */
         @JvmStatic
+        @Throws(KeepError::class)
         public fun parse(line: String): FleetIdentity {
             val parts = line.trim().split(' ')
             val key = parts.getOrNull(1)?.let(::decode)
@@ -52,6 +56,7 @@ public class FleetIdentity private constructor(internal val key: ByteArray, publ
          * @throws UsageError not a device id, or not 32 bytes.
          */
         @JvmStatic
+        @Throws(KeepError::class)
         public fun derive(master: ByteArray, deviceId: String): FleetIdentity {
             if (master.size != KEY_BYTES) throw UsageError("a fleet's master key has $KEY_BYTES bytes")
             val name = GrantSecret.checkDeviceId(deviceId).encodeToByteArray()

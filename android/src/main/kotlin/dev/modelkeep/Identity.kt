@@ -20,6 +20,20 @@ public abstract class Identity internal constructor() : AutoCloseable {
     /** What the key id is computed from. */
     internal abstract val publicValue: ByteArray
 
+    /**
+     * Returns whom a publisher grants models to that this identity shall open: one line of text, for
+     * `modelkeep seal -r` and `modelkeep grant -r`.
+     *
+     * @param deviceId name of the device, which only the holder of the grant will see; may be empty.
+     * @throws UsageError a fleet's key, which has no public half.
+     */
+    @Throws(KeepError::class)
+    public abstract fun recipient(deviceId: String): Recipient
+
+    /** Returns the same without a name of the device. */
+    @Throws(KeepError::class)
+    public fun recipient(): Recipient = recipient("")
+
     /** Returns the decrypted grant secret, or null when it does not open; wiping it is the caller's. */
     internal abstract fun unwrap(wrapped: ByteArray, context: ByteArray): ByteArray?
 

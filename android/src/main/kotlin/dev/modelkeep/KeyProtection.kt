@@ -8,7 +8,7 @@ public enum class Authentication {
      */
     BIOMETRIC_OR_CREDENTIAL,
 
-    /** A strong biometric alone. Adding a fingerprint or a face invalidates the key. */
+    /** A strong biometric alone; from API 30 on. Adding a fingerprint or a face invalidates the key. */
     BIOMETRIC,
 
     /** Nobody: for devices without a user, such as kiosks. */
@@ -26,8 +26,10 @@ public enum class SecurityLevel {
     /** The operating system alone: whoever controls it has the key. */
     SOFTWARE,
 
-    /** The system does not say; from API 31 on this means at least a trusted environment. */
-    UNKNOWN,
+    /** The system does not say. */
+    UNKNOWN;
+
+    internal val isHardware: Boolean get() = this == STRONGBOX || this == TRUSTED_ENVIRONMENT
 }
 
 /**
@@ -37,8 +39,11 @@ public enum class SecurityLevel {
  * @property validitySeconds for how long an authentication counts.
  * @property requireUnlockedDevice the key works only while the device is unlocked. Applied from API 35 on:
  *   Android 12 to 14 lose such keys when the screen lock is removed.
- * @property attestationChallenge random bytes from the server that will check the key's attestation, or null.
+ * @property attestationChallenge random bytes from the server that will check the key's attestation, or null; for a
+ *   [KeystoreIdentity] alone.
  * @property preferStrongBox try the security chip first.
+ * @property requireHardware refuse a key that the operating system alone would hold.
+ * @property requireStrongBox refuse a key outside a security chip.
  */
 public class KeyProtection @JvmOverloads constructor(
     public val authentication: Authentication = Authentication.BIOMETRIC_OR_CREDENTIAL,
@@ -46,6 +51,8 @@ public class KeyProtection @JvmOverloads constructor(
     public val requireUnlockedDevice: Boolean = true,
     public val attestationChallenge: ByteArray? = null,
     public val preferStrongBox: Boolean = true,
+    public val requireHardware: Boolean = false,
+    public val requireStrongBox: Boolean = false,
 ) {
     init {
         if (validitySeconds < 1) throw UsageError("an authentication counts for at least one second")

@@ -1,5 +1,7 @@
 package dev.modelkeep
 
+import android.content.Context
+import android.content.pm.PackageManager
 import android.os.Build
 import android.security.keystore.KeyInfo
 import android.security.keystore.KeyProperties
@@ -7,10 +9,13 @@ import dev.modelkeep.keys.AgreementKey
 import dev.modelkeep.keys.Hpke
 import dev.modelkeep.keys.LocalKey
 import dev.modelkeep.keys.P256
+import dev.modelkeep.keys.SoftwareKey
 import dev.modelkeep.keystore.Keystore
 import java.security.KeyFactory
+import java.security.KeyPair
 import java.security.KeyPairGenerator
 import java.security.KeyStore
+import java.security.MessageDigest
 import java.security.PrivateKey
 import java.security.cert.X509Certificate
 import java.security.interfaces.ECPublicKey
@@ -37,13 +42,25 @@ public class KeystoreIdentity private constructor(
 
     override fun localKey(): LocalKey = LocalKey.of(key)
 
+    override fun recipient(deviceId: String): Recipient = Recipient.parse(Recipient.line(publicValue, deviceId))
+
     /**
-     * Returns the public key as one line of text, for `modelkeep seal -r` and `modelkeep grant -r`.
+     * Has the hardware agree with a key in memory and with its own public key, as opening does, and compares. [enrol] does
+     * it where no authentication is needed; where it is, do it once after the first prompt.
      *
-     * @param deviceId name of the device, which only the holder of the grant will see; may be empty.
+     * @throws AuthenticationRequiredError show the prompt, then call again.
+     * @throws KeyStoreError this device's agreement is not one: use [WrappedIdentity].
      */
-    @JvmOverloads
-    public fun recipient(deviceId: String = ""): Recipient = Recipient.parse(Recipient.line(publicValue, deviceId))
+    @Throws(KeepError::class)
+    public fun selfTest() {
+        val peer = SoftwareKey(P256.generate())
+        val ours = key.agree(checkNotNull(P256.decode(peer.publicValue)))
+        val theirs = peer.agree(checkNotNull(P256.decode(publicValue)))
+        if (!MessageDigest.isEqual(ours, theirs)) {
+            throw KeyStoreError("the Keystore of this device does not agree as it should", "use WrappedIdentity")
+        }
+        localKey().close()
+    }
 
     private class KeystoreKey(private val privateKey: PrivateKey, override val publicValue: ByteArray) :
         AgreementKey {
@@ -66,6 +83,7 @@ public class KeystoreIdentity private constructor(
          */
         @JvmStatic
         @JvmOverloads
+        @Throws(KeepError::class)
         public fun enrol(alias: String, protection: KeyProtection = KeyProtection()): KeystoreIdentity =
             enrol(alias, protection, Build.VERSION.SDK_INT)
 
@@ -73,49 +91,78 @@ public class KeystoreIdentity private constructor(
             if (apiLevel < Build.VERSION_CODES.S) {
                 throw UsageError("key agreement in the Keystore needs API 31", "use WrappedIdentity")
             }
-            Keystore.generate(
-                alias,
-                KeyProperties.PURPOSE_AGREE_KEY,
-                protection,
-                apiLevel,
-                { setAlgorithmParameterSpec(ECGenParameterSpec("secp256r1")) },
-            ) { spec ->
-                KeyPairGenerator.getInstance(KeyProperties.KEY_ALGORITHM_EC, Keystore.PROVIDER).run {
-                    initialize(spec)
-                    generateKeyPair()
-                }
+            generate(alias, protection, apiLevel)
+            try {
+                val identity = open(alias)
+                Keystore.checkLevel(identity.securityLevel, protection)
+                if (protection.authentication == Authentication.NONE) identity.selfTest()
+                return identity
+            } catch (error: KeepError) {
+                Keystore.delete(alias)
+                throw error
             }
-            return open(alias)
         }
+
+        private fun generate(alias: String, protection: KeyProtection, apiLevel: Int): KeyPair = Keystore.generate(
+            alias,
+            KeyProperties.PURPOSE_AGREE_KEY,
+            protection,
+            apiLevel,
+            { setAlgorithmParameterSpec(ECGenParameterSpec("secp256r1")) },
+        ) { spec ->
+            KeyPairGenerator.getInstance(KeyProperties.KEY_ALGORITHM_EC, Keystore.PROVIDER).run {
+                initialize(spec)
+                generateKeyPair()
+            }
+        }
+
+        /**
+         * Returns whether this device's secure world does key agreement itself. Where it does not, Android does it in
+         * software, and [WrappedIdentity] is the better choice.
+         */
+        @JvmStatic
+        public fun isSupported(context: Context): Boolean =
+            Build.VERSION.SDK_INT >= Build.VERSION_CODES.S &&
+                context.packageManager.hasSystemFeature(PackageManager.FEATURE_HARDWARE_KEYSTORE, AGREEMENT_SINCE)
 
         /**
          * Returns the key under [alias].
          *
          * @throws KeyInvalidatedError the key is gone for good: [enrol] again.
-         * @throws KeyStoreError there is no such key.
+         * @throws KeyMissingError there is no such key.
+         * @throws KeyStoreError the key is of another kind than [enrol] makes.
          */
         @JvmStatic
-        public fun open(alias: String): KeystoreIdentity {
+        @Throws(KeepError::class)
+        public fun open(alias: String): KeystoreIdentity = open(alias) { Keystore.checkKind(it, PURPOSES) }
+
+        internal fun open(alias: String, check: (KeyInfo) -> Unit): KeystoreIdentity {
             val store = Keystore.load()
             val privateKey = Keystore.calling { store.getKey(alias, null) } as? PrivateKey
-                ?: throw KeyStoreError("the Keystore has no key of this name", "enrol first")
+                ?: throw KeyMissingError("the Keystore has no key of this name")
             val chain = certificates(store, alias)
             val publicKey = chain.firstOrNull()?.publicKey as? ECPublicKey
                 ?: throw KeyStoreError("the key of this name is of another kind", "choose another name")
             val key = KeystoreKey(privateKey, P256.encode(publicKey))
-            return KeystoreIdentity(key, securityLevel(privateKey), chain)
+            val info = info(privateKey).also(check)
+            return KeystoreIdentity(key, Keystore.securityLevel(info, Build.VERSION.SDK_INT), chain)
         }
 
         /** Deletes the key under [alias], if there is one; models granted to it open no more. */
         @JvmStatic
+        @Throws(KeepError::class)
         public fun delete(alias: String): Unit = Keystore.delete(alias)
 
         private fun certificates(store: KeyStore, alias: String): List<X509Certificate> =
             Keystore.calling { store.getCertificateChain(alias) }.orEmpty().filterIsInstance<X509Certificate>()
 
-        private fun securityLevel(key: PrivateKey): SecurityLevel = Keystore.calling {
-            val factory = KeyFactory.getInstance(key.algorithm, Keystore.PROVIDER)
-            Keystore.securityLevel(factory.getKeySpec(key, KeyInfo::class.java), Build.VERSION.SDK_INT)
+        private fun info(key: PrivateKey): KeyInfo = Keystore.calling {
+            KeyFactory.getInstance(key.algorithm, Keystore.PROVIDER).getKeySpec(key, KeyInfo::class.java)
         }
+
+        private const val PURPOSES = KeyProperties.PURPOSE_AGREE_KEY
+
+        /** KeyMint 1.0 counts as 100; Keymaster before it knows no agreement. */
+        private const val AGREEMENT_SINCE = 100
     }
 }

@@ -8,6 +8,7 @@ import dev.modelkeep.payload.decryptInto
 import java.io.File
 import java.io.FileInputStream
 import java.nio.ByteBuffer
+import java.util.concurrent.atomic.AtomicBoolean
 import javax.crypto.Cipher
 import javax.crypto.SecretKey
 import javax.crypto.spec.GCMParameterSpec
@@ -20,22 +21,22 @@ import javax.crypto.spec.GCMParameterSpec
  * lies on the heap meanwhile. Do this once, and use [SecureModelLoader] from then on.
  */
 public class LegacyModel private constructor(private val memory: ModelMemory) : AutoCloseable {
-    private var isOpen = true
+    private val isOpen = AtomicBoolean(true)
 
     /**
      * Returns the plaintext as a read-only direct buffer in native byte order.
      *
      * @throws UsageError the model is closed.
      */
+    @Throws(KeepError::class)
     public fun buffer(): ByteBuffer {
-        if (!isOpen) throw UsageError("this model is closed", "open it again")
+        if (!isOpen.get()) throw UsageError("this model is closed", "open it again")
         return memory.readable()
     }
 
     /** Wipes the memory; harmless when repeated. */
     override fun close() {
-        isOpen = false
-        memory.close()
+        if (isOpen.getAndSet(false)) memory.close()
     }
 
     public companion object {
@@ -52,6 +53,7 @@ public class LegacyModel private constructor(private val memory: ModelMemory) : 
          * @throws AuthenticationRequiredError show the prompt, then call again.
          */
         @JvmStatic
+        @Throws(KeepError::class, InterruptedException::class)
         public fun open(file: File, key: SecretKey): LegacyModel = storage { FileInputStream(file) }.use { stream ->
             val size = storage { stream.channel.size() } - NONCE - TAG
             if (size < 0) throw MalformedError("too short for nonce, ciphertext and tag")

@@ -3,6 +3,8 @@ package dev.modelkeep
 import dev.modelkeep.guard.ContractCheck
 import dev.modelkeep.memory.ModelMemory
 import java.nio.ByteBuffer
+import java.util.concurrent.atomic.AtomicBoolean
+import java.util.concurrent.atomic.AtomicInteger
 
 /**
  * A model in memory; made by [SecureModelLoader.open]. Closing it wipes the memory.
@@ -19,19 +21,23 @@ public class OpenModel internal constructor(
     public val contract: Contract?,
     private val memory: Map<String, ModelMemory>,
 ) : AutoCloseable {
-    private var isOpen = true
+    private val isOpen = AtomicBoolean(true)
+
+    /** The model itself and its leases; the memory goes with the last of them. */
+    private val holders = AtomicInteger(1)
 
     /** Paths of all files of the model. */
     public val paths: Set<String> get() = memory.keys
 
     /**
      * Returns a file of the model as a read-only direct buffer in native byte order, without copying it.
-     * Close the interpreter that uses the buffer before closing the model.
+     * Close the interpreter that uses the buffer before closing the model, or hold a [lease].
      *
      * @param path one of [paths]; the entry by default.
      * @throws UsageError the model is closed, has no such file, or the file has 2 GiB or more: take [buffers].
      */
     @JvmOverloads
+    @Throws(KeepError::class)
     public fun buffer(path: String? = entry): ByteBuffer = find(path).readable()
 
     /**
@@ -41,10 +47,11 @@ public class OpenModel internal constructor(
      * @throws UsageError the model is closed, or has no such file.
      */
     @JvmOverloads
+    @Throws(KeepError::class)
     public fun buffers(path: String? = entry): List<ByteBuffer> = find(path).parts()
 
     private fun find(path: String?): ModelMemory {
-        if (!isOpen) throw UsageError("this model is closed", "open it again")
+        if (!isOpen.get()) throw closed()
         return memory[path] ?: throw UsageError("the model has no such file", "see paths")
     }
 
@@ -54,16 +61,41 @@ public class OpenModel internal constructor(
      * @param inputs tensors by input name.
      * @throws InputError an input breaks the contract: do not run the model.
      */
+    @Throws(KeepError::class)
     public fun check(inputs: Map<String, Tensor>) {
         val findings = contract?.let { ContractCheck.check(it, inputs) }.orEmpty()
         if (findings.isNotEmpty()) throw InputError(findings, "the contract says what the model takes")
     }
 
-    /** Wipes the memory; harmless when repeated. */
-    override fun close() {
-        isOpen = false
-        memory.values.forEach(ModelMemory::close)
+    /**
+     * Keeps the memory as it is until what this returns is closed, even if the model is closed before: for whoever runs a
+     * model that others may close. While it is held, [buffer] and [check] of a closed model still throw.
+     *
+     * @throws UsageError the model is closed.
+     */
+    @Throws(KeepError::class)
+    public fun lease(): AutoCloseable {
+        do {
+            val count = holders.get()
+            if (count == 0 || !isOpen.get()) throw closed()
+        } while (!holders.compareAndSet(count, count + 1))
+        val isHeld = AtomicBoolean(true)
+        return AutoCloseable { if (isHeld.getAndSet(false)) letGo() }
     }
+
+    /**
+     * Wipes the memory, as soon as no [lease] is left; harmless when repeated. A buffer that somebody kept reads as
+     * zeros from then on.
+     */
+    override fun close() {
+        if (isOpen.getAndSet(false)) letGo()
+    }
+
+    private fun letGo() {
+        if (holders.decrementAndGet() == 0) memory.values.forEach(ModelMemory::close)
+    }
+
+    private fun closed() = UsageError("this model is closed", "open it again")
 
     /**
      * What was checked when a model was opened.

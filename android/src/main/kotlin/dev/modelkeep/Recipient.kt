@@ -39,6 +39,7 @@ public class Recipient private constructor(
          * @throws MalformedError not a public key.
          */
         @JvmStatic
+        @Throws(KeepError::class)
         public fun parse(line: String): Recipient {
             val parts = line.trim().split(' ')
             if (parts[0] != HPKE_P256) {

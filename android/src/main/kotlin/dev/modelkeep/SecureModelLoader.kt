@@ -1,6 +1,7 @@
 package dev.modelkeep
 
 import android.content.res.AssetFileDescriptor
+import android.os.ParcelFileDescriptor
 import dev.modelkeep.bundle.Bundle
 import dev.modelkeep.bundle.Installation
 import dev.modelkeep.bundle.Installer
@@ -22,8 +23,8 @@ import java.io.File
  *     val loader = SecureModelLoader(KeystoreIdentity.open("model-key"), Verifier(publisherPem, "acme/detector"))
  *     loader.open(File(filesDir, "detector.keep")).use { model -> Interpreter(model.buffer()).use { ... } }
  *
- * Opening blocks while it reads and decrypts: call it from a worker thread. A loader may be used by several
- * threads at once.
+ * Opening blocks while it reads and decrypts: call it from a worker thread. Interrupting that thread cancels it with an
+ * InterruptedException. A loader may be used by several threads at once.
  *
  * @param identity the key of this device.
  * @param verifier whom to trust, and which model and release to accept.
@@ -46,6 +47,7 @@ public class SecureModelLoader @JvmOverloads constructor(
      * @throws KeepError the subclass says what to do next.
      */
     @JvmOverloads
+    @Throws(KeepError::class, InterruptedException::class)
     public fun open(file: File, grants: File? = null): OpenModel {
         if (!Installation.isOne(file)) return unlocked({ Container.openBundle(file) }, { sets(file, grants, it) }, ::load)
         if (grants != null) throw UsageError("an installation carries its grant", "leave the grants file out")
@@ -65,6 +67,7 @@ public class SecureModelLoader @JvmOverloads constructor(
      * @throws KeepError the subclass says what to do next; nothing was installed.
      */
     @JvmOverloads
+    @Throws(KeepError::class, InterruptedException::class)
     public fun install(bundle: File, target: File, grants: File? = null) {
         val state = requireState()
         unlocked({ Container.openBundle(bundle) }, { sets(bundle, grants, it) }) { unlocked ->
@@ -80,9 +83,26 @@ public class SecureModelLoader @JvmOverloads constructor(
      * @throws KeepError the subclass says what to do next.
      */
     @JvmOverloads
+    @Throws(KeepError::class, InterruptedException::class)
     public fun open(descriptor: AssetFileDescriptor, grants: ByteArray = ByteArray(0)): OpenModel =
+        open(BundleFile.open(descriptor), grants)
+
+    /**
+     * Opens a bundle that another app or a document provider handed over as a file. [descriptor] stays the caller's.
+     *
+     * @param grants lines of a grants file, to be looked at after the grants in the bundle.
+     * @throws AuthenticationRequiredError show the prompt, then call again.
+     * @throws UsageError the descriptor is a pipe or a socket.
+     * @throws KeepError the subclass says what to do next.
+     */
+    @JvmOverloads
+    @Throws(KeepError::class, InterruptedException::class)
+    public fun open(descriptor: ParcelFileDescriptor, grants: ByteArray = ByteArray(0)): OpenModel =
+        open(BundleFile.open(descriptor), grants)
+
+    private fun open(file: BundleFile, grants: ByteArray): OpenModel =
         unlocked(
-            { Archive.open(BundleFile.open(descriptor), Form.BUNDLE) },
+            { Archive.open(file, Form.BUNDLE) },
             { arrayOf(it.embeddedGrants(), Grants.lines(ByteArrayInputStream(grants))) },
             ::load,
         )
@@ -94,6 +114,7 @@ public class SecureModelLoader @JvmOverloads constructor(
      * @throws RefusedError the bundle is not what a trusted publisher signed.
      * @throws MalformedError not a bundle.
      */
+    @Throws(KeepError::class, InterruptedException::class)
     public fun verify(file: File): Unit =
         Bundle(Container.openBundle(file)).use { it.verify(verifier).checkDigests() }
 
@@ -108,6 +129,7 @@ public class SecureModelLoader @JvmOverloads constructor(
      * @throws RefusedError the own grant does not allow delegation, or its constraints are not met.
      */
     @JvmOverloads
+    @Throws(KeepError::class, InterruptedException::class)
     public fun grant(
         file: File,
         to: Recipient,

@@ -29,6 +29,7 @@ public class Verifier @JvmOverloads constructor(
         if (model != UNSAFE_ANY_MODEL && !Manifest.isModelId(model)) {
             throw UsageError("not a model id", "for example acme/detector")
         }
+        if (minimumEpoch < 0 || (maximumAgeSeconds ?: 0) < 0) throw UsageError("limits are not negative")
     }
 
     /** Takes one publisher. */

@@ -1,6 +1,7 @@
 package dev.modelkeep
 
 import android.os.Build
+import dev.modelkeep.container.Replacement
 import dev.modelkeep.container.storage
 import dev.modelkeep.json.CanonicalJson
 import dev.modelkeep.json.Record
@@ -13,6 +14,7 @@ import dev.modelkeep.keystore.Keystore
 import dev.modelkeep.keystore.WrappingKey
 import java.io.File
 import java.security.KeyFactory
+import java.security.SecureRandom
 import java.security.interfaces.ECPublicKey
 import java.security.spec.PKCS8EncodedKeySpec
 import kotlin.io.encoding.Base64
@@ -45,13 +47,7 @@ public class WrappedIdentity private constructor(
             if (type == Recipient.FLEET) LocalKey.of(secret) else LocalKey.of(softwareKey(secret))
         }
 
-    /**
-     * Returns the public key as one line of text, for `modelkeep seal -r` and `modelkeep grant -r`.
-     *
-     * @throws UsageError a fleet's key, which has no public half.
-     */
-    @JvmOverloads
-    public fun recipient(deviceId: String = ""): Recipient {
+    override fun recipient(deviceId: String): Recipient {
         if (type == Recipient.FLEET) throw UsageError("a fleet's key has no public half")
         return Recipient.parse(Recipient.line(publicValue, deviceId))
     }
@@ -61,12 +57,17 @@ public class WrappedIdentity private constructor(
         return SoftwareKey(privateKey, publicValue)
     }
 
-    /** What the file holds: canonical JSON; the type and the public value are bound into the wrapping. */
-    private class Content(val type: String, val publicValue: ByteArray, val wrapped: ByteArray) {
+    /**
+     * What the file holds: canonical JSON; the type and the public value are bound into the wrapping.
+     *
+     * @property alias name of the wrapping key in the Keystore.
+     */
+    private class Content(val alias: String, val type: String, val publicValue: ByteArray, val wrapped: ByteArray) {
         val associated: ByteArray get() = associated(type, publicValue)
 
         fun toBytes(): ByteArray = CanonicalJson.encode(
             mapOf(
+                "alias" to alias,
                 "format" to FORMAT,
                 "public" to Base64.encode(publicValue),
                 "type" to type,
@@ -76,26 +77,31 @@ public class WrappedIdentity private constructor(
         )
 
         companion object {
-            const val LARGEST = 4096
+            private const val LARGEST = 4096
             private const val FORMAT = "modelkeep/wrapped-key"
             private val TYPES = listOf(Recipient.HPKE_P256, Recipient.FLEET).associateWith { it }
 
             fun associated(type: String, publicValue: ByteArray): ByteArray =
                 "modelkeep/v1/wrapped-key\u0000$type\u0000".encodeToByteArray() + publicValue
 
-            fun parse(data: ByteArray): Content =
+            fun read(file: File): Content {
+                if (storage { file.length() } > LARGEST) throw MalformedError("wrapped key: too long")
+                return parse(storage { file.readBytes() })
+            }
+
+            private fun parse(data: ByteArray): Content =
                 Record.read(CanonicalJson.decode(data, "wrapped key"), "wrapped key") {
                     choice("format", mapOf(FORMAT to Unit))
                     integer("version", 1, 1)
-                    Content(choice("type", TYPES), base64("public", LARGEST), base64("wrapped", LARGEST))
+                    Content(text("alias"), choice("type", TYPES), base64("public", LARGEST), base64("wrapped", LARGEST))
                 }
         }
     }
 
     public companion object {
         /**
-         * Makes a new P-256 key, wraps it under a new Keystore key [alias] and writes it to [file], in place of
-         * any that is there.
+         * Makes a new P-256 key, wraps it under a new Keystore key whose name begins with [alias], and writes it to
+         * [file], in place of any that is there. The old key is deleted last: if anything fails, it still works.
          *
          * Where [protection] asks for authentication, the user must have authenticated just before.
          *
@@ -105,6 +111,7 @@ public class WrappedIdentity private constructor(
          */
         @JvmStatic
         @JvmOverloads
+        @Throws(KeepError::class)
         public fun enrol(alias: String, file: File, protection: KeyProtection = KeyProtection()): WrappedIdentity =
             enrol(alias, file, protection, Build.VERSION.SDK_INT)
 
@@ -117,7 +124,7 @@ public class WrappedIdentity private constructor(
         }
 
         /**
-         * Wraps a fleet's key under a new Keystore key [alias] and writes it to [file]. Close [identity] and
+         * Wraps a fleet's key under a new Keystore key whose name begins with [alias], and writes it to [file]. Close [identity] and
          * forget the line it came from afterwards.
          *
          * @throws AuthenticationRequiredError show the prompt, then call again.
@@ -126,6 +133,7 @@ public class WrappedIdentity private constructor(
          */
         @JvmStatic
         @JvmOverloads
+        @Throws(KeepError::class)
         public fun keepFleetKey(
             alias: String,
             file: File,
@@ -136,23 +144,24 @@ public class WrappedIdentity private constructor(
         )
 
         /**
-         * Returns the key in [file] that the Keystore key [alias] wraps.
+         * Returns the key in [file].
          *
-         * @throws KeyStoreError there is no such key in the Keystore.
+         * @throws KeyMissingError the Keystore key that wraps it is gone, for example since the file came from a backup.
          * @throws StorageError the file cannot be read.
          * @throws MalformedError the file is something else.
          */
         @JvmStatic
-        public fun open(alias: String, file: File): WrappedIdentity {
-            if (storage { file.length() } > Content.LARGEST) throw MalformedError("wrapped key: too long")
-            val content = Content.parse(storage { file.readBytes() })
-            return of(WrappingKey.open(alias), content, Build.VERSION.SDK_INT)
+        @Throws(KeepError::class)
+        public fun open(file: File): WrappedIdentity {
+            val content = Content.read(file)
+            return of(WrappingKey.open(content.alias), content, Build.VERSION.SDK_INT)
         }
 
-        /** Deletes the Keystore key under [alias], if there is one, and the file. */
+        /** Deletes [file] and the Keystore key that wraps it, as far as they are there. */
         @JvmStatic
-        public fun delete(alias: String, file: File) {
-            Keystore.delete(alias)
+        @Throws(KeepError::class)
+        public fun delete(file: File) {
+            aliasIn(file)?.let(Keystore::delete)
             file.delete()
         }
 
@@ -165,14 +174,32 @@ public class WrappedIdentity private constructor(
             publicValue: ByteArray,
             secret: ByteArray,
         ): WrappedIdentity {
-            val wrappingKey = WrappingKey.generate(alias, protection, apiLevel)
-            val wrapped = wrappingKey.wrap(secret, Content.associated(type, publicValue))
-            val content = Content(type, publicValue, wrapped)
-            storage { file.writeBytes(content.toBytes()) }
-            return of(wrappingKey, content, apiLevel)
+            val before = aliasIn(file)
+            val name = "$alias.${ByteArray(NAME).also(SecureRandom()::nextBytes).toHexadecimal()}"
+            val wrappingKey = WrappingKey.generate(name, protection, apiLevel)
+            try {
+                val wrapped = wrappingKey.wrap(secret, Content.associated(type, publicValue))
+                val content = Content(name, type, publicValue, wrapped)
+                Replacement.write(file, content.toBytes())
+                before?.let(Keystore::delete)
+                return of(wrappingKey, content, apiLevel)
+            } catch (error: Throwable) {
+                if (aliasIn(file) != name) Keystore.delete(name)
+                throw error
+            }
         }
+
+        /** Returns which Keystore key wraps [file], or null where there is no such file. */
+        private fun aliasIn(file: File): String? =
+            try {
+                if (file.exists()) Content.read(file).alias else null
+            } catch (_: MalformedError) {
+                null
+            }
 
         private fun of(key: WrappingKey, content: Content, apiLevel: Int) =
             WrappedIdentity(key, content, key.securityLevel(apiLevel))
+
+        private const val NAME = 8
     }
 }

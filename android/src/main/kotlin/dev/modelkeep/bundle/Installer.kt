@@ -1,6 +1,7 @@
 package dev.modelkeep.bundle
 
 import dev.modelkeep.container.ArchiveWriter
+import dev.modelkeep.container.FileLock
 import dev.modelkeep.container.Names
 import dev.modelkeep.container.Replacement
 import dev.modelkeep.keys.Constraints
@@ -36,7 +37,7 @@ internal class Installer(private val bundle: UnlockedBundle, private val local: 
     private val id = header.installation.toHexadecimal()
 
     /** Writes the installation to [target], in place of any file that is there. */
-    fun install(target: File) {
+    fun install(target: File) = FileLock.take(target).use {
         val secret = state.prepare(manifest.model, manifest.epoch, id)
         Replacement(target).use { file ->
             random(32).wipedAfter { installKey ->
@@ -62,6 +63,7 @@ internal class Installer(private val bundle: UnlockedBundle, private val local: 
         val payload = manifest.members.indices.associate {
             Names.payload(it) to StreamLayout(manifest.members[it].size).sealedSize
         }
+        file.requireRoom(payload.values.sum())
         val writer = ArchiveWriter(file.channel, small.mapValues { it.value.size.toLong() } + payload)
         small.forEach { (name, content) -> writer.write(name, 0, ByteBuffer.wrap(content)) }
         return writer

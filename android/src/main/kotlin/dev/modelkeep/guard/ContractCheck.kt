@@ -63,10 +63,11 @@ internal object ContractCheck {
             val expected = "at most ${contract.maximumBytes} bytes"
             return Finding("size", contract.name, expected, "${tensor.byteCount} bytes")
         }
-        val mustBeFinite = contract.finite && contract.dtype in FLOATS
         val lowest = if (contract.dtype == "bool") 0.0 else contract.minimum ?: Double.NEGATIVE_INFINITY
         val highest = if (contract.dtype == "bool") 1.0 else contract.maximum ?: Double.POSITIVE_INFINITY
         val isBounded = lowest != Double.NEGATIVE_INFINITY || highest != Double.POSITIVE_INFINITY
+        // What is not a number lies within no bounds.
+        val mustBeFinite = contract.dtype in FLOATS && (contract.finite || isBounded)
         if (!mustBeFinite && !isBounded) return null
         val extremes = Extremes.of(tensor)
         if (mustBeFinite && extremes.notFinite > 0) {
@@ -74,8 +75,8 @@ internal object ContractCheck {
             return Finding("not-finite", contract.name, "finite numbers", found)
         }
         val sides = listOfNotNull(
-            "below".takeIf { extremes.lowest < lowest },
-            "above".takeIf { extremes.highest > highest },
+            "below".takeIf { extremes.isBelow(lowest) },
+            "above".takeIf { extremes.isAbove(highest) },
         )
         if (sides.isEmpty()) return null
         return Finding("range", contract.name, "from $lowest to $highest", "values ${sides.joinToString(" and ")}")

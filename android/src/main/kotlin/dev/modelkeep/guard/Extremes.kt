@@ -1,21 +1,41 @@
 package dev.modelkeep.guard
 
 import dev.modelkeep.Tensor
+import java.math.BigDecimal
 import java.nio.ByteBuffer
 
 /**
  * Lowest and highest number of a tensor, NaN left out, and how many are not finite. Real and imaginary parts
- * of complex numbers count as numbers of their own.
+ * of complex numbers count as numbers of their own. Integers of 64 bits are compared exactly.
  */
-internal class Extremes private constructor(val lowest: Double, val highest: Double, val notFinite: Int) {
+internal class Extremes private constructor(
+    val notFinite: Int,
+    private val lowest: Comparable<Double>,
+    private val highest: Comparable<Double>,
+) {
+    fun isBelow(bound: Double): Boolean = lowest < bound
+
+    fun isAbove(bound: Double): Boolean = highest > bound
+
+    /** An integer that a Double may not hold. */
+    private class Exact(private val value: BigDecimal) : Comparable<Double> {
+        override fun compareTo(other: Double): Int =
+            if (other.isInfinite()) -other.compareTo(0.0) else value.compareTo(BigDecimal(other))
+    }
+
     companion object {
         private const val UNSIGNED_BYTE = 0xff
         private const val UNSIGNED_SHORT = 0xffff
         private const val UNSIGNED_INT = 0xffffffffL
 
-        fun of(tensor: Tensor): Extremes {
-            val data = tensor.view()
-            val read = reader(tensor.dtype)
+        fun of(tensor: Tensor): Extremes =
+            when (tensor.dtype) {
+                "int64" -> ofLongs(tensor.view(), 0) { BigDecimal(it) }
+                "uint64" -> ofLongs(tensor.view(), Long.MIN_VALUE) { BigDecimal(it.toULong().toString()) }
+                else -> ofNumbers(tensor.view(), reader(tensor.dtype))
+            }
+
+        private fun ofNumbers(data: ByteBuffer, read: (ByteBuffer) -> Double): Extremes {
             var lowest = Double.POSITIVE_INFINITY
             var highest = Double.NEGATIVE_INFINITY
             var notFinite = 0
@@ -25,7 +45,19 @@ internal class Extremes private constructor(val lowest: Double, val highest: Dou
                 if (value > highest) highest = value
                 if (value.isNaN() || value.isInfinite()) notFinite++
             }
-            return Extremes(lowest, highest, notFinite)
+            return Extremes(notFinite, lowest, highest)
+        }
+
+        /** The [offset] turns the order of unsigned integers into that of signed ones. */
+        private fun ofLongs(data: ByteBuffer, offset: Long, exact: (Long) -> BigDecimal): Extremes {
+            var lowest = Long.MAX_VALUE
+            var highest = Long.MIN_VALUE
+            while (data.hasRemaining()) {
+                val value = data.getLong() xor offset
+                if (value < lowest) lowest = value
+                if (value > highest) highest = value
+            }
+            return Extremes(0, Exact(exact(lowest xor offset)), Exact(exact(highest xor offset)))
         }
 
         private fun reader(dtype: String): (ByteBuffer) -> Double =
@@ -40,9 +72,7 @@ internal class Extremes private constructor(val lowest: Double, val highest: Dou
                 "int16" -> { data -> data.getShort().toDouble() }
                 "uint16" -> { data -> (data.getShort().toInt() and UNSIGNED_SHORT).toDouble() }
                 "int32" -> { data -> data.getInt().toDouble() }
-                "uint32" -> { data -> (data.getInt().toLong() and UNSIGNED_INT).toDouble() }
-                "int64" -> { data -> data.getLong().toDouble() }
-                else -> { data -> data.getLong().toULong().toDouble() }
+                else -> { data -> (data.getInt().toLong() and UNSIGNED_INT).toDouble() }
             }
 
         /** Returns the number that 16 bits stand for (IEEE 754 binary16). */

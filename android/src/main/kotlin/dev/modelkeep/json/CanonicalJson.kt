@@ -25,9 +25,9 @@ internal object CanonicalJson {
     }
 
     /** Parses JSON written by other tools: any layout, but no duplicate keys and no floats. */
-    fun decodeLenient(data: ByteArray, what: String): Any? =
+    fun decodeLenient(data: ByteArray, what: String, mostValues: Int = Int.MAX_VALUE): Any? =
         try {
-            JsonReader(utf8(data)).read()
+            JsonReader(utf8(data), mostValues).read()
         } catch (error: MalformedError) {
             throw MalformedError("$what: ${error.message}")
         }

@@ -2,9 +2,14 @@ package dev.modelkeep.json
 
 import dev.modelkeep.MalformedError
 
-/** Reads one JSON text (RFC 8259) without floating-point numbers and without duplicate keys. */
-internal class JsonReader(private val text: String) {
+/**
+ * Reads one JSON text (RFC 8259) without floating-point numbers and without duplicate keys.
+ *
+ * @param mostValues how many values it may hold, so that a small text does not become a large heap.
+ */
+internal class JsonReader(private val text: String, private val mostValues: Int) {
     private var position = 0
+    private var values = 0
 
     /** Returns the value; nothing but white space may surround it. */
     fun read(): Any? {
@@ -16,6 +21,7 @@ internal class JsonReader(private val text: String) {
 
     private fun value(depth: Int): Any? {
         if (depth == 0) throw MalformedError("JSON: nested too deep")
+        if (++values > mostValues) throw MalformedError("JSON: too many values")
         skipSpace()
         return when (peek()) {
             '{' -> readObject(depth - 1)

@@ -8,10 +8,12 @@ import android.security.keystore.KeyProperties
 import android.security.keystore.UserNotAuthenticatedException
 import dev.modelkeep.Authentication
 import dev.modelkeep.AuthenticationRequiredError
+import dev.modelkeep.KeyBusyError
 import dev.modelkeep.KeyInvalidatedError
 import dev.modelkeep.KeyProtection
 import dev.modelkeep.KeyStoreError
 import dev.modelkeep.SecurityLevel
+import dev.modelkeep.UsageError
 import java.io.IOException
 import java.security.GeneralSecurityException
 import java.security.KeyStore
@@ -23,14 +25,21 @@ internal object Keystore {
     private const val STRONGBOX_SINCE = Build.VERSION_CODES.P
     private const val AUTHENTICATION_TYPES_SINCE = Build.VERSION_CODES.R
     private const val SECURITY_LEVEL_SINCE = Build.VERSION_CODES.S
+    private const val ATTESTATION_SINCE = 24
+    private const val REASONS_SINCE = 33
+
+    /** By name, since it exists from API 31 on. */
+    private const val BUSY = "android.security.keystore.BackendBusyException"
     private const val UNLOCKED_DEVICE_SAFE_SINCE = 35
 
     fun load(): KeyStore = calling { KeyStore.getInstance(PROVIDER).apply { load(null) } }
 
     fun delete(alias: String) = calling { load().deleteEntry(alias) }
 
+    fun contains(alias: String): Boolean = calling { load().containsAlias(alias) }
+
     /**
-     * Generates a key in StrongBox or, if that does not work, in the trusted environment.
+     * Generates a key in StrongBox or, if that does not work and is not demanded, in the trusted environment.
      *
      * @param specify adds what is particular to the kind of key.
      */
@@ -45,12 +54,31 @@ internal object Keystore {
         val builder = KeyGenParameterSpec.Builder(alias, purposes)
         builder.specify()
         protect(builder, protection, apiLevel)
-        if (apiLevel < STRONGBOX_SINCE || !protection.preferStrongBox) return@calling generate(builder.build())
+        val isChipTried = protection.preferStrongBox || protection.requireStrongBox
+        if (apiLevel < STRONGBOX_SINCE || !isChipTried) return@calling generate(builder.build())
         try {
             generate(builder.setIsStrongBoxBacked(true).build())
-        } catch (_: ProviderException) {
+        } catch (error: ProviderException) {
             // StrongBoxUnavailableException, or a chip that does not do what is asked of it.
+            if (protection.requireStrongBox) throw error
             generate(builder.setIsStrongBoxBacked(false).build())
+        }
+    }
+
+    /** Checks that a key is held where [protection] demands. */
+    fun checkLevel(level: SecurityLevel, protection: KeyProtection) {
+        val isEnough = when {
+            protection.requireStrongBox -> level == SecurityLevel.STRONGBOX
+            protection.requireHardware -> level.isHardware
+            else -> true
+        }
+        if (!isEnough) throw KeyStoreError("this device would hold the key here: $level", "use another device")
+    }
+
+    /** Checks that a key is one that this library makes: for these [purposes] alone, and born in the Keystore. */
+    fun checkKind(info: KeyInfo, purposes: Int) {
+        if (info.purposes != purposes || info.origin != KeyProperties.ORIGIN_GENERATED) {
+            throw KeyStoreError("the key of this name was made for something else", "choose another name")
         }
     }
 
@@ -63,6 +91,8 @@ internal object Keystore {
         return when (info.securityLevel) {
             KeyProperties.SECURITY_LEVEL_STRONGBOX -> SecurityLevel.STRONGBOX
             KeyProperties.SECURITY_LEVEL_TRUSTED_ENVIRONMENT -> SecurityLevel.TRUSTED_ENVIRONMENT
+            // At least that.
+            KeyProperties.SECURITY_LEVEL_UNKNOWN_SECURE -> SecurityLevel.TRUSTED_ENVIRONMENT
             KeyProperties.SECURITY_LEVEL_SOFTWARE -> SecurityLevel.SOFTWARE
             else -> SecurityLevel.UNKNOWN
         }
@@ -87,6 +117,8 @@ internal object Keystore {
         val causes = generateSequence(error) { it.cause }.take(MOST_CAUSES).toList()
         causes.firstOrNull { it is UserNotAuthenticatedException }?.let { return AuthenticationRequiredError(it) }
         causes.firstOrNull { it is KeyPermanentlyInvalidatedException }?.let { return KeyInvalidatedError(it) }
+        causes.firstOrNull { it.javaClass.name == BUSY }?.let { return KeyBusyError(it) }
+        if (Build.VERSION.SDK_INT >= REASONS_SINCE) causes.firstNotNullOfOrNull(::byReason)?.let { return it }
         return KeyStoreError(
             "the Keystore refused: ${error.javaClass.simpleName}",
             "check that the device has a screen lock and, where asked for, a biometric",
@@ -94,8 +126,19 @@ internal object Keystore {
         )
     }
 
+    private fun byReason(error: Throwable): KeyStoreError? =
+        when {
+            error !is android.security.KeyStoreException -> null
+            error.requiresUserAuthentication() -> AuthenticationRequiredError(error)
+            error.isTransientFailure -> KeyBusyError(error)
+            else -> null
+        }
+
     private fun protect(builder: KeyGenParameterSpec.Builder, protection: KeyProtection, apiLevel: Int) {
-        protection.attestationChallenge?.let(builder::setAttestationChallenge)
+        protection.attestationChallenge?.let {
+            if (apiLevel < ATTESTATION_SINCE) throw UsageError("attestation needs API $ATTESTATION_SINCE")
+            builder.setAttestationChallenge(it)
+        }
         if (apiLevel >= UNLOCKED_DEVICE_SAFE_SINCE) {
             builder.setUnlockedDeviceRequired(protection.requireUnlockedDevice)
         }
@@ -103,6 +146,11 @@ internal object Keystore {
         builder.setUserAuthenticationRequired(true)
         if (apiLevel >= AUTHENTICATION_TYPES_SINCE) {
             builder.setUserAuthenticationParameters(protection.validitySeconds, types(protection.authentication))
+        } else if (protection.authentication == Authentication.BIOMETRIC) {
+            throw UsageError(
+                "keys for biometrics alone need API $AUTHENTICATION_TYPES_SINCE",
+                "use BIOMETRIC_OR_CREDENTIAL, which is what older devices have",
+            )
         } else {
             // With a time there is no choice here: biometric or credential.
             @Suppress("DEPRECATION")

@@ -2,10 +2,12 @@ package dev.modelkeep.keystore
 
 import android.security.keystore.KeyInfo
 import android.security.keystore.KeyProperties
+import dev.modelkeep.KeyMissingError
 import dev.modelkeep.KeyProtection
 import dev.modelkeep.KeyStoreError
 import dev.modelkeep.SecurityLevel
 import dev.modelkeep.TamperedError
+import dev.modelkeep.UsageError
 import javax.crypto.AEADBadTagException
 import javax.crypto.Cipher
 import javax.crypto.KeyGenerator
@@ -36,9 +38,11 @@ internal class WrappingKey private constructor(private val key: SecretKey) {
         }
     }
 
-    fun securityLevel(apiLevel: Int): SecurityLevel = Keystore.calling {
+    fun securityLevel(apiLevel: Int): SecurityLevel = Keystore.securityLevel(info(), apiLevel)
+
+    private fun info(): KeyInfo = Keystore.calling {
         val factory = SecretKeyFactory.getInstance(key.algorithm, Keystore.PROVIDER)
-        Keystore.securityLevel(factory.getKeySpec(key, KeyInfo::class.java) as KeyInfo, apiLevel)
+        factory.getKeySpec(key, KeyInfo::class.java) as KeyInfo
     }
 
     private fun cipher() = Cipher.getInstance("AES/GCM/NoPadding")
@@ -47,12 +51,15 @@ internal class WrappingKey private constructor(private val key: SecretKey) {
         private const val NONCE = 12
         private const val TAG = 16
         private const val HINT = "enrol again"
+        private const val PURPOSES = KeyProperties.PURPOSE_ENCRYPT or KeyProperties.PURPOSE_DECRYPT
 
         fun generate(alias: String, protection: KeyProtection, apiLevel: Int): WrappingKey {
-            val purposes = KeyProperties.PURPOSE_ENCRYPT or KeyProperties.PURPOSE_DECRYPT
+            if (protection.attestationChallenge != null) {
+                throw UsageError("a wrapping key has no attestation", "leave the challenge out")
+            }
             val key = Keystore.generate(
                 alias,
-                purposes,
+                PURPOSES,
                 protection,
                 apiLevel,
                 {
@@ -66,14 +73,21 @@ internal class WrappingKey private constructor(private val key: SecretKey) {
                     generateKey()
                 }
             }
-            return WrappingKey(key)
+            return WrappingKey(key).also { made ->
+                try {
+                    Keystore.checkLevel(made.securityLevel(apiLevel), protection)
+                } catch (error: KeyStoreError) {
+                    Keystore.delete(alias)
+                    throw error
+                }
+            }
         }
 
         fun open(alias: String): WrappingKey {
             val store = Keystore.load()
             val key = Keystore.calling { store.getKey(alias, null) } as? SecretKey
-                ?: throw KeyStoreError("the Keystore has no key of this name", "enrol first")
-            return WrappingKey(key)
+                ?: throw KeyMissingError("the Keystore has no key of this name")
+            return WrappingKey(key).also { Keystore.checkKind(it.info(), PURPOSES) }
         }
     }
 }

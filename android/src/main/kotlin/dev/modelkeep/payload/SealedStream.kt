@@ -51,6 +51,7 @@ internal class SealedStream(
         val plain = ByteBuffer.allocateDirect(StreamLayout.SEGMENT)
         try {
             for (index in 0 until layout.count) {
+                checkInterrupt()
                 val sealed = reader.segment(index)
                 digest.update(sealed.duplicate())
                 if (index == 0) sealed.position(StreamLayout.HEADER)
@@ -69,7 +70,10 @@ internal class SealedStream(
     fun check(whole: ByteArray?) {
         val reader = Reader()
         val digest = MessageDigest.getInstance("SHA-256")
-        for (index in 0 until layout.count) digest.update(reader.segment(index))
+        for (index in 0 until layout.count) {
+            checkInterrupt()
+            digest.update(reader.segment(index))
+        }
         checkWhole(digest, whole)
     }
 

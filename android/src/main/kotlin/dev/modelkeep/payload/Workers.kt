@@ -1,44 +1,89 @@
 package dev.modelkeep.payload
 
+import java.util.concurrent.CountDownLatch
+import java.util.concurrent.LinkedBlockingQueue
+import java.util.concurrent.ThreadPoolExecutor
+import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import java.util.concurrent.atomic.AtomicReference
 
 /** Threads beyond four wait for memory on the phones of today. */
 private const val MOST_THREADS = 4
+private const val IDLE_SECONDS = 10L
+
+/** One set of helpers for all that is opened at the same time; none of them stays when nothing is to do. */
+private val helpers = ThreadPoolExecutor(
+    MOST_THREADS - 1,
+    MOST_THREADS - 1,
+    IDLE_SECONDS,
+    TimeUnit.SECONDS,
+    LinkedBlockingQueue(),
+) { Thread(it, "modelkeep").apply { isDaemon = true } }.apply { allowCoreThreadTimeOut(true) }
 
 internal fun threadCount(segments: Int): Int =
     minOf(segments, MOST_THREADS, Runtime.getRuntime().availableProcessors())
 
+/** Throws when the caller's thread was interrupted: whoever cancels need not wait for the rest of a model. */
+internal fun checkInterrupt() {
+    if (Thread.interrupted()) throw InterruptedException("cancelled")
+}
+
 /**
- * Runs [work] on several threads, the caller's among them, and throws the first failure. The function
- * that work gets deals out segment numbers; after a failure it deals out none that exist.
+ * Runs [work] on several threads, the caller's among them, and throws the first failure, or InterruptedException when
+ * the caller was interrupted. The function that work gets deals out segment numbers; after a failure it deals out none
+ * that exist. Helpers that are busy elsewhere are done without.
  */
 internal fun onThreads(count: Int, work: (next: () -> Int) -> Unit) {
-    val counter = AtomicInteger()
-    val failure = AtomicReference<Throwable>()
-    val guarded = Runnable {
+    val task = SharedTask(Thread.currentThread(), work)
+    val runs = List(count - 1) { HelperRun(task) }
+    runs.forEach(helpers::execute)
+    task.run()
+    // One that has not begun need not begin; to the others there is an end, and they write into the caller's memory.
+    runs.filterNot(helpers::remove).forEach(HelperRun::awaitFully)
+    task.finish()
+}
+
+private class SharedTask(private val caller: Thread, private val work: (next: () -> Int) -> Unit) {
+    private val counter = AtomicInteger()
+    private val failure = AtomicReference<Throwable>()
+
+    fun run() {
         try {
-            work { if (failure.get() == null) counter.getAndIncrement() else Int.MAX_VALUE }
+            work { if (failure.get() == null && !caller.isInterrupted) counter.getAndIncrement() else Int.MAX_VALUE }
+        } catch (error: InterruptedException) {
+            // Comes before the failures of helpers whose channel the interrupt closed.
+            failure.set(error)
         } catch (error: Throwable) {
             failure.compareAndSet(null, error)
         }
     }
-    val helpers = List(count - 1) { Thread(guarded, "modelkeep-$it") }
-    helpers.forEach(Thread::start)
-    guarded.run()
-    helpers.forEach(::joinFully)
-    failure.get()?.let { throw it }
+
+    fun finish() {
+        checkInterrupt()
+        failure.get()?.let { throw it }
+    }
 }
 
-/** Waits to the end even when interrupted: the helpers write into memory that the caller will wipe. */
-private fun joinFully(thread: Thread) {
-    var wasInterrupted = false
-    while (thread.isAlive) {
+private class HelperRun(private val task: SharedTask) : Runnable {
+    private val isOver = CountDownLatch(1)
+
+    override fun run() =
         try {
-            thread.join()
-        } catch (_: InterruptedException) {
-            wasInterrupted = true
+            task.run()
+        } finally {
+            isOver.countDown()
         }
+
+    /** Waits to the end even when interrupted. */
+    fun awaitFully() {
+        var wasInterrupted = false
+        while (isOver.count > 0) {
+            try {
+                isOver.await()
+            } catch (_: InterruptedException) {
+                wasInterrupted = true
+            }
+        }
+        if (wasInterrupted) Thread.currentThread().interrupt()
     }
-    if (wasInterrupted) Thread.currentThread().interrupt()
 }

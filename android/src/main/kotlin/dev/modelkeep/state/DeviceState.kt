@@ -13,7 +13,6 @@ import dev.modelkeep.toHexadecimal
 import dev.modelkeep.wipedAfter
 import java.io.File
 import java.io.RandomAccessFile
-import java.nio.ByteBuffer
 import java.security.MessageDigest
 import java.security.SecureRandom
 import kotlin.io.encoding.Base64
@@ -96,11 +95,7 @@ internal class DeviceState(private val file: File, private val local: LocalKey) 
             "key" to Base64.encode(key),
             "mac" to code(key, bytes).toHexadecimal(),
         )
-        Replacement(file).use {
-            val content = ByteBuffer.wrap(CanonicalJson.encode(members))
-            while (content.hasRemaining()) it.channel.write(content)
-            it.commit()
-        }
+        Replacement.write(file, CanonicalJson.encode(members))
     }
 
     private fun code(wrapped: ByteArray, body: ByteArray): ByteArray =

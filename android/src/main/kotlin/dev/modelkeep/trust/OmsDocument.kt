@@ -30,12 +30,15 @@ internal class OmsDocument private constructor(
         private const val LARGEST = 8 shl 20
         private const val LARGEST_CERTIFICATE = 1 shl 16
         private const val LARGEST_SIGNATURE = 1024
+
+        /** Nobody vouches for this document yet. */
+        private const val MOST_VALUES = 10_000
         private const val MOST_CERTIFICATES = 16
 
         /** Takes a signature document apart without trusting any of it. */
         fun parse(document: ByteArray): OmsDocument {
             if (document.size > LARGEST) throw MalformedError("signature: larger than 8 MiB")
-            return Record.read(CanonicalJson.decodeLenient(document, "signature"), "signature") {
+            return Record.read(CanonicalJson.decodeLenient(document, "signature", MOST_VALUES), "signature") {
                 choice("mediaType", mapOf(MEDIA_TYPE to Unit))
                 val (hint, key) = nested("verificationMaterial") { material(this) }
                 val (payload, signature) = nested("dsseEnvelope") { envelope(this) }

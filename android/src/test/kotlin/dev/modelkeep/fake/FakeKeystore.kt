@@ -22,6 +22,7 @@ import java.lang.reflect.Method
 internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
     private val keys = HashMap<String, KeyMintKey>()
     private var lastId = 0L
+    val keyCount: Int get() = keys.size
 
     override fun invoke(proxy: Any, method: Method, arguments: Array<out Any?>?): Any? {
         phone.calls += method.name
@@ -70,7 +71,8 @@ internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
     }
 
     private fun generate(level: Int, descriptor: KeyDescriptor, parameters: List<KeyParameter>): KeyMetadata {
-        val key = KeyMintKey(newId(), level, parameters)
+        val place = if (phone.isSecureWorldReal) level else SecurityLevel.SOFTWARE
+        val key = KeyMintKey(newId(), place, parameters)
         val isForAgreement = KeyPurpose.AGREE_KEY in key.purposes
         if (level == SecurityLevel.STRONGBOX && isForAgreement && phone.strongBox != StrongBox.COMPLETE) {
             FakePhone.fail(ErrorCode.UNSUPPORTED_PURPOSE)
@@ -93,6 +95,7 @@ internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
     private fun newId(): Long = ++lastId
 
     private fun createOperation(key: KeyMintKey, parameters: List<KeyParameter>): CreateOperationResponse {
+        phone.failure?.let(FakePhone::fail)
         val purpose = parameters.first { it.tag == Tag.PURPOSE }.value.keyPurpose
         if (purpose !in key.purposes) FakePhone.fail(ErrorCode.INCOMPATIBLE_PURPOSE)
         phone.checkUser(key)

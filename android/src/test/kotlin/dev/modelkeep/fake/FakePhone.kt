@@ -12,8 +12,11 @@ import android.security.keystore2.AndroidKeyStoreProvider
 import android.service.gatekeeper.IGateKeeperService
 import android.system.keystore2.IKeystoreService
 import android.system.keystore2.ResponseCode
+import java.io.FileDescriptor
+import java.io.FileInputStream
 import java.lang.reflect.InvocationHandler
 import java.lang.reflect.Proxy
+import java.nio.ByteBuffer
 import java.security.Provider
 import java.security.Security
 import libcore.io.Libcore
@@ -28,13 +31,22 @@ internal enum class StrongBox { ABSENT, WITHOUT_AGREEMENT, COMPLETE }
  *
  * Not modelled: latency, the number of operation slots, and the errors of vendors.
  */
-internal class FakePhone(val strongBox: StrongBox = StrongBox.ABSENT) {
+internal class FakePhone(
+    val strongBox: StrongBox = StrongBox.ABSENT,
+    /** Without one, Android holds keys in software, and says so. */
+    val isSecureWorldReal: Boolean = true,
+) {
     /** Seconds since the phone was switched on. */
     var now = 1000L
 
     /** Every call over binder to the Keystore, by name, since the last [forgetCalls]. */
     val calls = ArrayList<String>()
     var isLocked = false
+
+    /** What every operation fails with, or null. */
+    var failure: Int? = null
+    private val keystore = FakeKeystore(this)
+    val keyCount: Int get() = keystore.keyCount
     private var lastAuthentication: Long? = null
     private var rootSecureUserId = 17L
     private var biometricIds = longArrayOf(101L)
@@ -68,7 +80,7 @@ internal class FakePhone(val strongBox: StrongBox = StrongBox.ABSENT) {
 
     /** Makes this the phone that the framework's classes find. */
     fun switchOn(): FakePhone {
-        register("android.system.keystore2.IKeystoreService/default", proxy<IKeystoreService>(FakeKeystore(this)))
+        register("android.system.keystore2.IKeystoreService/default", proxy<IKeystoreService>(keystore))
         register(
             "android.service.gatekeeper.IGateKeeperService",
             proxy<IGateKeeperService> { _, _, _ -> rootSecureUserId },
@@ -93,11 +105,18 @@ internal class FakePhone(val strongBox: StrongBox = StrongBox.ABSENT) {
         ServiceManager.register(name, binderOf(service))
     }
 
-    /** The only system call on the way is who the app is. */
+    /** The only system calls on the way: who the app is, and reading. */
     private fun systemCalls(): Os =
-        Proxy.newProxyInstance(Os::class.java.classLoader, arrayOf(Os::class.java)) { _, method, _ ->
-            if (method.name == "getuid") APP_UID else throw UnsupportedOperationException(method.name)
+        Proxy.newProxyInstance(Os::class.java.classLoader, arrayOf(Os::class.java)) { _, method, arguments ->
+            when (method.name) {
+                "getuid" -> APP_UID
+                "pread" -> pread(arguments[0] as FileDescriptor, arguments[1] as ByteBuffer, arguments[2] as Long)
+                else -> throw UnsupportedOperationException(method.name)
+            }
         } as Os
+
+    private fun pread(descriptor: FileDescriptor, target: ByteBuffer, position: Long): Int =
+        maxOf(0, FileInputStream(descriptor).channel.read(target, position))
 
     companion object {
         private const val APP_UID = 10_123

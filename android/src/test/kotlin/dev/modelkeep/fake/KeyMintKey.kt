@@ -1,6 +1,7 @@
 package dev.modelkeep.fake
 
 import android.hardware.security.keymint.Algorithm
+import android.hardware.security.keymint.KeyOrigin
 import android.hardware.security.keymint.KeyParameter
 import android.hardware.security.keymint.KeyParameterValue
 import android.hardware.security.keymint.Tag
@@ -21,7 +22,7 @@ internal class KeyMintKey(
     val id: Long,
     val securityLevel: Int,
     private val parameters: List<KeyParameter>,
-    imported: ByteArray? = null,
+    private val imported: ByteArray? = null,
 ) {
     private val algorithm = parameters.first { it.tag == Tag.ALGORITHM }.value.algorithm
     val secret: SecretKey? = if (algorithm == Algorithm.AES) newSecret() else null
@@ -48,7 +49,7 @@ internal class KeyMintKey(
 
     private fun origin() = KeyParameter().apply {
         tag = Tag.ORIGIN
-        value = KeyParameterValue.origin(0)
+        value = KeyParameterValue.origin(if (imported == null) KeyOrigin.GENERATED else KeyOrigin.IMPORTED)
     }
 
     /** KeyMint finds out the size of a key that was imported without saying it. */

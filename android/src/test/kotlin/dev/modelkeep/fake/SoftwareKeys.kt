@@ -34,7 +34,7 @@ internal object SoftwareKeys {
         val store = KeyStore.getInstance("AndroidKeyStore").apply { load(null) }
         val entry = KeyStore.PrivateKeyEntry(Encoded(pair.private as ECPrivateKey, pkcs8), arrayOf(certificate))
         store.setEntry(alias, entry, KeyProtection.Builder(KeyProperties.PURPOSE_AGREE_KEY).build())
-        return KeystoreIdentity.open(alias)
+        return KeystoreIdentity.open(alias) {}
     }
 
     /** A private key that encodes to the document it came from, public point included. */

@@ -77,7 +77,7 @@ internal class InstallationTest {
         }
         assertEquals(listOf("createOperation", "finish", "abort"), phone.calls)
         assertTrue(SharedMemory.given.all { it.isZero && it.isClosed })
-        assertEquals(setOf("installed.keep", "key.state", "key.state.lock"), folder.list()!!.toSet())
+        assertEquals(setOf("installed.keep", "installed.keep.lock", "key.state", "key.state.lock"), folder.list()!!.toSet())
     }
 
     @Test

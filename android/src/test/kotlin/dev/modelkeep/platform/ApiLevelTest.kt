@@ -87,6 +87,10 @@ internal class ApiLevelTest {
             "KeyGenParameterSpec\$Builder.setUnlockedDeviceRequired in Keystore" to 28,
             "KeyGenParameterSpec\$Builder.setUserAuthenticationParameters in Keystore" to 30,
             "KeyInfo.getSecurityLevel in Keystore" to 31,
+            "PackageManager.hasSystemFeature in KeystoreIdentity" to 24,
+            "KeyStoreException in Keystore" to 33,
+            "KeyStoreException.isTransientFailure in Keystore" to 33,
+            "KeyStoreException.requiresUserAuthentication in Keystore" to 33,
         )
     }
 }

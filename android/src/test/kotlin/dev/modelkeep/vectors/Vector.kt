@@ -37,6 +37,8 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
     val deviceId = members["device_id"] as String?
     val inputs = members["inputs"] as List<*>?
 
+    val identityText get() = (members["identity"] as Map<*, *>).values.first() as String
+
     override fun toString() = name
 
     /** Opens the bundle, or another file in its place. */
