@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -128,9 +129,11 @@ def _secret(identity: Identity) -> dict[str, str] | None:
     key_object = handle._key if isinstance(handle, HpkeHandle) else None
     if not isinstance(key_object, ec.EllipticCurvePrivateKey):
         return None
-    pem = key_object.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    plain = serialization.NoEncryption()
+    try:
+        pem = key_object.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    except UnsupportedAlgorithm:  # a key in hardware
+        return None
     return {"pem": pem.decode()}
 
 
