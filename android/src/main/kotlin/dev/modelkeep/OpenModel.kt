@@ -11,20 +11,24 @@ import java.util.concurrent.atomic.AtomicInteger
  *
  * @property report what was checked.
  * @property format what the files are, for example `tflite`.
- * @property entry path of the file that a runtime is handed, or null for a plain set of files.
- * @property contract what inputs must look like, or null when the format does not say.
+ * @property entries ways to run the model, the usual one first; none for a plain set of files.
  */
 public class OpenModel internal constructor(
     public val report: Report,
     public val format: String,
-    public val entry: String?,
-    public val contract: Contract?,
+    public val entries: List<Entry>,
     private val memory: Map<String, ModelMemory>,
 ) : AutoCloseable {
     private val isOpen = AtomicBoolean(true)
 
     /** The model itself and its leases; the memory goes with the last of them. */
     private val holders = AtomicInteger(1)
+
+    /** Path of the file that a runtime is handed, or null for a plain set of files. */
+    public val entry: String? get() = entries.firstOrNull()?.path
+
+    /** What inputs of the first entry must look like, or null when nobody says. */
+    public val contract: Contract? get() = entries.firstOrNull()?.contract
 
     /** Paths of all files of the model. */
     public val paths: Set<String> get() = memory.keys
@@ -59,11 +63,13 @@ public class OpenModel internal constructor(
      * Checks inputs against the contract; call it before every run. Does nothing without a contract.
      *
      * @param inputs tensors by input name.
-     * @throws InputError an input breaks the contract: do not run the model.
+     * @param entry which of [entries] is run; the first one by default.
+     * @throws InputError an input breaks the contract, or cannot be checked: do not run the model.
      */
+    @JvmOverloads
     @Throws(KeepError::class)
-    public fun check(inputs: Map<String, Tensor>) {
-        val findings = contract?.let { ContractCheck.check(it, inputs) }.orEmpty()
+    public fun check(inputs: Map<String, Tensor>, entry: Entry? = entries.firstOrNull()) {
+        val findings = entry?.contract?.let { ContractCheck.check(it, inputs) }.orEmpty()
         if (findings.isNotEmpty()) throw InputError(findings, "the contract says what the model takes")
     }
 

@@ -179,7 +179,7 @@ public class SecureModelLoader @JvmOverloads constructor(
             memory.values.forEach(ModelMemory::close)
             throw error
         }
-        return OpenModel(report(bundle), inner.format, inner.entry, inner.contract, memory)
+        return OpenModel(report(bundle), inner.format, inner.entries, memory)
     }
 
     private fun report(bundle: Unlocked): OpenModel.Report {

@@ -1,6 +1,6 @@
 package dev.modelkeep.document
 
-import dev.modelkeep.Contract
+import dev.modelkeep.Entry
 import dev.modelkeep.MalformedError
 import dev.modelkeep.UnsupportedVersionError
 import dev.modelkeep.json.CanonicalJson
@@ -14,14 +14,49 @@ import dev.modelkeep.json.Record
  */
 internal class InnerManifest private constructor(record: Record) {
     val paths: List<String> = record.items("files", MOST_FILES).map(::path)
-    val entry: String? = if ("entry" in record) record.text("entry") else null
-    val format: String = record.text("model_format")
-    val contract: Contract? = if ("inputs" in record) Contract(InputContracts.read(record)) else null
+    val format: String = formatName(record)
+
+    /** All ways to run the model; the first one is meant where nobody says which. None for a plain set of files. */
+    val entries: List<Entry> = entries(record)
 
     init {
         checkPaths(record)
-        if (entry != null && entry !in paths) throw record.fault("entry", "names no file of the model")
-        if (!FORMAT_NAME.matches(format)) throw record.fault("model_format", "is not a format name")
+        // Whoever runs a model that has a guard must hold every input against it.
+        if ("guard" in record) {
+            throw UnsupportedVersionError(
+                "this model has a guard, which is not supported on Android",
+                "seal it for phones without one",
+            )
+        }
+    }
+
+    private fun entries(record: Record): List<Entry> {
+        val first = if ("entry" in record) entry(record, format) else null
+        // Without an entry a contract says nothing, but is still read.
+        if (first == null) InputContracts.read(record)
+        val others = if ("others" in record) record.items("others", MOST_ENTRIES).map(::other) else null
+        val isAlone = first == null && (others != null || "function" in record)
+        val all = listOfNotNull(first) + others.orEmpty()
+        if (isAlone || others?.isEmpty() == true || all.distinctBy { it.name }.size != all.size) {
+            throw record.fault("others", "names an entry twice, or goes without a first one")
+        }
+        return all
+    }
+
+    private fun other(item: Any?): Entry =
+        Record.read(item, "inner manifest: other entry") { entry(this, formatName(this)) }
+
+    private fun entry(record: Record, format: String): Entry {
+        val path = record.text("entry")
+        if (path !in paths) throw record.fault("entry", "names no file of the model")
+        val function = if ("function" in record) record.text("function") else null
+        return Entry(path, function, format, InputContracts.read(record))
+    }
+
+    private fun formatName(record: Record): String {
+        val name = record.text("model_format")
+        if (!FORMAT_NAME.matches(name)) throw record.fault("model_format", "is not a format name")
+        return name
     }
 
     private fun checkPaths(record: Record) {
@@ -36,6 +71,7 @@ internal class InnerManifest private constructor(record: Record) {
     companion object {
         const val LARGEST = 16L shl 20
         private const val MOST_FILES = 65_536
+        private const val MOST_ENTRIES = 256
         private const val LONGEST_PATH = 1024
         private val ODD = Regex("[\\u0000-\\u001f\\u007f\\\\]")
         private val FORMAT_NAME = Regex("[a-z0-9][a-z0-9.-]{0,31}")

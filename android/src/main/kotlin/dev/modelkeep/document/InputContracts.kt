@@ -1,6 +1,9 @@
 package dev.modelkeep.document
 
+import dev.modelkeep.Contract
+import dev.modelkeep.Quantization
 import dev.modelkeep.TensorContract
+import dev.modelkeep.json.CanonicalJson
 import dev.modelkeep.json.Record
 import kotlin.math.abs
 
@@ -13,10 +16,15 @@ internal object InputContracts {
     private val DTYPES = listOf(
         "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16",
         "float32", "float64", "bfloat16", "complex64", "complex128", "string",
+        "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz",
     ).associateWith { it }
+    private val KEYS = listOf("int64", "string").associateWith { it }
     private val FLOAT = Regex("-?0x[01]\\.[0-9a-f]{1,13}p[+-][0-9]{1,4}")
 
-    fun read(record: Record): List<TensorContract> {
+    /** Takes the member `inputs`, if it is there. */
+    fun read(record: Record): Contract? = if ("inputs" in record) Contract(inputs(record)) else null
+
+    private fun inputs(record: Record): List<TensorContract> {
         val inputs = record.items("inputs", MOST_INPUTS).map { item ->
             Record.read(item, "inner manifest: input") { tensor(this) }
         }
@@ -34,7 +42,26 @@ internal object InputContracts {
         minimum = bound(record, "minimum"),
         maximum = bound(record, "maximum"),
         maximumBytes = record.integer("maximum_bytes"),
+        mayBeEmpty = switch(record, "empty"),
+        isOptional = switch(record, "optional"),
+        isSequence = switch(record, "sequence"),
+        keys = if ("keys" in record) record.choice("keys", KEYS) else null,
+        quantization = quantization(record),
     )
+
+    private fun switch(record: Record, name: String): Boolean {
+        if (name !in record) return false
+        if (!record.boolean(name)) throw record.fault(name, "is left out where it is false")
+        return true
+    }
+
+    private fun quantization(record: Record): Quantization? {
+        if ("quantization" !in record) return null
+        return record.nested("quantization") {
+            val scale = bound(this, "scale") ?: throw fault("scale", "is missing")
+            Quantization(scale, integer("zero_point", -CanonicalJson.LARGEST_INTEGER))
+        }
+    }
 
     private fun shape(record: Record): List<Long?>? {
         val value = record.anything("shape") ?: return null
@@ -42,8 +69,8 @@ internal object InputContracts {
             throw record.fault("shape", "must be null or an array")
         }
         return value.map { length ->
-            if (length != null && (length !is Long || length <= 0)) {
-                throw record.fault("shape", "must hold positive integers and nulls")
+            if (length != null && (length !is Long || length < 0)) {
+                throw record.fault("shape", "must hold nulls and integers that are not negative")
             }
             length
         }

@@ -21,14 +21,16 @@ internal object ContractCheck {
     }
 
     private fun fault(contract: TensorContract, tensor: Tensor?): Finding? {
+        if (tensor == null && contract.isOptional) return null
         if (tensor == null) return Finding("missing", contract.name, "a ${contract.dtype} tensor", "nothing")
         return dtypeFault(contract, tensor) ?: shapeFault(contract, tensor) ?: valueFault(contract, tensor)
     }
 
     private fun dtypeFault(contract: TensorContract, tensor: Tensor): Finding? {
         val name = contract.name
-        // Text has no fixed size and is laid out differently by every runtime.
-        if (contract.dtype == "string") return Finding("type", name, "a tensor that can be checked here", "text")
+        // Buffers hold neither text nor lists nor maps; what cannot be checked must not run.
+        val isTensor = !contract.isSequence && contract.keys == null && contract.dtype in Tensor.DTYPES
+        if (!isTensor) return Finding("type", name, "an input that can be checked here", "text, a list or a map")
         if (tensor.dtype != contract.dtype) return Finding("dtype", name, contract.dtype, tensor.dtype)
         if (tensor.isNative) return null
         return Finding("byte-order", name, "native byte order", "swapped byte order")
@@ -36,7 +38,8 @@ internal object ContractCheck {
 
     private fun shapeFault(contract: TensorContract, tensor: Tensor): Finding? {
         val found = tensor.shape.joinToString(", ", "(", ")")
-        if (tensor.count == 0L) return Finding("shape", contract.name, "at least one element", found)
+        val mayBeEmpty = contract.mayBeEmpty || contract.shape?.contains(0L) == true
+        if (tensor.count == 0L && !mayBeEmpty) return Finding("shape", contract.name, "at least one element", found)
         if (tensor.byteCount != tensor.bytes.toLong()) {
             val expected = "${tensor.byteCount} bytes for shape $found"
             return Finding("shape", contract.name, expected, "${tensor.bytes} bytes")
@@ -63,11 +66,9 @@ internal object ContractCheck {
             val expected = "at most ${contract.maximumBytes} bytes"
             return Finding("size", contract.name, expected, "${tensor.byteCount} bytes")
         }
-        val lowest = if (contract.dtype == "bool") 0.0 else contract.minimum ?: Double.NEGATIVE_INFINITY
-        val highest = if (contract.dtype == "bool") 1.0 else contract.maximum ?: Double.POSITIVE_INFINITY
+        val (lowest, highest) = bounds(contract)
         val isBounded = lowest != Double.NEGATIVE_INFINITY || highest != Double.POSITIVE_INFINITY
-        // What is not a number lies within no bounds.
-        val mustBeFinite = contract.dtype in FLOATS && (contract.finite || isBounded)
+        val mustBeFinite = contract.finite && contract.dtype in FLOATS
         if (!mustBeFinite && !isBounded) return null
         val extremes = Extremes.of(tensor)
         if (mustBeFinite && extremes.notFinite > 0) {
@@ -80,5 +81,12 @@ internal object ContractCheck {
         )
         if (sides.isEmpty()) return null
         return Finding("range", contract.name, "from $lowest to $highest", "values ${sides.joinToString(" and ")}")
+    }
+
+    private fun bounds(contract: TensorContract): Pair<Double, Double> {
+        if (contract.dtype == "bool") return 0.0 to 1.0
+        val lowest = contract.minimum?.let { Rounding.to(contract.dtype, it) } ?: Double.NEGATIVE_INFINITY
+        val highest = contract.maximum?.let { Rounding.to(contract.dtype, it) } ?: Double.POSITIVE_INFINITY
+        return lowest to highest
     }
 }

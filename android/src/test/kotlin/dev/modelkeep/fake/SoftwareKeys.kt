@@ -24,7 +24,9 @@ internal object SoftwareKeys {
 
     /** Imports a P-256 key in PEM into the phone's Keystore and opens it there; null for keys of other kinds. */
     fun intoKeystore(pem: String, alias: String): KeystoreIdentity? {
-        val body = pem.lines().takeWhile { !it.startsWith("-----END") }.drop(1).joinToString("")
+        // Before the block may stand what the key is for.
+        val block = pem.lines().dropWhile { !it.startsWith("-----BEGIN") }.takeWhile { !it.startsWith("-----END") }
+        val body = block.drop(1).joinToString("")
         val pkcs8 = Base64.getDecoder().decode(body)
         // The object identifier of P-256.
         if ("2a8648ce3d030107" !in pkcs8.joinToString("") { "%02x".format(it) }) return null

@@ -26,11 +26,22 @@ internal class ExtremesTest {
         assertEquals(code, outcome(dtype, data, null, maximum))
     }
 
+    /** As it is written in the format: infinities are compared, NaN is not; `finite` is what refuses both. */
     @ParameterizedTest
-    @CsvSource("NaN, not-finite", "Infinity, not-finite", "-Infinity, not-finite", "0.5, -", "-1, range")
-    fun `what is not finite lies within no bounds`(value: Float, code: String) {
+    @CsvSource("NaN, -", "Infinity, -", "-Infinity, range", "0.5, -", "-1, range")
+    fun `what is not finite is compared as far as it can be`(value: Float, code: String) {
         val data = ByteBuffer.allocateDirect(4).order(ByteOrder.nativeOrder()).putFloat(0, value)
         assertEquals(code, outcome("float32", data, 0.0, null))
+    }
+
+    @ParameterizedTest
+    @CsvSource("float16, 0.1, 0.0999755859375", "float16, 65519.9, 65504", "float16, 65520, Infinity", "float16, 3e-8, 0x1p-24",
+        "float16, 2.9e-8, 0", "bfloat16, 0.1, 0.10009765625", "bfloat16, 1e39, Infinity", "float64, 0.1, 0.1",
+        "float16, -2049, -2048", "float16, 2051, 2052")
+    fun `bounds are rounded as values are`(dtype: String, bound: String, expected: String) {
+        assertEquals(expected.toDouble(), Rounding.to(dtype, bound.toDouble()))
+        val value = bound.toDouble()
+        assertEquals(value.toFloat().toDouble(), Rounding.to("float32", value))
     }
 
     private fun outcome(dtype: String, data: ByteBuffer, minimum: Double?, maximum: Double?): String {
