@@ -7,7 +7,7 @@ import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from modelkeep.trust.signer import Signer
 
@@ -38,8 +38,9 @@ def certificates_for(signer: Signer) -> tuple[tuple[x509.Certificate, ...], x509
 
     root = builder(root_name, root_key.public_key(), True).sign(root_key, hashes.SHA256())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "acme models")])
-    leaf = builder(name, signer.public_key, False).sign(root_key, hashes.SHA256())
-    return (leaf, root), root
+    signs_code = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])
+    leaf = builder(name, signer.public_key, False).add_extension(signs_code, critical=False)
+    return (leaf.sign(root_key, hashes.SHA256()), root), root
 
 
 def _usage(authority: bool) -> x509.KeyUsage:

@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from modelkeep.errors import ExpiredError, SignatureError, UntrustedSignerError
@@ -19,6 +20,7 @@ from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.verifier import Verifier
 from support.attacker import Forgery
+from support.command_line import CommandLine
 from support.workshop import MODEL_ID, Workshop
 
 START = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
@@ -90,6 +92,32 @@ def test_a_certificate_for_another_use_is_refused(workshop: Workshop) -> None:
         _check(workshop, _issue("publisher", server, ROOT))
 
 
+def test_a_certificate_that_does_not_say_that_it_signs_code_is_refused(workshop: Workshop) -> None:
+    with pytest.raises(UntrustedSignerError):
+        _check(workshop, _issue("publisher", (), ROOT))
+
+
+def test_an_authority_for_mail_gives_nobody_a_signing_certificate(workshop: Workshop) -> None:
+    mail = (*AUTHORITY, x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]))
+    office = _issue("mail office", mail, ROOT)
+    with pytest.raises(UntrustedSignerError):
+        _check(workshop, _issue("publisher", SIGNING, office), office)
+
+
+def test_a_mail_address_that_looks_like_the_publishers_name_is_not_it(workshop: Workshop) -> None:
+    names = x509.SubjectAlternativeName([x509.RFC822Name("publisher"), x509.DNSName("publisher")])
+    customer = _issue("somebody else", (*SIGNING, names), ROOT)
+    with pytest.raises(UntrustedSignerError, match="not by 'CN=publisher'"):
+        _check(workshop, customer, subject="CN=publisher")
+
+
+def test_the_command_line_asks_whose_certificate_counts(shop: CommandLine) -> None:
+    (shop.folder / "root.pem").write_bytes(ROOT.certificate.public_bytes(Encoding.PEM))
+    refused = shop.shell("modelkeep verify model.keep -t root.pem")
+    assert (refused.code, "--subject CN=NAME" in refused.err) == (2, True)
+    assert shop.shell("modelkeep verify model.keep -t root.pem --subject CN=publisher").code == 3
+
+
 @pytest.mark.parametrize("years", [-1, 2])
 def test_a_certificate_outside_its_time_is_refused(workshop: Workshop, years: int) -> None:
     moment = int((START + years * YEAR).timestamp())
@@ -104,8 +132,8 @@ def test_a_revoked_certificate_is_refused(workshop: Workshop) -> None:
 
 
 def test_another_customer_of_the_same_authority_is_refused(workshop: Workshop) -> None:
-    with pytest.raises(UntrustedSignerError, match="not by 'publisher'"):
-        _check(workshop, _issue("somebody else", SIGNING, ROOT), subject="publisher")
+    with pytest.raises(UntrustedSignerError, match="not by 'CN=publisher'"):
+        _check(workshop, _issue("somebody else", SIGNING, ROOT), subject="CN=publisher")
 
 
 def test_a_certificate_with_a_name_of_an_unknown_kind_is_refused(workshop: Workshop) -> None:

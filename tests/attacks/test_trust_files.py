@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from modelkeep import public_key
-from modelkeep.errors import MalformedError, RefusedError, RollbackError, TamperedError
+from modelkeep.errors import MalformedError, RefusedError, RollbackError, TamperedError, UntrustedSignerError
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
@@ -162,3 +162,19 @@ def test_an_old_trust_file_that_comes_with_its_old_disk(
     disk.unlink()
     with pytest.raises(RollbackError, match="was lost"):
         workshop.open(bundle, identity=Identity(key), verifier=old)
+
+
+def test_a_grant_of_an_issuer_whose_key_is_revoked_does_not_open(workshop: Workshop) -> None:
+    """A box for granting was stolen; what it still grants, and what it granted, is of no use."""
+    root, issuer = new_signer(workshop, "root"), new_signer(workshop, "issuer")
+    bundle = workshop.seal(grant_signer=issuer)
+    publishers = (Publisher(workshop.signer.public_key, ("*",)),)
+    revoked = frozenset({public_key.fingerprint(issuer.public_key)})
+    for trust in (TrustFile(1, LATEST_TIME, publishers), TrustFile(2, LATEST_TIME, publishers, revoked)):
+        data = TrustFile.from_bytes(trust.to_bytes(root), [public_key.to_pem(root.public_key)])
+        verifier = Verifier.from_trust_file(data, model=MODEL_ID)
+        if trust.number == 1:
+            workshop.open(bundle, verifier=verifier).close()
+            continue
+        with pytest.raises(UntrustedSignerError, match="issuer .* is revoked"):
+            workshop.open(bundle, verifier=verifier)

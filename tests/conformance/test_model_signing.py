@@ -168,7 +168,7 @@ def test_we_verify_its_certificate_signature(folder: Path, tmp_path: Path, chain
     where = ("--signature", signature, "--private_key", chain.key)
     signed = model_signing("sign", "certificate", folder, *where, *certificates)
     assert signed.returncode == 0, signed.stderr
-    verifier = Verifier(CertificateRoots(chain.roots, subject="publisher"), model=UnsafeAnyModel())
+    verifier = Verifier(CertificateRoots(chain.roots, subject="CN=publisher"), model=UnsafeAnyModel())
     verified = verifier.verify_statement(signature.read_bytes())
     assert verified.statement.resources == digests()
     assert str(verified.signer) == "certificate 'CN=publisher'"

@@ -64,6 +64,7 @@ def issue(
 
 AUTHORITY = (x509.BasicConstraints(True, None), usage(issue=True))
 CODE_SIGNING = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])
+ANY_USE = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 TLS = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 ROOT = issue("root", AUTHORITY, days=3650)
 MIDDLE_AUTHORITY = issue("middle", (x509.BasicConstraints(True, 0),), ROOT)
@@ -146,23 +147,32 @@ def test_revoked_serial_anywhere_in_the_chain_is_refused(revoked: Holder) -> Non
         verify(Signer(LEAF.key, CHAIN), CertificateRoots([ROOT.certificate], revoked_serials=serials))
 
 
-def test_subject_is_common_name_or_alternative_name() -> None:
+def test_subject_is_a_name_with_its_kind() -> None:
     names = x509.SubjectAlternativeName([x509.DNSName("signer.acme.test"), x509.RFC822Name("ml@acme.test")])
-    leaf = issue("publisher", (usage(sign=True), names), ROOT)
-    for subject in ("publisher", "signer.acme.test", "ml@acme.test"):
+    leaf = issue("publisher", (CODE_SIGNING, names), ROOT)
+    for subject in ("CN=publisher", "DNS=signer.acme.test", "email=ml@acme.test", "DN=CN=publisher"):
         assert verify(
             Signer(leaf.key, (leaf.certificate,)), CertificateRoots([ROOT.certificate], subject=subject)
         )
-    with pytest.raises(UntrustedSignerError, match=r"'CN=publisher', not by 'acme\.test'"):
-        verify(
-            Signer(leaf.key, (leaf.certificate,)), CertificateRoots([ROOT.certificate], subject="acme.test")
-        )
+    for other in (
+        "CN=acme.test",
+        "CN=signer.acme.test",
+        "DNS=publisher",
+        "URI=ml@acme.test",
+        "EMAIL=publisher",
+    ):
+        with pytest.raises(UntrustedSignerError, match=f"'CN=publisher', not by '{other}'"):
+            verify(Signer(leaf.key, (leaf.certificate,)), CertificateRoots([ROOT.certificate], subject=other))
 
 
-@pytest.mark.parametrize(
-    "extensions", [(usage(sign=True),), (CODE_SIGNING,), (usage(sign=True), CODE_SIGNING)]
-)
-def test_either_usage_makes_a_signing_certificate(extensions: Extensions) -> None:
+@pytest.mark.parametrize("subject", ["publisher", "CN=", "=publisher", "OU=models", ""])
+def test_subject_without_its_kind_is_refused(subject: str) -> None:
+    with pytest.raises(UsageError, match="a subject needs its kind"):
+        CertificateRoots([ROOT.certificate], subject=subject)
+
+
+@pytest.mark.parametrize("extensions", [(CODE_SIGNING,), (usage(sign=True), CODE_SIGNING)])
+def test_extended_usage_makes_a_signing_certificate(extensions: Extensions) -> None:
     leaf = issue("publisher", extensions, ROOT)
     assert verify(Signer(leaf.key, (leaf.certificate,)), ROOTS)
 
@@ -170,7 +180,8 @@ def test_either_usage_makes_a_signing_certificate(extensions: Extensions) -> Non
 @pytest.mark.parametrize(
     ("extensions", "reason"),
     [
-        ((), "does not say that its key may sign"),
+        ((), "does not say that its key signs code"),
+        ((usage(sign=True),), "does not say that its key signs code"),
         ((TLS,), "codeSigning"),
         ((usage(sign=True), TLS), "codeSigning"),
         ((usage(issue=True), CODE_SIGNING), "digitalSignature"),
@@ -191,14 +202,27 @@ def test_certificate_for_other_purposes_is_refused(extensions: Extensions, reaso
 )
 def test_issuer_that_is_no_authority_is_refused(extensions: Extensions) -> None:
     issuer = issue("customer", extensions, ROOT)
-    leaf = issue("publisher", (usage(sign=True),), issuer)
+    leaf = issue("publisher", (CODE_SIGNING,), issuer)
     with pytest.raises(UntrustedSignerError):
         verify(Signer(leaf.key, (leaf.certificate, issuer.certificate)), ROOTS)
 
 
+@pytest.mark.parametrize("uses", [(CODE_SIGNING,), (x509.ExtendedKeyUsage([ANY_USE]),), (TLS,)])
+def test_an_authority_for_other_uses_gives_no_signing_certificates(uses: Extensions) -> None:
+    issuer = issue("customers", (*AUTHORITY, *uses), ROOT)
+    leaf = issue("publisher", (CODE_SIGNING,), issuer)
+    signer = Signer(leaf.key, (leaf.certificate, issuer.certificate))
+    if uses != (TLS,):
+        assert verify(signer, ROOTS)
+        return
+    with pytest.raises(UntrustedSignerError) as refusal:
+        verify(signer, ROOTS)
+    assert "for other uses than signing code" in (refusal.value.hint or "")
+
+
 def test_path_length_is_respected() -> None:
     deeper = issue("deeper", AUTHORITY, MIDDLE_AUTHORITY)
-    leaf = issue("publisher", (usage(sign=True),), deeper)
+    leaf = issue("publisher", (CODE_SIGNING,), deeper)
     chain = (leaf.certificate, deeper.certificate, MIDDLE_AUTHORITY.certificate)
     with pytest.raises(UntrustedSignerError):
         verify(Signer(leaf.key, chain), ROOTS)
@@ -238,7 +262,7 @@ def test_certificate_for_another_curve_is_refused() -> None:
 
 def with_undecodable_name(issuer: Holder) -> Holder:
     """A valid certificate whose common name is marked as UTF-8 and is not."""
-    leaf = issue("publisher", (usage(sign=True),), issuer)
+    leaf = issue("publisher", (CODE_SIGNING,), issuer)
     old = leaf.certificate.tbs_certificate_bytes
     new = old.replace(b"publisher", b"pub\xff\xffsher")
     signature = issuer.key.sign(new, ec.ECDSA(hashes.SHA256()))
@@ -270,8 +294,8 @@ def test_undecodable_name_matches_no_subject() -> None:
     leaf = with_undecodable_name(ROOT)
     signer = Signer(leaf.key, (leaf.certificate,))
     assert verify(signer, ROOTS) == "certificate an unreadable subject"
-    with pytest.raises(UntrustedSignerError, match="unreadable subject, not by 'publisher'"):
-        verify(signer, CertificateRoots([ROOT.certificate], subject="publisher"))
+    with pytest.raises(UntrustedSignerError, match="unreadable subject, not by 'CN=publisher'"):
+        verify(signer, CertificateRoots([ROOT.certificate], subject="CN=publisher"))
 
 
 def test_moment_beyond_the_calendar_is_late_not_an_accident() -> None:

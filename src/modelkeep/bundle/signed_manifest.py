@@ -34,6 +34,7 @@ class SignedManifest:
         now: the time that counts.
         remembered_time: seconds since 1970-01-01 UTC that a device may remember to have passed.
         trust: the trust file that says who is trusted, or None where none does.
+        revoked_keys: fingerprints of keys whose signatures count nowhere.
     """
 
     front: Front
@@ -44,6 +45,7 @@ class SignedManifest:
     now: Now
     remembered_time: int
     trust: SeenTrust | None
+    revoked_keys: frozenset[str]
 
     @property
     def release(self) -> Release:
@@ -99,6 +101,7 @@ def verify_manifest(front: Front, verifier: BundleVerifier) -> SignedManifest:
         now,
         _remembered(clock, verifier),
         _trust_of(verifier),
+        verifier.revoked_keys,
     )
 
 

@@ -53,7 +53,7 @@ def unwrap(
 
 def _accept(signed: SignedManifest, posture: frozenset[str], delegating: bool, grant: Grant) -> None:
     if signed.manifest.grant_issuers:
-        grant.check_issuer(signed.manifest.grant_issuers)
+        grant.check_issuer(signed.manifest.grant_issuers, signed.revoked_keys)
     grant.header.constraints.check(signed.now, posture)
     if delegating:
         grant.header.constraints.delegated(Constraints())

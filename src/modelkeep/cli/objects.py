@@ -35,6 +35,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SUITES = {"aes": Suite.AES256_GCM_HKDF_1MB, "chacha": Suite.CHACHA20_POLY1305_HKDF_1MB}
 _LARGEST_CONTRACT = 2**20
 _LARGEST_PEM = 2**20
+_ANYBODY = "any"
 
 
 def constraints(arguments: argparse.Namespace) -> Constraints:
@@ -184,7 +185,7 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         return Verifier.from_trust_file(_trust_file(arguments), **rules)
     if arguments.minimum_trust_number:
         raise UsageError("trust files have numbers, keys have none", hint="pass --trust-root as well")
-    return Verifier(*[_trusted(path) for path in arguments.trust], **rules)
+    return Verifier(*[_trusted(path, arguments.subject) for path in arguments.trust], **rules)
 
 
 def _trust_file(arguments: argparse.Namespace) -> TrustFile:
@@ -217,9 +218,16 @@ def _age(days: float | None) -> datetime.timedelta | None:
         raise UsageError(f"not a number of days: {days}") from None
 
 
-def _trusted(path: str) -> bytes | CertificateRoots:
+def _trusted(path: str, subject: str | None) -> bytes | CertificateRoots:
     pem = read_small(path, _LARGEST_PEM, "a public key or certificate")
-    return CertificateRoots(pem) if b"BEGIN CERTIFICATE-----" in pem else pem
+    if b"BEGIN CERTIFICATE-----" not in pem:
+        return pem
+    if subject is None:
+        raise UsageError(
+            f"{path} is an authority, which gives certificates to others as well",
+            hint="say whose counts: --subject CN=NAME or EMAIL=ADDRESS; --subject any accepts everybody's",
+        )
+    return CertificateRoots(pem, subject=None if subject == _ANYBODY else subject)
 
 
 def isolation(arguments: argparse.Namespace) -> Literal["in-process", "process"]:

@@ -95,21 +95,27 @@ class Grant:
         issuer = bytes.fromhex(public_key.fingerprint(signer.public_key))
         return replace(self, issuer=issuer, signature=signature, received=None)
 
-    def check_issuer(self, issuers: tuple[bytes, ...]) -> None:
+    def check_issuer(self, issuers: tuple[bytes, ...], revoked: frozenset[str] = frozenset()) -> None:
         """Checks the issuer's signature; for bundles whose manifest lists grant issuers.
 
         Args:
             issuers: SubjectPublicKeyInfo (DER) of those who may sign grants.
+            revoked: fingerprints of keys that count nowhere any more.
 
         Raises:
             SignatureError: the grant is not signed, or its signature does not verify.
-            UntrustedSignerError: signed by somebody who is not listed.
+            UntrustedSignerError: signed by somebody who is not listed, or with a key that is revoked.
             MalformedError: the issuer's listed key is not an elliptic-curve public key.
         """
         if self.issuer is None or self.signature is None:
             raise SignatureError(
                 "the grant is not signed, and this bundle accepts grants of listed issuers only",
                 hint="ask the publisher for a signed grant",
+            )
+        if self.issuer.hex() in revoked:
+            raise UntrustedSignerError(
+                f"the grant's issuer {self.issuer.hex()[:16]} is revoked",
+                hint="ask for a grant of another issuer",
             )
         listed = {public_key.fingerprint(key): key for key in map(_load, issuers)}
         issuer = listed.get(self.issuer.hex())

@@ -53,6 +53,10 @@ class BundleVerifier(Protocol):
     def void(self) -> frozenset[bytes]:
         """Ids of bundles that never count, and what devices remember of them does not either."""
 
+    @property
+    def revoked_keys(self) -> frozenset[str]:
+        """Fingerprints of keys whose signatures count nowhere, under grants as little as under bundles."""
+
     def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
         """Returns what a signature document says, or raises RefusedError or MalformedError.
 

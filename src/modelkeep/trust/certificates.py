@@ -26,7 +26,7 @@ from cryptography.x509.verification import (
 
 from modelkeep import dsse, storage
 from modelkeep.errors import ExpiredError, SignatureError, UntrustedSignerError, UsageError
-from modelkeep.signer_id import LONGEST_SUBJECT, SignerId, TypedSubject
+from modelkeep.signer_id import LONGEST_SUBJECT, SUBJECT_KINDS, SignerId, TypedSubject
 
 LARGEST_FILE = 2**22
 
@@ -41,6 +41,7 @@ _UNFIT = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
+_SIGNS = {ExtendedKeyUsageOID.CODE_SIGNING, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
 _END_OF_CALENDAR = int(datetime.datetime(9999, 12, 31, tzinfo=datetime.UTC).timestamp())
 
 
@@ -64,16 +65,16 @@ def load(source: CertificateSource) -> tuple[x509.Certificate, ...]:
 class CertificateRoots:
     """Certificate authorities whose certificates may sign models.
 
-    The signing certificate must be allowed to sign: where it states a key usage, that has
-    digitalSignature; where it states extended key usages, they have codeSigning; and it
-    states at least one of the two.
+    The signing certificate must be one for signing code: its extended key usages have codeSigning, and so
+    have those of every authority between it and the root that states any; a key usage, where it states
+    one, has digitalSignature.
     """
 
     def __init__(
         self,
         roots: CertificateSource,
         *,
-        subject: str | None = None,
+        subject: str | TypedSubject | None = None,
         time: datetime.datetime | None = None,
         revoked_serials: frozenset[int] = frozenset(),
         revoked_keys: Iterable[str] = (),
@@ -82,8 +83,9 @@ class CertificateRoots:
 
         Args:
             roots: self-signed or intermediate authorities: PEM bytes, path of a PEM file, or certificates.
-            subject: common name or alternative name that the signing certificate must carry;
-                None accepts everyone to whom the authorities gave a signing certificate.
+            subject: a name that the signing certificate must carry, with its kind: ``CN=acme models``,
+                ``EMAIL=models@acme.example``, ``DNS=``, ``URI=`` or ``DN=`` (RFC 4514). None accepts everyone
+                to whom the authorities gave a certificate for signing code.
             time: moment (with time zone) at which the chain must be valid; None means the
                 verifier's present time. It is never taken from the signature.
             revoked_serials: serial numbers that no certificate of the chain may have.
@@ -92,14 +94,14 @@ class CertificateRoots:
 
         Raises:
             StorageError: the file cannot be read.
-            UsageError: no certificate, or a time without time zone.
+            UsageError: no certificate, a time without time zone, or a subject without its kind.
         """
         if time is not None and time.tzinfo is None:
             raise UsageError("the time to check certificates at needs a time zone")
         anchors = load(roots)
         self._store = Store(list(anchors))
         self._anchors = frozenset(_fingerprint(anchor) for anchor in anchors)
-        self._subject = subject
+        self._subject = _wanted(subject)
         self._time = time
         self._revoked_serials = frozenset(revoked_serials)
         self._revoked_keys = frozenset(map(bytes.fromhex, revoked_keys))
@@ -121,9 +123,9 @@ class CertificateRoots:
         if any(self._is_revoked(certificate) for certificate in chain):
             raise UntrustedSignerError(f"certificate of {name_of(leaf)} is revoked")
         names = _names(leaf)
-        matching = [name for name in names if self._subject in (None, name.value)]
+        matching = [name for name in names if self._subject in (None, name)]
         if not matching:
-            raise UntrustedSignerError(f"signed by {name_of(leaf)}, not by {self._subject!r}")
+            raise UntrustedSignerError(f"signed by {name_of(leaf)}, not by {self._subject}")
         return SignerId(_fingerprint(leaf), _fingerprint(chain[-1]), matching[0])
 
     def vouches(self, signer: SignerId) -> bool:
@@ -132,7 +134,7 @@ class CertificateRoots:
             signer.subject is not None
             and signer.root in self._anchors
             and not {signer.root, signer.key} & self._revoked_keys
-            and self._subject in (None, signer.subject.value)
+            and self._subject in (None, signer.subject)
         )
 
     def _is_revoked(self, certificate: x509.Certificate) -> bool:
@@ -203,7 +205,7 @@ def _authority_policy() -> ExtensionPolicy:
         ExtensionPolicy.webpki_defaults_ca()
         .may_be_present(x509.SubjectKeyIdentifier, _ANY, None)
         .may_be_present(x509.AuthorityKeyIdentifier, _ANY, None)
-        .may_be_present(x509.ExtendedKeyUsage, _ANY, None)
+        .may_be_present(x509.ExtendedKeyUsage, _ANY, _check_nested_usage)
         .may_be_present(x509.KeyUsage, _ANY, _check_authority_usage)
         .require_present(x509.BasicConstraints, _ANY, None)
     )
@@ -231,19 +233,34 @@ def _check_key_usage(_policy: Policy, _certificate: x509.Certificate, usage: x50
         raise ValueError("the certificate's key usage lacks digitalSignature")
 
 
+def _check_nested_usage(
+    _policy: Policy, _certificate: x509.Certificate, usages: x509.ExtendedKeyUsage | None
+) -> None:
+    # An authority for one use must not give certificates for another (CA/Browser Forum, nested usages).
+    if usages is not None and not _SIGNS & set(usages):
+        raise ValueError("an issuer's certificate is for other uses than signing code")
+
+
 def _check_extended_usage(
-    _policy: Policy, certificate: x509.Certificate, usages: x509.ExtendedKeyUsage | None
+    _policy: Policy, _certificate: x509.Certificate, usages: x509.ExtendedKeyUsage | None
 ) -> None:
     if usages is None:
-        if not _has_key_usage(certificate):
-            raise ValueError("the certificate does not say that its key may sign")
-        return
+        raise ValueError("the certificate does not say that its key signs code")
     if ExtendedKeyUsageOID.CODE_SIGNING not in usages:
         raise ValueError("the certificate's extended key usage lacks codeSigning")
 
 
-def _has_key_usage(certificate: x509.Certificate) -> bool:
-    return any(isinstance(extension.value, x509.KeyUsage) for extension in certificate.extensions)
+def _wanted(subject: str | TypedSubject | None) -> TypedSubject | None:
+    if not isinstance(subject, str):
+        return subject
+    word, equals, value = subject.partition("=")
+    kinds = {text: kind for kind, text in SUBJECT_KINDS.items()}
+    if not equals or not value or word.upper() not in kinds:
+        raise UsageError(
+            f"a subject needs its kind: {subject[:80]!r}",
+            hint="write CN=NAME, EMAIL=ADDRESS, DNS=NAME, URI=ADDRESS or DN=WHOLE-NAME",
+        )
+    return TypedSubject(kinds[word.upper()], value)
 
 
 def _fingerprint(certificate: x509.Certificate) -> bytes:

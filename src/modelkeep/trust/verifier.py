@@ -139,6 +139,11 @@ class Verifier:
         """See `BundleVerifier.void`."""
         return frozenset() if self._trust is None else self._trust.void
 
+    @property
+    def revoked_keys(self) -> frozenset[str]:
+        """See `BundleVerifier.revoked_keys`."""
+        return frozenset() if self._trust is None else frozenset(self._trust.revoked_keys)
+
     def verify_statement(self, document: bytes, second: bytes | None = None) -> VerifiedStatement:
         """Verifies a signature document (OMS), with the second signature where that is demanded.
 
@@ -255,6 +260,11 @@ class UnsafeUnsigned:
     def require_installed(self) -> bool:
         """False: what nobody vouches for cannot be installed."""
         return False
+
+    @property
+    def revoked_keys(self) -> frozenset[str]:
+        """None: nobody says who is not to be believed."""
+        return frozenset()
 
     @property
     def trust(self) -> None:

@@ -40,6 +40,11 @@ def add_trust_options(parser: Options) -> None:
         help="publisher's public key or root certificate",
     )
     parser.add_argument(
+        "--subject",
+        metavar="KIND=NAME",
+        help="whose certificate under that root: CN=, EMAIL=, DNS=, URI= or DN=; any: everybody's",
+    )
+    parser.add_argument(
         "--trust-root",
         metavar="FILE",
         action="append",
