@@ -2,7 +2,7 @@
 
 Devices without a battery start in the past, and whoever holds a device sets its clock. What has to have
 begun and what may have ended are therefore judged by different times: a time that a publisher wrote
-makes things end, and never begin. Source: spec/bundle-v1.md, "Time".
+makes things end, and never begin. Source: spec/trust-v1.md, "Time".
 """
 
 from __future__ import annotations

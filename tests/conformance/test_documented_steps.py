@@ -15,12 +15,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "keys.md"
 ROOTS = "--trust-root root-1.pub --trust-root root-2.pub --trust-threshold 2"
 
 
-def follow(shop: CommandLine, title: str) -> None:
-    """Runs the lines of the first block of commands after ``**title``."""
+def follow(shop: CommandLine, title: str, number: int = 0) -> None:
+    """Runs the lines of the first block of commands after ``**title``, or of a later one."""
     text = PAGE.read_text()
-    block = re.search(r"```sh\n(.*?)```", text[text.index(f"**{title}") :], re.DOTALL)
-    assert block is not None
-    for line in block[1].replace("\\\n", " ").splitlines():
+    blocks = re.findall(r"```sh\n(.*?)```", text[text.index(f"**{title}") :], re.DOTALL)
+    for line in blocks[number].replace("\\\n", " ").splitlines():
         shop.ok(line)
 
 
@@ -80,6 +79,22 @@ def test_bundle_that_must_not_be_opened(office: CommandLine) -> None:
     assert code(office, "model-2.keep", "trust-4.json") == 3
     seal(office, "other.keep", "publisher-2.pem")
     assert code(office, "other.keep", "trust-4.json") == 0
+
+
+def test_root_that_is_replaced(office: CommandLine) -> None:
+    for title in (
+        "A publisher's key is lost.",
+        "A publisher's key is stolen.",
+        "A bundle must not be opened",
+    ):
+        follow(office, title)
+    follow(office, "A root is lost or stolen.")
+    run = "modelkeep run other.keep -k file:pi-17.pem --trust-root roots.json -i x=x.npy -t"
+    seal(office, "other.keep", "publisher-2.pem")
+    office.ok(f"{run} trust-5.json")
+    follow(office, "A root is lost or stolen.", number=1)
+    office.ok(f"{run} trust-6.json")
+    follow(office, "One device went wrong")
 
 
 def test_key_of_a_device_that_is_replaced(shop: CommandLine, tpm: SoftwareTpm) -> None:
