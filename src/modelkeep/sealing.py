@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from modelkeep.model import Model, model_digest, read_model
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.public_key import TrustedKey
 from modelkeep.runtimes.registry import is_loadable
+from modelkeep.trust import timestamps
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signers import SignerLike, as_signer
 
@@ -113,6 +115,7 @@ def seal(
     grant_issuers: Iterable[TrustedKey] = (),
     guard: GuardProfile | None = None,
     second_signer: SecondSigner | None = None,
+    timestamp: str | None = None,
 ) -> Draft:
     """Prepares a model for sealing: reads its structure, not yet its weights.
 
@@ -141,6 +144,8 @@ def seal(
         grant_issuers: public keys of others whose signed grants the bundle accepts as well.
         guard: what inputs usually look like; it must have been learned with this very model.
         second_signer: an ML-DSA-65 key that signs as well, for verifiers that demand it.
+        timestamp: address (HTTP or HTTPS) of an authority of time (RFC 3161), asked when the bundle is
+            written: a certificate that is valid then stays good for this bundle.
 
     Raises:
         UsageError: an argument is wrong or missing, or the profile belongs to another model.
@@ -152,6 +157,8 @@ def seal(
         raise UsageError("a bundle needs a signer", hint="pass signer=, or unsafe_unsigned=True for a trial")
     if signer is None and second_signer is not None:
         raise UsageError("a second signature needs a first one", hint="pass signer= as well")
+    if signer is None and timestamp is not None:
+        raise UsageError("a timestamp is for a signature", hint="pass signer= as well")
     found = source if isinstance(source, Model) else read_model(source, entry=entry, format=format)
     found = _guarded(_adjusted(found, contract), guard)
     manifest = Manifest(
@@ -178,6 +185,7 @@ def seal(
             signer,
             grant_signer,
             second_signer,
+            None if timestamp is None else partial(timestamps.request, timestamps.check_address(timestamp)),
         ),
     )
 

@@ -33,6 +33,7 @@ from modelkeep.trust import oms, second_signature
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.statement import Statement
+from modelkeep.trust.timestamps import Stamp
 
 _NO_DIGEST = bytes(32)
 # What `model_signing` must not look at in an unpacked bundle; our own reader never asks.
@@ -59,6 +60,7 @@ class Recipe:
         signer: who signs, or None for an unsigned bundle.
         grant_signer: who signs the embedded grants, where the manifest lists grant issuers.
         second_signer: who signs the statement as well, or None.
+        stamp: gets a timestamp for a signature, or None.
     """
 
     manifest: Manifest
@@ -68,6 +70,7 @@ class Recipe:
     signer: BundleSigner | None
     grant_signer: EcdsaSigner | None = None
     second_signer: SecondSigner | None = None
+    stamp: Stamp | None = None
 
 
 def write_bundle(recipe: Recipe, target: Path, *, force: bool, progress: Progress) -> None:
@@ -121,7 +124,9 @@ class _Writing:
         sizes = {names.MANIFEST: len(self._manifest.to_bytes())}
         if self._recipe.signer is not None:
             draft = self._statement_over(dict.fromkeys(self._covered(), _NO_DIGEST))
-            sizes[names.SIGNATURE] = oms.signature_size(draft, self._recipe.signer)
+            sizes[names.SIGNATURE] = oms.signature_size(
+                draft, self._recipe.signer, stamped=self._recipe.stamp is not None
+            )
         if self._recipe.second_signer is not None:
             sizes[names.SECOND_SIGNATURE] = second_signature.document_size(self._recipe.second_signer)
         sizes |= {names.grant(i): len(grant) for i, grant in enumerate(self._grants)}
@@ -184,7 +189,8 @@ class _Writing:
         if self._recipe.signer is None:
             return
         size = self._slot(names.SIGNATURE).size
-        self._write(names.SIGNATURE, oms.pad(oms.sign(statement, self._recipe.signer), size))
+        document = oms.sign(statement, self._recipe.signer, self._recipe.stamp)
+        self._write(names.SIGNATURE, oms.pad(document, size))
         if self._recipe.second_signer is not None:
             document = second_signature.sign(statement, self._recipe.second_signer)
             self._write(names.SECOND_SIGNATURE, document)

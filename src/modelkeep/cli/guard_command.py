@@ -18,8 +18,8 @@ from modelkeep.session import open_session
 from modelkeep.storage import refuse_overwrite
 
 _OF_SEALED = (
-    "key", "grant", "trust", "trust_root", "minimum_trust_number", "second_trust", "model_id",
-    "minimum_epoch", "maximum_age", "unsafe_unsigned", "runtime", "isolated",
+    "key", "grant", "trust", "trust_root", "minimum_trust_number", "second_trust", "time_authority",
+    "model_id", "minimum_epoch", "maximum_age", "unsafe_unsigned", "runtime", "isolated",
 )  # fmt: skip
 _OF_PLAIN = ("guard", "entry")
 _ARRAYS = (".npy", ".npz")

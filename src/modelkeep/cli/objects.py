@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from cryptography import x509
+
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
@@ -20,6 +22,7 @@ from modelkeep.probes.local import local_findings, posture_names
 from modelkeep.storage import read_small
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.certificates import load as load_certificates
 from modelkeep.trust.envelope import LARGEST_FILE as LARGEST_TRUST_FILE
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.roots import Roots
@@ -180,12 +183,18 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         "minimum_epoch": arguments.minimum_epoch,
         "maximum_age": _age(arguments.maximum_age),
         "second": arguments.second_trust,
+        "time_authorities": _authorities(arguments),
     }
     if arguments.trust_root:
         return Verifier.from_trust_file(_trust_file(arguments), **rules)
     if arguments.minimum_trust_number:
         raise UsageError("trust files have numbers, keys have none", hint="pass --trust-root as well")
     return Verifier(*[_trusted(path, arguments.subject) for path in arguments.trust], **rules)
+
+
+def _authorities(arguments: argparse.Namespace) -> tuple[x509.Certificate, ...] | None:
+    found = tuple(each for path in arguments.time_authority for each in load_certificates(path))
+    return found or None
 
 
 def _trust_file(arguments: argparse.Namespace) -> TrustFile:
@@ -278,6 +287,7 @@ def sealing_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "digest": Coverage(arguments.digest),
         "grant_signer": grant_signer(arguments),
         "second_signer": second_signer(arguments),
+        "timestamp": arguments.timestamp,
     }
 
 

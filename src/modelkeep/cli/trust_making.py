@@ -114,7 +114,7 @@ def _changed(trust: TrustFile, arguments: argparse.Namespace) -> TrustFile:
         names = tuple(models.split(",")) if separator else None
         trust = trust_editing.with_publisher(trust, key, names, *limits)
     trust = trust_editing.with_floors(trust, dict(map(_floor, arguments.floor)))
-    trust = trust_editing.with_authorities(trust, map(load_certificates, arguments.authority))
+    trust = trust_editing.with_authorities(trust, map(load_certificates, arguments.time_authority))
     return trust_editing.with_revoked(
         trust,
         keys=map(trust_editing.fingerprint_of, arguments.revoke),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import sys
 
 from modelkeep.bundle.arriving import ArrivingBundle
@@ -32,7 +33,10 @@ def run(arguments: argparse.Namespace) -> None:
     size = _sealed_size(manifest)
     options.say_which_model(arguments, manifest.model)
     signer = None if verified.signer is None else str(verified.signer)
-    say(f"ok: {manifest.model} epoch {manifest.epoch}, {human_size(size)}, signed by {signer or 'nobody'}")
+    say(
+        f"ok: {manifest.model} epoch {manifest.epoch}, {human_size(size)}, signed by {signer or 'nobody'}"
+        f"{_witnessed(verified.signed_at)}"
+    )
     if arguments.json:
         print_json(
             {
@@ -40,9 +44,17 @@ def run(arguments: argparse.Namespace) -> None:
                 "epoch": manifest.epoch,
                 "model": manifest.model,
                 "release": manifest.release,
+                "signed_at": verified.signed_at,
                 "signer": signer,
             }
         )
+
+
+def _witnessed(moment: int | None) -> str:
+    if moment is None:
+        return ""
+    time = datetime.datetime.fromtimestamp(moment, datetime.UTC)
+    return f", by {time:%Y-%m-%dT%H:%M:%SZ} at the latest"
 
 
 def _from_file(path: str, verifier: BundleVerifier) -> SignedManifest:

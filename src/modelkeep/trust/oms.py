@@ -17,6 +17,7 @@ from modelkeep.errors import MalformedError, SignatureError, UsageError
 from modelkeep.record import Record
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.statement import Statement
+from modelkeep.trust.timestamps import LARGEST_TIMESTAMP, Stamp
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -24,6 +25,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 # the largest manifest takes half of it.
 LARGEST_DOCUMENT = 8 * 2**20
 MOST_CERTIFICATES = 16
+MOST_TIMESTAMPS = 4
 LARGEST_CERTIFICATE = 2**16
 LARGEST_SIGNATURE = 1024
 
@@ -40,18 +42,26 @@ class OmsBundle:
         signature: DER-encoded ECDSA signature.
         hint: claims which key signed; None when it does not say.
         certificates: claimed certificates, leaf first; empty for a bare key.
+        timestamps: what authorities are claimed to have said of the signature, TimeStampResps in DER.
     """
 
     payload: bytes
     signature: bytes
     hint: str | None
     certificates: tuple[x509.Certificate, ...]
+    timestamps: tuple[bytes, ...] = ()
 
 
-def sign(statement: Statement, signer: BundleSigner) -> bytes:
+def sign(statement: Statement, signer: BundleSigner, stamp: Stamp | None = None) -> bytes:
     """Returns the signature document for `statement` as canonical JSON.
 
+    Args:
+        statement: what is signed.
+        signer: who signs.
+        stamp: returns a timestamp for a signature; None for a document without.
+
     Raises:
+        UnavailableError: the authority of time cannot be reached.
         SignatureError: the signer returned something that its own key does not verify.
         UsageError: the key's curve is not supported.
     """
@@ -59,14 +69,15 @@ def sign(statement: Statement, signer: BundleSigner) -> bytes:
     signature = signer.sign(dsse.pae(PAYLOAD_TYPE, payload))
     # A faulty device or adapter shows here, at the publisher, and not on ten thousand devices.
     dsse.verify(signer.public_key, signature, PAYLOAD_TYPE, payload)
-    return _encode(payload, signature, signer)
+    return _encode(payload, signature, signer, None if stamp is None else stamp(signature))
 
 
-def signature_size(statement: Statement, signer: BundleSigner) -> int:
+def signature_size(statement: Statement, signer: BundleSigner, *, stamped: bool = False) -> int:
     """Returns the most bytes that `sign` can need; digests in `statement` may still be placeholders."""
     dsse.hash_for(signer.public_key)
     longest = _LONGEST_SIGNATURE[signer.public_key.curve.name]
-    return len(_encode(statement.to_bytes(), bytes(longest), signer))
+    timestamp = bytes(LARGEST_TIMESTAMP) if stamped else None
+    return len(_encode(statement.to_bytes(), bytes(longest), signer, timestamp))
 
 
 def pad(document: bytes, size: int) -> bytes:
@@ -92,17 +103,18 @@ def parse(document: bytes) -> OmsBundle:
     with Record(canonical.decode_lenient(document, "signature"), "signature") as record:
         record.choice("mediaType", {MEDIA_TYPE: None})
         with record.object("verificationMaterial") as material:
+            timestamps = _timestamps(material)
             hint, certificates = _material(material)
         with record.object("dsseEnvelope") as envelope:
             payload, signature = _envelope(envelope)
-    return OmsBundle(payload, signature, hint, certificates)
+    return OmsBundle(payload, signature, hint, certificates, timestamps)
 
 
-def _encode(payload: bytes, signature: bytes, signer: BundleSigner) -> bytes:
+def _encode(payload: bytes, signature: bytes, signer: BundleSigner, timestamp: bytes | None) -> bytes:
     return canonical.encode(
         {
             "mediaType": MEDIA_TYPE,
-            "verificationMaterial": _material_for(signer) | {"tlogEntries": []},
+            "verificationMaterial": _material_for(signer) | _stamped(timestamp) | {"tlogEntries": []},
             "dsseEnvelope": {
                 "payload": _base64(payload),
                 "payloadType": PAYLOAD_TYPE,
@@ -121,13 +133,19 @@ def _material_for(signer: BundleSigner) -> dict[str, Any]:
     return {"x509CertificateChain": {"certificates": chain}}
 
 
+def _stamped(timestamp: bytes | None) -> dict[str, Any]:
+    if timestamp is None:
+        return {}
+    return {"timestampVerificationData": {"rfc3161Timestamps": [{"signedTimestamp": _base64(timestamp)}]}}
+
+
 def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
 def _material(material: Record) -> tuple[str | None, tuple[x509.Certificate, ...]]:
-    # Transparency log entries and timestamps prove nothing here: time comes from the verifier.
-    _skip(material, "tlogEntries", "timestampVerificationData")
+    # Transparency log entries prove nothing here.
+    _skip(material, "tlogEntries")
     if "certificate" in material:
         raise SignatureError(
             "signed with a Sigstore identity, which needs Sigstore's online trust root",
@@ -139,6 +157,20 @@ def _material(material: Record) -> tuple[str | None, tuple[x509.Certificate, ...
         # Signatures from before model_signing 1.0.1 carry the key itself instead of a hint.
         _skip(key, "rawBytes", "keyDetails")
         return _hint(key), ()
+
+
+def _timestamps(material: Record) -> tuple[bytes, ...]:
+    if "timestampVerificationData" not in material:
+        return ()
+    with material.object("timestampVerificationData") as data:
+        if "rfc3161Timestamps" not in data:
+            return ()
+        return tuple(map(_timestamp, data.items("rfc3161Timestamps", longest=MOST_TIMESTAMPS)))
+
+
+def _timestamp(item: object) -> bytes:
+    with Record(item, "signature: timestamp") as record:
+        return record.base64("signedTimestamp", longest=LARGEST_TIMESTAMP)
 
 
 def _hint(key: Record) -> str | None:

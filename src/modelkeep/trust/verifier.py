@@ -16,9 +16,9 @@ from modelkeep.errors import RefusedError, SignatureError, UntrustedSignerError,
 from modelkeep.public_key import TrustedKey
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId
-from modelkeep.trust import certificates, oms, second_signature
+from modelkeep.trust import certificates, oms, second_signature, timestamps
 from modelkeep.trust.bundle_verifier import VerifiedStatement
-from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.certificates import CertificateRoots, CertificateSource
 from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.policy import AllOf, ExpectModel, MaximumAge, MinimumEpoch, Policy, UnsafeAnyModel
 from modelkeep.trust.release import Release
@@ -39,6 +39,7 @@ class Rules(TypedDict, total=False):
     clock: Clock | Reading
     second: SecondKey | None
     require_installed: bool
+    time_authorities: CertificateSource | None
 
 
 class Verifier:
@@ -54,6 +55,7 @@ class Verifier:
         clock: Clock | Reading = time.time,
         second: SecondKey | None = None,
         require_installed: bool = False,
+        time_authorities: CertificateSource | None = None,
     ) -> None:
         """Takes whom to trust and what to accept.
 
@@ -66,6 +68,7 @@ class Verifier:
             clock: present time in seconds since 1970-01-01 UTC.
             second: ML-DSA-65 public key whose second signature every bundle must have as well.
             require_installed: open installations only; bundles are there to be installed.
+            time_authorities: roots of authorities whose timestamps count, as for `CertificateRoots`.
 
         Raises:
             StorageError: a key file cannot be read.
@@ -82,6 +85,7 @@ class Verifier:
         self._clock = Clock.of(clock)
         self._second = None if second is None else second_signature.load_key(second)
         self._require_installed = require_installed
+        self._authorities = () if time_authorities is None else certificates.load(time_authorities)
         self._trust: TrustFile | None = None
 
     @classmethod
@@ -107,6 +111,7 @@ class Verifier:
         rules["policies"] = (WithinTrustFile(trust), *rules.get("policies", ()))
         verifier = cls(*keys.values(), model=model, **rules)
         verifier._trust = trust
+        verifier._authorities += trust.authorities
         return verifier
 
     def __repr__(self) -> str:
@@ -158,10 +163,11 @@ class Verifier:
         if not document:
             raise SignatureError("the bundle is not signed", hint="seal it again with a signer")
         bundle = oms.parse(document)
-        signer = self._verify_chain(bundle) if bundle.certificates else self._verify_key(bundle)
+        signed_at = timestamps.earliest(bundle.timestamps, bundle.signature, self._authorities)
+        signer = self._verify_chain(bundle, signed_at) if bundle.certificates else self._verify_key(bundle)
         if self._second is not None:
             second_signature.verify(second, self._second, bundle.payload)
-        return VerifiedStatement(Statement.from_bytes(bundle.payload), signer)
+        return VerifiedStatement(Statement.from_bytes(bundle.payload), signer, signed_at)
 
     def accept(self, release: Release) -> None:
         """Applies trust file, model, epoch, age and further policies to a release whose signature holds.
@@ -210,20 +216,22 @@ class Verifier:
                 return SignerId(bytes.fromhex(name))
         raise SignatureError("the signature does not verify")
 
-    def _verify_chain(self, bundle: oms.OmsBundle) -> SignerId:
+    def _verify_chain(self, bundle: oms.OmsBundle, signed_at: int | None) -> SignerId:
         key = certificates.signing_key(bundle.certificates[0])
         name = public_key.fingerprint(key)
         # A key that is trusted by itself needs no certificate.
-        signer = SignerId(bytes.fromhex(name)) if name in self._keys else self._check_chain(bundle, name)
+        trusted = name in self._keys
+        signer = SignerId(bytes.fromhex(name)) if trusted else self._check_chain(bundle, name, signed_at)
         dsse.verify(key, bundle.signature, oms.PAYLOAD_TYPE, bundle.payload)
         return signer
 
-    def _check_chain(self, bundle: oms.OmsBundle, key: str) -> SignerId:
+    def _check_chain(self, bundle: oms.OmsBundle, key: str, signed_at: int | None) -> SignerId:
+        moment = self._clock.for_ends() if signed_at is None else signed_at
         who = f"certificate {certificates.name_of(bundle.certificates[0])}"
         refusal: RefusedError = self._untrusted(who, key)
         for roots in self._roots:
             try:
-                return roots.check(bundle.certificates, self._clock.for_ends())
+                return roots.check(bundle.certificates, moment)
             except RefusedError as error:
                 refusal = error
         raise refusal

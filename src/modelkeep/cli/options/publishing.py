@@ -49,6 +49,11 @@ def add_signer(parser: argparse.ArgumentParser, *, unsigned: bool = True) -> Non
         parser.add_argument(
             "--second-signer", metavar="FILE", help="ML-DSA-65 key that signs as well: PEM file"
         )
+        parser.add_argument(
+            "--timestamp",
+            metavar="URL",
+            help="authority of time (RFC 3161) that says when it was signed: certificates then stay good",
+        )
         parser.add_argument("--certificates", metavar="FILE", help="certificate chain of the signer (PEM)")
         parser.add_argument("--unsafe-unsigned", action="store_true", help="seal without a signature")
 

@@ -203,7 +203,7 @@ def _besides(parser: argparse.ArgumentParser) -> None:
         help="nothing older than this release counts: the bundle, or MODEL=EPOCH[@TIME]",
     )
     parser.add_argument(
-        "--authority",
+        "--time-authority",
         metavar="PEM",
         action="append",
         default=[],
