@@ -48,7 +48,9 @@ class Readings:
             for rule, threshold in stage.thresholds.items()
         }
         columns = [place for place, rule in enumerate(self.rules) if rule[0] in names]
-        above = [~(self.scores[:, column] <= thresholds[self.rules[column]]) for column in columns]
+        # The signal stage has one threshold for all inputs.
+        keys = [(stage, rule, "*" if stage == "signal" else of) for stage, rule, of in self.rules]
+        above = [~(self.scores[:, column] <= thresholds[keys[column]]) for column in columns]
         return np.any(above, axis=0) if above else np.zeros(len(self.scores), bool)
 
 

@@ -50,7 +50,9 @@ def test_a_profile_exceeds_its_rate_no_more_often_than_promised(count: int, alph
     exceeded, rates = 0, []
     for _ in range(_DRAWS):
         plan, profile = learned(random, count, alpha)
-        found = rules.surprises(rows(plan, odd(_HELD_OUT, random)).inputs["x"], profile.inputs[0])
+        usual = profile.inputs[0]
+        numbers = rules.numbers(rows(plan, odd(_HELD_OUT, random)).inputs["x"], usual)
+        found = rules.surprises(numbers, usual)
         threshold = profile.stages[0].thresholds["surprise", EVERY_INPUT]
         rates.append(float((rules.strangest([found]) > threshold).mean()))
         # Held-out samples are many, but not all: what chance alone could do is not held against it.

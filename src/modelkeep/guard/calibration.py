@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from modelkeep.errors import UsageError
 from modelkeep.guard import bound, rules
@@ -18,6 +19,7 @@ from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, Stage
 from modelkeep.guard.sample import Measurement
 from modelkeep.guard.scores import threshold, too_few
+from modelkeep.guard.sequence import BINS, count_bins, sequence_of
 
 _DEFAULT_ACTIONS = {"signal": "reject", "model": "flag", "squeeze": "flag"}
 
@@ -30,13 +32,20 @@ class Calibration:
 
     usual: Usual
     _scores: dict[Rule, list[Numbers]] = field(init=False)
+    _counts: list[NDArray[np.int64]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._scores = {rule: [] for stage in self.usual.plan.stages().values() for rule in stage}
+        sizes = (len(usual.tails.quantiles) for usual in self.usual.inputs)
+        self._counts = [np.zeros((size, BINS), np.int64) for size in sizes]
 
     def add(self, measurement: Measurement) -> None:
         """Adds samples, measured by the same plan, that the first phase has not seen."""
-        by_input = [rules.surprises(measurement.inputs[each.layout.name], each) for each in self.usual.inputs]
+        by_input = []
+        for place, usual in enumerate(self.usual.inputs):
+            numbers = rules.numbers(measurement.inputs[usual.layout.name], usual)
+            by_input.append(rules.surprises(numbers, usual))
+            self._counts[place] += count_bins(numbers, usual.tails)
         self._scores["surprise", EVERY_INPUT].append(rules.strangest(by_input))
         outputs, known = measurement.outputs, self.usual.outputs
         if outputs is None or known is None:
@@ -75,6 +84,7 @@ class Calibration:
             delta=delta,
             inputs=self.usual.inputs,
             outputs=self.usual.outputs,
+            sequence=sequence_of(scores["surprise", EVERY_INPUT], self._counts, delta),
             stages=stages,
         )
 

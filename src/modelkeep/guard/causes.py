@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelkeep.guard.features import UNIT, Feature, Features, features_of, joint_places
+from modelkeep.guard.features import MISSING, UNIT, Feature, features_of, joint_places
 from modelkeep.guard.meanings import JOINT, describe, natural
 from modelkeep.guard.profile import InputProfile
 from modelkeep.guard.tails import SHARES
+
+Row = NDArray[Any]
 
 _MOST = 32
 _OF_JOINT = 3
@@ -43,71 +45,52 @@ class Cause:
         return f"{self.words} {self.value:.4g}, usually {low:.4g} to {high:.4g}"
 
 
-def causes(
-    profile: InputProfile, row: Features, surprises: NDArray[Any], threshold: float
-) -> tuple[Cause, ...]:
+def causes(profile: InputProfile, row: Row, surprises: Row, threshold: float) -> tuple[Cause, ...]:
     """Returns the features of a sample that are out, the most surprising first, at most 32.
 
     Where it is only that they do not go together, those that contribute most follow.
 
     Args:
         profile: what is usual for the input.
-        row: features of the sample.
-        surprises: of each feature, and behind them of the joint rule, where there is one.
+        row: of the sample, what `rules.numbers` returns.
+        surprises: of each.
         threshold: above which a feature is out.
     """
-    order = np.argsort(-surprises, kind="stable")
-    out = [int(place) for place in order[:_MOST] if not surprises[place] <= threshold] or [int(order[0])]
-    if out[0] == len(row) and profile.joint is not None:
+    order = [int(place) for place in np.argsort(-surprises, kind="stable")[:_MOST]]
+    out = [place for place in order if not surprises[place] <= threshold] or order[:1]
+    if out[0] == len(features_of(profile.layout)):
         out += [place for place in _contributors(profile, row) if place not in out]
     return tuple(_cause(profile, row, surprises, place) for place in out)
 
 
-def _cause(profile: InputProfile, row: Features, surprises: NDArray[Any], place: int) -> Cause:
-    layout, quantiles = profile.layout, profile.tails.quantiles[place]
-    known = features_of(layout)
-    if place == len(known):
-        words = describe(JOINT, layout)
-        low, high = (float(quantiles[each]) / UNIT for each in _USUAL)
-        distance = float(_joint_distance(profile, row))
-        return Cause(
-            str(JOINT), words, _direction(distance, low), distance, (low, high), float(surprises[place])
-        )
-    feature: Feature = known[place]
+def feature_at(profile: InputProfile, place: int) -> Feature:
+    """Returns what a number of a sample is about."""
+    known = features_of(profile.layout)
+    return known[place] if place < len(known) else JOINT
+
+
+def _cause(profile: InputProfile, row: Row, surprises: Row, place: int) -> Cause:
+    layout, quantiles, feature = profile.layout, profile.tails.quantiles[place], feature_at(profile, place)
     low, high = (natural(feature, layout, float(quantiles[each])) for each in _USUAL)
-    value = natural(feature, layout, float(row[place]))
+    value = float(row[place])
     return Cause(
         str(feature),
         describe(feature, layout),
-        _direction(float(row[place]), profile.tails.medians[place]),
-        value,
+        "above" if value > profile.tails.medians[place] else "below",
+        natural(feature, layout, value),
         (low, high),
         float(surprises[place]),
     )
 
 
-def _direction(value: float, middle: float) -> str:
-    return "above" if value > middle else "below"
-
-
-def _offsets(profile: InputProfile, row: Features) -> NDArray[Any]:
-    if profile.joint is None:
-        raise ValueError("a profile with a joint rule")
-    places = joint_places(profile.layout)
-    return np.asarray(row[places] / UNIT - profile.joint.mean)
-
-
-def _joint_distance(profile: InputProfile, row: Features) -> float:
-    if profile.joint is None:
-        raise ValueError("a profile with a joint rule")
-    return float(np.linalg.norm(profile.joint.whitening @ _offsets(profile, row)))
-
-
-def _contributors(profile: InputProfile, row: Features) -> list[int]:
+def _contributors(profile: InputProfile, row: Row) -> list[int]:
     """Returns the features that add most to the joint distance."""
     if profile.joint is None:
         return []
-    offsets, whitening = _offsets(profile, row), profile.joint.whitening
+    places = joint_places(profile.layout)
+    first, count = places.start or 0, len(features_of(profile.layout))
+    medians = profile.tails.medians[:count]
+    present = np.where(row[:count] == MISSING, medians, row[:count])[first:]
+    offsets, whitening = present / UNIT - profile.joint.mean, profile.joint.whitening
     parts = offsets * (whitening.T @ (whitening @ offsets))
-    first = joint_places(profile.layout).start or 0
     return [first + int(place) for place in np.argsort(-parts)[:_OF_JOINT]]

@@ -18,6 +18,7 @@ from modelkeep import canonical
 from modelkeep.errors import UsageError
 from modelkeep.guard.features import SUITE
 from modelkeep.guard.layout import Layout
+from modelkeep.guard.sequence import SequenceProfile
 from modelkeep.guard.squeezing import SQUEEZERS
 from modelkeep.guard.tails import Tails
 from modelkeep.storage import write_file
@@ -114,6 +115,7 @@ class GuardProfile:
         delta: chance that a stage's rate is higher all the same.
         inputs: in the order of the model.
         outputs: what the model-aware stage looks at, or None without that stage.
+        sequence: what is usual for frames of a stream.
         stages: in the order in which they run.
     """
 
@@ -124,6 +126,7 @@ class GuardProfile:
     delta: float
     inputs: tuple[InputProfile, ...]
     outputs: OutputProfile | None
+    sequence: SequenceProfile
     stages: tuple[Stage, ...]
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from modelkeep.guard.profile import (
     OutputProfile,
     Stage,
 )
+from modelkeep.guard.sequence import BINS, SequenceProfile
 from modelkeep.guard.tails import SHARES, Tails
 from modelkeep.record import Record
 from modelkeep.storage import read_small
@@ -37,6 +39,7 @@ _MOST_INPUTS = 1024
 _MOST_THRESHOLDS = 4096
 _LARGEST_JOINT = 4096
 _LONGEST_NAME = 200
+_MOST_LEVELS = 64
 _WHAT = "guard profile"
 
 
@@ -50,6 +53,7 @@ def to_json(profile: GuardProfile) -> dict[str, Any]:
         "format": FORMAT,
         "inputs": [_input_to_json(each) for each in profile.inputs],
         "model": profile.model.hex(),
+        "sequence": _sequence_to_json(profile.sequence),
         "stages": [_stage_to_json(stage) for stage in profile.stages],
         "suite": SUITE,
         "version": VERSION,
@@ -68,14 +72,16 @@ def from_json(value: object) -> GuardProfile:
     """
     with Record(value, _WHAT) as record:
         _check_version(record)
+        inputs = tuple(_input(item) for item in record.items("inputs", longest=_MOST_INPUTS))
         profile = GuardProfile(
             model=record.hexadecimal("model", 32),
             fitted=record.integer("fitted"),
             calibrated=record.integer("calibrated"),
             alpha=_number(record, "alpha"),
             delta=_number(record, "delta"),
-            inputs=tuple(_input(item) for item in record.items("inputs", longest=_MOST_INPUTS)),
+            inputs=inputs,
             outputs=_outputs(record.object("outputs")) if "outputs" in record else None,
+            sequence=_sequence(record.object("sequence"), inputs),
             stages=tuple(_stage(item) for item in record.items("stages", longest=len(STAGES))),
         )
     _check_whole(profile)
@@ -227,6 +233,36 @@ def _outputs(record: Record) -> OutputProfile:
         if scale <= 0:
             raise record.fault("scale", "must be positive")
         return OutputProfile(scores, kind, record.text("embedding"), scale, means, _triangle(record, size))
+
+
+def _sequence_to_json(sequence: SequenceProfile) -> dict[str, Any]:
+    return {
+        "bins": [_pack(each) for each in sequence.bins],
+        "chances": _pack(sequence.chances),
+        "count": len(sequence.levels),
+        "levels": _pack(sequence.levels),
+    }
+
+
+def _sequence(record: Record, inputs: Sequence[InputProfile]) -> SequenceProfile:
+    with record:
+        count = record.integer("count", lowest=1, highest=_MOST_LEVELS)
+        levels, chances = (_numbers(record, name, count) for name in ("levels", "chances"))
+        texts = record.items("bins", longest=_MOST_INPUTS)
+        if len(texts) != len(inputs):
+            raise record.fault("bins", "must be one for each input")
+        with Record({str(place): text for place, text in enumerate(texts)}, f"{_WHAT}: bins") as parts:
+            bins = tuple(
+                _numbers(parts, str(place), BINS * len(usual.tails.quantiles)).reshape(-1, BINS)
+                for place, usual in enumerate(inputs)
+            )
+        if not (np.diff(levels) <= 0).all() or not all(_are_chances(each) for each in (chances, *bins)):
+            raise record.fault("levels", "must descend, and chances lie above 0 and at most at 1")
+    return SequenceProfile(levels, chances, bins)
+
+
+def _are_chances(numbers: Numbers) -> bool:
+    return bool(((numbers > 0) & (numbers <= 1)).all())
 
 
 def _stage_to_json(stage: Stage) -> dict[str, Any]:

@@ -23,21 +23,25 @@ def shares(stage: Sequence[str]) -> list[float]:
     return [weight / sum(weights) for weight in weights]
 
 
-def surprises(features: Features, profile: InputProfile) -> Numbers:
-    """Returns how surprising each feature of each sample is, and behind them how they go together.
+def numbers(features: Features, profile: InputProfile) -> NDArray[Any]:
+    """Returns features, and behind them how far they are from going together, where that is looked at.
 
     Args:
         features: [samples, features] as `features.measure` returns them.
         profile: what is usual.
     """
+    if profile.joint is None:
+        return features
     medians = profile.tails.medians[: features.shape[1]]
-    present: NDArray[Any] = np.where(features == MISSING, medians, features)
-    if profile.joint is not None:
-        apart = joint(present[:, joint_places(profile.layout)], profile.joint)
-        present = np.concatenate([present, apart[:, None]], axis=1)
-    found = profile.tails.surprises(present)
-    found[:, : features.shape[1]][features == MISSING] = 0
-    return found
+    together = np.where(features == MISSING, medians, features)[:, joint_places(profile.layout)]
+    return np.concatenate([features, joint(together, profile.joint)[:, None]], axis=1)
+
+
+def surprises(found: NDArray[Any], profile: InputProfile) -> Numbers:
+    """Returns how surprising each of some `numbers` is; what is missing is not."""
+    is_missing = found == MISSING
+    present = np.where(is_missing, profile.tails.medians, found)
+    return np.where(is_missing, 0.0, profile.tails.surprises(present))
 
 
 def joint(features: NDArray[Any], profile: Joint) -> Numbers:

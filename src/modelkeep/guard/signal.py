@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from modelkeep.guard import rules
 from modelkeep.guard.causes import Cause, causes
-from modelkeep.guard.features import Features
 from modelkeep.guard.measurement import measure_input
 from modelkeep.guard.profile import GuardProfile, InputProfile
 
@@ -24,13 +23,13 @@ class Signal:
 
     Attributes:
         inputs: what is usual for the inputs that could be read.
-        features: of each, [samples, features].
-        surprises: of each, [samples, features], and the joint rule behind them.
+        features: of each, [samples, features], and the joint rule behind them.
+        surprises: of each, as `features`.
         faults: name and fault of each input that could not be read.
     """
 
     inputs: tuple[InputProfile, ...]
-    features: tuple[Features, ...]
+    features: tuple[NDArray[Any], ...]
     surprises: tuple[Numbers, ...]
     faults: tuple[tuple[str, str], ...]
 
@@ -45,9 +44,19 @@ class Signal:
                 known.append(usual)
             else:
                 faults.append((name, fault))
-        rows = tuple(measure_input(inputs[each.layout.name], each.layout) for each in known)
+        rows = tuple(
+            rules.numbers(measure_input(inputs[each.layout.name], each.layout), each) for each in known
+        )
         found = tuple(rules.surprises(each, usual) for each, usual in zip(rows, known, strict=True))
         return Signal(tuple(known), rows, found, tuple(faults))
+
+    def frames(self) -> Iterator[Signal]:
+        """Yields the samples of a call one by one; inputs with unequal numbers of them are one sample."""
+        counts = {len(rows) for rows in self.features}
+        for place in range(counts.pop() if len(counts) == 1 else 1):
+            own = slice(place, place + 1)
+            rows, found = ([each[own] for each in by_input] for by_input in (self.features, self.surprises))
+            yield Signal(self.inputs, tuple(rows), tuple(found), ())
 
     @property
     def strangest(self) -> str:
