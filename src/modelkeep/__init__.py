@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from modelkeep.guard import ClientGuard as ClientGuard
     from modelkeep.guard import Guard as Guard
     from modelkeep.guard import GuardProfile as GuardProfile
+    from modelkeep.guard import StreamGuard as StreamGuard
     from modelkeep.guard_report import measure_guard as measure_guard
     from modelkeep.guard_report import measure_session as measure_session
     from modelkeep.guard_report import write_report as write_report
@@ -158,6 +159,7 @@ _HOMES = {
     "SignatureError": "errors",
     "Signer": "trust.signer",
     "SignerId": "signer_id",
+    "StreamGuard": "guard",
     "StorageError": "errors",
     "Suite": "manifest",
     "TamperedError": "errors",

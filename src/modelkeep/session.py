@@ -7,7 +7,7 @@ import os
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from modelkeep.bundle.access import Access, IdentityLike, unlock
 from modelkeep.bundle.unlocked import Unlocked
@@ -33,6 +33,18 @@ if TYPE_CHECKING:
     from modelkeep.isolation.protocol import SealedFile
 
 Isolation = Literal["in-process", "process"] | ProcessIsolation
+
+
+class FlaggedOutputs(NamedTuple):
+    """What the model made of inputs, and whether the guard has doubts.
+
+    Attributes:
+        outputs: arrays by output name.
+        flags: stages that flagged the call: ``signal``, ``model``, ``squeeze`` or ``stream``; no scores.
+    """
+
+    outputs: dict[str, np.ndarray]
+    flags: tuple[str, ...]
 
 
 class Session:
@@ -99,6 +111,19 @@ class Session:
                 no more than that; the log of the device has the rest.
             UsageError: the session is closed, or belongs to another process.
         """
+        return self.run_flagged(inputs, copy=copy).outputs
+
+    def run_flagged(self, inputs: Mapping[str, np.ndarray], *, copy: bool = True) -> FlaggedOutputs:
+        """Does what `run` does, and says which stages of the guard flag what they do not reject.
+
+        Whoever can choose inputs should not learn of flags: each is a hint how to get past the guard.
+
+        Args:
+            inputs: see `run`; so is `copy`.
+
+        Raises:
+            InputError, UsageError: see `run`.
+        """
         self._check_process()
         with self._gate:
             # Taken once: a mapping that is asked twice may give two different arrays.
@@ -110,7 +135,7 @@ class Session:
                 if findings:
                     raise InputError(findings, hint=advice(findings))
             if self.guard is None:
-                return self._runner.run(inputs)
+                return FlaggedOutputs(self._runner.run(inputs), ())
             return self._run_guarded(self.guard, inputs)
 
     def run_unchecked(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -126,12 +151,12 @@ class Session:
         with self._gate:
             return self._runner.run(inputs)
 
-    def _run_guarded(self, guard: Guard, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        _refuse(guard.check_inputs(inputs))
+    def _run_guarded(self, guard: Guard, inputs: Mapping[str, np.ndarray]) -> FlaggedOutputs:
+        flags = _refuse(guard.check_inputs(inputs))
         outputs = self._runner.run(inputs)
-        _refuse(guard.check_outputs(outputs))
-        _refuse(guard.check_squeezed(inputs, outputs, self._runner.run))
-        return outputs
+        flags += _refuse(guard.check_outputs(outputs))
+        flags += _refuse(guard.check_squeezed(inputs, outputs, self._runner.run))
+        return FlaggedOutputs(outputs, flags)
 
     async def run_async(
         self, inputs: Mapping[str, np.ndarray], *, copy: bool = True
@@ -174,9 +199,11 @@ def _by_name(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return dict(inputs)
 
 
-def _refuse(findings: tuple[GuardFinding, ...]) -> None:
+def _refuse(findings: tuple[GuardFinding, ...]) -> tuple[str, ...]:
+    """Returns the stages that flag, unless one rejects."""
     if any(finding.action == "reject" for finding in findings):
         raise InputError((UNUSUAL,), hint="the log `modelkeep.guard` of this device says more")
+    return tuple(dict.fromkeys(finding.stage for finding in findings))
 
 
 def open_session(

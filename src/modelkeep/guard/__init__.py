@@ -8,5 +8,6 @@ from modelkeep.guard.profile import GuardProfile
 from modelkeep.guard.stream import StreamGuard
 
 __all__ = [
-    "UNUSUAL", "ClientGuard", "ContractCheck", "Guard", "GuardFinding", "GuardProfile", "StreamGuard", "advice",
+    "UNUSUAL", "ClientGuard", "ContractCheck", "Guard", "GuardFinding", "GuardProfile", "StreamGuard",
+    "advice",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from modelkeep.guard.measurement import measure_outputs, measure_squeezed, outpu
 from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, OutputProfile, Stage
 from modelkeep.guard.signal import Signal
 from modelkeep.guard.squeezing import Run, squeezed
+from modelkeep.guard.stream import StreamGuard
 
 _LOG = logging.getLogger("modelkeep.guard")
 
@@ -58,10 +59,12 @@ class Guard:
     Attributes:
         profile: what is usual.
         counters: what happened so far, for telemetry.
+        stream: watches the inputs in their order, or None; set it where all of them come from one place.
     """
 
     def __init__(self, profile: GuardProfile) -> None:
         self.profile = profile
+        self.stream: StreamGuard | None = None
         self.counters = Counters()
         self._stages = {stage.name: stage for stage in profile.stages if stage.action != "off"}
 
@@ -90,9 +93,13 @@ class Guard:
         return found if run is None else found + self.check_squeezed(inputs, outputs, run)
 
     def check_inputs(self, inputs: Mapping[str, object]) -> tuple[GuardFinding, ...]:
-        """Returns the alarms of the signal stage."""
+        """Returns the alarms of the signal stage, and those of `stream`."""
         stage = self._stages.get("signal")
-        return () if stage is None else self._judge(stage, self._signal(_plain(inputs)))
+        if stage is None and self.stream is None:
+            return ()
+        signal = Signal.of(self.profile, _plain(inputs))
+        found = () if stage is None else self._judge(stage, _of_signal(signal))
+        return found if self.stream is None else found + self.stream.watch(signal)
 
     def check_outputs(self, outputs: Mapping[str, object]) -> tuple[GuardFinding, ...]:
         """Returns the alarms of the model-aware stage."""
@@ -133,7 +140,7 @@ class Guard:
         """
         read: list[GuardFinding] = []
         if signal := self._stages.get("signal"):
-            read += _readings(signal, self._signal(_plain(inputs)))
+            read += _readings(signal, _of_signal(Signal.of(self.profile, _plain(inputs))))
         model = self._stages.get("model")
         if outputs and model is not None and self.profile.outputs is not None:
             read += _readings(model, _of_outputs(model, self.profile.outputs, _plain(outputs)))
@@ -141,13 +148,6 @@ class Guard:
         if outputs and squeeze is not None and run is not None:
             read += _readings(squeeze, self._squeezed(squeeze, _plain(inputs), _plain(outputs), run))
         return tuple(read)
-
-    def _signal(self, inputs: Mapping[str, Any]) -> Iterator[Score]:
-        signal = Signal.of(self.profile, inputs)
-        for name, fault in signal.faults:
-            yield Score("form", name, _ENDLESS, fault)
-        if signal.surprises:
-            yield Score("surprise", signal.strangest, signal.scores(), "", signal.causes)
 
     def _squeezed(
         self, stage: Stage, inputs: Mapping[str, Any], outputs: Mapping[str, Any], run: Run
@@ -197,6 +197,13 @@ def _reading(stage: Stage, found: Score) -> GuardFinding:
     causes = () if found.causes is None else found.causes(strangest, threshold)
     detail = found.detail or "; ".join(map(str, causes[:_NAMED]))
     return GuardFinding(stage.name, rule, subject, stage.action, score, threshold, detail, samples, causes)
+
+
+def _of_signal(signal: Signal) -> Iterator[Score]:
+    for name, fault in signal.faults:
+        yield Score("form", name, _ENDLESS, fault)
+    if signal.surprises:
+        yield Score("surprise", signal.strangest, signal.scores(), "", signal.causes)
 
 
 def _of_outputs(stage: Stage, known: OutputProfile, outputs: Mapping[str, Any]) -> Iterator[Score]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from modelkeep import canonical
 from modelkeep.errors import MalformedError, UnsupportedVersionError
 from modelkeep.guard.features import SUITE, features_of, joint_places
 from modelkeep.guard.layout import LAYOUTS, MOST_CHANNELS, Layout
+from modelkeep.guard.packing import number, numbers, pack
 from modelkeep.guard.profile import (
     ACTIONS,
     EVERY_INPUT,
@@ -77,8 +77,8 @@ def from_json(value: object) -> GuardProfile:
             model=record.hexadecimal("model", 32),
             fitted=record.integer("fitted"),
             calibrated=record.integer("calibrated"),
-            alpha=_number(record, "alpha"),
-            delta=_number(record, "delta"),
+            alpha=number(record, "alpha"),
+            delta=number(record, "delta"),
             inputs=inputs,
             outputs=_outputs(record.object("outputs")) if "outputs" in record else None,
             sequence=_sequence(record.object("sequence"), inputs),
@@ -144,17 +144,17 @@ def _input_to_json(profile: InputProfile) -> dict[str, Any]:
         "high": layout.high.hex(),
         "low": layout.low.hex(),
         "name": layout.name,
-        "quantiles": _pack(profile.tails.quantiles),
-        "tails": _pack(profile.tails.tails),
+        "quantiles": pack(profile.tails.quantiles),
+        "tails": pack(profile.tails.tails),
     }
     if layout.names:
         value["names"] = list(layout.names)
     if layout.is_vector:
-        value["centres"] = _pack(np.array(layout.centres))
-        value["scales"] = _pack(np.array(layout.scales))
+        value["centres"] = pack(np.array(layout.centres))
+        value["scales"] = pack(np.array(layout.scales))
     if profile.joint is not None:
-        value["mean"] = _pack(profile.joint.mean)
-        value["whitening"] = _pack(_lower(profile.joint.whitening))
+        value["mean"] = pack(profile.joint.mean)
+        value["whitening"] = pack(_lower(profile.joint.whitening))
     return value
 
 
@@ -164,7 +164,7 @@ def _input(item: object) -> InputProfile:
         joint = None
         if "mean" in record:
             size = len(features_of(layout)[joint_places(layout)])
-            joint = Joint(_numbers(record, "mean", size), _triangle(record, size))
+            joint = Joint(numbers(record, "mean", size), _triangle(record, size))
         tails = _tails(record, len(features_of(layout)) + (joint is not None))
     return InputProfile(layout, tails, joint)
 
@@ -176,15 +176,15 @@ def _layout(record: Record) -> Layout:
         name=record.text("name"),
         axes=axes,
         channels=channels,
-        low=_number(record, "low"),
-        high=_number(record, "high"),
+        low=number(record, "low"),
+        high=number(record, "high"),
         names=_names(record, channels) if "names" in record else (),
     )
     if not layout.low < layout.high:
         raise record.fault("low", "must be below the high end")
     if not layout.is_vector:
         return layout
-    centres, scales = (_numbers(record, name, channels) for name in ("centres", "scales"))
+    centres, scales = (numbers(record, name, channels) for name in ("centres", "scales"))
     if not (scales > 0).all():
         raise record.fault("scales", "must be positive")
     return replace(layout, centres=tuple(centres.tolist()), scales=tuple(scales.tolist()))
@@ -200,10 +200,10 @@ def _names(record: Record, channels: int) -> tuple[str, ...]:
 
 
 def _tails(record: Record, size: int) -> Tails:
-    quantiles = _numbers(record, "quantiles", len(SHARES) * size).reshape(size, len(SHARES))
+    quantiles = numbers(record, "quantiles", len(SHARES) * size).reshape(size, len(SHARES))
     if not np.all(quantiles[:, :-1] <= quantiles[:, 1:]):
         raise record.fault("quantiles", "must ascend")
-    tails = _numbers(record, "tails", 8 * size).reshape(size, 2, 4)
+    tails = numbers(record, "tails", 8 * size).reshape(size, 2, 4)
     if not np.all(tails >= 0):
         raise record.fault("tails", "must not be negative")
     return Tails(quantiles, tails)
@@ -214,9 +214,9 @@ def _outputs_to_json(outputs: OutputProfile) -> dict[str, Any]:
     if outputs.embedding is not None:
         value["embedding"] = outputs.embedding
         value["classes"], value["size"] = outputs.means.shape
-        value["means"] = _pack(outputs.means)
+        value["means"] = pack(outputs.means)
         value["scale"] = outputs.scale.hex()
-        value["whitening"] = _pack(_lower(outputs.whitening))
+        value["whitening"] = pack(_lower(outputs.whitening))
     return value
 
 
@@ -228,8 +228,8 @@ def _outputs(record: Record) -> OutputProfile:
             return OutputProfile(scores, kind, None, 1.0, np.empty((0, 0)), np.empty((0, 0)))
         classes = record.integer("classes", lowest=1, highest=MOST_CHANNELS)
         size = record.integer("size", lowest=1, highest=_LARGEST_JOINT)
-        means = _numbers(record, "means", classes * size).reshape(classes, size)
-        scale = _number(record, "scale")
+        means = numbers(record, "means", classes * size).reshape(classes, size)
+        scale = number(record, "scale")
         if scale <= 0:
             raise record.fault("scale", "must be positive")
         return OutputProfile(scores, kind, record.text("embedding"), scale, means, _triangle(record, size))
@@ -237,23 +237,23 @@ def _outputs(record: Record) -> OutputProfile:
 
 def _sequence_to_json(sequence: SequenceProfile) -> dict[str, Any]:
     return {
-        "bins": [_pack(each) for each in sequence.bins],
-        "chances": _pack(sequence.chances),
+        "bins": [pack(each) for each in sequence.bins],
+        "chances": pack(sequence.chances),
         "count": len(sequence.levels),
-        "levels": _pack(sequence.levels),
+        "levels": pack(sequence.levels),
     }
 
 
 def _sequence(record: Record, inputs: Sequence[InputProfile]) -> SequenceProfile:
     with record:
         count = record.integer("count", lowest=1, highest=_MOST_LEVELS)
-        levels, chances = (_numbers(record, name, count) for name in ("levels", "chances"))
+        levels, chances = (numbers(record, name, count) for name in ("levels", "chances"))
         texts = record.items("bins", longest=_MOST_INPUTS)
         if len(texts) != len(inputs):
             raise record.fault("bins", "must be one for each input")
         with Record({str(place): text for place, text in enumerate(texts)}, f"{_WHAT}: bins") as parts:
             bins = tuple(
-                _numbers(parts, str(place), BINS * len(usual.tails.quantiles)).reshape(-1, BINS)
+                numbers(parts, str(place), BINS * len(usual.tails.quantiles)).reshape(-1, BINS)
                 for place, usual in enumerate(inputs)
             )
         if not (np.diff(levels) <= 0).all() or not all(_are_chances(each) for each in (chances, *bins)):
@@ -261,8 +261,8 @@ def _sequence(record: Record, inputs: Sequence[InputProfile]) -> SequenceProfile
     return SequenceProfile(levels, chances, bins)
 
 
-def _are_chances(numbers: Numbers) -> bool:
-    return bool(((numbers > 0) & (numbers <= 1)).all())
+def _are_chances(values: Numbers) -> bool:
+    return bool(((values > 0) & (values <= 1)).all())
 
 
 def _stage_to_json(stage: Stage) -> dict[str, Any]:
@@ -287,30 +287,7 @@ def _stage(item: object) -> Stage:
 def _threshold(item: object, stage: str) -> tuple[tuple[str, str], float]:
     with Record(item, f"{_WHAT}: threshold") as record:
         rule = record.choice("rule", {rule: rule for rule in RULES[stage]})
-        return (rule, record.text("of")), _number(record, "threshold")
-
-
-def _number(record: Record, name: str) -> float:
-    text = record.text(name, longest=64)
-    try:
-        value = float.fromhex(text)
-    except (ValueError, OverflowError):
-        raise record.fault(name, "is not a hexadecimal float") from None
-    # One spelling for each value; NaN and infinities have none.
-    if value.hex() != text or not math.isfinite(value):
-        raise record.fault(name, "is not a finite float in canonical hexadecimal form")
-    return value
-
-
-def _pack(numbers: Numbers) -> str:
-    return numbers.astype(">f8").tobytes().hex()
-
-
-def _numbers(record: Record, name: str, count: int) -> Numbers:
-    values = np.frombuffer(record.hexadecimal(name, 8 * count), ">f8").astype(np.float64)
-    if not np.isfinite(values).all():
-        raise record.fault(name, "holds a number that is not finite")
-    return values
+        return (rule, record.text("of")), number(record, "threshold")
 
 
 def _lower(matrix: Numbers) -> Numbers:
@@ -319,5 +296,5 @@ def _lower(matrix: Numbers) -> Numbers:
 
 def _triangle(record: Record, size: int) -> Numbers:
     matrix = np.zeros((size, size))
-    matrix[np.tril_indices(size)] = _numbers(record, "whitening", size * (size + 1) // 2)
+    matrix[np.tril_indices(size)] = numbers(record, "whitening", size * (size + 1) // 2)
     return matrix
