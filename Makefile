@@ -60,6 +60,8 @@ other-tests: .venv/ready
 	$(call installed,busybox)
 	$(call installed,swtpm_setup,$(tpm_packages))
 	$(call installed,softhsm2-util,softhsm2)
+	$(call installed,fsverity,fsverity cryptsetup-bin)
+	$(call installed,tpm2_checkquote,tpm2-tools)
 	$(call installed,javac,openjdk-17-jdk-headless)
 	$(call installed,mvn,maven)
 	$(call installed,gnome-keyring-daemon,gnome-keyring dbus-daemon)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -23,6 +24,7 @@ from modelkeep.posture.tpm2 import attest, event_log
 from modelkeep.posture.tpm2.attest import Kind
 from modelkeep.posture.tpm2.public_area import PublicArea
 from modelkeep.posture.verdict import Facts
+from modelkeep.verity.statement import Image, VerityStatement
 from support.android_keys import NOW as ANDROID_NOW
 from support.android_keys import Maker, description
 from support.event_logs import IPL, SEPARATOR, event
@@ -104,6 +106,12 @@ def read_posture_policy(data: bytes) -> None:
         policy(Facts.of((claimed("secure-boot", True),), 1))
 
 
+def read_verity(data: bytes) -> None:
+    """Reads what is signed of a file and writes it back."""
+    statement = VerityStatement.from_bytes(data)
+    assert statement.to_bytes() == data or b'"ext":{' in data
+
+
 def read_revocations(data: bytes) -> None:
     """Reads a list of what was taken back."""
     Revocations.parse(data)
@@ -120,6 +128,7 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "tpm statement": read_statement,
     "posture policy": read_posture_policy,
     "revocation list": read_revocations,
+    "verity statement": read_verity,
 }
 
 
@@ -144,6 +153,10 @@ def good_documents() -> Mapping[str, Sequence[bytes]]:
         "public area": [answer.tpm.device, answer.tpm.endorsement, answer.tpm.attester],
         "tpm statement": [answer.tpm.quoted.attested, answer.tpm.certified.attested],
         "posture policy": [POLICY],
+        "verity statement": [
+            VerityStatement(4096, bytes(32), Image(bytes(32), b"salt", UUID(int=7))).to_bytes(),
+            VerityStatement(1, bytes(32), None).to_bytes(),
+        ],
         "revocation list": [b'{"entries": {"0a": {"status": "REVOKED"}, "ff": {"status": "SUSPENDED"}}}'],
     }
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "inspect": "say what a bundle says of itself; needs no key, proves nothing",
     "verify": "check a bundle, or a plain file against its signature",
     "grant": "give a sealed model to more devices",
+    "verity": "sign and check the digests by which a kernel checks images and files",
     "sign": "sign a plain file as `openssl dgst -sha256 -sign` does",
     "install": "verify a bundle once and keep it for this device alone",
     "run": "open a bundle in memory and run the model once",

@@ -1,0 +1,1 @@
+"""Digests by which a kernel checks what it reads: dm-verity of images, fs-verity of files; signed."""
