@@ -78,7 +78,7 @@ def test_files_that_are_not_those_that_were_signed_are_refused(shop: CommandLine
     assert shop.shell("modelkeep verity verify model.keep -t other.pub").code == 3
     statement = shop.folder / "model.keep.verity.json"
     document = json.loads(statement.read_text())
-    statement.write_bytes(canonical.encode(document | {"signatures": []}))
+    statement.write_bytes(canonical.encode(document | {"signature": ""}))
     assert shop.shell(verify).code == 3
     statement.write_bytes(b"{}")
     assert shop.shell(verify).code == 5

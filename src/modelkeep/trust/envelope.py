@@ -30,20 +30,13 @@ class Kind(Enum):
     TRUST = "application/vnd.modelkeep.trust.v1+json"
     ROOTS = "application/vnd.modelkeep.roots.v1+json"
     TICKET = "application/vnd.modelkeep.ticket.v1+json"
-    VERITY = "application/vnd.modelkeep.verity.v1+json"
 
     @property
     def words(self) -> str:
         """What people call it."""
-        return _WORDS[self]
+        return {Kind.TRUST: "trust file", Kind.ROOTS: "roots document", Kind.TICKET: "ticket"}[self]
 
 
-_WORDS = {
-    Kind.TRUST: "trust file",
-    Kind.ROOTS: "roots document",
-    Kind.TICKET: "ticket",
-    Kind.VERITY: "verity statement",
-}
 _KINDS = {kind.value: kind for kind in Kind}
 
 

@@ -11,12 +11,12 @@ from uuid import UUID, uuid4
 
 from modelkeep import public_key
 from modelkeep.dsse import EcdsaSigner
-from modelkeep.errors import SignatureError, TamperedError
+from modelkeep.errors import TamperedError
 from modelkeep.public_key import TrustedKey
 from modelkeep.storage import read_small, refuse_overwrite, words_for, write_file
-from modelkeep.trust.envelope import LARGEST_FILE, Envelope, Kind
 from modelkeep.verity import fs_verity
 from modelkeep.verity.dm_verity import VerityTree
+from modelkeep.verity.signed_statement import LARGEST_FILE, SignedStatement
 from modelkeep.verity.statement import VerityStatement, describe
 
 _SALT_BYTES = 32
@@ -74,10 +74,10 @@ def sign_file(
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         statement, tree = describe(file, size, salt, uuid or uuid4())
-    envelope = Envelope(Kind.VERITY, statement.to_bytes()).signed(signer)
+    signed = SignedStatement.sign(statement.to_bytes(), signer)
     if tree is not None:
         write_file(tree_path(path), tree.hash_area, force=force)
-    write_file(statement_path(path), envelope.to_bytes(), force=force)
+    write_file(statement_path(path), signed.to_bytes(), force=force)
     return statement
 
 
@@ -95,11 +95,9 @@ def check_file(path: str | os.PathLike[str], trusted: Sequence[TrustedKey]) -> C
         MalformedError: not a statement.
     """
     data = read_small(statement_path(path), LARGEST_FILE, "a verity statement")
-    envelope = Envelope.from_bytes(data, Kind.VERITY)
-    keys = {public_key.fingerprint(key): key for key in map(public_key.load, trusted)}
-    if not envelope.signed_by(keys):
-        raise SignatureError("the verity statement is not signed by a key that is trusted here")
-    statement = VerityStatement.from_bytes(envelope.payload)
+    signed = SignedStatement.from_bytes(data)
+    signed.check([public_key.load(key) for key in trusted])
+    statement = VerityStatement.from_bytes(signed.payload)
     with words_for(path), Path(path).open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
