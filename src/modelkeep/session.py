@@ -19,7 +19,7 @@ from modelkeep.guard.profile_json import parse_profile
 from modelkeep.inner_manifest import Entry, InnerManifest
 from modelkeep.inputs import own_inputs
 from modelkeep.isolation import ProcessIsolation
-from modelkeep.memory import Memory
+from modelkeep.memory import Memory, overwrite_small_blocks, stacks_overwritten
 from modelkeep.memory import report as memory_report
 from modelkeep.opening_report import Report, opening_report
 from modelkeep.payload.stream import Progress, no_progress
@@ -321,7 +321,9 @@ def _end(process: int, runner: Runner, memory: Mapping[str, Memory]) -> None:
     if os.getpid() != process:
         return
     try:
-        runner.close()
+        with stacks_overwritten():
+            runner.close()
+            overwrite_small_blocks()
     finally:
         for pages in memory.values():
             pages.close()

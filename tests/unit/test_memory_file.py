@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelkeep.errors import UsageError
-from modelkeep.memory import MemoryFile, heap
+from modelkeep.memory import MemoryFile
 from support.descriptors import open_descriptors
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory need Linux")
@@ -78,28 +78,3 @@ def test_a_forked_child_lets_go_without_harm_to_the_parent(file: MemoryFile) -> 
         os._exit(0 if file.closed and file.descriptor not in open_descriptors() else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert Path(file.path).read_bytes() == CONTENT
-
-
-@pytest.mark.skipif(not heap.overwrites(), reason="only the GNU C library overwrites freed memory")
-def test_freed_memory_is_overwritten_within_the_block_alone() -> None:
-    code = """
-import ctypes
-from modelkeep.memory import freed_memory_overwritten
-libc = ctypes.CDLL(None)
-libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
-libc.free.argtypes = [ctypes.c_void_p]
-
-seen = (ctypes.c_char * 10_000)()  # made beforehand: new memory could come from the freed block
-
-def freed() -> bytes:
-    block, fence = libc.malloc(20_000), libc.malloc(100)
-    ctypes.memset(block, 0x41, 20_000)
-    libc.free(block)
-    ctypes.memmove(seen, block + 5_000, 10_000)
-    return seen.raw
-
-with freed_memory_overwritten(), freed_memory_overwritten():
-    assert freed() == b"\\xff" * 10_000
-assert freed() == b"A" * 10_000
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)

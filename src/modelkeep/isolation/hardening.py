@@ -48,7 +48,7 @@ def before_imports(parent: int, channel: int) -> Hardening:
     _required("no core dumps", privileges.forbid_dumps)
     _required("no new privileges", privileges.forbid_new_privileges)
     _refuse_tracer()
-    _required("no capabilities", privileges.drop_capabilities)
+    _required("no capabilities", lambda: privileges.drop_capabilities(but_locking=True))
     _required("the session", lambda: privileges.end_with(parent))
     keep_open(channel)
     folders = readable()
@@ -65,7 +65,12 @@ def before_imports(parent: int, channel: int) -> Hardening:
 
 
 def before_loading() -> Hardening:
-    """Gives up, before anything of the model is parsed, what only importing and decrypting need."""
+    """Gives up, before anything of the model is parsed, what only importing and decrypting need.
+
+    Raises:
+        UnavailableError: see `before_imports`.
+    """
+    _required("no capabilities", privileges.drop_capabilities)
     return _attempt(_only_loading, "seccomp")
 
 

@@ -18,6 +18,7 @@ _CLEAR_ALL = 4
 _SIGKILL = 9
 _CAPABILITY_VERSION = 0x20080522
 _MOST_CAPABILITIES = 64
+_LOCKING = 1 << 14
 
 
 def forbid_dumps() -> None:
@@ -42,25 +43,35 @@ def end_with(parent: int) -> None:
         raise ProcessLookupError(errno.ESRCH, "the session has ended")
 
 
-def drop_capabilities() -> None:
-    """Leaves root a user like any other. What may be locked in memory afterwards is settled before."""
-    _allow_locking()
+def drop_capabilities(*, but_locking: bool = False) -> None:
+    """Leaves root a user like any other.
+
+    Args:
+        but_locking: keep the capability to lock memory, where the limit on it cannot be raised.
+    """
+    kept = _LOCKING if but_locking and not _locks_without_limit() else 0
     for capability in range(_MOST_CAPABILITIES):
         with suppress(OSError):  # past the last one, or without the right to drop, and so to gain, any
             _prctl(_CAPBSET_DROP, capability)
     with suppress(OSError):  # unknown before Linux 4.3
         _prctl(_CAP_AMBIENT, _CLEAR_ALL)
     header = ctypes.create_string_buffer(struct.pack("=Ii", _CAPABILITY_VERSION, 0))
-    _checked(_libc().capset(header, ctypes.create_string_buffer(24)))
+    held = ctypes.create_string_buffer(24)
+    _checked(_libc().capget(header, held))
+    permitted = struct.unpack("=6I", held.raw)[1] & kept
+    wanted = struct.pack("=6I", permitted, permitted, *[0] * 4)
+    _checked(_libc().capset(header, ctypes.create_string_buffer(wanted)))
 
 
-def _allow_locking() -> None:
+def _locks_without_limit() -> bool:
+    """Raises the limit on locked memory as far as this user may; returns whether there is none now."""
     unlimited = resource.RLIM_INFINITY
     hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
     for limit in (unlimited, hard):
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))
-            return
+            return limit == unlimited
+    return False
 
 
 def _prctl(option: int, value: int) -> None:

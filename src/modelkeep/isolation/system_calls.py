@@ -25,6 +25,8 @@ NUMBERS: Mapping[str, tuple[int | None, int | None]] = {
     "mprotect": (10, 226),
     "munmap": (11, 215),
     "brk": (12, 214),
+    "capget": (125, 90),
+    "capset": (126, 91),
     "rt_sigaction": (13, 134),
     "rt_sigprocmask": (14, 135),
     "rt_sigreturn": (15, 139),
@@ -174,7 +176,7 @@ _LOOKING = (
     *("readlink", "readlinkat", "getdents64", "getcwd"),
 )
 
-_STARTING = ("preadv", "memfd_create", "memfd_secret", "ftruncate", "mlock2")
+_STARTING = ("preadv", "capget", "capset", "memfd_create", "memfd_secret", "ftruncate", "mlock2")
 
 
 def _plain(names: tuple[str, ...]) -> list[Call]:

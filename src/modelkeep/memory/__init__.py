@@ -9,10 +9,11 @@ Linux gives all of it. Elsewhere the buffers work and are wiped alike, but witho
 dump exclusion and, on Windows, locking.
 """
 
-from modelkeep.memory.heap import freed_memory_overwritten
+from modelkeep.memory.heap import freed_memory_overwritten, overwrite_small_blocks
 from modelkeep.memory.memory_file import MemoryFile
 from modelkeep.memory.pages import BytesPages, Memory, MemoryReport, Pages, report
 from modelkeep.memory.secret_pages import SecretPages
+from modelkeep.memory.stack import stacks_overwritten
 from modelkeep.memory.wiping import wipe, wiped
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "Pages",
     "SecretPages",
     "freed_memory_overwritten",
+    "overwrite_small_blocks",
     "report",
+    "stacks_overwritten",
     "wipe",
     "wiped",
 ]

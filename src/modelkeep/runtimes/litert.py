@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
@@ -56,8 +57,9 @@ class LiteRtRuntime(Runtime):
         if content[4:8] != IDENTIFIER:
             raise MalformedError("not a LiteRT model: its identifier is missing")
         try:
-            interpreter = _interpreter_class()(model_content=content, **options)
-            interpreter.allocate_tensors()
+            with freed_memory_overwritten():
+                interpreter = _interpreter_class()(model_content=content, **options)
+                interpreter.allocate_tensors()
         except Exception as error:
             raise _load_error(error) from error
         return LiteRtRunner(interpreter, model.entry, model.function)
@@ -70,6 +72,7 @@ class LiteRtRunner(Runner):
         self.borrowed = frozenset({entry})
         self._interpreter = interpreter
         self._lock = threading.Lock()
+        self._shapes: dict[str, tuple[int, ...]] | None = None
         self._signature = _signature_runner(interpreter, function)
         self._inputs: Mapping[str, Any] = (
             {each["name"]: each for each in interpreter.get_input_details()}
@@ -91,13 +94,22 @@ class LiteRtRunner(Runner):
         """See `Runner.run`. Inputs and outputs are named as in the model's signature, if it has one."""
         interpreter = self.native
         self._check(inputs)
+        shapes = {name: value.shape for name, value in inputs.items()}
         with self._lock:
+            # With other shapes it arranges the weights anew, and frees what it had.
+            resizing = nullcontext() if shapes == self._shapes else freed_memory_overwritten()
             try:
-                if self._signature is not None:
-                    return dict(self._signature(**inputs))
-                return self._run_tensors(interpreter, inputs)
+                with resizing:
+                    return self._computed(interpreter, inputs)
             except Exception as error:
                 raise _run_error(error) from error
+            finally:
+                self._shapes = shapes
+
+    def _computed(self, interpreter: Any, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        if self._signature is not None:
+            return dict(self._signature(**inputs))
+        return self._run_tensors(interpreter, inputs)
 
     def close(self) -> None:
         """See `Runner.close`."""

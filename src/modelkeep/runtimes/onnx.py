@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
@@ -23,8 +22,6 @@ _HINT = "pip install 'modelkeep[onnx]'"
 _OPTIONS = ("profile", "session_options", "providers", "provider_options")
 _IN_PLACE = "session.use_external_initializer_file_buffers_directly"
 _FORMAT = "session.load_model_format"
-# A graph beyond this size may hold weights, which nodes and subgraphs keep to themselves.
-_GRAPH_ALONE = 2**14
 _PROFILES = ("fast", "single-copy")
 _NO_PREPACKING = "session.disable_prepacking"
 
@@ -98,9 +95,8 @@ class OnnxRuntime(Runtime):
         )
         lent = [path for path in names if path != model.entry or slim.lends]
         _lend(settings, {names[path]: model.files[path] for path in lent})
-        # What stays in the graph is copied, and copies are freed, while the graph is parsed.
-        parsing = freed_memory_overwritten() if slim.size > _GRAPH_ALONE else nullcontext()
-        with BytesPages.allocate(slim.size) as graph, parsing:
+        # Weights are copied, and copies are freed, while the graph is parsed and optimised.
+        with BytesPages.allocate(slim.size) as graph, freed_memory_overwritten():
             slim.write(graph.view)
             session = _load(graph.value, arguments)
         return OnnxRunner(session, {path: model.files[path] for path in lent})
@@ -191,6 +187,9 @@ def _set_profile(settings: Any, profile: object) -> None:
         )
     if profile == "single-copy":
         _set_entry(settings, _NO_PREPACKING, "1")
+        # Above this level, weights of convolutions are copied into another layout.
+        extended = _onnxruntime().GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        settings.graph_optimization_level = min(settings.graph_optimization_level, extended, key=int)
 
 
 def _refuse_model_files(settings: Any) -> None:

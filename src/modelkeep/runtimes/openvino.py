@@ -61,8 +61,10 @@ class OpenVinoRuntime(Runtime):
         read = _read_onnx if is_onnx(model.entry) else _read_ir
         core = _openvino().Core()
         try:
-            found, weights = read(core, model)
-            compiled = core.compile_model(found, device, config)
+            # Weights are copied, and copies are freed, on the way.
+            with freed_memory_overwritten():
+                found, weights = read(core, model)
+                compiled = core.compile_model(found, device, config)
         except KeepError:
             raise
         except Exception as error:
@@ -184,9 +186,7 @@ def _read_onnx(core: Any, model: LoadedModel) -> tuple[Any, list[str]]:
             "OpenVINO reads external data of ONNX models from disks alone",
             hint="convert the model with openvino.save_model, or use the onnx runtime",
         )
-    # It copies the weights, and frees a few of the copies at once.
-    with freed_memory_overwritten():
-        return core.read_model(model.as_path(model.entry)), [model.entry]
+    return core.read_model(model.as_path(model.entry)), [model.entry]
 
 
 def _name(output: Any, index: int) -> str:
