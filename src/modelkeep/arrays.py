@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import words_for, write_file
+from modelkeep.stored_values import as_arrays, as_values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def read_arrays(path: str | os.PathLike[str], name: str | None) -> dict[str, NDArray[Any]]:
-    """Returns the array of a .npy file under `name`, or all arrays of a .npz file.
+def read_arrays(path: str | os.PathLike[str], name: str | None) -> dict[str, Any]:
+    """Returns the array of a .npy file under `name`, or all values of a .npz file.
 
     Raises:
         StorageError: cannot be read.
@@ -31,7 +32,7 @@ def read_arrays(path: str | os.PathLike[str], name: str | None) -> dict[str, NDA
         return {_required(name, path): loaded}
     if name is not None:
         raise UsageError(f"{path}: holds several arrays", hint=f"pass -i {path} without a name")
-    return loaded
+    return as_values(loaded)
 
 
 def _load(file: BinaryIO, path: str | os.PathLike[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
@@ -58,37 +59,23 @@ def _not_arrays(path: str | os.PathLike[str]) -> MalformedError:
     )
 
 
-def write_arrays(path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], *, force: bool) -> None:
-    """Writes arrays into a .npz file.
+def write_arrays(path: str | os.PathLike[str], values: Mapping[str, Any], *, force: bool) -> None:
+    """Writes values into a .npz file; lists and maps as `stored_values` says.
 
     Raises:
         StorageError: cannot be written.
-        UsageError: it exists and `force` is not set, or a value is no array of numbers or text.
+        UsageError: it exists and `force` is not set, or a value is no array of numbers or text, no list of
+            such and no map.
     """
     import numpy as np
 
     # Not numpy.savez, which takes the names as keyword arguments and so not every name.
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        for name, value in arrays.items():
+        for name, array in as_arrays(values):
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, _plain(name, value), allow_pickle=False)
+                np.lib.format.write_array(member, array, allow_pickle=False)
     write_file(path, buffer.getbuffer(), force=force)
-
-
-def _plain(name: str, value: NDArray[Any]) -> NDArray[Any]:
-    import numpy as np
-
-    try:
-        array = np.asanyarray(value)
-        # Runtimes give text as Python objects, which a file cannot hold without pickle.
-        if array.dtype != np.object_:
-            return array
-        if all(isinstance(item, str) for item in array.flat):
-            return array.astype(np.str_)
-    except ValueError:  # lists of unequal length
-        pass
-    raise UsageError(f"output {name!r} is no array of numbers or text", hint="call the model from Python")
 
 
 def _required(name: str | None, path: str | os.PathLike[str]) -> str:

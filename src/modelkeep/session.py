@@ -134,6 +134,8 @@ class Session:
                 findings = ContractCheck(self.contract).findings(inputs)
                 if findings:
                     raise InputError(findings, hint=advice(findings))
+                # What may be left out may also be given as nothing, which not every runtime knows.
+                inputs = {name: value for name, value in inputs.items() if value is not None}
             if self.guard is None:
                 return FlaggedOutputs(self._runner.run(inputs), ())
             return self._run_guarded(self.guard, inputs)

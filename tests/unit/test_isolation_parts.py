@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from modelkeep.isolation.channel import LARGEST_ANSWER, LARGEST_MESSAGE, Channel
 from modelkeep.isolation.hardening import Hardening
 from modelkeep.isolation.protocol import Opening, SealedFile, error_from, error_message
 from modelkeep.isolation.server import serve
+from modelkeep.isolation.values import put_together, taken_apart
 from support.descriptors import open_descriptors
 from support.workshop import Workshop
 
@@ -141,6 +143,8 @@ def through(arrays: dict[str, Any]) -> dict[str, Any]:
         np.array(["one", "zwei"], object),
         np.array("text"),
         np.zeros(0, object),
+        np.ones((2, 3), ml_dtypes.bfloat16),
+        np.ones(3, ml_dtypes.float8_e5m2),
     ],
     ids=lambda array: f"{array.dtype}{array.shape}",
 )
@@ -151,10 +155,15 @@ def test_arrays_come_out_as_they_went_in(array: Any) -> None:
     assert np.array_equal(result, array)
 
 
-@pytest.mark.parametrize("value", [None, object(), np.array([None]), [[1], [1, 2]], np.array([b"bytes"])])
+@pytest.mark.parametrize("value", [np.array([None]), np.array([b"bytes"])])
 def test_what_is_no_array_of_numbers_or_text_is_refused(value: Any) -> None:
     with pytest.raises(UsageError, match="no array of numbers or text"):
         area.packed({"x": value})
+
+
+def test_too_many_arrays_are_refused_where_they_are_packed() -> None:
+    with pytest.raises(UsageError, match="more than 4096 arrays"):
+        area.packed({str(number): np.ones(1) for number in range(4097)})
 
 
 @pytest.mark.parametrize(
@@ -349,15 +358,17 @@ def test_the_serving_side_answers(served: Channel, workshop: Workshop) -> None:
     word, _locked, _unlocked, _huge, names, in_force, missing = hand_over(served, workshop)
     assert (word, names, in_force[0], missing) == ("ready", ["y"], "c", [])
     inputs = Area.allocate(64)
-    laid_out, _size = area.packed({"x": np.ones((1, 8), np.float32)})
-    served.send(["run", area.write(inputs, laid_out), inputs.size], inputs.descriptor)
+    forms, arrays = taken_apart({"x": np.ones((1, 8), np.float32)})
+    laid_out, _size = area.packed(arrays)
+    served.send(["run", area.write(inputs, laid_out), forms, inputs.size], inputs.descriptor)
     word, size = served.receive()
     assert word == "room"
     outputs = Area.allocate(size)
     served.send(["area", outputs.size], outputs.descriptor)
-    answer = served.receive()
-    assert np.array_equal(area.read(outputs, answer[1], copy=True)["y"], np.full((1, 8), 2, np.float32))
-    served.send(["run", [], inputs.size])
+    _word, places, forms = served.receive()
+    values = put_together(forms, area.read(outputs, places, copy=True), 2**20)
+    assert np.array_equal(values["y"], np.full((1, 8), 2, np.float32))
+    served.send(["run", [], [], inputs.size])
     assert served.receive()[:2] == ["error", "UsageError"]
     inputs.close()
     outputs.close()

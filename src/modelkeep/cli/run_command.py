@@ -11,6 +11,7 @@ from modelkeep.cli.output import print_json, progress, say
 from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity
 from modelkeep.session import Session, open_session
+from modelkeep.stored_values import as_arrays
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -51,25 +52,18 @@ def _inputs(specs: list[str]) -> dict[str, Any]:
 def _deliver(arguments: argparse.Namespace, session: Session, outputs: dict[str, Any]) -> None:
     if arguments.output is not None:
         write_arrays(arguments.output, outputs, force=arguments.force)
-    for name, value in outputs.items():
-        say(f"{name}: {_kind(value)}")
+    stored = {name: _facts(array) for name, array in as_arrays(outputs)}
+    for name, facts in list(stored.items())[:_MOST_SHOWN]:
+        say(f"{name}: {facts['dtype']} {tuple(facts['shape'])}")
+    if len(stored) > _MOST_SHOWN:
+        say(f"and {len(stored) - _MOST_SHOWN} more")
     if arguments.json:
-        print_json(
-            {
-                "model": session.report.model,
-                "notes": list(session.report.notes),
-                "outputs": {name: _facts(value) for name, value in outputs.items()},
-            }
-        )
+        print_json({"model": session.report.model, "notes": list(session.report.notes), "outputs": stored})
 
 
-def _kind(value: Any) -> str:
-    facts = _facts(value)
-    return f"{facts['dtype']} {tuple(facts['shape'])}" if "dtype" in facts else str(facts["type"])
+def _facts(array: Any) -> dict[str, Any]:
+    return {"dtype": str(array.dtype), "shape": list(array.shape)}
 
 
-def _facts(value: Any) -> dict[str, Any]:
-    # Some models put out sequences and maps instead of tensors.
-    if not hasattr(value, "dtype"):
-        return {"type": type(value).__name__}
-    return {"dtype": str(value.dtype), "shape": list(value.shape)}
+# A classifier gives a map for each row.
+_MOST_SHOWN = 40

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from modelkeep.contract import DTYPES, FLOAT8_DTYPES, FLOAT_DTYPES, Dimension, TensorContract
+from modelkeep.contract import FLOAT8_DTYPES, FLOAT_DTYPES, Dimension, TensorContract
+from modelkeep.dtypes import FOREIGN, bits, is_foreign
 from modelkeep.finding import Finding
 from modelkeep.guard.words import kind
 
 Array = NDArray[Any]
 
 _CHUNK = 2**16  # elements looked at together where a temporary copy is needed
-_DECODED = frozenset({"bfloat16", *FLOAT8_DTYPES})
 
 
 def array_fault(tensor: TensorContract, value: object) -> Finding | None:
@@ -39,8 +39,8 @@ def _is_dtype(array: Array, expected: str) -> bool:
     """Returns whether the elements are of the expected type, in whichever byte order."""
     if expected == "string":
         return array.dtype.kind in "UO"
-    if expected in _DECODED:  # known to NumPy only through packages that register it
-        return array.dtype.name == expected and array.dtype.itemsize == DTYPES[expected]
+    if expected in FOREIGN:
+        return array.dtype.name == expected and is_foreign(array)
     return array.dtype.newbyteorder("=") == np.dtype(expected)
 
 
@@ -176,12 +176,12 @@ def _extremes(part: Array, *, nan_counts: bool) -> tuple[float, float]:
 def _parts(array: Array) -> Iterator[Array]:
     """Yields the numbers of `array`, real and imaginary parts apart; decoded where NumPy needs it."""
     if array.dtype.name == "bfloat16":
-        for bits in _chunks(array.view(np.uint16)):
-            yield (bits.astype(np.uint32) << 16).view(np.float32)
+        for chunk in _chunks(bits(array)):
+            yield (chunk.astype(np.uint32) << 16).view(np.float32)
     elif array.dtype.name in FLOAT8_DTYPES:
         values = np.arange(256, dtype=np.uint8).view(array.dtype).astype(np.float32)
-        for bits in _chunks(array.view(np.uint8)):
-            yield values[bits]
+        for chunk in _chunks(bits(array)):
+            yield values[chunk]
     elif array.dtype.kind == "c":
         yield from (array.real, array.imag)
     else:

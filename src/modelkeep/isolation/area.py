@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from modelkeep.dtypes import FOREIGN, bits, foreign_dtype, is_foreign
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.memory.pages import words_for_allocation
 
@@ -86,15 +87,17 @@ class Area:
             return
 
 
-def packed(arrays: Mapping[str, Any]) -> tuple[list[tuple[Place, Any]], int]:
+def packed(arrays: Mapping[str, NDArray[Any]]) -> tuple[list[tuple[Place, Any]], int]:
     """Lays arrays out one after the other.
 
     Returns:
         For each its place and its content (an array or bytes), and the length of all together in bytes.
 
     Raises:
-        UsageError: a value is no array of numbers, truth values or text.
+        UsageError: an array is not of numbers, truth values or text; or there are too many.
     """
+    if len(arrays) > _MOST_ARRAYS:
+        raise UsageError(f"more than {_MOST_ARRAYS} arrays cannot be handed to or from an isolated process")
     places: list[tuple[Place, Any]] = []
     end = 0
     for name, value in arrays.items():
@@ -104,13 +107,9 @@ def packed(arrays: Mapping[str, Any]) -> tuple[list[tuple[Place, Any]], int]:
     return places, end
 
 
-def _laid_out(name: str, value: Any) -> tuple[list[int], str, Any, int]:
-    import numpy as np
-
-    try:
-        array = np.asarray(value)
-    except ValueError:  # lists of unequal length
-        raise _not_numbers_or_text(name) from None
+def _laid_out(name: str, array: NDArray[Any]) -> tuple[list[int], str, Any, int]:
+    if is_foreign(array):
+        return list(array.shape), array.dtype.name, bits(array), array.nbytes
     if array.dtype.kind in _KINDS:
         return list(array.shape), array.dtype.str, array, array.nbytes
     text = _text(name, array)
@@ -196,10 +195,10 @@ def _numbers(part: memoryview, shape: list[int], kind: str, copy: bool) -> NDArr
     import numpy as np
 
     try:
-        dtype = np.dtype(kind)
+        dtype = foreign_dtype(kind) if kind in FOREIGN else np.dtype(kind)
     except (TypeError, ValueError):
         raise _no_array() from None
-    if dtype.kind not in _KINDS or math.prod(shape) * dtype.itemsize != len(part):
+    if (kind not in FOREIGN and dtype.kind not in _KINDS) or math.prod(shape) * dtype.itemsize != len(part):
         raise _no_array()
     array = np.frombuffer(part, dtype).reshape(shape) if len(part) else np.empty(shape, dtype)
     if copy:
@@ -216,7 +215,8 @@ def _text(name: str, array: NDArray[Any]) -> bytes:
 
 def _not_numbers_or_text(name: str) -> UsageError:
     return UsageError(
-        f"{name!r} is no array of numbers or text", hint="an isolated process takes and gives nothing else"
+        f"{name.partition(' ')[2]!r} is no array of numbers or text",
+        hint="an isolated process takes and gives nothing else",
     )
 
 

@@ -7,11 +7,12 @@
     the key, 32 bytes
                                             ["progress", bytes], any number
                                             ["ready", locked, unlocked, huge, outputs, [in force], [missing]]
-    ["run", places, size of the area of inputs] (+ descriptor, where it is new)
+    ["run", places, forms, size of the area of inputs] (+ descriptor, where it is new)
                                             ["room", bytes], where the outputs need more
     ["area", size] + descriptor
-                                            ["outputs", places]
+                                            ["outputs", places, forms]
 
+Places say where arrays lie in an area, and forms what values are made of them; see `values`.
 Instead of each of its messages, the process may say ``["error", kind, message, hint]``. It never sends a
 descriptor: all shared memory is the session's.
 """

@@ -12,6 +12,7 @@ from modelkeep.isolation.area import Area
 from modelkeep.isolation.process import Process
 from modelkeep.isolation.protocol import error_from
 from modelkeep.isolation.settings import ProcessIsolation
+from modelkeep.isolation.values import kind_of, put_together, taken_apart
 from modelkeep.runtimes.registry import Runner
 
 if TYPE_CHECKING:
@@ -83,12 +84,13 @@ class ProcessRunner(Runner):
     def _run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         if self._closed:
             raise UsageError("the model is closed")
-        laid_out, size = area.packed(inputs)
+        forms, arrays = taken_apart(inputs)
+        laid_out, size = area.packed(arrays)
         new = self._room_for(size)
         assert self._inputs is not None
         self.process.allow(self._settings.timeout)
         places = area.write(self._inputs, laid_out)
-        self.process.send(["run", places, self._inputs.size], new)
+        self.process.send(["run", places, forms, self._inputs.size], new)
         return self._answer()
 
     def _room_for(self, size: int) -> int | None:
@@ -109,8 +111,8 @@ class ProcessRunner(Runner):
                     self._make_room(size)
                     message = self.process.receive()
             match message:
-                case ["outputs", places]:
-                    return self._read(places)
+                case ["outputs", places, forms]:
+                    return self._read(places, forms)
         except MalformedError as error:
             self.process.end()
             raise RuntimeCrashedError(
@@ -134,17 +136,19 @@ class ProcessRunner(Runner):
         self._outputs = new
         self.process.send(["area", new.size], new.descriptor)
 
-    def _read(self, places: object) -> dict[str, Any]:
+    def _read(self, places: object, forms: object) -> dict[str, Any]:
         limit = self._settings.output_limit
-        values = area.read(self._outputs, places, copy=True, limit=limit)
+        values = put_together(forms, area.read(self._outputs, places, copy=True, limit=limit), limit)
         if self.outputs is not None:
             self._hold_to_announced(values)
-        return dict(values)
+        return values
 
-    def _hold_to_announced(self, values: Mapping[str, NDArray[Any]]) -> None:
+    def _hold_to_announced(self, values: Mapping[str, Any]) -> None:
         if tuple(values) != self.outputs:
             raise MalformedError("other outputs than it announced")
-        kinds = {name: str(value.dtype.kind) for name, value in values.items()}
-        if self._kinds is not None and kinds != self._kinds:
+        # An optional output is nothing at times.
+        kinds = {name: kind_of(value) for name, value in values.items() if value is not None}
+        before = {**kinds, **(self._kinds or {})}
+        if any(before[name] != kind for name, kind in kinds.items()):
             raise MalformedError("outputs of another kind than before")
-        self._kinds = kinds
+        self._kinds = before

@@ -15,6 +15,7 @@ from modelkeep.isolation.area import Area
 from modelkeep.isolation.channel import LARGEST_MESSAGE, Channel, ChannelClosedError
 from modelkeep.isolation.hardening import Hardening
 from modelkeep.isolation.protocol import KEY, Opening, SealedFile, error_message
+from modelkeep.isolation.values import put_together, taken_apart
 from modelkeep.memory import Memory, Pages, SecretPages
 from modelkeep.memory import report as memory_report
 from modelkeep.runtimes.loading import allocate, keep_borrowed, loaded_model
@@ -29,6 +30,10 @@ class Steps(Protocol):
 
     def after_loading(self, channel: int) -> Hardening:
         """When it is ready; `channel` is the descriptor to keep."""
+
+
+# What the session hands over, it has itself.
+_LIMIT = area.LARGEST_AREA
 
 
 def serve(channel: Channel, done: Hardening, steps: Steps) -> None:
@@ -126,21 +131,23 @@ class _Answers:
         """
         while True:
             message, descriptor = self._channel.receive_with_descriptor()
-            _word, places, size = message
+            _word, places, forms, size = message
             if descriptor is not None:
                 self._inputs = _replaced(self._inputs, Area(descriptor, size))
             try:
-                answer = self._answer(places)
+                answer = self._answer(places, forms)
             except ChannelClosedError:
                 raise
             except Exception as error:
                 answer = error_message(error)
             self._channel.send(answer)
 
-    def _answer(self, places: Any) -> list[object]:
-        outputs = self._runner.run(area.read(self._inputs, places, copy=False))
-        laid_out, size = area.packed(outputs)
-        return ["outputs", area.write(self._room_for(size), laid_out)]
+    def _answer(self, places: Any, forms: Any) -> list[object]:
+        arrays = area.read(self._inputs, places, copy=False)
+        outputs = self._runner.run(put_together(forms, arrays, _LIMIT))
+        forms, parts = taken_apart(outputs)
+        laid_out, size = area.packed(parts)
+        return ["outputs", area.write(self._room_for(size), laid_out), forms]
 
     def _room_for(self, size: int) -> Area:
         """Returns memory for outputs; where they need more, the session makes it."""

@@ -13,6 +13,7 @@ from modelkeep.formats.onnx_graph import external_files, external_path
 from modelkeep.memory import BytesPages, freed_memory_overwritten
 from modelkeep.runtimes.messages import first_line
 from modelkeep.runtimes.onnx_slim import SlimGraph
+from modelkeep.runtimes.onnx_values import ForeignValues
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class OnnxRunner(Runner):
     def __init__(self, session: Any, borrowed: Mapping[str, memoryview]) -> None:
         self._session = session
         self._memory = dict(borrowed)
+        self._foreign = ForeignValues(session)
         self.outputs: tuple[str, ...] = tuple(output.name for output in session.get_outputs())
         self.borrowed = frozenset(borrowed)
 
@@ -122,7 +124,10 @@ class OnnxRunner(Runner):
         """See `Runner.run`."""
         session = self.native
         try:
-            values = session.run(self.outputs, dict(inputs))
+            if self._foreign:
+                values = self._foreign.run(session, self.outputs, inputs)
+            else:
+                values = session.run(self.outputs, dict(inputs))
         except Exception as error:
             raise _run_error(error) from error
         return dict(zip(self.outputs, values, strict=True))
