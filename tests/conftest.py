@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from modelkeep.device.state_place import FOLDER_VARIABLE
 from modelkeep.guard.statistics import are_compiled
 from support import softhsm
 from support.command_line import CommandLine
@@ -15,13 +17,22 @@ from support.needs import missing
 from support.swtpm import SoftwareTpm, copy_of, manufacture
 from support.workshop import Workshop, scale_model
 
+_numbers = itertools.count()
+
 
 @pytest.fixture(scope="session", autouse=True)
-def _states_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps the states of keys without a file out of the home of whoever runs the tests."""
+def _states_of_all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keeps the states of devices out of the home of whoever runs the tests."""
+    folder = tmp_path_factory.mktemp("states")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("states")))
-        yield
+        patch.setenv(FOLDER_VARIABLE, str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def _states_of_one_test(_states_of_all_tests: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives each test a folder of its own for states, which is made when it is needed."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(_states_of_all_tests / str(next(_numbers))))
 
 
 @pytest.fixture

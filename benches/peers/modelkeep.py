@@ -84,7 +84,7 @@ class OpenInstalled(Open):
         bundle = self.sealed.rename(self.folder / "model.keep")
         identity = Identity(f"file:{self.folder / 'device.pem'}")
         with unlock_bundle(bundle, Access(identity, self.verifier())) as opened:
-            install(opened, identity, self.sealed)
+            install(opened, identity, self.verifier(), self.sealed)
         return [self.sealed]
 
 

@@ -15,6 +15,7 @@ from blake3 import blake3
 from modelkeep import canonical
 from modelkeep.errors import MalformedError, UnsupportedVersionError, UsageError
 from modelkeep.record import Record
+from modelkeep.release_order import ReleaseOrder
 
 FORMAT = "modelkeep/bundle"
 VERSION = 1
@@ -100,6 +101,11 @@ class Manifest:
     coverage: Coverage
     members: tuple[Member, ...]
     grant_issuers: tuple[bytes, ...] = ()
+
+    @property
+    def order(self) -> ReleaseOrder:
+        """Its place among the releases of its model."""
+        return ReleaseOrder(self.epoch, self.sealed_at)
 
     @property
     def binding(self) -> bytes:

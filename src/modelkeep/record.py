@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from modelkeep.errors import MalformedError
+
+_Value = TypeVar("_Value")
 
 _HEX = re.compile(r"(?:[0-9a-f]{2})*")
 
@@ -110,6 +112,13 @@ class Record:
     def object(self, name: str) -> Record:
         """Takes a nested object as a record of its own."""
         return Record(self._take(name, dict), f"{self._what}: {name}")
+
+    def nullable(self, name: str, take: Callable[[str], _Value]) -> _Value | None:
+        """Takes a member that may be null; anything else by `take`, a method of this record."""
+        if name in self._members and self._members[name] is None:
+            del self._members[name]
+            return None
+        return take(name)
 
     def anything(self, name: str) -> Any:
         """Takes a member of any kind; for the few places where null has a meaning."""

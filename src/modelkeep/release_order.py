@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import NamedTuple
 
 
@@ -15,3 +16,13 @@ class ReleaseOrder(NamedTuple):
 
     epoch: int
     sealed_at: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch} of {_calendar(self.sealed_at)}"
+
+
+def _calendar(moment: int) -> str:
+    try:
+        return f"{datetime.datetime.fromtimestamp(moment, datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError, OSError):
+        return f"second {moment}"

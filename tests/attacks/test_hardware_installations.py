@@ -105,7 +105,7 @@ def test_sealing_to_the_tpm_without_the_keys_passphrase(workshop: Workshop, devi
             with pytest.raises(TamperedError, match=NOT_HERE):
                 device.open()
     # What is missing is the agreement, which takes the passphrase.
-    vouching = agreement_of(open_key(device.key))
+    vouching = agreement_of(device.identity())
     exchanger.plant(contents, vouched(vouching, sealed(device, KNOWN, b"correct horse")))
     assert result(device) == 3.0
 
@@ -120,7 +120,7 @@ def test_sealed_objects_with_wrong_passphrases_do_not_lock_the_key(
         exchanger.plant(contents, vouched(stranger(), sealed(device, KNOWN, b"wrong horse")))
         with pytest.raises(TamperedError, match=NOT_HERE):
             device.open()
-    assert len(open_key(device.key).local_key().unwrap(genuine, exchanger.context)) == 32
+    assert len(device.identity().local_key().unwrap(genuine, exchanger.context)) == 32
 
 
 def test_sealing_to_the_tpm_of_a_device_in_another_boot_state(
@@ -131,7 +131,7 @@ def test_sealing_to_the_tpm_of_a_device_in_another_boot_state(
     exchanger = Exchanger(device.installed, device.state)
     tpm.extend(7, OTHER_SYSTEM)
     with pytest.raises(KeyStoreError, match="state that the key is bound to"):
-        open_key(device.key).local_key()
+        device.identity().local_key()
     from tpm2_pytss import TPMA_OBJECT
 
     from modelkeep.keys.tpm2.templates import BOUND
@@ -159,7 +159,7 @@ def test_a_sealed_object_that_could_leave_the_tpm(workshop: Workshop, device: De
             # fixedParent alone contradicts itself: the TPM does not make it.
             refused += 1
             continue
-        exchanger.plant(contents, vouched(agreement_of(open_key(device.key)), blob))
+        exchanger.plant(contents, vouched(agreement_of(device.identity()), blob))
         with pytest.raises(TamperedError, match=NOT_HERE):
             device.open()
     assert refused <= 1
@@ -169,7 +169,7 @@ def test_a_sealed_object_under_a_policy_that_anybody_meets(workshop: Workshop, d
     contents = another_model(workshop, device, device.install(epoch=1))
     exchanger = Exchanger(device.installed, device.state)
     blob = sealed(device, KNOWN, b"correct horse", authPolicy=b"")
-    exchanger.plant(contents, vouched(agreement_of(open_key(device.key)), blob))
+    exchanger.plant(contents, vouched(agreement_of(device.identity()), blob))
     with pytest.raises(TamperedError, match=NOT_HERE):
         device.open()
 
@@ -179,7 +179,7 @@ def test_an_installation_sealed_by_another_tpm(
 ) -> None:
     contents = another_model(workshop, device, device.install(epoch=1))
     exchanger = Exchanger(device.installed, device.state)
-    agreement = agreement_of(open_key(device.key))
+    agreement = agreement_of(device.identity())
     manufacture(tmp_path / "made")
     other = copy_of(tmp_path / "made", tmp_path / "other")
     other.start()
@@ -198,7 +198,7 @@ def test_an_installation_sealed_by_another_tpm(
 def test_reading_the_memory_once_opens_nothing_that_is_installed_later_with_a_tpm(device: Device) -> None:
     device.install(epoch=1)
     # While this was open, somebody read all of it.
-    seen = agreement_of(open_key(device.key))
+    seen = agreement_of(device.identity())
     first = Exchanger(device.installed, device.state).record
     device.install(epoch=2)
     record = Exchanger(device.installed, device.state).record
@@ -208,7 +208,7 @@ def test_reading_the_memory_once_opens_nothing_that_is_installed_later_with_a_tp
             seen.unwrap(part, context)
     # Nor does the sealed object of the first, whose secret was in memory as well, fit the second.
     swapped = record.wrapped[32:72] + first.wrapped[72:]
-    local = open_key(device.key).local_key()
+    local = device.identity().local_key()
     with pytest.raises(TamperedError):
         local.unwrap(seen.authenticate(swapped, context) + swapped, context)
     assert len(local.unwrap(record.wrapped, context)) == 32
@@ -253,8 +253,7 @@ def test_putting_a_key_of_ones_own_in_the_place_of_one_with_a_passphrase(
         theirs = Device(workshop, tmp_path / folder, f"tpm2:{tmp_path / folder / 'own.tpm'}{options}")
         theirs.install(epoch=1)
         (device.disk / "device.tpm").write_bytes((tmp_path / folder / "own.tpm").read_bytes())
-        for name, path in (("device.tpm.state", theirs.state), ("installed.keep", theirs.installed)):
-            (device.disk / name).write_bytes(path.read_bytes())
+        device.installed.write_bytes(theirs.installed.read_bytes())
         with pytest.raises(
             KeyStoreError, match="no passphrase, and one was given|passphrase of the key is wrong"
         ):
@@ -277,7 +276,7 @@ def test_every_byte_of_what_is_sealed_counts(device: Device) -> None:
     device.install(epoch=1)
     record = Exchanger(device.installed, device.state).record
     context, wrapped = wrapping_context(record.header_bytes), record.wrapped
-    local = open_key(device.key).local_key()
+    local = device.identity().local_key()
     cut = [wrapped[:end] for end in (0, 1, 39, 40, 41, 42, 100, len(wrapped) - 1)]
     long = [wrapped + b"\0", wrapped[:40] + b"\xff" * 200, bytes(len(wrapped)), wrapped[:40] + wrapped[-160:]]
     flipped = [
@@ -285,7 +284,7 @@ def test_every_byte_of_what_is_sealed_counts(device: Device) -> None:
         for place in range(0, len(wrapped), 7)
     ]
     # And those that somebody sends who knows the agreement.
-    seen = agreement_of(open_key(device.key))
+    seen = agreement_of(device.identity())
     bodies = [garbage[32:] for garbage in (*cut, *long)]
     vouched_for = [seen.authenticate(body, context) + body for body in bodies]
     short = wrapped[32:72] + sealed(device, KNOWN[:31], b"correct horse")
@@ -301,7 +300,7 @@ def test_opening_in_another_boot_state(
 ) -> None:
     device = Device(workshop, tmp_path)
     device.install(epoch=1)
-    local = open_key(device.key).local_key()
+    local = device.identity().local_key()
     record = Exchanger(device.installed, device.state).record
     tpm.extend(7, OTHER_SYSTEM)
     with pytest.raises(KeyStoreError, match="state that the key is bound to"):

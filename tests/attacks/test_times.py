@@ -40,7 +40,7 @@ def trusting(workshop: Workshop, *, ends: float, clock: float = 0) -> Verifier:
 
 def installed(workshop: Workshop, bundle: Path, verifier: Verifier, name: str = "installed.keep") -> Path:
     target = workshop.folder / name
-    return install(bundle, target, identity=workshop.identity(), verifier=verifier)
+    return install(bundle, target, identity=workshop.identity(), verifier=verifier).path
 
 
 def test_a_late_time_of_sealing_begins_no_grant(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:

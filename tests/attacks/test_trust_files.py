@@ -18,6 +18,7 @@ from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
+from support.states import path_of
 from support.swtpm import SoftwareTpm
 from support.workshop import MODEL_ID, Workshop
 
@@ -54,7 +55,7 @@ def new_signer(workshop: Workshop, name: str) -> Signer:
 
 def install_one(workshop: Workshop, bundle: Path, verifier: Verifier) -> Path:
     target = workshop.folder / "installed.keep"
-    return install(bundle, target, identity=workshop.identity(), verifier=verifier, force=True)
+    return install(bundle, target, identity=workshop.identity(), verifier=verifier, force=True).path
 
 
 def test_an_old_trust_file_is_of_no_use_to_install(workshop: Workshop, files: Files) -> None:
@@ -67,14 +68,14 @@ def test_an_old_trust_file_is_of_no_use_to_open_an_installation(workshop: Worksh
     # The thief's model was installed before anybody knew; the newer file comes with an opening alone.
     installed = install_one(workshop, files.stolen, files.verifier(files.old))
     workshop.open(installed, verifier=files.verifier(files.old)).close()
-    with pytest.raises(RefusedError, match="key that is revoked"):
-        workshop.open(installed, verifier=files.verifier(files.new))
     honest = install(
         workshop.seal(epoch=7),
         workshop.folder / "honest.keep",
         identity=workshop.identity(),
         verifier=files.verifier(files.old),
-    )
+    ).path
+    with pytest.raises(RefusedError, match="key that is revoked"):
+        workshop.open(installed, verifier=files.verifier(files.new))
     workshop.open(honest, verifier=files.verifier(files.new)).close()
     for each in (installed, honest):
         with pytest.raises(RollbackError, match=OLDER):
@@ -116,7 +117,7 @@ def test_a_floor_for_whoever_has_no_state(workshop: Workshop, files: Files) -> N
 
 def test_lowering_the_number_in_the_state(workshop: Workshop, files: Files) -> None:
     install_one(workshop, workshop.seal(), files.verifier(files.new))
-    path = workshop.identity().state_path
+    path = path_of(workshop.identity())
     content = path.read_bytes()
     for position in range(20, len(content), 97):
         changed = bytearray(content)
@@ -145,12 +146,13 @@ def test_an_old_trust_file_that_comes_with_its_old_disk(
     workshop: Workshop, files: Files, tpm: SoftwareTpm
 ) -> None:
     assert tpm.tcti
-    key, disk = f"tpm2:{workshop.folder / 'device.tpm'}", workshop.folder / "device.tpm.state"
+    key = f"tpm2:{workshop.folder / 'device.tpm'}"
     recipient = create_key(key)
     assert isinstance(recipient, HpkeRecipient)
     bundle, target = workshop.seal(to=[recipient]), workshop.folder / "installed.keep"
     old, new = files.verifier(files.old), files.verifier(files.new)
     install(bundle, target, identity=Identity(key), verifier=old)
+    disk = path_of(Identity(key))
     kept = disk.read_bytes()
     workshop.open(target, identity=Identity(key), verifier=new).close()
     with pytest.raises(RollbackError, match=OLDER):

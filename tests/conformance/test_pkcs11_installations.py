@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from modelkeep.errors import KeyStoreError, TamperedError, UsageError
+from modelkeep.keys.identity import Identity
 from modelkeep.keys.management import delete_key, describe_key
 from modelkeep.keys.registry import create_key, open_key
 from support import softhsm
@@ -99,7 +100,7 @@ def test_somebody_elses_aes_key_of_the_same_label_is_left_alone(token: str) -> N
     uri, label = f"pkcs11:{token}", token.partition("object=")[2]
     at_the_token(token, lambda session, _: session.generate_key(KeyType.AES, 128, label=label, store=True))
     create_key(uri)
-    local = open_key(uri).local_key()
+    local = Identity(uri).local_key()
     assert local.unwrap(local.wrap(memoryview(KEY), CONTEXT), CONTEXT) == KEY
     delete_key(uri)
     assert len(at_the_token(token, aes_keys)) == 1
@@ -113,7 +114,7 @@ def test_aes_key_left_behind_does_not_pair_with_a_new_key(token: str) -> None:
 
     name = f"{token};id=%05%06"
     create_key(f"pkcs11:{name}")
-    wrapped = open_key(f"pkcs11:{name}").local_key().wrap(memoryview(KEY), CONTEXT)
+    wrapped = Identity(f"pkcs11:{name}").local_key().wrap(memoryview(KEY), CONTEXT)
 
     def destroy_pair(session: Any, address: Any) -> None:
         for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
@@ -125,7 +126,7 @@ def test_aes_key_left_behind_does_not_pair_with_a_new_key(token: str) -> None:
         create_key(f"pkcs11:{name}")
     create_key(f"pkcs11:{name}", force=True)
     assert len(at_the_token(name, aes_keys)) == 1
-    local = open_key(f"pkcs11:{name}").local_key()
+    local = Identity(f"pkcs11:{name}").local_key()
     with pytest.raises(TamperedError):
         local.unwrap(wrapped, CONTEXT)
     assert local.unwrap(local.wrap(memoryview(KEY), CONTEXT), CONTEXT) == KEY
@@ -134,7 +135,7 @@ def test_aes_key_left_behind_does_not_pair_with_a_new_key(token: str) -> None:
 def test_deleted_aes_key_is_named(token: str, workshop: Workshop, tmp_path: Path) -> None:
     device = Device(workshop, tmp_path, f"pkcs11:{token}")
     device.install(epoch=1)
-    local = open_key(device.key).local_key()
+    local = device.identity().local_key()
     destroy_aes_keys(token)
     for attempt in (device.open, lambda: device.install(epoch=2)):
         with pytest.raises(KeyStoreError, match="AES key") as refusal:
@@ -160,9 +161,9 @@ def test_installation_of_another_token_is_refused(token: str) -> None:
     create_key(f"pkcs11:{token}")
     other = token.replace("token=first", "token=second")
     create_key(f"pkcs11:{other}")
-    wrapped = open_key(f"pkcs11:{other}").local_key().wrap(memoryview(KEY), CONTEXT)
+    wrapped = Identity(f"pkcs11:{other}").local_key().wrap(memoryview(KEY), CONTEXT)
     with pytest.raises(TamperedError, match="not installed by this device"):
-        open_key(f"pkcs11:{token}").local_key().unwrap(wrapped, CONTEXT)
+        Identity(f"pkcs11:{token}").local_key().unwrap(wrapped, CONTEXT)
     with pytest.raises(KeyStoreError, match="no such token"):
         open_key(f"pkcs11:{token.replace('token=first', 'token=third')}")
 
@@ -198,18 +199,18 @@ def test_point_off_the_curve_is_refused_by_the_token_too(token: str) -> None:
 
     with pytest.raises(KeyStoreError):
         at_the_token(token, attempt)
-    assert open_key(f"pkcs11:{token}").local_key() is not None
+    assert Identity(f"pkcs11:{token}").local_key() is not None
 
 
 def test_threads_take_turns_at_the_token(token: str) -> None:
     uri = f"pkcs11:{token}"
     create_key(uri)
-    shared = open_key(uri).local_key()
+    shared = Identity(uri).local_key()
 
     def work(number: int) -> bool:
         context = b"context %d" % number
         wrapped = shared.wrap(memoryview(KEY), context)
-        return open_key(uri).local_key().unwrap(wrapped, context) == KEY
+        return Identity(uri).local_key().unwrap(wrapped, context) == KEY
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, range(40)))
@@ -218,9 +219,9 @@ def test_threads_take_turns_at_the_token(token: str) -> None:
 PROCESS = """
 import sys
 from pathlib import Path
-from modelkeep.keys.registry import open_key
+from modelkeep.keys.identity import Identity
 
-local, wrapped = open_key(sys.argv[1]).local_key(), Path(sys.argv[2]).read_bytes()
+local, wrapped = Identity(sys.argv[1]).local_key(), Path(sys.argv[2]).read_bytes()
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(200):
@@ -232,7 +233,7 @@ for _ in range(200):
 def test_two_processes_share_the_token(token: str, tmp_path: Path) -> None:
     uri = f"pkcs11:{token}"
     create_key(uri)
-    (tmp_path / "wrapped").write_bytes(open_key(uri).local_key().wrap(memoryview(KEY), CONTEXT))
+    (tmp_path / "wrapped").write_bytes(Identity(uri).local_key().wrap(memoryview(KEY), CONTEXT))
     command = [sys.executable, "-c", PROCESS, uri, str(tmp_path / "wrapped")]
     both = []
     for _ in range(2):
@@ -254,12 +255,13 @@ def test_two_processes_share_the_token(token: str, tmp_path: Path) -> None:
 
 WITHOUT_AES = """
 from modelkeep.keys.management import delete_key, describe_key
-from modelkeep.keys.registry import create_key, open_key
+from modelkeep.keys.identity import Identity
+from modelkeep.keys.registry import create_key
 
 uri = "pkcs11:token=first;object=device"
 create_key(uri)
 print(describe_key(uri)["installations"])
-local = open_key(uri).local_key()
+local = Identity(uri).local_key()
 wrapped = local.wrap(memoryview(bytes(range(32))), b"a context")
 assert len(wrapped) == 40
 assert local.unwrap(wrapped, b"a context") == bytes(range(32))
@@ -269,12 +271,13 @@ delete_key(uri)
 AWAY = """
 import shutil, sys
 from modelkeep.errors import KeyStoreError
-from modelkeep.keys.registry import create_key, open_key
+from modelkeep.keys.identity import Identity
+from modelkeep.keys.registry import create_key
 
 uri, tokens = "pkcs11:token=first;object=device", sys.argv[1]
 if sys.argv[2] == "remove":
     create_key(uri)
-    local = open_key(uri).local_key()
+    local = Identity(uri).local_key()
     wrapped = local.wrap(memoryview(bytes(range(32))), b"a context")
     with open(tokens + ".wrapped", "wb") as file:
         file.write(wrapped)
@@ -288,7 +291,7 @@ if sys.argv[2] == "remove":
 else:
     shutil.move(tokens + ".away", tokens)
     with open(tokens + ".wrapped", "rb") as file:
-        assert open_key(uri).local_key().unwrap(file.read(), b"a context") == bytes(range(32))
+        assert Identity(uri).local_key().unwrap(file.read(), b"a context") == bytes(range(32))
 """
 
 

@@ -20,7 +20,8 @@ import pytest
 
 from modelkeep.device.local_key import LocalKey
 from modelkeep.errors import KeyStoreError, TamperedError
-from modelkeep.keys.registry import create_key, open_key
+from modelkeep.keys.identity import Identity
+from modelkeep.keys.registry import create_key
 from support.device import Device
 from support.swtpm import SoftwareTpm, loaded
 from support.workshop import Workshop
@@ -31,7 +32,7 @@ TAG_AND_WRAP = 72
 
 def local_key(uri: str) -> LocalKey:
     create_key(uri)
-    return open_key(uri).local_key()
+    return Identity(uri).local_key()
 
 
 @contextmanager
@@ -116,7 +117,7 @@ def test_locked_tpm_loses_no_installation(
     device.install(epoch=1)
     for _ in range(6):
         with pytest.raises(KeyStoreError, match="passphrase|locked"):
-            open_key(f"{path}?auth-env=WRONG").local_key()
+            Identity(f"{path}?auth-env=WRONG").local_key()
     with pytest.raises(KeyStoreError, match="locked") as refusal:
         device.open()
     assert "lockout" in (refusal.value.hint or "")
@@ -188,7 +189,7 @@ def test_tpm_that_goes_away_in_the_middle_is_named(
             local.wrap(memoryview(KEY), CONTEXT) if operation == "create" else local.unwrap(wrapped, CONTEXT)
     tpm.start()
     monkeypatch.setenv("MODELKEEP_TPM2_TCTI", tpm.tcti)
-    assert open_key(uri).local_key().unwrap(wrapped, CONTEXT) == KEY
+    assert Identity(uri).local_key().unwrap(wrapped, CONTEXT) == KEY
 
 
 def test_interrupts_leave_nothing_loaded(tpm: SoftwareTpm, tmp_path: Path) -> None:
@@ -246,12 +247,12 @@ WORK = """
 import sys, time
 from pathlib import Path
 from modelkeep.errors import KeyStoreError
-from modelkeep.keys.registry import open_key
+from modelkeep.keys.identity import Identity
 
 wrapped, done = Path(sys.argv[2]).read_bytes(), 0
 while done < 10:
     try:
-        local = open_key(sys.argv[1]).local_key()
+        local = Identity(sys.argv[1]).local_key()
         assert local.unwrap(wrapped, b"a context") == bytes(range(32))
         done += 1
     except KeyStoreError as error:
@@ -281,7 +282,7 @@ def test_threads_take_turns_at_the_tpm(tpm: SoftwareTpm, tmp_path: Path) -> None
 
     def work(context: bytes) -> bool:
         wrapped = shared.wrap(memoryview(KEY), context)
-        return open_key(uri).local_key().unwrap(wrapped, context) == KEY
+        return Identity(uri).local_key().unwrap(wrapped, context) == KEY
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, contexts))

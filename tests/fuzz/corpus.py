@@ -13,14 +13,19 @@ from fuzz import posture_readers
 from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.installation import Installation
 from modelkeep.container import names
-from modelkeep.device.state import DeviceState
+from modelkeep.device.contents import Quarantined
+from modelkeep.device.marks import Mark
+from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.grants.constraints import Constraints
 from modelkeep.installing import install
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.signer_id import SignerId, TypedSubject
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from support.attacker import Forgery
 from support.gguf_files import language_model
 from support.ort_models import ort_model
+from support.states import state_of
 from support.tflite_models import dense_model
 from support.workshop import Workshop, scale_model
 
@@ -95,10 +100,15 @@ def _installed(workshop: Workshop, bundle: Path) -> Corpora:
     install(bundle, target, identity=identity, verifier=workshop.verifier())
     with Installation(target) as installation:
         record = installation.read(names.INSTALL)
-    local = identity.local_key()
-    DeviceState(identity.state_path, local).prepare("acme/other", 3, bytes(16))
-    local.close()
-    state = identity.state_path.read_bytes()
+    roots = SeenTrust(3, frozenset({bytes(32)}), 1, bytes(32), {1: bytes(32)})
+    loose = SeenTrust(7, frozenset({bytes(range(32))}), 1)
+    with state_of(identity) as remembered:
+        mark = Mark(SignerId(bytes(32), bytes(32), TypedSubject("cn", "acme")), ReleaseOrder(3, 5), bytes(16))
+        remembered.see(roots)
+        remembered.see(loose)
+        remembered.stage("acme/other", bytes(16), mark, workshop.verifier())
+        remembered.give_up("acme/third", bytes(16), Quarantined(bytes(16), 1))
+    state = remembered.path.read_bytes()
     return {
         "installation": [target.read_bytes()],
         "install record": [record],

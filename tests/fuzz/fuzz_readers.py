@@ -22,7 +22,7 @@ from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.install_record import InstallRecord
 from modelkeep.bundle.installation import Installation, is_installation
 from modelkeep.container import names
-from modelkeep.device.state import DeviceState
+from modelkeep.device.state_file import read_state
 from modelkeep.errors import KeepError, RefusedError, UsageError
 from modelkeep.formats import gguf, onnx_graph, openvino_ir, ort, shards, tflite
 from modelkeep.formats.registry import every_format
@@ -41,7 +41,7 @@ from modelkeep.trust.statement import Statement
 from modelkeep.trust.verifier import UnsafeUnsigned
 
 # A device whose key everybody knows, and which has no state.
-DEVICE = HpkeHandle(ec.derive_private_key(17, ec.SECP256R1()), state_path=Path("/nowhere/device.state"))
+DEVICE = HpkeHandle(ec.derive_private_key(17, ec.SECP256R1()))
 STATE_CONTEXT = b"modelkeep/v1/state"
 
 
@@ -160,13 +160,13 @@ def read_device_state(data: bytes) -> None:
         "mac": hmac.digest(key, data, "sha256").hex(),
     }
     with _file(canonical.encode(outer)) as path:
-        DeviceState(path, local).floor("acme/detector")
+        read_state(path, local)
 
 
 def read_device_state_file(data: bytes) -> None:
     """Reads a device's state that somebody else wrote."""
     with _file(data) as path, contextlib.suppress(RefusedError):
-        DeviceState(path, DEVICE.local_key()).floor("acme/detector")
+        read_state(path, DEVICE.local_key())
         raise AssertionError("the state of another device was read")
 
 

@@ -10,6 +10,7 @@ from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.registry import create_key
 from modelkeep.session import Session
+from support.states import path_of
 from support.workshop import Workshop
 
 
@@ -30,7 +31,7 @@ class Device:
         recipient = create_key(self.key)
         assert isinstance(recipient, HpkeRecipient)
         self.recipient = recipient
-        self.state = self.identity().state_path
+        self.state = path_of(self.identity())
         self.installed = self.disk / "installed.keep"
 
     def identity(self) -> Identity:
@@ -54,8 +55,15 @@ class Device:
         self.session().close()
 
     def keep_disk(self) -> Path:
-        return Path(shutil.copytree(self.disk, self.disk.with_name("kept")))
+        kept = self.disk.with_name("kept")
+        for name, folder in self._folders().items():
+            shutil.copytree(folder, kept / name)
+        return kept
 
     def bring_back(self, kept: Path) -> None:
-        shutil.rmtree(self.disk)
-        shutil.copytree(kept, self.disk)
+        for name, folder in self._folders().items():
+            shutil.rmtree(folder)
+            shutil.copytree(kept / name, folder)
+
+    def _folders(self) -> dict[str, Path]:
+        return {"disk": self.disk, "states": self.state.parent}

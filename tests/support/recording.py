@@ -3,7 +3,7 @@
 `pytest -p support.recording tests/attacks` with MODELKEEP_RECORDING set to an empty folder fills that
 folder with bundles and installations and an `index.json` in the form of vectors/README.md, so that a reader
 in another language can be held against the same attacks. An entry with a `state` names the file in which the
-device remembers its installations.
+device remembers.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep.bundle import access as opening
 from modelkeep.bundle.access import Access, sidecar_path
-from modelkeep.bundle.installation import is_installation
 from modelkeep.clock import Clock
 from modelkeep.errors import KeepError
+from modelkeep.grants.agreement_key import AgreementKey
 from modelkeep.grants.fleet_device import FleetDevice
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.keys.identity import Identity
 from modelkeep.trust.policy import ExpectModel, MaximumAge, MinimumEpoch, UnsafeAnyModel
 from modelkeep.trust.verifier import Verifier
+from support.states import path_of
 
 _FOLDER = os.environ.get("MODELKEEP_RECORDING")
 _original = opening.unlock
@@ -69,8 +70,8 @@ def _entry(path: Path, using: Access) -> dict[str, Any] | None:
     if secret is None or trust is None or using.posture or odd_files or not path.is_file():
         return None
     entry = {"about": "recorded", "bundle": _keep(path), "identity": secret} | trust
-    if is_installation(path) and identity.state_path.exists():
-        entry["state"] = _keep_state(identity.state_path)
+    if path_of(identity).exists():
+        entry["state"] = _keep_state(path_of(identity))
     if grant_file is not None:
         entry["grants"] = _keep(grants)
     elif grants.exists():
@@ -127,7 +128,7 @@ def _secret(identity: Identity) -> dict[str, str] | None:
         key = base64.b64encode(handle.view).decode()
         return {"fleet": f"modelkeep-fleet-device {key} {handle.device_id}"}
     key_object = handle._key if isinstance(handle, HpkeHandle) else None
-    if not isinstance(key_object, ec.EllipticCurvePrivateKey):
+    if not isinstance(key_object, ec.EllipticCurvePrivateKey) or isinstance(key_object, AgreementKey):
         return None
     plain = serialization.NoEncryption()
     try:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from modelkeep.bundle.access import Access, unlock
@@ -34,6 +39,7 @@ class Workshop:
         self.signer = Signer.from_pem(self.publisher_pem)
         self.device = self.new_device("pi-17")
         self._numbers = itertools.count()
+        self._moments: set[int] = set()
 
     def new_device(self, name: str, kind: str = "p256") -> Path:
         """Makes a device key and a .pub file next to it; returns the path of the private key."""
@@ -56,7 +62,17 @@ class Workshop:
             "to": [self.device.with_suffix(".pub")],
             "signer": self.signer,
         }
-        return seal(source or self.model(), **(settings | options)).save(target)
+        with sealing_at(self._moment()):
+            sealed = seal(source or self.model(), **(settings | options))
+        return sealed.save(target)
+
+    def _moment(self) -> int:
+        # Of two releases of one second nobody could say which is the newer one.
+        moment = int(time.time())
+        while moment in self._moments:
+            moment += 1
+        self._moments.add(moment)
+        return moment
 
     def verifier(self, **options: Any) -> Verifier:
         """Returns a verifier that trusts the publisher for the usual model."""
@@ -81,6 +97,14 @@ class Workshop:
                 opened.decrypt(index, memoryview(content))
                 files[file.path] = bytes(content)
             return files
+
+
+@contextmanager
+def sealing_at(moment: int) -> Iterator[None]:
+    """Lets publishers' clocks say `moment`, seconds since 1970-01-01 UTC, during a `with` block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("modelkeep.sealing.time", SimpleNamespace(time=lambda: float(moment)))
+        yield
 
 
 def scale_model(weight: float, size: int) -> bytes:

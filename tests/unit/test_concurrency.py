@@ -18,12 +18,12 @@ import pytest
 
 from modelkeep.bulk_granting import grant_all
 from modelkeep.bundle.access import Access, unlock
-from modelkeep.device.state import DeviceState
 from modelkeep.errors import RollbackError, UnavailableError
 from modelkeep.grants import sidecar
 from modelkeep.grants.recipient_text import parse_recipient
 from modelkeep.installing import install
 from modelkeep.trust.verifier import UnsafeUnsigned
+from support.states import remembered
 from support.workshop import MODEL_ID, Workshop
 
 SIZE = 3 * 2**20
@@ -47,8 +47,7 @@ def opened_epoch(workshop: Workshop, path: Path) -> int:
 
 
 def floor(workshop: Workshop) -> int:
-    identity = workshop.identity()
-    return DeviceState(identity.state_path, identity.local_key()).floor(MODEL_ID)
+    return remembered(workshop.identity()).floor(MODEL_ID, workshop.verifier()).order.epoch
 
 
 def install_release(

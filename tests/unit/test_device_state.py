@@ -1,139 +1,359 @@
-"""What a device must not forget: floors, secrets, and what there is room for."""
+"""What a device must not forget: marks, stages, secrets, trust files, the time; and where it is kept."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep.bundle.trust_memory import see_trust
-from modelkeep.device import state_file
-from modelkeep.device.state import DeviceState, SeenTrust
-from modelkeep.errors import RollbackError, StorageError
+from modelkeep.device import contents, contents_json, state_file
+from modelkeep.device.contents import Contents, Quarantined, Stage, TufRole
+from modelkeep.device.seen_trust import SeenTrust
+from modelkeep.device.state import DeviceState
+from modelkeep.device.state_file import write_state
+from modelkeep.device.state_place import FOLDER_VARIABLE, SYSTEM_FOLDER, state_path
+from modelkeep.errors import MalformedError, RollbackError, StorageError, UsageError
+from modelkeep.grants.fleet_device import FleetDevice
 from modelkeep.grants.hpke import HpkeHandle
+from modelkeep.keys.identity import Identity
+from support.paper import (
+    EVERYBODY,
+    MODEL,
+    Believing,
+    CrashError,
+    install,
+    mark,
+    name,
+    new_state,
+    secrets_of,
+    signer,
+    stage,
+)
 
-MODEL = "acme/detector"
-ROOTS, OTHERS = b"r" * 32, b"o" * 32
+DAY = 86_400
 
 
 @pytest.fixture(autouse=True)
 def few_installations(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state_file, "MOST_INSTALLATIONS", 3)
+    monkeypatch.setattr(contents, "MOST_INSTALLATIONS", 3)
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> DeviceState:
-    local = HpkeHandle(ec.generate_private_key(ec.SECP256R1())).local_key()
-    return DeviceState(tmp_path / "device.state", local)
+def state() -> DeviceState:
+    return new_state()
 
 
-def name(number: int) -> bytes:
-    return number.to_bytes(16, "big")
+def seen(number: int, roots: str = "r", **more: Any) -> SeenTrust:
+    return SeenTrust(number, frozenset({roots.encode() * 32}), 1, **more)
 
 
-def install(state: DeviceState, number: int, epoch: int = 1) -> bytes:
-    secret = state.prepare(MODEL, epoch, name(number))
-    with state.committing(MODEL, name(number), now=5):
-        pass
-    return secret
+def numbers(state: DeviceState) -> list[int]:
+    return [entry.number for entry in state.look().trust]
 
 
 def test_installations_that_were_broken_off_never_push_out_the_one_that_counts(state: DeviceState) -> None:
-    secret = install(state, 0)
-    for number in range(1, 7):
-        state.prepare(MODEL, 1, name(number))
-    assert state.secret(MODEL, name(0)) == secret
+    secret = install(state, 1)
+    for number in range(10, 17):
+        state.stage(MODEL, name(number), mark(1, 1), EVERYBODY)
+    assert secrets_of(state)[name(1)] == secret
 
 
-def test_of_too_many_that_count_the_oldest_is_forgotten(state: DeviceState) -> None:
-    for number in range(4):
-        install(state, number)
+def test_of_too_many_the_active_one_is_kept(state: DeviceState) -> None:
+    install(state, 1)
+    for number in range(2, 5):
+        state.stage(MODEL, name(number), mark(1, 1), EVERYBODY)
+        with contextlib.suppress(CrashError), state.committing(MODEL, name(number), EVERYBODY):
+            raise CrashError
+    install(state, 1)
+    state.stage(MODEL, name(9), mark(1, 1), EVERYBODY)
+    assert {name(1), name(9)} <= set(secrets_of(state))
+    assert len(secrets_of(state)) == 3
+
+
+def test_another_release_takes_the_place_of_the_staged_one(state: DeviceState) -> None:
+    install(state, 1)
+    stage(state, 2, epoch=2)
+    stage(state, 3, epoch=3)
+    assert set(secrets_of(state)) == {name(1), name(3)}
+
+
+def test_stages_of_an_update(state: DeviceState) -> None:
+    install(state, 1)
+    stage(state, 2, epoch=2)
+    assert [state.try_out(MODEL, name(2)) for _ in range(2)] == [1, 2]
+    model = state.look().models[MODEL]
+    assert (model.installations[name(2)].stage, model.tries, model.active) == (Stage.TRIAL, 2, name(1))
+    state.give_up(MODEL, name(2), Quarantined(name(2), 1))
+    model = state.look().models[MODEL]
+    assert set(model.installations) == {name(1)}
+    assert model.quarantine == (Quarantined(name(2), 1),)
     with pytest.raises(RollbackError):
-        state.secret(MODEL, name(0))
-    assert state.secret(MODEL, name(1))
+        state.try_out(MODEL, name(2))
 
 
-def test_what_a_newer_epoch_overtook_is_not_put_in_place(state: DeviceState) -> None:
-    state.prepare(MODEL, 1, name(1))
+def test_quarantine_has_room_for_so_many(state: DeviceState, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "MOST_QUARANTINED", 2)
+    for number, attempt in [(1, 1), (2, 1), (1, 2), (3, 1)]:
+        state.give_up(MODEL, name(9), Quarantined(name(number), attempt))
+    assert state.look().models[MODEL].quarantine == (Quarantined(name(1), 2), Quarantined(name(3), 1))
+
+
+def test_what_something_newer_overtook_is_not_put_in_place(state: DeviceState) -> None:
+    stage(state, 1, epoch=1)
     install(state, 2, epoch=2)
     reached = []
-    with pytest.raises(RollbackError, match="meanwhile"), state.committing(MODEL, name(1), now=5):
-        reached.append("the block")
-    assert not reached
-    assert state.floor(MODEL) == 2
-
-
-def test_a_file_that_cannot_be_put_in_place_changes_nothing(state: DeviceState) -> None:
-    secret = install(state, 1)
-    state.prepare(MODEL, 2, name(2))
-    with pytest.raises(StorageError), state.committing(MODEL, name(2), now=9):
-        raise StorageError("disk full")
-    assert (state.floor(MODEL), state.time_floor(), state.secret(MODEL, name(1))) == (1, 5, secret)
-
-
-@pytest.mark.parametrize(("limit", "value"), [("MOST_MODELS", 1), ("LARGEST_STATE", 600)])
-def test_a_state_that_could_not_be_read_again_is_not_written(
-    state: DeviceState, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
-) -> None:
-    secret = install(state, 1)
-    monkeypatch.setattr(state_file, limit, value)
-    with pytest.raises(StorageError, match="no room"):
-        state.prepare("acme/other", 1, name(2))
-    assert state.secret(MODEL, name(1)) == secret
-
-
-def test_newest_trust_file_of_each_set_of_roots_is_known(state: DeviceState) -> None:
-    assert state.trust_number(ROOTS) == 0
-    state.see_trust(SeenTrust(ROOTS, 3))
-    state.see_trust(SeenTrust(ROOTS, 3))
-    state.see_trust(SeenTrust(OTHERS, 1))
-    with pytest.raises(RollbackError, match="trust file 2 is older than 3"):
-        state.see_trust(SeenTrust(ROOTS, 2))
-    assert (state.trust_number(ROOTS), state.trust_number(OTHERS)) == (3, 1)
-
-
-def test_trust_file_is_remembered_with_what_it_installed(state: DeviceState) -> None:
-    state.prepare(MODEL, 1, name(1))
-    with state.committing(MODEL, name(1), now=5, trust=SeenTrust(ROOTS, 3)):
-        pass
-    assert state.trust_number(ROOTS) == 3
-    state.prepare(MODEL, 2, name(2))
-    reached = []
     with (
-        pytest.raises(RollbackError, match="is older than 3"),
-        state.committing(MODEL, name(2), now=5, trust=SeenTrust(ROOTS, 2)),
+        pytest.raises(RollbackError, match="meanwhile"),
+        state.committing(MODEL, name(1), EVERYBODY),
     ):
         reached.append("the block")
     assert not reached
-    assert state.floor(MODEL) == 1
+    assert state.look().floor(MODEL, EVERYBODY).order.epoch == 2
+
+
+def test_a_file_that_cannot_be_put_in_place_leaves_the_old_one_in_force(state: DeviceState) -> None:
+    secret = install(state, 1)
+    stage(state, 2, epoch=2)
+    with (
+        pytest.raises(StorageError),
+        state.committing(MODEL, name(2), EVERYBODY, seen(4), time=lambda _: 9 * DAY),
+    ):
+        raise StorageError("disk full")
+    after = state.look()
+    assert (after.floor(MODEL, EVERYBODY).bundle, after.time, after.trust) == (name(1), 0, ())
+    assert secrets_of(state)[name(1)] == secret
+
+
+def test_committing_destroys_only_what_the_verifier_vouches_for(state: DeviceState) -> None:
+    first, second = Believing(frozenset({signer("a")})), Believing(frozenset({signer("b")}))
+    for number, by, judge in [(1, "a", first), (2, "b", second)]:
+        state.stage(MODEL, name(number), mark(number, number, by=by), judge)
+        with state.committing(MODEL, name(number), judge):
+            pass
+    assert set(secrets_of(state)) == {name(1), name(2)}
+    assert state.look().floor(MODEL, first).bundle == name(1)
+    assert state.look().floor(MODEL, second).bundle == name(2)
+
+
+@pytest.mark.parametrize(("module", "limit"), [(contents_json, "MOST_MODELS"), (state_file, "LARGEST_STATE")])
+def test_a_state_that_could_not_be_read_again_is_not_written(
+    state: DeviceState, monkeypatch: pytest.MonkeyPatch, module: Any, limit: str
+) -> None:
+    secret = install(state, 1)
+    monkeypatch.setattr(module, limit, 1 if limit == "MOST_MODELS" else state.path.stat().st_size + 10)
+    with pytest.raises(StorageError, match="no room"):
+        state.stage("acme/other", name(2), mark(2, 1), EVERYBODY)
+    assert secrets_of(state)[name(1)] == secret
+
+
+def test_newest_trust_file_of_each_set_of_roots_is_known(state: DeviceState) -> None:
+    install(state, 1)
+    for each in (seen(3), seen(3), seen(1, "o")):
+        state.see(each)
+    with pytest.raises(RollbackError, match="trust file 2 is older than 3"):
+        state.see(seen(2))
+    assert numbers(state) == [3, 1]
+
+
+def test_a_trust_file_is_remembered_with_what_it_installed(state: DeviceState) -> None:
+    stage(state, 1, epoch=1)
+    with state.committing(MODEL, name(1), EVERYBODY, seen(3)):
+        pass
+    assert numbers(state) == [3]
+    stage(state, 2, epoch=2)
+    reached = []
+    with (
+        pytest.raises(RollbackError, match="is older than 3"),
+        state.committing(MODEL, name(2), EVERYBODY, seen(2)),
+    ):
+        reached.append("the block")
+    assert not reached
+    assert state.look().floor(MODEL, EVERYBODY).bundle == name(1)
+
+
+def test_seeing_does_not_begin_a_state(state: DeviceState) -> None:
+    assert state.see(seen(3), lambda _: 9 * DAY).trust
+    assert not state.has_begun
+    assert not state.path.exists()
+
+
+def test_void_releases_lose_their_marks_for_good(state: DeviceState) -> None:
+    install(state, 1, epoch=7)
+    install(state, 2, epoch=700)
+    state.see(seen(1, void=frozenset({name(2)})))
+    assert state.look().floor(MODEL, EVERYBODY).bundle == name(1)
+    install(state, 3, epoch=8)
+    state.see(seen(1, void=frozenset({name(2)})))
+    assert state.look().floor(MODEL, EVERYBODY).bundle == name(3)
+
+
+def test_time_is_remembered_when_it_is_a_day_ahead(state: DeviceState) -> None:
+    install(state, 1)
+    moments = []
+    for moment in (DAY - 1, DAY, DAY + 5, 2 * DAY, 7):
+        state.see(None, lambda known, moment=moment: max(known, moment))  # type: ignore[misc]
+        moments.append(state.look().time)
+    assert moments == [0, DAY, DAY, 2 * DAY, 2 * DAY]
 
 
 def test_there_is_room_for_so_many_sets_of_roots(state: DeviceState, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state_file, "MOST_ROOT_SETS", 1)
-    state.see_trust(SeenTrust(ROOTS, 3))
+    install(state, 1)
+    monkeypatch.setattr(contents_json, "MOST_ROOT_SETS", 1)
+    state.see(seen(3))
     with pytest.raises(StorageError, match="another set of roots"):
-        state.see_trust(SeenTrust(OTHERS, 1))
-    assert state.trust_number(ROOTS) == 3
+        state.see(seen(1, "o"))
+    assert numbers(state) == [3]
 
 
 @pytest.mark.parametrize(("reason", "goes_on"), [(errno.EROFS, True), (errno.ENOSPC, False)])
 def test_only_a_read_only_disk_lets_a_newer_trust_file_go_unremembered(
     state: DeviceState, monkeypatch: pytest.MonkeyPatch, reason: int, *, goes_on: bool
 ) -> None:
-    state.see_trust(SeenTrust(ROOTS, 3))
+    install(state, 1)
+    state.see(seen(3))
 
-    def refuse(*_arguments: object) -> None:
-        raise OSError(reason, os.strerror(reason))
+    opened = os.open
+
+    def refuse(path: Any, flags: int, *mode: int, **where: Any) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(reason, os.strerror(reason))
+        return opened(path, flags, *mode, **where)
 
     with monkeypatch.context() as patch:
         # What the kernel answers when such a disk is to be written.
         patch.setattr(os, "open", refuse)
         with contextlib.nullcontext() if goes_on else pytest.raises(StorageError):
-            see_trust(state, SeenTrust(ROOTS, 4))
+            state.see(seen(4))
         with pytest.raises(RollbackError):
-            see_trust(state, SeenTrust(ROOTS, 2))
-    assert state.trust_number(ROOTS) == 3
+            state.see(seen(2))
+    assert numbers(state) == [3]
+
+
+def test_another_key_of_the_device_inherits_everything_but_installations(state: DeviceState) -> None:
+    install(state, 1, epoch=3)
+    state.see(seen(4), lambda _: 9 * DAY)
+    state.give_up(MODEL, name(9), Quarantined(name(9), 1))
+    new = new_state()
+    new.inherit(state.look())
+    old, after = state.look(), new.look()
+    assert after.models[MODEL].marks == old.models[MODEL].marks
+    assert after.models[MODEL].quarantine == old.models[MODEL].quarantine
+    assert (after.trust, after.time) == (old.trust, old.time)
+    assert not after.models[MODEL].installations
+    assert after.generation != old.generation
+    with pytest.raises(UsageError, match="a state already"):
+        new.inherit(state.look())
+
+
+def body_of(path: Path) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(base64.b64decode(json.loads(path.read_bytes())["body"]))
+    return body
+
+
+def every_member() -> Contents:
+    """Returns contents that have something of everything."""
+    state = Contents(time=5, counter=7, generation=bytes(range(16)), tuf={"root": TufRole(1, bytes(32))})
+    state.see(seen(3))
+    state.see(SeenTrust(4, frozenset({bytes(32)}), 1, set=bytes(32), documents={1: bytes(32)}))
+    model = state.model(MODEL)
+    for number in (1, 2):
+        model.stage(name(number), contents.Installed(mark(number, number), bytes(32)))
+        model.commit(MODEL, name(number), Believing(frozenset()))
+    model.put_in_quarantine(Quarantined(name(3), 1))
+    return state
+
+
+def test_everything_that_is_remembered_comes_back() -> None:
+    state = every_member()
+    assert contents_json.from_bytes(contents_json.to_bytes(state)) == state
+
+
+def paths_in(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    if isinstance(value, list):
+        return [each for index, item in enumerate(value) for each in paths_in(item, (*path, index))]
+    if isinstance(value, dict):
+        return [path, *(each for key, item in value.items() for each in paths_in(item, (*path, key)))]
+    return []
+
+
+OBJECTS = paths_in(json.loads(contents_json.to_bytes(every_member())))
+
+
+@pytest.mark.parametrize("path", OBJECTS, ids=str)
+def test_an_unknown_member_anywhere_is_refused(path: tuple[str | int, ...]) -> None:
+    # What a newer version remembers must not be forgotten by an older one.
+    body: Any = json.loads(contents_json.to_bytes(every_member()))
+    place = body
+    for step in path:
+        place = place[step]
+    place["newer"] = 1
+    with pytest.raises(MalformedError, match="not known to this version"):
+        contents_json.from_bytes(json.dumps(body, separators=(",", ":"), sort_keys=True).encode())
+
+
+@pytest.mark.parametrize("path", OBJECTS, ids=str)
+def test_every_member_is_mandatory(path: tuple[str | int, ...]) -> None:
+    original: Any = json.loads(contents_json.to_bytes(every_member()))
+    place = original
+    for step in path:
+        place = place[step]
+    for member in set(place) - {"root", "subject"}:
+        body = json.loads(json.dumps(original))
+        there = body
+        for step in path:
+            there = there[step]
+        del there[member]
+        with pytest.raises(MalformedError):
+            contents_json.from_bytes(json.dumps(body, separators=(",", ":"), sort_keys=True).encode())
+
+
+def test_the_state_is_where_the_public_key_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    public = b"a public key"
+    places = set()
+    for home in ("one", "two"):
+        monkeypatch.setenv("HOME", str(tmp_path / home))
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / home / "state"))
+        places.add(state_path(public))
+    assert len(places) == 1
+    assert tmp_path not in places.pop().parents
+
+
+@pytest.mark.parametrize(("account", "folder"), [(0, SYSTEM_FOLDER), (2**31 - 5, SYSTEM_FOLDER)])
+def test_root_and_nameless_accounts_keep_states_with_the_system(
+    monkeypatch: pytest.MonkeyPatch, account: int, folder: Path
+) -> None:
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    monkeypatch.setattr(os, "geteuid", lambda: account)
+    assert state_path(b"").parent == folder
+
+
+def test_an_account_keeps_states_in_its_own_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pwd
+
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    entry = next(each for each in pwd.getpwall() if each.pw_uid != 0)
+    monkeypatch.setattr(os, "geteuid", lambda: entry.pw_uid)
+    home = Path(pwd.getpwuid(entry.pw_uid).pw_dir)
+    assert state_path(b"").parent == home / ".local" / "state" / "modelkeep"
+
+
+def test_a_fleets_device_has_a_state_by_its_public_value(tmp_path: Path) -> None:
+    with contextlib.closing(FleetDevice.derive(bytearray(32), "pi-17")) as device:
+        state = Identity(device).device_state()
+        assert state is not None
+        assert state.path.name.startswith(state.device.hex())
+
+
+def test_a_state_that_never_was_this_keys_is_refused(state: DeviceState) -> None:
+    install(state, 1)
+    write_state(state.path, HpkeHandle(ec.generate_private_key(ec.SECP256R1())).local_key(), Contents())
+    with pytest.raises(Exception, match="changed by somebody else"):
+        state.look()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,41 +12,30 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep.device import state as device_state
-from modelkeep.device.state import DeviceState, SeenTrust
-from modelkeep.device.state_file import Contents, write_state
+from modelkeep.device import state_store
+from modelkeep.device.contents import Contents, Stage
+from modelkeep.device.seen_trust import SeenTrust
+from modelkeep.device.state import DeviceState
+from modelkeep.device.state_file import write_state
+from modelkeep.device.state_lock import locked
+from modelkeep.device.state_store import StateStore
 from modelkeep.errors import KeyStoreError, RollbackError, StorageError, TamperedError
 from modelkeep.grants.hpke import HpkeHandle
+from support.paper import (
+    EVERYBODY,
+    FIRST,
+    MODEL,
+    CrashError,
+    PaperCounter,
+    epoch_of,
+    install,
+    name,
+    new_state,
+    secrets_of,
+    stage,
+)
 
-MODEL = "acme/detector"
-FIRST = 17
-
-
-class CrashError(Exception):
-    """Power went."""
-
-
-class PaperCounter:
-    """Counts as hardware does, and can be switched off between any two steps."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-        self.crash_before = self.crash_after = False
-        self.guessed_wrong_by = 0
-
-    def value(self) -> int | None:
-        return self.number
-
-    def upcoming(self) -> int:
-        return (FIRST if self.number is None else self.number + 1) - self.guessed_wrong_by
-
-    def advance(self) -> int:
-        if self.crash_before:
-            raise CrashError
-        self.number = FIRST if self.number is None else self.number + 1
-        if self.crash_after:
-            raise CrashError
-        return self.number
+ROOTS = SeenTrust(3, frozenset({bytes(32)}), 1)
 
 
 @pytest.fixture
@@ -54,29 +44,17 @@ def counter() -> PaperCounter:
 
 
 @pytest.fixture
-def state(tmp_path: Path, counter: PaperCounter) -> DeviceState:
-    local = HpkeHandle(ec.generate_private_key(ec.SECP256R1())).local_key()
-    return DeviceState(tmp_path / "device.state", local, counter)
-
-
-def install(state: DeviceState, number: int, epoch: int) -> bytes:
-    secret = state.prepare(MODEL, epoch, name(number))
-    with state.committing(MODEL, name(number), now=epoch):
-        pass
-    return secret
-
-
-def name(number: int) -> bytes:
-    return number.to_bytes(16, "big")
+def state(counter: PaperCounter) -> DeviceState:
+    return new_state(counter)
 
 
 def test_a_new_device_knows_nothing_and_counts_from_its_first_change(
     state: DeviceState, counter: PaperCounter
 ) -> None:
-    assert (state.floor(MODEL), counter.number) == (0, None)
+    assert (epoch_of(state), counter.number) == (0, None)
     install(state, 1, epoch=1)
-    assert (state.floor(MODEL), counter.number) == (1, FIRST + 2)
-    state.prepare(MODEL, 2, name(2))
+    assert (epoch_of(state), counter.number) == (1, FIRST + 2)
+    stage(state, 2, epoch=2)
     assert counter.number == FIRST + 2, "installations that are begun wear nothing out"
 
 
@@ -85,7 +63,7 @@ def test_a_state_of_an_older_disk_is_refused(state: DeviceState, tmp_path: Path)
     shutil.copy(state.path, tmp_path / "kept")
     install(state, 2, epoch=2)
     shutil.copy(tmp_path / "kept", state.path)
-    for use in (lambda: state.floor(MODEL), state.time_floor, lambda: state.prepare(MODEL, 1, name(3))):
+    for use in (state.look, lambda: state.see(ROOTS), lambda: stage(state, 3, epoch=3)):
         with pytest.raises(RollbackError, match="not the newest state"):
             use()
 
@@ -93,33 +71,33 @@ def test_a_state_of_an_older_disk_is_refused(state: DeviceState, tmp_path: Path)
 def test_a_state_that_is_gone_is_missed(state: DeviceState) -> None:
     install(state, 1, epoch=1)
     state.path.unlink()
-    with pytest.raises(RollbackError, match="or was lost"):
-        state.prepare(MODEL, 0, name(2))
+    assert state.has_begun
+    for use in (state.look, lambda: stage(state, 2, epoch=0)):
+        with pytest.raises(RollbackError, match="or was lost"):
+            use()
 
 
 def test_a_counter_that_is_gone_is_missed(state: DeviceState, counter: PaperCounter) -> None:
     install(state, 1, epoch=1)
     counter.number = None
     with pytest.raises(RollbackError):
-        state.floor(MODEL)
+        state.look()
 
 
-def test_a_state_that_never_was_counted_does_not_replace_one_that_was(
-    state: DeviceState, tmp_path: Path
-) -> None:
-    local = HpkeHandle(ec.generate_private_key(ec.SECP256R1())).local_key()
-    counted = DeviceState(tmp_path / "counted.state", local, PaperCounter())
-    install(counted, 1, epoch=2)
-    write_state(counted.path, local, Contents())
+def test_a_state_that_never_was_counted_does_not_replace_one_that_was(counter: PaperCounter) -> None:
+    key = HpkeHandle(ec.generate_private_key(ec.SECP256R1()), counter=counter)
+    state = DeviceState(key)
+    install(state, 1, epoch=2)
+    write_state(state.path, key.local_key(), Contents())
     with pytest.raises(RollbackError):
-        counted.floor(MODEL)
+        state.look()
 
 
-def test_a_counted_state_is_not_taken_without_its_counter(tmp_path: Path) -> None:
-    local = HpkeHandle(ec.generate_private_key(ec.SECP256R1())).local_key()
-    install(DeviceState(tmp_path / "device.state", local, PaperCounter()), 1, epoch=1)
+def test_a_counted_state_is_not_taken_without_its_counter() -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    install(DeviceState(HpkeHandle(private, counter=PaperCounter())), 1, epoch=1)
     with pytest.raises(RollbackError):
-        DeviceState(tmp_path / "device.state", local).floor(MODEL)
+        DeviceState(HpkeHandle(private)).look()
 
 
 @contextmanager
@@ -133,9 +111,9 @@ def power_cut(
 
         def arm() -> None:
             if step == "before the new file":
-                patch.setattr(device_state, "write_state", cut)
+                patch.setattr(state_store, "write_state", cut)
             elif step == "before the rename":
-                patch.setattr(DeviceState, "_take_next", cut)
+                patch.setattr(StateStore, "_take_next", cut)
             else:
                 patch.setattr(counter, step, True)
 
@@ -150,15 +128,19 @@ def test_a_crash_at_any_step_of_a_change_leaves_the_old_or_the_new_state(
     state: DeviceState, counter: PaperCounter, monkeypatch: pytest.MonkeyPatch, step: str, done: int
 ) -> None:
     old = install(state, 1, epoch=1)
-    new = state.prepare(MODEL, 2, name(2))
-    with power_cut(monkeypatch, counter, step) as arm, state.committing(MODEL, name(2), now=2):
+    new = stage(state, 2, epoch=2)
+    with (
+        power_cut(monkeypatch, counter, step) as arm,
+        state.committing(MODEL, name(2), EVERYBODY, time=lambda _: 9),
+    ):
         arm()
-    assert (state.floor(MODEL), state.time_floor()) == ((2, 2) if done else (1, 1))
-    assert state.secret(MODEL, name(2)) == new
-    if not done:
-        assert state.secret(MODEL, name(1)) == old
+    after = state.look()
+    assert (epoch_of(state), after.time) == ((2, 9) if done else (1, 0))
+    # Its file is in place by now, so that it can be opened in any case.
+    assert after.models[MODEL].installations[name(2)].stage is Stage.CURRENT
+    assert secrets_of(state) == ({name(2): new} if done else {name(1): old, name(2): new})
     install(state, 3, epoch=3)
-    assert state.floor(MODEL) == 3
+    assert epoch_of(state) == 3
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -167,49 +149,48 @@ def test_a_crash_at_any_step_of_the_first_change_leaves_a_device_that_works(
 ) -> None:
     with power_cut(monkeypatch, counter, step) as arm:
         arm()
-        state.prepare(MODEL, 1, name(1))
-    assert state.floor(MODEL) == 0
+        stage(state, 1, epoch=1)
+    assert epoch_of(state) == 0
     install(state, 2, epoch=2)
-    assert state.floor(MODEL) == 2
+    assert epoch_of(state) == 2
 
 
 def test_what_a_crash_left_behind_brings_nothing_back(
     state: DeviceState, counter: PaperCounter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     install(state, 1, epoch=1)
-    state.prepare(MODEL, 2, name(2))
+    stage(state, 2, epoch=2)
     with (
         power_cut(monkeypatch, counter, "before the rename") as arm,
-        state.committing(MODEL, name(2), now=2),
+        state.committing(MODEL, name(2), EVERYBODY),
     ):
         arm()
-    left = state.path.with_name("device.state.next")
-    shutil.copy(left, tmp_path / "kept")
+    shutil.copy(next_of(state), tmp_path / "kept")
     install(state, 3, epoch=3)
-    shutil.copy(tmp_path / "kept", left)
-    assert state.floor(MODEL) == 3
+    shutil.copy(tmp_path / "kept", next_of(state))
+    assert epoch_of(state) == 3
     state.path.unlink()
     with pytest.raises(RollbackError):
-        state.floor(MODEL)
+        state.look()
 
 
 def test_a_change_that_was_cut_off_before_it_counted_is_no_choice_later(
-    state: DeviceState, counter: PaperCounter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    state: DeviceState, counter: PaperCounter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(state, 1, epoch=1)
-    state.prepare(MODEL, 2, name(2))
+    stage(state, 2, epoch=2)
     with (
         power_cut(monkeypatch, counter, "crash_before") as arm,
-        state.committing(MODEL, name(2), now=2),
+        state.committing(MODEL, name(2), EVERYBODY),
     ):
         arm()
-    left = state.path.with_name("device.state.next").read_bytes()
+    left = next_of(state).read_bytes()
     install(state, 3, epoch=3)
-    for place in (state.path, state.path.with_name("device.state.next")):
+    for place in (state.path, next_of(state)):
         state.path.write_bytes(left)
         place.write_bytes(left)
         with pytest.raises(RollbackError):
-            state.floor(MODEL)
+            state.look()
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -217,19 +198,24 @@ def test_a_crash_before_the_file_is_in_place_leaves_the_old_state(
     state: DeviceState, counter: PaperCounter, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     old = install(state, 1, epoch=1)
-    state.prepare(MODEL, 2, name(2))
+    stage(state, 2, epoch=2)
     with power_cut(monkeypatch, counter, step) as arm:
         arm()
-        with state.committing(MODEL, name(2), now=2):
+        with state.committing(MODEL, name(2), EVERYBODY):
             raise AssertionError("the block was reached")
-    assert (state.floor(MODEL), state.secret(MODEL, name(1))) == (1, old)
+    assert (epoch_of(state), secrets_of(state)[name(1)]) == (1, old)
     install(state, 3, epoch=3)
 
 
-def test_somebody_else_who_counts_meanwhile_does_no_harm(state: DeviceState, counter: PaperCounter) -> None:
-    counter.guessed_wrong_by = 3
+def test_a_counter_that_shows_an_unforeseen_number_is_refused(
+    state: DeviceState, counter: PaperCounter
+) -> None:
     install(state, 1, epoch=1)
-    assert state.floor(MODEL) == 1
+    counter.guessed_wrong_by = 3
+    with pytest.raises(RollbackError, match="meanwhile"):
+        install(state, 2, epoch=2)
+    counter.guessed_wrong_by = 0
+    assert epoch_of(state) == 1
 
 
 def test_a_counter_that_fails_changes_nothing(
@@ -239,13 +225,13 @@ def test_a_counter_that_fails_changes_nothing(
         raise KeyStoreError("the TPM does not answer")
 
     install(state, 1, epoch=1)
-    state.prepare(MODEL, 2, name(2))
+    stage(state, 2, epoch=2)
     monkeypatch.setattr(counter, "upcoming", broken)
     prepared = state.path.read_bytes()
-    with pytest.raises(KeyStoreError), state.committing(MODEL, name(2), now=2):
+    with pytest.raises(KeyStoreError), state.committing(MODEL, name(2), EVERYBODY):
         raise AssertionError("the block was reached")
     assert state.path.read_bytes() == prepared
-    assert state.floor(MODEL) == 1
+    assert epoch_of(state) == 1
 
 
 def test_a_trust_file_is_counted_and_no_state_cut_off_before_can_take_its_place(
@@ -256,30 +242,61 @@ def test_a_trust_file_is_counted_and_no_state_cut_off_before_can_take_its_place(
     with pytest.raises(CrashError):
         install(state, 2, epoch=2)
     counter.crash_before = False
-    kept = shutil.copy(tmp_path / "device.state.next", tmp_path / "kept")
+    kept = shutil.copy(next_of(state), tmp_path / "kept")
     before = counter.number
     assert before is not None
-    state.see_trust(SeenTrust(b"r" * 32, 3))
+    state.see(ROOTS)
     assert counter.number == before + 2
-    state.see_trust(SeenTrust(b"r" * 32, 3))
+    state.see(ROOTS)
     assert counter.number == before + 2, "what is known wears nothing out"
     shutil.copy(kept, state.path)
     with pytest.raises(RollbackError, match="not the newest state"):
-        state.trust_number(b"r" * 32)
+        state.look()
 
 
-def test_a_read_only_disk_can_be_read(state: DeviceState, tmp_path: Path) -> None:
-    state.prepare(MODEL, 3, bytes(16))
-    with state.committing(MODEL, bytes(16), now=5):
-        pass
-    with read_only(tmp_path):
+def test_every_counted_change_has_a_generation_of_its_own(state: DeviceState) -> None:
+    install(state, 1, epoch=1)
+    first = state.look().generation
+    stage(state, 2, epoch=2)
+    assert state.look().generation == first
+    state.see(ROOTS)
+    assert state.look().generation != first
+
+
+def test_a_lock_that_was_taken_away_before_it_was_held_is_made_again(tmp_path: Path) -> None:
+    path, held = tmp_path / "a.lock", []
+
+    def wait() -> None:
+        with locked(path) as lock:
+            lock.check()
+            held.append("by the one that waited")
+
+    waiting = threading.Thread(target=wait)
+    with locked(path) as gone:
+        waiting.start()
+        path.unlink()
+        with locked(path) as other:
+            other.check()
+        with pytest.raises(RollbackError, match="meanwhile"):
+            gone.check()
+    waiting.join(timeout=60)
+    assert held
+
+
+def test_a_read_only_disk_can_be_read(state: DeviceState) -> None:
+    install(state, 1, epoch=3)
+    with read_only(state.path.parent):
         with pytest.raises(StorageError, match="read-only"):
-            state.prepare(MODEL, 3, bytes(15) + b"1")
-        assert state.floor(MODEL) == 3
+            stage(state, 2, epoch=3)
+        assert epoch_of(state) == 3
     # The same where a power cut came between counting and the new state's taking its place.
-    state.path.rename(state.path.with_name(f"{state.path.name}.next"))
-    with read_only(tmp_path):
-        assert state.floor(MODEL) == 3
+    state.path.rename(next_of(state))
+    with read_only(state.path.parent):
+        assert epoch_of(state) == 3
+
+
+def next_of(state: DeviceState) -> Path:
+    return state.path.with_name(f"{state.path.name}.next")
 
 
 @contextmanager
@@ -295,9 +312,11 @@ def read_only(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", folder], check=True)
 
 
-def test_the_state_of_a_key_that_was_replaced_is_named(state: DeviceState, tmp_path: Path) -> None:
-    state.prepare(MODEL, 3, bytes(16))
-    other = HpkeHandle(ec.generate_private_key(ec.SECP256R1())).local_key()
-    with pytest.raises(TamperedError, match=r"device\.state: .* belongs to another key") as refusal:
-        DeviceState(tmp_path / "device.state", other).floor(MODEL)
+def test_the_state_of_another_key_is_named(state: DeviceState) -> None:
+    install(state, 1, epoch=3)
+    other = new_state(PaperCounter())
+    install(other, 1, epoch=3)
+    shutil.copy(other.path, state.path)
+    with pytest.raises(TamperedError, match=r"\.state: .* belongs to another key") as refusal:
+        state.look()
     assert "with a new key" in str(refusal.value.hint)

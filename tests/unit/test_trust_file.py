@@ -33,6 +33,7 @@ from modelkeep.trust.signer import Signer
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from support.command_line import CommandLine
+from support.states import path_of
 from support.workshop import MODEL_ID, Workshop
 
 ROOTS = [Signer(ec.generate_private_key(ec.SECP256R1())) for _ in range(3)]
@@ -303,4 +304,4 @@ def test_opening_a_bundle_does_not_begin_a_state(workshop: Workshop) -> None:
     data = trust_in(workshop).to_bytes(ROOTS[0])
     verifier = Verifier.from_trust_file(TrustFile.from_bytes(data, ROOT_KEYS), model=MODEL_ID)
     assert workshop.read(workshop.seal(), verifier=verifier)
-    assert not workshop.identity().state_path.exists()
+    assert not path_of(workshop.identity()).exists()

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
 from modelkeep.bundle.bundle import Bundle, UnlockedBundle
 from modelkeep.bundle.installation import Installation, is_installation
-from modelkeep.bundle.trust_memory import see_trust_as, time_floor_of
+from modelkeep.bundle.rollback import remembering
 from modelkeep.bundle.unlocked import Unlocked
-from modelkeep.errors import UnsupportedVersionError, UsageError
+from modelkeep.errors import RefusedError, RollbackError, UnsupportedVersionError, UsageError
 from modelkeep.grants import sidecar
 from modelkeep.grants.glance import Glance
 from modelkeep.grants.grant import Grant
 from modelkeep.keys.identity import Identity
+from modelkeep.storage import words_for
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
 IdentityLike = Identity | str | os.PathLike[str]
@@ -104,22 +105,22 @@ def unlock_bundle(
 ) -> Iterator[UnlockedBundle]:
     """Opens, verifies and unlocks a bundle for the length of a `with` block.
 
-    With `delegating`, only a grant that allows delegation will do. A device that has a state refuses a
-    trust file that is older than one it saw, and believes no clock that is behind what it remembers.
+    With `delegating`, only a grant that allows delegation will do, and older releases are given on, too.
 
     Raises:
         KeepError: the subclass says what to do; see `Bundle.verify` and `VerifiedBundle.unlock`.
     """
-    with Bundle(path) as bundle:
-        identity = access.identity
-        verified = bundle.verify(access.verifier.no_earlier_than(time_floor_of(identity)))
+    identity = access.identity
+    with Bundle(path) as bundle, remembering(identity, access.verifier) as remembered:
+        verified = bundle.verify(remembered.verifier)
+        if not delegating:
+            remembered.check(verified.manifest)
         glance = identity.glance(verified.manifest.bundle)
         grants = grants_of(bundle, access.grant_file, glance)
         passed_over = glance.kinds if glance else None
         with verified.unlock(
             identity, grants, posture=access.posture, passed_over=passed_over, delegating=delegating
         ) as unlocked:
-            see_trust_as(identity, verified.trust)
             yield unlocked
 
 
@@ -129,20 +130,47 @@ def unlock(path: str | os.PathLike[str], access: Access) -> Iterator[Unlocked]:
 
     Raises:
         UsageError: a grant file for an installation, which needs none.
+        RefusedError: this is a bundle, and the verifier asks for installations.
         KeepError: the subclass says what to do; see `Bundle.verify`, `VerifiedBundle.unlock` and
             `Installation.unlock`.
     """
     if not is_installation(path):
+        _refuse_bundles(access.verifier)
         with unlock_bundle(path, access) as bundle:
             yield bundle
         return
     if access.grant_file is not None:
         raise UsageError("an installation carries its grant", hint="leave the grant file out")
-    with (
-        Installation(path) as installation,
-        installation.unlock(access.identity, access.verifier, posture=access.posture) as unlocked,
-    ):
-        yield unlocked
+    with ExitStack() as stack:
+        yield _unlock_installation(Path(path), access, stack)
+
+
+def _unlock_installation(path: Path, access: Access, stack: ExitStack, *, once_more: bool = True) -> Unlocked:
+    before = _identity_of(path)
+    installation = stack.enter_context(Installation(path))
+    try:
+        return stack.enter_context(
+            installation.unlock(access.identity, access.verifier, posture=access.posture)
+        )
+    except RollbackError:
+        # A newer one may have taken its place between the opening of the file and the look at the state.
+        if not once_more or _identity_of(path) == before:
+            raise
+    return _unlock_installation(path, access, stack, once_more=False)
+
+
+def _identity_of(path: Path) -> tuple[int, int]:
+    with words_for(path):
+        status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _refuse_bundles(verifier: BundleVerifier) -> None:
+    if verifier.require_installed:
+        raise RefusedError(
+            "this is a bundle, and only installations are opened here",
+            hint="modelkeep install, then open that",
+        )
 
 
 def _verifier(verifier: BundleVerifier) -> BundleVerifier:

@@ -105,8 +105,6 @@ class VerifiedBundle:
         self.manifest = signed.manifest
         self.signer = signed.signer
         self.now = signed.now
-        self.remembered_time = signed.remembered_time
-        self.trust = signed.trust
 
     def check_digests(self, progress: Progress = no_progress) -> None:
         """Checks every byte of the payload against the signed digests, of both kinds where both are there.

@@ -14,16 +14,15 @@ from pathlib import Path
 
 from modelkeep.bundle.install_key import payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
+from modelkeep.bundle.rollback import remembering
 from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
-from modelkeep.bundle.trust_memory import see_trust
 from modelkeep.bundle.unlocked import Provenance, Unlocked
 from modelkeep.container import names
 from modelkeep.container.archive import Archive, first_name
 from modelkeep.container.files import Files
 from modelkeep.container.front import Front
 from modelkeep.container.order import INSTALLATION
-from modelkeep.device.state import DeviceState
-from modelkeep.errors import RollbackError, TamperedError
+from modelkeep.errors import TamperedError
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Manifest
 from modelkeep.memory import Pages, wipe
@@ -69,31 +68,26 @@ class Installation(Files):
         Raises:
             SignatureError, UntrustedSignerError: nobody trusted signed this.
             TamperedError: it was not installed by this device, or was changed since.
-            RollbackError: a newer epoch has been installed, or a newer trust file was seen.
+            RollbackError: a newer release has been installed, or a newer trust file was seen.
             ExpiredError, PostureError: the grant's constraints are not met.
             RefusedError: the verifier's policy says no.
         """
         front = Front.of(self)
-        local = identity.local_key()
-        try:
-            state = DeviceState(identity.state_path, local, identity.counter())
-            # First of all: whoever sets the clock back would outlive expiry and age.
-            late = verifier.no_earlier_than(state.time_floor())
-            signed = verify_manifest(front, late)
+        with remembering(identity, verifier) as remembered:
+            signed = verify_manifest(front, remembered.verifier)
             record = InstallRecord.from_bytes(self.read(names.INSTALL))
             _check_header(record.header, signed)
             self._check_sizes(signed.manifest)
+            local = remembered.state.local
             install_key = local.unwrap(record.wrapped, wrapping_context(record.header_bytes))
             try:
                 # From here on the header is authentic.
-                _check_present(record.header, state, signed, posture)
-                see_trust(state, signed.trust)
-                secret = state.secret(record.header.model, record.header.installation)
-                key = payload_key(install_key, secret)
+                record.header.constraints.check(signed.now, posture)
+                remembered.check(signed.manifest)
+                known = remembered.current(record.header.model, record.header.installation)
+                key = payload_key(install_key, known.secret)
             finally:
                 wipe(install_key)
-        finally:
-            local.close()
         return UnlockedInstallation(self, signed, record.header, key)
 
     def _check_sizes(self, manifest: Manifest) -> None:
@@ -150,15 +144,3 @@ def _check_header(header: InstallHeader, signed: SignedManifest) -> None:
     described = (header.manifest, header.model, header.epoch)
     if described != (signed.front.manifest_digest, signed.manifest.model, signed.manifest.epoch):
         raise TamperedError("the installation was made for another release")
-
-
-def _check_present(
-    header: InstallHeader, state: DeviceState, signed: SignedManifest, posture: frozenset[str]
-) -> None:
-    floor = state.floor(header.model)
-    if header.epoch < floor:
-        raise RollbackError(
-            f"epoch {header.epoch} is below {floor}, which was installed since",
-            hint="open the newest installation",
-        )
-    header.constraints.check(signed.now, posture)

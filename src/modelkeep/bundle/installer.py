@@ -12,13 +12,12 @@ from pathlib import Path
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.bundle.install_key import INSTALL_KEY_BYTES, payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
-from modelkeep.bundle.trust_memory import refuse_older_trust
+from modelkeep.bundle.rollback import Remembered, remembering
 from modelkeep.container import names
 from modelkeep.container.slots import Slot, lay_out, write_frame
-from modelkeep.device.local_key import LocalKey
-from modelkeep.device.state import DeviceState
-from modelkeep.device.state_file import INSTALLATION_BYTES
-from modelkeep.errors import RollbackError, UsageError
+from modelkeep.device.contents_json import INSTALLATION_BYTES
+from modelkeep.device.marks import Mark
+from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import Pages
 from modelkeep.memory.randomness import fill_random
@@ -26,76 +25,74 @@ from modelkeep.payload.cipher import StreamCipher, installed_associated_data, ne
 from modelkeep.payload.layout import sealed_size
 from modelkeep.payload.segments import Extent
 from modelkeep.payload.stream import Progress, no_progress
+from modelkeep.release_order import ReleaseOrder
 from modelkeep.storage import Replacement, words_for, write_at
+from modelkeep.trust.bundle_verifier import BundleVerifier
 
 
 def install(
     unlocked: UnlockedBundle,
     identity: Identity,
+    verifier: BundleVerifier,
     target: Path,
     *,
     force: bool = False,
     progress: Progress = no_progress,
-) -> None:
-    """Writes an installation of an unlocked bundle; afterwards older epochs of the model do not count.
+) -> ReleaseOrder | None:
+    """Writes an installation of an unlocked bundle; afterwards older releases of the model do not count.
 
     Args:
         unlocked: the bundle; every byte of it is checked on the way.
         identity: the key of this device.
+        verifier: whom to trust.
         target: file to write.
         force: replace an existing file.
         progress: told the plaintext bytes of each finished segment; called from several threads.
 
+    Returns:
+        The place of the release that counted before, or None where there was none.
+
     Raises:
         TamperedError: something is not what was signed; nothing was installed.
-        RollbackError: a higher epoch of this model was installed before, or meanwhile; or a newer
+        RollbackError: a newer release of this model was installed before, or meanwhile; or a newer
             trust file was seen.
         StorageError: something cannot be read or written; nothing was installed.
         KeyStoreError: the device's key cannot be used.
         UsageError: `target` exists and `force` is not set, or the identity belongs to no device.
     """
-    if unlocked.provenance.signer is None:
+    mark = _mark(unlocked)
+    model = unlocked.manifest.model
+    with (
+        remembering(identity, verifier) as remembered,
+        Replacement(target, force=force, mode=0o600) as file,
+        words_for(target),
+    ):
+        before = remembered.floor(model)
+        installing = _Installing(unlocked, remembered, mark, file.descriptor, progress)
+        installing.run()
+        # The state changes last: a crash before that leaves the old installation in force.
+        with remembered.committing(model, installing.installation):
+            file.commit()
+    return None if before.bundle is None else before.order
+
+
+def _mark(unlocked: UnlockedBundle) -> Mark:
+    signer = unlocked.provenance.signer
+    if signer is None:
         raise UsageError("only a bundle whose publisher was verified can be installed")
-    local = identity.local_key()
-    try:
-        state = DeviceState(identity.state_path, local, identity.counter())
-        _refuse_rollback(unlocked, state)
-        refuse_older_trust(state, unlocked.verified.trust)
-        with Replacement(target, force=force, mode=0o600) as file, words_for(target):
-            installing = _Installing(unlocked, local, state, file.descriptor, progress)
-            installing.run()
-            # The state changes last: a crash before that leaves the old installation in force.
-            verified = unlocked.verified
-            with state.committing(
-                unlocked.manifest.model,
-                installing.installation,
-                verified.remembered_time,
-                verified.trust,
-            ):
-                file.commit()
-    finally:
-        local.close()
-
-
-def _refuse_rollback(unlocked: UnlockedBundle, state: DeviceState) -> None:
-    floor = state.floor(unlocked.manifest.model)
-    if unlocked.manifest.epoch < floor:
-        raise RollbackError(
-            f"epoch {unlocked.manifest.epoch} is below {floor}, which was installed before",
-            hint="get a newer release of the model",
-        )
+    return Mark(signer, unlocked.manifest.order, unlocked.manifest.bundle)
 
 
 class _Installing:
     def __init__(
         self,
         unlocked: UnlockedBundle,
-        local: LocalKey,
-        state: DeviceState,
+        remembered: Remembered,
+        mark: Mark,
         descriptor: int,
         progress: Progress,
     ) -> None:
-        self._unlocked, self._state = unlocked, state
+        self._unlocked, self._remembered, self._mark = unlocked, remembered, mark
         self._descriptor, self._progress = descriptor, progress
         self._front = unlocked.verified.signed.front
         self.installation = os.urandom(INSTALLATION_BYTES)
@@ -103,14 +100,14 @@ class _Installing:
         self._install_key = Pages.allocate(INSTALL_KEY_BYTES)
         fill_random(self._install_key.view)
         header_bytes = self._header.to_bytes()
-        wrapped = local.wrap(self._install_key.view, wrapping_context(header_bytes))
+        wrapped = remembered.state.local.wrap(self._install_key.view, wrapping_context(header_bytes))
         self._record = InstallRecord(self._header, header_bytes, wrapped).to_bytes()
 
     def run(self) -> None:
         slots = lay_out(self._sizes())
         write_frame(self._descriptor, slots)
         manifest = self._unlocked.manifest
-        secret = self._state.prepare(manifest.model, manifest.epoch, self.installation)
+        secret = self._remembered.stage(manifest.model, self.installation, self._mark)
         with self._install_key, payload_key(self._install_key.view, secret) as key:
             for index in range(len(manifest.members)):
                 self._reseal(index, slots[names.payload(index)], key)

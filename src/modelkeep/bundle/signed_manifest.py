@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from modelkeep.clock import Clock, Now
 from modelkeep.container import names
 from modelkeep.container.front import Front
-from modelkeep.device.state import SeenTrust
 from modelkeep.errors import SignatureError, TamperedError
 from modelkeep.manifest import Coverage, Manifest
 from modelkeep.signer_id import SignerId
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.release import Release
-from modelkeep.trust.roots import Roots
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +30,6 @@ class SignedManifest:
         signer: who signed, or None where the verifier accepts unsigned bundles.
         signed_at: a moment at which the signature was there, as an authority of time says, or None.
         now: the time that counts.
-        remembered_time: seconds since 1970-01-01 UTC that a device may remember to have passed.
-        trust: the trust file that says who is trusted, or None where none does.
         revoked_keys: fingerprints of keys whose signatures count nowhere.
     """
 
@@ -43,8 +39,6 @@ class SignedManifest:
     signer: SignerId | None
     signed_at: int | None
     now: Now
-    remembered_time: int
-    trust: SeenTrust | None
     revoked_keys: frozenset[str]
 
     @property
@@ -92,26 +86,12 @@ def verify_manifest(front: Front, verifier: BundleVerifier) -> SignedManifest:
     clock = verifier.clock.witnessing(signed_at)
     now = _now(clock, manifest, signer)
     verifier.accept(Release(manifest, signer, now.ends, signed_at))
-    return SignedManifest(
-        front,
-        manifest,
-        resources,
-        signer,
-        signed_at,
-        now,
-        _remembered(clock, verifier),
-        _trust_of(verifier),
-        verifier.revoked_keys,
-    )
+    return SignedManifest(front, manifest, resources, signer, signed_at, now, verifier.revoked_keys)
 
 
 def _now(clock: Clock, manifest: Manifest, signer: SignerId | None) -> Now:
     # The time in a bundle that anybody made means nothing.
     return clock.now() if signer is None else clock.now(manifest.sealed_at)
-
-
-def _remembered(clock: Clock, verifier: BundleVerifier) -> int:
-    return clock.persistable() if verifier.trust is None else clock.persistable(verifier.trust.expires)
 
 
 def _signed_resources(
@@ -126,17 +106,6 @@ def _signed_resources(
     if resources.get(names.MANIFEST) != front.manifest_digest:
         raise TamperedError("manifest.json is not the one that was signed")
     return resources, verified.signer, verified.signed_at
-
-
-def _trust_of(verifier: BundleVerifier) -> SeenTrust | None:
-    trust = verifier.trust
-    # One that was not read from a file with roots is the caller's own, and has no number to remember.
-    return None if trust is None or trust.roots is None else SeenTrust(_name_of(trust.roots), trust.number)
-
-
-def _name_of(roots: Roots) -> bytes:
-    # Not in their order: whoever configures a device writes the same roots in another one.
-    return roots.set or hashlib.sha256(b"".join(sorted(roots.fingerprints))).digest()
 
 
 def _check_coverage(manifest: Manifest, resources: Mapping[str, bytes]) -> None:

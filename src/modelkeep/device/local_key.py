@@ -9,10 +9,7 @@ something for each installation adds that. Source: spec/install-v1.md, "Install 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import os
-from pathlib import Path
 from typing import Protocol
 
 from cryptography.hazmat.primitives import hashes
@@ -94,12 +91,6 @@ class SecretLocalKey:
     def close(self) -> None:
         """Wipes the secret."""
         self._secret.close()
-
-
-def default_state_path(public: bytes) -> Path:
-    """Returns where a key without a file of its own keeps its device's state (XDG base directories)."""
-    home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(home, "modelkeep", f"{hashlib.sha256(public).hexdigest()[:32]}.state")
 
 
 def from_secret(secret: memoryview) -> SecretLocalKey:

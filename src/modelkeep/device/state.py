@@ -1,255 +1,211 @@
-"""What a device must not forget: the lowest epoch of each model, the secret of each installation, and
-the number of the newest trust file.
+"""What a device must not forget, in one small file per device key.
 
-One small file per device key, replaced as a whole under a lock. Where the key's hardware counts, the
-state that counts is the one that names the counter's present number: an older one that comes back
-with an old disk is refused. Elsewhere it is accepted; see spec/limitations.md.
+The file is replaced as a whole under a lock. Where the key's hardware counts, the state that counts is
+the one that names the counter's present number: an older one that comes back with an old disk is
+refused. Elsewhere it is accepted; see spec/limitations.md.
 Source: spec/install-v1.md, "Device state" and "Counters".
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import NamedTuple
+from copy import deepcopy
+from typing import Self
 
-from modelkeep.device.counter import StateCounter
+from modelkeep.device.contents import Contents, Installed, Quarantined, Stage
+from modelkeep.device.device_key import DeviceKey
 from modelkeep.device.local_key import LocalKey
-from modelkeep.device.state_file import (
-    SECRET_BYTES,
-    Contents,
-    Installed,
-    ModelState,
-    read_state,
-    write_state,
-)
-from modelkeep.errors import RollbackError, StorageError
+from modelkeep.device.marks import Judge, Mark
+from modelkeep.device.seen_trust import SeenTrust
+from modelkeep.device.state_store import StateStore
+from modelkeep.errors import StorageError, UsageError
 from modelkeep.memory import wiped
 from modelkeep.memory.randomness import fill_random
-from modelkeep.storage import is_read_only, sync_folder, words_for
+from modelkeep.storage import is_read_only
+
+SECRET_BYTES = 32
+
+Time = Callable[[int], int]
 
 
-class SeenTrust(NamedTuple):
-    """A trust file that a device sees.
-
-    Attributes:
-        roots: the name of the set of roots that signed it, 32 bytes.
-        number: its number among the files of these roots.
-    """
-
-    roots: bytes
-    number: int
+def unchanged(time: int) -> int:
+    """Returns the time that is remembered: nothing more is known."""
+    return time
 
 
 class DeviceState:
     """The state of one device key; every change is durable when the method returns.
 
+    Every method may raise, besides what it says itself:
+
+    - RollbackError: the state is an old one, or is gone, or was changed by somebody else meanwhile.
+    - TamperedError, MalformedError: somebody else wrote it, or a newer modelkeep.
+    - StorageError: it cannot be read or written.
+    - KeyStoreError: the key or its counter cannot be used.
+
     Args:
-        path: where it is kept.
-        local: the key that authenticates it.
-        counter: what counts its changes, or None.
+        key: the device's key, whose owner is the caller. It is not used before there is a state.
     """
 
-    def __init__(self, path: Path, local: LocalKey, counter: StateCounter | None = None) -> None:
-        self.path = path
-        self._next = path.with_name(f"{path.name}.next")
-        self._local = local.for_state()
-        self._counter = counter
+    def __init__(self, key: DeviceKey) -> None:
+        self._store = StateStore(key)
+        self.device = self._store.device
+        self.path = self._store.path
 
-    def floor(self, model: str) -> int:
-        """Returns the lowest epoch of `model` that counts on this device; 0 for an unknown model.
+    def __enter__(self) -> Self:
+        return self
 
-        Raises:
-            RollbackError: the state is an old one, or is gone.
-            TamperedError: the state was changed by somebody else.
-            StorageError: it cannot be read.
-            KeyStoreError: the counter cannot be read.
-        """
-        return self._look().models.get(model, ModelState()).epoch
+    def __exit__(self, *_details: object) -> None:
+        self.close()
 
-    def time_floor(self) -> int:
-        """Returns a time (seconds since 1970-01-01 UTC) that has certainly passed."""
-        return self._look().time
+    def close(self) -> None:
+        """Forgets the key's secret, and not the state."""
+        self._store.close()
 
-    def trust_number(self, roots: bytes) -> int:
-        """Returns the number of the newest trust file of `roots` that was seen here; 0 before the first."""
-        return self._look().trust.get(roots, 0)
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a state, or was one: where something has counted, a missing one was taken away."""
+        return self._store.has_begun
 
-    def see_trust(self, seen: SeenTrust) -> None:
-        """Remembers a trust file; older ones are refused from then on.
+    @property
+    def local(self) -> LocalKey:
+        """What protects the device's installations; closed with this."""
+        return self._store.local
 
-        Raises:
-            RollbackError: a newer one was seen before, or the state is an old one.
-            StorageError: the state cannot be read or written, or has no room for another set of roots.
-            TamperedError, KeyStoreError: as for `floor`.
-        """
-        with self._locked():
-            contents = self._settled()
-            if not _sees(contents, seen):
-                return
-            self._use_up_number(contents)
-            contents.trust[seen.roots] = seen.number
-            self._write_counted(contents)
+    def look(self) -> Contents:
+        """Returns what the device remembers; nothing where no state has begun."""
+        return self._store.look() if self.has_begun else Contents()
 
-    def secret(self, model: str, installation: bytes) -> bytes:
-        """Returns the 32 secret bytes of an installation.
+    def see(self, seen: SeenTrust | None, time: Time = unchanged) -> Contents:
+        """Refuses a trust file that is older than one seen here, remembers a newer one, and a later day.
+
+        Returns what the device remembers afterwards. It does not begin a state, and on a disk that nobody
+        can write nothing is remembered.
+
+        Args:
+            seen: the trust file, if there is one.
+            time: makes of the time that is remembered the one to remember, both in seconds since
+                1970-01-01 UTC.
 
         Raises:
-            RollbackError: a newer epoch has replaced it, or this device never made it.
-            TamperedError, StorageError, KeyStoreError: as for `floor`.
+            RollbackError: a newer one was seen before.
         """
-        known = self._look().models.get(model, ModelState()).installations.get(installation)
-        if known is None:
-            raise RollbackError(
-                "this installation does not count any more, or was not made with this key",
-                hint="open the newest installation, or install the bundle again",
-            )
-        return known.secret
+        contents = self.look()
+        if not (_learn(contents, seen, time) and self.has_begun):
+            return contents
+        try:
+            return self._change(lambda present: _learn(present, seen, time))
+        except StorageError as error:
+            # A device that runs from a read-only disk can check, but has nowhere to remember.
+            if not is_read_only(error):
+                raise
+            return contents
 
-    def prepare(self, model: str, epoch: int, installation: bytes) -> bytes:
-        """Adds an installation that is about to be made and returns its new secret.
+    def stage(self, model: str, installation: bytes, mark: Mark, judge: Judge) -> bytes:
+        """Adds an installation that is about to be made and returns its new secret, 32 bytes.
 
         Raises:
-            RollbackError: a higher epoch of the model was installed before.
-            TamperedError, StorageError, KeyStoreError: as for `floor`.
+            RollbackError: the release is older than what counts here.
         """
-        with self._locked():
-            contents = self._settled()
-            state = contents.models.setdefault(model, ModelState())
-            if epoch < state.epoch:
-                raise RollbackError(f"epoch {epoch} is below {state.epoch}, which was installed before")
-            with wiped(SECRET_BYTES) as fresh:
-                fill_random(memoryview(fresh))
-                secret = bytes(fresh)
-            state.add(installation, Installed(epoch, secret, pending=True))
-            self._write(contents)
-        return secret
+        with wiped(SECRET_BYTES) as fresh:
+            fill_random(memoryview(fresh))
+            installed = Installed(mark, bytes(fresh))
+        with self._changing_uncounted() as contents:
+            contents.check(model, mark.order, mark.bundle, judge)
+            contents.model(model).stage(installation, installed)
+        return installed.secret
+
+    def try_out(self, model: str, installation: bytes) -> int:
+        """Puts a staged installation on trial; returns how often it was, this time included.
+
+        Raises:
+            RollbackError: the installation is not known any more.
+            StorageError: this cannot be remembered; it must not be tried then.
+        """
+        with self._changing_uncounted() as contents:
+            state = contents.model(model)
+            state.set_stage(installation, Stage.TRIAL)
+            state.tries += 1
+        return state.tries
+
+    def give_up(self, model: str, installation: bytes, failed: Quarantined | None = None) -> None:
+        """Forgets an installation, and remembers not to try its release again if it `failed`."""
+        with self._changing_uncounted() as contents:
+            state = contents.model(model)
+            state.drop(installation)
+            if failed is not None:
+                state.put_in_quarantine(failed)
 
     @contextmanager
     def committing(
-        self, model: str, installation: bytes, now: int, trust: SeenTrust | None = None
+        self,
+        model: str,
+        installation: bytes,
+        judge: Judge,
+        seen: SeenTrust | None = None,
+        time: Time = unchanged,
     ) -> Iterator[None]:
-        """Makes a prepared installation count, once the block has put its file in place.
+        """Makes an installation count, once the block has put its file in place.
 
-        Afterwards its epoch is the lowest one that counts: installations of lower epochs can never be
-        opened again. Nobody else changes the state during the block, so a file that no longer counts
-        never takes the place of one that does. A trust file that was used for it is remembered, too.
+        Afterwards older releases do not count any more, as far as `judge` vouches for their signers: their
+        installations can never be opened again. Nobody else changes the state during the block, so a file
+        that no longer counts never takes the place of one that does. From before the block on, the new
+        installation is current: whatever happens then, what is in place can be opened.
+
+        Args:
+            model: the model's id.
+            installation: one that was staged.
+            judge: whom the verifier believes.
+            seen: the trust file that was used, if there is one; it is remembered, too.
+            time: as for `see`.
 
         Raises:
-            RollbackError: a higher epoch was installed since it was prepared, or a newer trust file seen.
-            TamperedError, StorageError, KeyStoreError: as for `floor`.
+            RollbackError: something newer was installed since it was staged, or a newer trust file seen.
         """
-        with self._locked():
-            contents = self._settled()
-            state = contents.models.get(model, ModelState())
-            installed = state.installations.get(installation)
-            if installed is None:
-                raise RollbackError(
-                    "another installation was made meanwhile", hint="get the newest release of the model"
-                )
-            newer = trust is not None and _sees(contents, trust)
-            self._use_up_number(contents)
+        with self._store.locked() as lock:
+            contents = self._store.settled()
+            changed = deepcopy(contents)
+            _learn(changed, seen, time)
+            mark = changed.model(model).set_stage(installation, Stage.CURRENT).mark
+            changed.check(model, mark.order, mark.bundle, judge)
+            changed.model(model).commit(model, installation, judge)
+            contents.model(model).set_stage(installation, Stage.CURRENT)
+            self._store.write_counted(contents, lock)
             yield
-            state.epoch = installed.epoch
-            state.installations[installation] = replace(installed, pending=False)
-            kept = {key: value for key, value in state.installations.items() if value.epoch >= state.epoch}
-            state.installations = kept
-            contents.time = max(contents.time, now)
-            if trust is not None and newer:
-                contents.trust[trust.roots] = trust.number
-            self._write_counted(contents)
+            changed.counter = contents.counter
+            self._store.write_counted(changed, lock)
 
-    def _look(self) -> Contents:
-        if self._counter is None:
-            return self._settled()
-        # Counter and file change one after the other; only under the lock do they fit together.
-        try:
-            with self._locked():
-                return self._settled()
-        except StorageError as error:
-            if not is_read_only(error):
-                raise
-            # Where nobody can write, nobody is writing.
-            return self._settled(finish=False)
+    def inherit(self, old: Contents) -> None:
+        """Begins with what another key of this device remembers, but for its installations.
 
-    def _settled(self, *, finish: bool = True) -> Contents:
-        """Returns the state that counts, after finishing a change that a crash interrupted.
-
-        Without `finish`, that change is left as it is, which needs no writing.
+        Raises:
+            UsageError: this key has a state already.
         """
-        contents = read_state(self.path, self._local) or Contents()
-        value = None if self._counter is None else self._counter.value()
-        if contents.counter == value:
-            return contents
-        upcoming = read_state(self._next, self._local)
-        if upcoming is not None and upcoming.counter == value:
-            if finish:
-                self._take_next()
-            return upcoming
-        raise RollbackError(
-            f"{self.path}: is not the newest state of this device, or was lost",
-            hint="put the newest state back; if it is lost, make a new key and get new grants",
-        )
+        with self._store.locked() as lock:
+            if self.has_begun:
+                raise UsageError(f"{self.path}: the new key has a state already", hint="make a new key")
+            self._store.write_counted(old.inheritance(), lock)
 
-    def _use_up_number(self, contents: Contents) -> None:
-        # A change that was cut off before it was counted has left a state with the next number.
-        # Whoever kept a copy could choose between the two, so that number goes to what is old.
-        if self._counter is not None:
-            self._write_counted(contents)
-
-    def _write(self, contents: Contents) -> None:
-        if self._counter is not None and contents.counter is None:
-            self._write_counted(contents)
-            return
-        write_state(self.path, self._local, contents)
-
-    def _write_counted(self, contents: Contents) -> None:
-        if self._counter is None:
-            write_state(self.path, self._local, contents)
-            return
-        # In this order, so that after a crash at any point one of the two files has the number.
-        contents.counter = self._counter.upcoming()
-        write_state(self._next, self._local, contents)
-        counted = self._counter.advance()
-        if counted != contents.counter:
-            contents.counter = counted
-            write_state(self._next, self._local, contents)
-        self._take_next()
-
-    def _take_next(self) -> None:
-        with words_for(self.path):
-            self._next.replace(self.path)
-            sync_folder(self.path.parent)
+    def _change(self, change: Callable[[Contents], bool]) -> Contents:
+        """Makes a counted change, unless `change` says that there is none."""
+        with self._store.locked() as lock:
+            contents = self._store.settled()
+            changed = deepcopy(contents)
+            if change(changed):
+                self._store.use_up_number(contents, lock)
+                changed.counter = contents.counter
+                self._store.write_counted(changed, lock)
+            return changed
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        # The file itself is replaced, so the lock needs a file of its own.
-        path = self.path.with_name(f"{self.path.name}.lock")
-        with words_for(path):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def _changing_uncounted(self) -> Iterator[Contents]:
+        with self._store.locked() as lock:
+            contents = self._store.settled()
+            yield contents
+            self._store.write(contents, lock)
 
 
-def _sees(contents: Contents, seen: SeenTrust) -> bool:
-    """Returns whether a trust file is newer than what the state knows; refuses one that is older."""
-    known = contents.trust.get(seen.roots, 0)
-    if seen.number < known:
-        raise older_trust(seen, known)
-    return seen.number > known
-
-
-def older_trust(seen: SeenTrust, known: int) -> RollbackError:
-    """Returns the refusal of a trust file that is older than number `known`."""
-    return RollbackError(
-        f"trust file {seen.number} is older than {known}, which this device has seen",
-        hint="bring the newest trust file of the publisher",
-    )
+def _learn(contents: Contents, seen: SeenTrust | None, time: Time) -> bool:
+    is_newer = seen is not None and contents.see(seen)
+    return contents.see_time(time(contents.time)) or is_newer

@@ -9,14 +9,13 @@ Source: spec/grant-v1.md, "Fleet"; RFC 5869.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Self
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from modelkeep import keywrap
-from modelkeep.device.local_key import SecretLocalKey, default_state_path, from_secret
+from modelkeep.device.local_key import SecretLocalKey, from_secret
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.grant import Grant
@@ -102,11 +101,6 @@ class FleetDevice:
     def local_key(self) -> SecretLocalKey:
         """Returns the local key that follows from K_dev; whoever has the fleet master has it, too."""
         return from_secret(self.view)
-
-    @property
-    def state_path(self) -> Path:
-        """Where the device keeps its state."""
-        return default_state_path(self.public)
 
     def close(self) -> None:
         """Wipes the key."""

@@ -11,7 +11,6 @@ info ``modelkeep/v1/grant`` | SHA-256(header bytes); the wrapped key is enc | ci
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -27,7 +26,7 @@ from cryptography.hazmat.primitives.hpke import (
 )
 
 from modelkeep.device.counter import StateCounter
-from modelkeep.device.local_key import LocalKey, SecretLocalKey, default_state_path, from_secret
+from modelkeep.device.local_key import LocalKey, SecretLocalKey, from_secret
 from modelkeep.errors import KeyStoreError, MalformedError, UsageError
 from modelkeep.grants.agreement_key import Relay
 from modelkeep.grants.constraints import Constraints
@@ -93,7 +92,6 @@ class HpkeHandle:
         key: the private key; for the hybrid type the pair (ML-KEM-768, X25519). A key in
             hardware is a subclass of `modelkeep.grants.agreement_key.AgreementKey`.
         device_id: name that `recipient` gives the device when asked without one.
-        state_path: where the device keeps its state; under the user's state folder by default.
         counter: the hardware's counter that goes with this key, or None.
 
     Raises:
@@ -104,12 +102,10 @@ class HpkeHandle:
         self,
         key: PrivateKey,
         device_id: str = "",
-        state_path: Path | None = None,
         counter: StateCounter | None = None,
     ) -> None:
         self.type = _type_of(key)
         self.public = _public_bytes(key)
-        self.state_path = state_path or default_state_path(self.public)
         self._key: PrivateKey | None = key
         self._device_id = device_id
         self._counter = counter

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
 
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
@@ -106,23 +105,6 @@ class PassphraseHandle:
                 return keywrap.unwrap(shared, grant.wrapped, grant_context(grant.binding))
             except TamperedError:
                 raise TamperedError("the passphrase is wrong, or the grant is damaged") from None
-
-    def local_key(self) -> NoReturn:
-        """Refuses: a passphrase belongs to a person, not to a device.
-
-        Raises:
-            UsageError: always.
-        """
-        raise UsageError("a passphrase cannot install a model", hint="install with a key of the device")
-
-    @property
-    def state_path(self) -> NoReturn:
-        """Refuses, as `local_key` does.
-
-        Raises:
-            UsageError: always.
-        """
-        self.local_key()
 
     def close(self) -> None:
         """Wipes the passphrase."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol
 
-from modelkeep.device.local_key import LocalKey
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.grant import Grant
@@ -37,8 +35,8 @@ class Recipient(Protocol):
 class KeyHandle(Protocol):
     """What a key store opens to: a key that unwraps the grants made for it.
 
-    Where the store's hardware counts, the handle has one more method: ``counter()``, which
-    returns a `modelkeep.device.counter.StateCounter` that belongs to this key, or None.
+    A key that belongs to a device is a `modelkeep.device.device_key.DeviceKey` as well, and where its
+    hardware counts, a `CountingKey`.
     """
 
     @property
@@ -61,18 +59,6 @@ class KeyHandle(Protocol):
             TamperedError: the grant does not open under this key.
             KeyStoreError: the key cannot be used.
         """
-
-    def local_key(self) -> LocalKey:
-        """Returns what protects models that are installed on this device.
-
-        Raises:
-            UsageError: this kind of key belongs to no device.
-            KeyStoreError: the key cannot be used.
-        """
-
-    @property
-    def state_path(self) -> Path:
-        """Where this device keeps what it must not forget, such as the lowest epoch of a model."""
 
     def close(self) -> None:
         """Forgets the key."""

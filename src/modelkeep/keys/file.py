@@ -42,7 +42,7 @@ class FileStore:
         with passphrase or nullcontext(), read_private(parsed.path) as content:
             check_purpose(parsed.path, content, Purpose.OPEN)
             key = software_key.from_pem(content, parsed.path, passphrase)
-        return HpkeHandle(key, device_id_of(parsed.path), Path(f"{parsed.path}.state"))
+        return HpkeHandle(key, device_id_of(parsed.path))
 
     def create(self, address: str, kind: str | None = None, *, force: bool = False) -> HpkeRecipient:
         """Writes a new key of `kind` (``p256`` unless given) and returns its recipient.

@@ -6,12 +6,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
-from modelkeep.device.counter import StateCounter
+from modelkeep.device.device_key import DeviceKey
 from modelkeep.device.local_key import LocalKey
-from modelkeep.errors import NotForThisDeviceError, RefusedError, TamperedError
+from modelkeep.device.state import DeviceState
+from modelkeep.errors import NotForThisDeviceError, RefusedError, TamperedError, UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.glance import Glance
@@ -146,18 +146,13 @@ class Identity:
             UsageError: this identity belongs to no device.
             KeyStoreError: the key cannot be used.
         """
+        if not isinstance(self._handle, DeviceKey):
+            raise no_device(self.type)
         return self._handle.local_key()
 
-    def counter(self) -> StateCounter | None:
-        """Returns what counts the changes of this device's state, or None where nothing can."""
-        # Only key stores whose hardware counts have this.
-        make: Callable[[], StateCounter | None] | None = getattr(self._handle, "counter", None)
-        return None if make is None else make()
-
-    @property
-    def state_path(self) -> Path:
-        """Where this device keeps what it must not forget."""
-        return self._handle.state_path
+    def device_state(self) -> DeviceState | None:
+        """Returns what this device remembers, to be closed by the caller; None for keys of no device."""
+        return DeviceState(self._handle) if isinstance(self._handle, DeviceKey) else None
 
     def close(self) -> None:
         """Forgets the key."""
@@ -181,6 +176,11 @@ class Identity:
 
     def _key_id(self, grant: Grant, bundle: bytes) -> bytes:
         return key_id(bundle, self.type, self._handle.public_value(grant.header))
+
+
+def no_device(kind: str) -> UsageError:
+    """Returns the error for keys that belong to no device."""
+    return UsageError(f"a {kind} cannot install a model", hint="install with a key of the device")
 
 
 def _no_grant(kinds: Counter[str]) -> NotForThisDeviceError:

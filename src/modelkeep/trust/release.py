@@ -29,4 +29,4 @@ class Release:
     @property
     def order(self) -> ReleaseOrder:
         """Its place among the releases of its model."""
-        return ReleaseOrder(self.manifest.epoch, self.manifest.sealed_at)
+        return self.manifest.order

@@ -1,8 +1,6 @@
-"""A key in a TPM with what goes with it: its counter, its state, what it keeps for installations."""
+"""A key in a TPM with what goes with it: its counter, and what it keeps for installations."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 from modelkeep.device.local_key import LocalKey
 from modelkeep.grants.hpke import HpkeHandle
@@ -35,7 +33,6 @@ class TpmHandle(HpkeHandle):
         super().__init__(
             TpmKey(key_file, address.tcti, auth),
             device_id_of(address.path),
-            Path(f"{address.path}.state"),
             counter_of(key_file, address.tcti),
         )
 

@@ -1,0 +1,212 @@
+"""What a device remembers: marks, installations and their stages, trust files, and the time.
+
+Plain values and what happens to them; nothing here reads or writes. Source: spec/install-v1.md,
+"Device state".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import NamedTuple
+
+from modelkeep.device.marks import Floor, Judge, Mark, floor_of, with_mark
+from modelkeep.device.seen_trust import SeenTrust, TrustEntry, with_seen
+from modelkeep.errors import RollbackError
+from modelkeep.release_order import ReleaseOrder
+
+MOST_INSTALLATIONS = 64
+MOST_QUARANTINED = 64
+GENERATION_BYTES = 16
+DAY = 86_400
+
+
+class Stage(Enum):
+    """How far an installation has come; models are opened from current ones only."""
+
+    STAGED = "staged"
+    TRIAL = "trial"
+    CURRENT = "current"
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What is known of one installation.
+
+    Attributes:
+        mark: the release, and who signed it.
+        secret: 32 bytes without which it cannot be opened.
+        stage: how far it has come.
+    """
+
+    mark: Mark
+    secret: bytes
+    stage: Stage = Stage.STAGED
+
+
+class Quarantined(NamedTuple):
+    """A release that failed on this device and is not tried again.
+
+    Attributes:
+        bundle: its bundle's id, 16 bytes.
+        attempt: the publisher's number for this try; a higher one is another release.
+    """
+
+    bundle: bytes
+    attempt: int
+
+
+@dataclass(slots=True)
+class ModelState:
+    """What is known of one model.
+
+    Attributes:
+        marks: which releases were installed, the latest of each signer last.
+        installations: by id (16 bytes), oldest first.
+        active: the installation that was committed last, if any.
+        tries: how often the one on trial has been started.
+        quarantine: what is not tried again, oldest first.
+    """
+
+    marks: tuple[Mark, ...] = ()
+    installations: dict[bytes, Installed] = field(default_factory=dict)
+    active: bytes | None = None
+    tries: int = 0
+    quarantine: tuple[Quarantined, ...] = ()
+
+    def stage(self, installation: bytes, installed: Installed) -> None:
+        """Adds an installation that is about to be made; another release that was staged goes."""
+        self._keep(lambda each: each.stage is Stage.CURRENT or each.mark.bundle == installed.mark.bundle)
+        self.installations[installation] = installed
+        self.tries = 0
+        while len(self.installations) > MOST_INSTALLATIONS:
+            others = [key for key in self.installations if key != installation]
+            del self.installations[min(others, key=self._worth)]
+
+    def set_stage(self, installation: bytes, stage: Stage) -> Installed:
+        """Returns an installation at its new stage.
+
+        Raises:
+            RollbackError: it is not known any more.
+        """
+        if installation not in self.installations:
+            raise RollbackError(
+                "another installation was made meanwhile", hint="get the newest release of the model"
+            )
+        changed = replace(self.installations[installation], stage=stage)
+        self.installations[installation] = changed
+        return changed
+
+    def commit(self, model: str, installation: bytes, judge: Judge) -> None:
+        """Makes an installation the active one; the secrets of older ones that `judge` vouches for go.
+
+        Raises:
+            RollbackError: it is not known any more.
+            StorageError: there is no room for the marks of another signer.
+        """
+        mark = self.set_stage(installation, Stage.CURRENT).mark
+        self.marks = with_mark(self.marks, mark)
+        self._keep(lambda each: each.mark.order >= mark.order or not judge.vouches(model, each.mark.signer))
+        self.active, self.tries = installation, 0
+
+    def drop(self, installation: bytes) -> None:
+        """Forgets an installation: it can never be opened again."""
+        self.installations.pop(installation, None)
+        self.active = None if self.active == installation else self.active
+
+    def put_in_quarantine(self, release: Quarantined) -> None:
+        """Remembers not to try a release again."""
+        others = tuple(each for each in self.quarantine if each.bundle != release.bundle)
+        self.quarantine = (*others, release)[-MOST_QUARANTINED:]
+
+    def _worth(self, installation: bytes) -> tuple[bool, bool]:
+        # A device that fails over and over keeps what it has.
+        return installation == self.active, self.installations[installation].stage is Stage.CURRENT
+
+    def _keep(self, wanted: Callable[[Installed], bool]) -> None:
+        self.installations = {key: each for key, each in self.installations.items() if wanted(each)}
+        if self.active not in self.installations:
+            self.active = None
+
+
+class TufRole(NamedTuple):
+    """The newest metadata seen of a role of an update repository.
+
+    Attributes:
+        version: its version, which counts for as long as the role has the same keys.
+        keys: digest of the role's key ids and threshold, 32 bytes.
+    """
+
+    version: int
+    keys: bytes
+
+
+@dataclass(slots=True)
+class Contents:
+    """What a device remembers.
+
+    Attributes:
+        models: by model id.
+        trust: the newest trust file of each set of roots, oldest entry first.
+        tuf: the newest metadata of each role, by its name.
+        time: seconds since 1970-01-01 UTC that have certainly passed.
+        generation: 16 random bytes, new at each change that counts.
+        counter: what the device's counter says as long as this counts; None without counter.
+    """
+
+    models: dict[str, ModelState] = field(default_factory=dict)
+    trust: tuple[TrustEntry, ...] = ()
+    tuf: dict[str, TufRole] = field(default_factory=dict)
+    time: int = 0
+    generation: bytes = bytes(GENERATION_BYTES)
+    counter: int | None = None
+
+    def model(self, model: str) -> ModelState:
+        """Returns what is known of a model, to be changed."""
+        return self.models.setdefault(model, ModelState())
+
+    def floor(self, model: str, judge: Judge) -> Floor:
+        """Returns the lowest place of `model` that counts for whom `judge` believes."""
+        marks = self.models[model].marks if model in self.models else ()
+        return floor_of(marks, model, judge)
+
+    def check(self, model: str, order: ReleaseOrder, bundle: bytes, judge: Judge) -> None:
+        """Accepts a release that is no older than what was installed.
+
+        Raises:
+            RollbackError: it is, or another release stands at its place.
+        """
+        self.floor(model, judge).check(order, bundle)
+
+    def see(self, seen: SeenTrust) -> bool:
+        """Remembers a trust file; returns whether that changed anything.
+
+        Raises:
+            RollbackError: a newer one was seen before, or the roots are old ones.
+        """
+        before = self.trust
+        self.trust = with_seen(before, seen)
+        return self._remove_marks(seen.void) or self.trust != before
+
+    def see_time(self, time: int) -> bool:
+        """Remembers a time that has passed; returns whether it was a day or more ahead."""
+        is_news = time >= self.time + DAY
+        self.time = max(self.time, time)
+        return is_news
+
+    def inheritance(self) -> Contents:
+        """Returns what another key of the same device begins with: everything but installations."""
+        models = {
+            name: ModelState(marks=state.marks, quarantine=state.quarantine)
+            for name, state in self.models.items()
+        }
+        return Contents(models, self.trust, dict(self.tuf), self.time)
+
+    def _remove_marks(self, void: frozenset[bytes]) -> bool:
+        removed = False
+        for state in self.models.values():
+            kept = tuple(mark for mark in state.marks if mark.bundle not in void)
+            removed = removed or kept != state.marks
+            state.marks = kept
+        return removed

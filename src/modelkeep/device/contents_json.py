@@ -1,0 +1,204 @@
+"""The JSON form of what a device remembers; what this version does not know is refused.
+
+An older reader that passed over new members would forget what they say.
+Source: spec/install-v1.md, "Device state".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
+
+from modelkeep import canonical
+from modelkeep.device.contents import (
+    GENERATION_BYTES,
+    MOST_INSTALLATIONS,
+    MOST_QUARANTINED,
+    Contents,
+    Installed,
+    ModelState,
+    Quarantined,
+    Stage,
+    TufRole,
+)
+from modelkeep.device.marks import MOST_OF_ONE_SIGNER, MOST_SIGNERS, Mark
+from modelkeep.device.seen_trust import TrustEntry
+from modelkeep.errors import MalformedError, UnsupportedVersionError
+from modelkeep.record import Record
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.signer_id import SignerId
+
+FORMAT = "modelkeep/state"
+VERSION = 1
+MOST_MODELS = 10_000
+MOST_ROOT_SETS = 1000
+MOST_ROOT_KEYS = 64
+MOST_ROLES = 256
+INSTALLATION_BYTES = BUNDLE_BYTES = 16
+SECRET_BYTES = DIGEST_BYTES = 32
+
+_Item = TypeVar("_Item")
+_Name = TypeVar("_Name", str, bytes)
+
+_STAGES = {stage.value: stage for stage in Stage}
+_MOST_MARKS = MOST_SIGNERS * MOST_OF_ONE_SIGNER
+
+
+def to_bytes(contents: Contents) -> bytes:
+    """Returns the canonical JSON encoding."""
+    members: dict[str, Any] = {
+        "counter": contents.counter,
+        "format": FORMAT,
+        "generation": contents.generation.hex(),
+        "models": [_model_to_json(model, state) for model, state in contents.models.items()],
+        "time": contents.time,
+        "trust": [_trust_to_json(entry) for entry in contents.trust],
+        "tuf": [_role_to_json(name, role) for name, role in sorted(contents.tuf.items())],
+        "version": VERSION,
+    }
+    return canonical.encode(members)
+
+
+def from_bytes(body: bytes) -> Contents:
+    """Parses a body that was authenticated.
+
+    Raises:
+        MalformedError: not of this form.
+        UnsupportedVersionError: written by a newer modelkeep.
+    """
+    with Record(canonical.decode(body, "device state"), "device state") as record:
+        if record.text("format") != FORMAT:
+            raise record.fault("format", f"must be {FORMAT!r}")
+        if record.integer("version") != VERSION:
+            raise UnsupportedVersionError("device state: written by another version", hint="update modelkeep")
+        return Contents(
+            models=_by_name(map(_model, record.items("models", longest=MOST_MODELS)), "model"),
+            trust=tuple(map(_trust, record.items("trust", longest=MOST_ROOT_SETS))),
+            tuf=_by_name(map(_role, record.items("tuf", longest=MOST_ROLES)), "role"),
+            time=record.integer("time"),
+            generation=record.hexadecimal("generation", GENERATION_BYTES),
+            counter=record.nullable("counter", record.integer),
+        )
+
+
+def _model_to_json(model: str, state: ModelState) -> dict[str, Any]:
+    return {
+        "active": None if state.active is None else state.active.hex(),
+        "installations": [
+            _installation_to_json(identifier, installed)
+            for identifier, installed in state.installations.items()
+        ],
+        "marks": [_mark_to_json(mark) for mark in state.marks],
+        "model": model,
+        "quarantine": [{"attempt": each.attempt, "bundle": each.bundle.hex()} for each in state.quarantine],
+        "tries": state.tries,
+    }
+
+
+def _model(item: object) -> tuple[str, ModelState]:
+    with Record(item, "device state: model") as record:
+        state = ModelState(
+            marks=tuple(map(_mark, record.items("marks", longest=_MOST_MARKS))),
+            installations=_by_name(
+                map(_installation, record.items("installations", longest=MOST_INSTALLATIONS)), "installation"
+            ),
+            active=record.nullable("active", _hexadecimal(record, INSTALLATION_BYTES)),
+            tries=record.integer("tries"),
+            quarantine=tuple(map(_quarantined, record.items("quarantine", longest=MOST_QUARANTINED))),
+        )
+        return record.text("model"), state
+
+
+def _mark_to_json(mark: Mark) -> dict[str, Any]:
+    return {
+        "bundle": mark.bundle.hex(),
+        "epoch": mark.order.epoch,
+        "sealed_at": mark.order.sealed_at,
+        "signer": mark.signer.to_json(),
+    }
+
+
+def _mark(item: object) -> Mark:
+    with Record(item, "device state: mark") as record:
+        return _mark_of(record)
+
+
+def _mark_of(record: Record) -> Mark:
+    return Mark(
+        signer=SignerId.from_json(record.anything("signer"), "device state: signer"),
+        order=ReleaseOrder(record.integer("epoch"), record.integer("sealed_at")),
+        bundle=record.hexadecimal("bundle", BUNDLE_BYTES),
+    )
+
+
+def _installation_to_json(identifier: bytes, installed: Installed) -> dict[str, Any]:
+    return _mark_to_json(installed.mark) | {
+        "id": identifier.hex(),
+        "secret": installed.secret.hex(),
+        "stage": installed.stage.value,
+    }
+
+
+def _installation(item: object) -> tuple[bytes, Installed]:
+    with Record(item, "device state: installation") as record:
+        identifier = record.hexadecimal("id", INSTALLATION_BYTES)
+        secret = record.hexadecimal("secret", SECRET_BYTES)
+        return identifier, Installed(_mark_of(record), secret, record.choice("stage", _STAGES))
+
+
+def _quarantined(item: object) -> Quarantined:
+    with Record(item, "device state: quarantine") as record:
+        return Quarantined(record.hexadecimal("bundle", BUNDLE_BYTES), record.integer("attempt"))
+
+
+def _trust_to_json(entry: TrustEntry) -> dict[str, Any]:
+    return {
+        "keys": sorted(key.hex() for key in entry.keys),
+        "number": entry.number,
+        "roots": entry.roots,
+        "roots_digest": None if entry.roots_digest is None else entry.roots_digest.hex(),
+        "set": None if entry.set is None else entry.set.hex(),
+        "threshold": entry.threshold,
+    }
+
+
+def _trust(item: object) -> TrustEntry:
+    with Record(item, "device state: trust") as record:
+        keys = record.items("keys", longest=MOST_ROOT_KEYS)
+        digest = _hexadecimal(record, DIGEST_BYTES)
+        return TrustEntry(
+            set=record.nullable("set", digest),
+            roots=record.integer("roots"),
+            roots_digest=record.nullable("roots_digest", digest),
+            keys=frozenset(
+                Record({"key": key}, "device state: root key").hexadecimal("key", DIGEST_BYTES)
+                for key in keys
+            ),
+            threshold=record.integer("threshold", lowest=1),
+            number=record.integer("number"),
+        )
+
+
+def _role_to_json(name: str, role: TufRole) -> dict[str, Any]:
+    return {"keys": role.keys.hex(), "role": name, "version": role.version}
+
+
+def _role(item: object) -> tuple[str, TufRole]:
+    with Record(item, "device state: role") as record:
+        return record.text("role"), TufRole(
+            record.integer("version"), record.hexadecimal("keys", DIGEST_BYTES)
+        )
+
+
+def _hexadecimal(record: Record, length: int) -> Callable[[str], bytes]:
+    return partial(record.hexadecimal, length=length)
+
+
+def _by_name(pairs: Iterable[tuple[_Name, _Item]], what: str) -> dict[_Name, _Item]:
+    named: dict[_Name, _Item] = {}
+    for name, item in pairs:
+        if name in named:
+            raise MalformedError(f"device state: the same {what} twice")
+        named[name] = item
+    return named

@@ -1,0 +1,98 @@
+"""Marks: which releases a device has installed, who signed them, and the floor that follows.
+
+A mark counts as long as whoever judges vouches for its signer. So a publisher who is not trusted for a
+model raises no floor of it, and a key that is trusted no more holds none up.
+Source: spec/install-v1.md, "Order" and "Marks".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from modelkeep.errors import RollbackError, StorageError
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.signer_id import SignerId
+
+MOST_SIGNERS = 16
+MOST_OF_ONE_SIGNER = 4
+
+_HINT = "get a newer release of the model"
+
+
+class Judge(Protocol):
+    """Whom a verifier believes, whatever the time."""
+
+    def vouches(self, model: str, signer: SignerId) -> bool:
+        """Returns whether `signer` may sign `model`, whatever the time."""
+
+    def floor(self, model: str) -> ReleaseOrder | None:
+        """Returns the lowest place that a trust file accepts of `model`, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A release that was installed.
+
+    Attributes:
+        signer: who signed it.
+        order: its place.
+        bundle: its bundle's id, 16 bytes.
+    """
+
+    signer: SignerId
+    order: ReleaseOrder
+    bundle: bytes
+
+
+class Floor(NamedTuple):
+    """The lowest place that counts.
+
+    Attributes:
+        order: the place.
+        bundle: the only bundle that counts at that very place, or None where every one does.
+    """
+
+    order: ReleaseOrder = ReleaseOrder(0, 0)
+    bundle: bytes | None = None
+
+    def check(self, order: ReleaseOrder, bundle: bytes) -> None:
+        """Accepts a release at or above the floor.
+
+        Raises:
+            RollbackError: it is older, or another release stands at its place.
+        """
+        if order < self.order:
+            raise RollbackError(f"release {order} is older than {self.order}, which counts here", hint=_HINT)
+        if order == self.order and self.bundle not in (None, bundle):
+            raise RollbackError(f"another release stands at the place {order}", hint=_HINT)
+
+
+def floor_of(marks: Iterable[Mark], model: str, judge: Judge) -> Floor:
+    """Returns the highest of the marks that `judge` vouches for and of its own floor.
+
+    Of two marks at one place the later one counts, and a mark counts before a floor at its place.
+    """
+    floor = Floor(judge.floor(model) or ReleaseOrder(0, 0))
+    for mark in marks:
+        if mark.order >= floor.order and judge.vouches(model, mark.signer):
+            floor = Floor(mark.order, mark.bundle)
+    return floor
+
+
+def with_mark(marks: tuple[Mark, ...], new: Mark) -> tuple[Mark, ...]:
+    """Returns `marks` with `new` as the latest; of each signer the highest four are kept.
+
+    Raises:
+        StorageError: there are marks of 16 other signers; nobody's are given up for a new one's.
+    """
+    others = tuple(mark for mark in marks if mark.signer != new.signer)
+    if len({mark.signer for mark in others}) >= MOST_SIGNERS:
+        raise StorageError(
+            "the device's state has no room for another signer of this model",
+            hint=f"{MOST_SIGNERS} signers have installed it; a trust file can void what some of them signed",
+        )
+    own = [mark for mark in marks if mark.signer == new.signer and mark != new]
+    kept = sorted([*own, new], key=lambda mark: mark.order)[-MOST_OF_ONE_SIGNER:]
+    return others + tuple(kept)
