@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import plistlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
@@ -15,6 +16,8 @@ from modelkeep.posture import policy_file
 from modelkeep.posture.android.findings import findings_of
 from modelkeep.posture.android.key_description import KeyDescription
 from modelkeep.posture.android.revocations import Revocations
+from modelkeep.posture.apple import cms, resources
+from modelkeep.posture.apple.code import verify_code
 from modelkeep.posture.challenge import Asked, Challenge
 from modelkeep.posture.evidence import Evidence
 from modelkeep.posture.finding import claimed
@@ -27,11 +30,14 @@ from modelkeep.posture.verdict import Facts
 from modelkeep.verity.statement import Image, VerityStatement
 from support.android_keys import NOW as ANDROID_NOW
 from support.android_keys import Maker, description
+from support.apple_signer import NOW as CODE_NOW
+from support.apple_signer import AppleSigner, fat
 from support.event_logs import IPL, SEPARATOR, event
 from support.event_logs import event_log as log_of
 from support.tpm_structures import NOW, PaperTpm
 
 TPM = PaperTpm()
+CODE_SIGNER = AppleSigner()
 ASKED = TPM.ask()
 PHONE = Maker()
 PHONE_KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
@@ -112,6 +118,24 @@ def read_verity(data: bytes) -> None:
     assert statement.to_bytes() == data or b'"ext":{' in data
 
 
+def read_code(data: bytes) -> None:
+    """Verifies code that Apple's tools signed, or somebody else."""
+    verify_code(memoryview(data), CODE_NOW, roots=CODE_SIGNER.roots)
+
+
+def read_cms(data: bytes) -> None:
+    """Reads a signature in CMS form."""
+    signed = cms.parse(data)
+    signed.check(b"", hashes_allowed=frozenset({"sha256"}))
+    if signed.timestamp:
+        cms.token_info(cms.parse(signed.timestamp))
+
+
+def read_resources(data: bytes) -> None:
+    """Reads a list of resources."""
+    resources.parse(data)
+
+
 def read_revocations(data: bytes) -> None:
     """Reads a list of what was taken back."""
     Revocations.parse(data)
@@ -129,6 +153,9 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "posture policy": read_posture_policy,
     "revocation list": read_revocations,
     "verity statement": read_verity,
+    "apple code": read_code,
+    "apple cms": read_cms,
+    "apple resources": read_resources,
 }
 
 
@@ -153,6 +180,9 @@ def good_documents() -> Mapping[str, Sequence[bytes]]:
         "public area": [answer.tpm.device, answer.tpm.endorsement, answer.tpm.attester],
         "tpm statement": [answer.tpm.quoted.attested, answer.tpm.certified.attested],
         "posture policy": [POLICY],
+        "apple code": [CODE_SIGNER.sign(b"c" * 5000, stamp=CODE_NOW), fat(CODE_SIGNER.sign(b""))],
+        "apple cms": [CODE_SIGNER.cms(b"", CODE_NOW)],
+        "apple resources": [plistlib.dumps({"files2": {"a": {"hash2": bytes(32)}, "b": {"symlink": "a"}}})],
         "verity statement": [
             VerityStatement(4096, bytes(32), Image(bytes(32), b"salt", UUID(int=7))).to_bytes(),
             VerityStatement(1, bytes(32), None).to_bytes(),

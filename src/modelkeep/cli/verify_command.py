@@ -11,6 +11,7 @@ from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.signed_manifest import SignedManifest
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import human_size, print_json, progress, say
+from modelkeep.code_verification import verify_apple
 from modelkeep.errors import UsageError
 from modelkeep.manifest import Manifest
 from modelkeep.payload.layout import sealed_size
@@ -24,6 +25,11 @@ _LARGEST_PEM = 2**20
 
 def run(arguments: argparse.Namespace) -> None:
     """Checks everything that can be checked without a device's key."""
+    if arguments.apple:
+        _apple(arguments)
+        return
+    if arguments.team is not None:
+        raise UsageError("--team goes with --apple")
     if arguments.signature is not None:
         _plain_file(arguments)
         return
@@ -75,6 +81,27 @@ def _from_stream(_path: str, verifier: BundleVerifier) -> SignedManifest:
 
 def _sealed_size(manifest: Manifest) -> int:
     return sum(sealed_size(member.size) for member in manifest.members)
+
+
+def _apple(arguments: argparse.Namespace) -> None:
+    if arguments.trust or arguments.signature or arguments.unsafe_unsigned:
+        raise UsageError("with --apple, Apple's root is trusted and --team says whom else")
+    signature = verify_apple(arguments.file, team=arguments.team)
+    if arguments.team is None:
+        say(f"signed by team {signature.team} (pass --team {signature.team} to accept no other)")
+    who = f"{signature.authorities[0]}{_witnessed(signature.signed_at)}"
+    say(f"ok: {arguments.file}, {signature.identifier}, signed by {who}")
+    if arguments.json:
+        print_json(
+            {
+                "authorities": list(signature.authorities),
+                "cdhashes": [each.hex() for each in signature.cdhashes],
+                "hardened": signature.hardened,
+                "identifier": signature.identifier,
+                "signed_at": signature.signed_at,
+                "team": signature.team,
+            }
+        )
 
 
 def _plain_file(arguments: argparse.Namespace) -> None:

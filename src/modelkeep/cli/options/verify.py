@@ -17,4 +17,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--signature", metavar="FILE", help="plain mode: a signature as `openssl dgst -sha256 -sign` makes it"
     )
+    parser.add_argument(
+        "--apple",
+        action="store_true",
+        help="FILE is Mach-O code, a bundle of Apple's platforms, or a model within one",
+    )
+    parser.add_argument("--team", metavar="ID", help="with --apple: the team that must have signed")
     add_json(parser)
