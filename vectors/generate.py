@@ -370,8 +370,10 @@ def main() -> None:
         index = Generator(work, target).run()
         (target / "index.json").write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
         final = HERE / "v1"
-        shutil.rmtree(final, ignore_errors=True)
-        shutil.copytree(target, final)
+        # Folders below have generators of their own.
+        for old in final.glob("*.*"):
+            old.unlink()
+        shutil.copytree(target, final, dirs_exist_ok=True)
     print(f"{len(index['bundles'])} bundles, {len(index['streams'])} streams", file=sys.stderr)
 
 
