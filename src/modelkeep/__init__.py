@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from modelkeep.trust.policy import UnsafeAnyModel as UnsafeAnyModel
     from modelkeep.trust.publisher import Publisher as Publisher
     from modelkeep.trust.release import Release as Release
+    from modelkeep.trust.roots import Roots as Roots
     from modelkeep.trust.second_signature import SecondSigner as SecondSigner
     from modelkeep.trust.signer import Signer as Signer
     from modelkeep.trust.signers import open_signer as open_signer
@@ -151,6 +152,7 @@ _HOMES = {
     "ReportSettings": "guard_report:Settings",
     "ReportState": "guard_report:State",
     "RollbackError": "errors",
+    "Roots": "trust.roots",
     "RuntimeCrashedError": "errors",
     "RuntimeMissingError": "errors",
     "RuntimeTimeoutError": "errors",

@@ -1,0 +1,143 @@
+"""Publishers that are trusted for something else, and roots that were stolen or replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from modelkeep import public_key
+from modelkeep.errors import RefusedError, RollbackError, SignatureError, UntrustedSignerError
+from modelkeep.installing import install
+from modelkeep.trust.envelope import Envelope, Kind
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.roots import Roots
+from modelkeep.trust.roots_document import RootsDocument, RootsName
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.verifier import Verifier
+from support.workshop import MODEL_ID, Workshop
+
+HIGHEST = 2**53 - 1
+
+
+def new_signer() -> Signer:
+    return Signer(ec.generate_private_key(ec.SECP256R1()))
+
+
+def verifier(workshop: Workshop, *publishers: Publisher, number: int = 1) -> Verifier:
+    own = Publisher(workshop.signer.public_key, ("acme/*",))
+    trust = TrustFile(number, LATEST_TIME, (own, *publishers))
+    return Verifier.from_trust_file(trust, model=MODEL_ID)
+
+
+def test_a_publisher_of_other_models_takes_none_over(workshop: Workshop) -> None:
+    other = new_signer()
+    for limits in (
+        Publisher(other.public_key, ("audio/*",)),
+        Publisher(other.public_key, ("audio/*",), ("audio",)),
+        Publisher(other.public_key, ("acme/detectors", "acme/detector/*")),
+    ):
+        trusted = verifier(workshop, limits)
+        # The signer writes the family as it likes, and the epoch.
+        for family in ("", "audio"):
+            taken = workshop.seal(signer=other, family=family, epoch=HIGHEST)
+            with pytest.raises(UntrustedSignerError, match="may not sign model"):
+                workshop.open(taken, verifier=trusted)
+            target = workshop.folder / "taken.keep"
+            with pytest.raises(UntrustedSignerError, match="may not sign model"):
+                install(taken, target, identity=workshop.identity(), verifier=trusted)
+            assert not target.exists()
+    honest = workshop.folder / "honest.keep"
+    install(workshop.seal(epoch=3), honest, identity=workshop.identity(), verifier=trusted)
+    workshop.open(honest, verifier=trusted).close()
+
+
+class Chain:
+    """Three roots, of which the first was stolen and is replaced."""
+
+    def __init__(self) -> None:
+        self.stolen, self.second, self.third, self.fresh = (new_signer() for _ in range(4))
+        keys = [each.public_key for each in (self.stolen, self.second, self.third)]
+        self.first = RootsDocument.first(keys, 2)
+        gone = [public_key.fingerprint(self.stolen.public_key)]
+        self.next = self.first.following([self.fresh.public_key], gone)
+        self.before = self.signed(self.first, self.stolen, self.second)
+        self.after = self.signed(self.next, self.second, self.third, self.fresh)
+
+    def signed(self, document: RootsDocument, *signers: Signer) -> Envelope:
+        envelope = Envelope(Kind.ROOTS, document.to_bytes())
+        for signer in signers:
+            envelope = envelope.signed(signer)
+        return envelope
+
+    def trust(
+        self, workshop: Workshop, document: RootsDocument, *signers: Signer, brought: Sequence[Envelope] = ()
+    ) -> bytes:
+        publisher = Publisher(workshop.signer.public_key, ("*",))
+        trust = TrustFile(1, LATEST_TIME, (publisher,), named_roots=RootsName.of(document))
+        return trust.to_bytes(*signers, documents=brought)
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return Chain()
+
+
+def opens(workshop: Workshop, data: bytes, known: Envelope) -> None:
+    trust = TrustFile.from_bytes(data, Roots.of_document(known.to_bytes()))
+    workshop.open(workshop.seal(), verifier=Verifier.from_trust_file(trust, model=MODEL_ID)).close()
+
+
+def test_a_device_follows_its_roots_and_a_root_that_was_replaced_signs_no_more(
+    workshop: Workshop, chain: Chain
+) -> None:
+    for known in (chain.before, chain.after):
+        own = chain.trust(workshop, chain.next, chain.third, chain.fresh, brought=[chain.after])
+        opens(workshop, own, known)
+        with pytest.raises(SignatureError):
+            forged = chain.trust(workshop, chain.next, chain.stolen, chain.third, brought=[chain.after])
+            opens(workshop, forged, known)
+    # To who knows the newer roots, a file of the older ones is an old one, whoever signed it.
+    with pytest.raises(RollbackError, match="replaced since"):
+        opens(workshop, chain.trust(workshop, chain.first, chain.second, chain.third), chain.after)
+    with pytest.raises((RollbackError, SignatureError)):
+        opens(workshop, chain.trust(workshop, chain.first, chain.stolen, chain.second), chain.after)
+
+
+def test_roots_that_a_thief_appoints(workshop: Workshop, chain: Chain) -> None:
+    thief = new_signer()
+    others = [public_key.fingerprint(each.public_key) for each in (chain.second, chain.third)]
+    own = chain.first.following([thief.public_key], others)
+    appointed = chain.signed(own, chain.stolen, thief)
+    with pytest.raises(SignatureError, match="1 of its roots"):
+        opens(workshop, chain.trust(workshop, own, chain.stolen, thief, brought=[appointed]), chain.before)
+
+
+def test_a_root_that_was_removed_does_not_return(workshop: Workshop, chain: Chain) -> None:
+    keys = {public_key.fingerprint(each.public_key): each.public_key for each in (chain.stolen, chain.third)}
+    returning = replace(chain.next, number=3, set=chain.first.digest, keys=keys, removed=frozenset())
+    document = chain.signed(returning, chain.second, chain.third, chain.fresh, chain.stolen)
+    data = chain.trust(workshop, returning, chain.stolen, chain.third, brought=[chain.after, document])
+    with pytest.raises(SignatureError, match="all keys that were removed"):
+        opens(workshop, data, chain.before)
+
+
+def test_two_documents_with_one_number(workshop: Workshop, chain: Chain) -> None:
+    other = chain.first.following(threshold=1)
+    twin = chain.signed(other, chain.stolen, chain.second)
+    with pytest.raises(SignatureError, match="two roots documents with number 2"):
+        opens(workshop, chain.trust(workshop, other, chain.stolen, brought=[twin]), chain.after)
+
+
+def test_a_bundle_that_is_void_opens_nowhere(workshop: Workshop, tmp_path: Path) -> None:
+    bundle = workshop.seal()
+    with workshop.open(bundle, verifier=verifier(workshop)) as session:
+        identifier = bytes.fromhex(session.report.bundle)
+    publisher = Publisher(workshop.signer.public_key, ("*",))
+    trust = TrustFile(2, LATEST_TIME, (publisher,), void=frozenset({identifier}))
+    with pytest.raises(RefusedError, match="is revoked"):
+        workshop.open(bundle, verifier=Verifier.from_trust_file(trust, model=MODEL_ID))
