@@ -185,6 +185,7 @@ def _folder_sources(folder: Path) -> dict[str, FileSource]:
         _refuse_links([Path(root, name) for name in folders])
         for name in files:
             file = Path(root, name)
+            _refuse_stray_link(folder, file)
             sources[_usable_path(file.relative_to(folder).as_posix())] = FileSource(file)
             if len(sources) > MOST_FILES:
                 raise UsageError(f"{folder}: more than {MOST_FILES} files", hint="pack small files together")
@@ -201,6 +202,21 @@ def _refuse_links(folders: list[Path]) -> None:
     for folder in folders:
         if folder.is_symlink():
             raise UsageError(f"{folder}: is a link to a folder", hint="copy the folder to where it belongs")
+
+
+def _refuse_stray_link(folder: Path, file: Path) -> None:
+    """Refuses a link that leads out of the folder: it could seal any file of this machine.
+
+    Model hubs keep a snapshot as links into the folder ``blobs`` beside ``snapshots``; those are followed.
+    """
+    if not file.is_symlink():
+        return
+    inside, target = folder.resolve(), file.resolve()
+    hub = inside.parent.parent / "blobs" if inside.parent.name == "snapshots" else inside
+    if not target.is_relative_to(inside) and target.parent != hub:
+        raise UsageError(
+            f"{file}: is a link out of the folder, to {target}", hint="copy the file to where it belongs"
+        )
 
 
 def _usable_path(path: str) -> str:

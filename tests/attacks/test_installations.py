@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from modelkeep.bundle.install_record import InstallRecord
 from modelkeep.bundle.installation import Installation
@@ -271,3 +274,16 @@ def test_a_passphrase_cannot_install(workshop: Workshop, monkeypatch: pytest.Mon
         bundle = workshop.seal(to=["passphrase:?env=PASSPHRASE"])
         with pytest.raises(UsageError, match="passphrase cannot install"):
             install_one(workshop, bundle, identity=identity)
+
+
+def test_breaking_x25519_does_not_open_what_a_hybrid_device_installed(workshop: Workshop) -> None:
+    """Somebody computes the X25519 key of a hybrid device from its public line, some years from now."""
+    hybrid = (MLKEM768PrivateKey.generate(), X25519PrivateKey.generate())
+    broken = (MLKEM768PrivateKey.generate(), hybrid[1])
+    with closing(HpkeHandle(hybrid).local_key()) as local, closing(HpkeHandle(broken).local_key()) as theirs:
+        wrapped = local.wrap(memoryview(bytearray(32)), b"context")
+        assert local.unwrap(wrapped, b"context") == bytearray(32)
+        with pytest.raises(TamperedError):
+            theirs.unwrap(wrapped, b"context")
+    with closing(HpkeHandle(hybrid[1]).local_key()) as alone, pytest.raises(TamperedError):
+        alone.unwrap(wrapped, b"context")

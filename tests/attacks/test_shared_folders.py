@@ -143,3 +143,17 @@ def test_whoever_holds_a_lock_that_anybody_may_take_does_not_hold_a_command_for_
             )
     assert "fuser" in (refusal.value.hint or "")
     assert list(sidecar.read(grants)) == []
+
+
+@pytest.mark.parametrize("target", ["../secret", "/etc/hostname", "../blobs/../secret"])
+def test_a_link_out_of_a_models_folder_is_not_sealed(workshop: Workshop, target: str) -> None:
+    (workshop.folder / "secret").write_text("of this machine")
+    folder = workshop.folder / "model"
+    folder.mkdir()
+    shutil.copy(workshop.model(), folder / "net.onnx")
+    (folder / "vocabulary.txt").symlink_to(target)
+    with pytest.raises(mk.UsageError, match="is a link out of the folder"):
+        workshop.seal(folder)
+    (folder / "vocabulary.txt").unlink()
+    (folder / "vocabulary.txt").symlink_to("net.onnx")
+    assert workshop.seal(folder)

@@ -61,12 +61,12 @@ def test_what_nobody_recognises_is_a_file(tmp_path: Path, name: str) -> None:
 
 
 def test_a_folder_of_a_transformer(tmp_path: Path) -> None:
-    folder = tmp_path / "repository"
+    folder = tmp_path / "snapshots" / "c0ffee"
     names = ["config.json", "größe 😀.txt", "onnx/net.onnx", "sub folder/vocab.txt", ".gitattributes"]
     write(folder, *names)
     write(tmp_path, "blobs/sha", content=scale_model(1.0, 2))
     (folder / "onnx/net.onnx").unlink()
-    (folder / "onnx/net.onnx").symlink_to("../../blobs/sha")
+    (folder / "onnx/net.onnx").symlink_to("../../../blobs/sha")
     model = read_model(folder)
     assert list(model.sources) == sorted(names)
     assert (model.format, model.entry) == ("onnx", "onnx/net.onnx")

@@ -138,7 +138,8 @@ class HpkeHandle:
     def local_key(self) -> LocalKey:
         """Returns the local key that follows from the private key's agreement with its own public key.
 
-        The hybrid type uses its X25519 key: nothing of this ever travels. A handle whose hardware
+        For the hybrid type, the seed of its ML-KEM key comes behind the agreement of its X25519 key, so that
+        installations outlive either of the two. A handle whose hardware
         has something better than an agreement, which never changes, overrides this.
 
         Raises:
@@ -196,7 +197,7 @@ def _private(key: PrivateKey) -> Any:
 
 def _agree_with_itself(key: PrivateKey) -> bytes:
     if isinstance(key, tuple):
-        return _agree_with_itself(key[1])
+        return _agree_with_itself(key[1]) + key[0].private_bytes_raw()
     if isinstance(key, x25519.X25519PrivateKey):
         return key.exchange(key.public_key())
     relay = Relay(key)
