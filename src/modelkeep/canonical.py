@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from modelkeep.errors import MalformedError
 
 LARGEST_INTEGER = 2**53 - 1
-DEEPEST_NESTING = 32
+DEEPEST_NESTING = 31
 
 
 def encode(value: object) -> bytes:
@@ -52,27 +52,38 @@ def decode_lenient(data: bytes, what: str, *, floats: bool = False) -> Any:
         MalformedError: not such JSON.
     """
     try:
-        return json.loads(
+        value = json.loads(
             data.decode(),
             object_pairs_hook=_object_without_duplicates,
             parse_float=float if floats else _refuse_float,
             parse_constant=_refuse_float,
             parse_int=_integer,
         )
+        _check_depth(value, DEEPEST_NESTING)
+        return value
     except MalformedError as error:
         raise MalformedError(f"{what}: {error}") from None
     except (ValueError, RecursionError):
         raise MalformedError(f"{what}: not valid JSON in UTF-8") from None
 
 
-def _ordered(value: object, depth: int) -> object:
-    """Returns a copy of `value` whose objects have their members in canonical order."""
+def _check_depth(value: object, depth: int) -> None:
+    if not isinstance(value, list | dict):
+        return
     if depth == 0:
         raise MalformedError("JSON: nested too deep")
+    for item in value.values() if isinstance(value, dict) else value:
+        _check_depth(item, depth - 1)
+
+
+def _ordered(value: object, depth: int) -> object:
+    """Returns a copy of `value` whose objects have their members in canonical order."""
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):
         return _in_range(value)
+    if depth == 0:
+        raise MalformedError("JSON: nested too deep")
     if isinstance(value, list | tuple):
         return [_ordered(item, depth - 1) for item in value]
     if isinstance(value, dict):

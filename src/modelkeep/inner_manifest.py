@@ -25,7 +25,7 @@ MOST_ENTRIES = 256
 LONGEST_PATH = 1024
 
 # Control characters, backslashes and halves of characters have no place in a portable name.
-_ODD = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
+_ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 _FORMAT_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,31}")
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from modelkeep.bundle.access import Access, IdentityLike, unlock
 from modelkeep.bundle.unlocked import Unlocked
+from modelkeep.clock import Clock
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
 from modelkeep.gate import Gate
+from modelkeep.grants.constraints import Constraints
 from modelkeep.guard import UNUSUAL, ContractCheck, Guard, GuardFinding, advice
 from modelkeep.guard.profile_json import parse_profile
 from modelkeep.inner_manifest import Entry, InnerManifest
@@ -65,8 +67,10 @@ class Session:
         contract: Contract | None,
         report: Report,
         guard: Guard | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.report = report
+        self._clock = clock or Clock()
         self.guard = guard
         self.contract = contract
         self._runner = runner
@@ -91,7 +95,7 @@ class Session:
         Raises:
             UsageError: the session is closed, or belongs to another process.
         """
-        self._check_process()
+        self._check_usable()
         with self._gate:
             return self._runner.native
 
@@ -110,6 +114,7 @@ class Session:
             InputError: an input breaks the contract, or the guard rejects it. The guard's finding says
                 no more than that; the log of the device has the rest.
             UsageError: the session is closed, or belongs to another process.
+            ExpiredError: the grant has ended since the model was opened.
         """
         return self.run_flagged(inputs, copy=copy).outputs
 
@@ -124,7 +129,7 @@ class Session:
         Raises:
             InputError, UsageError: see `run`.
         """
-        self._check_process()
+        self._check_usable()
         with self._gate:
             # Taken once: a mapping that is asked twice may give two different arrays.
             inputs = _by_name(inputs)
@@ -149,7 +154,7 @@ class Session:
         Raises:
             UsageError: see `run`; or the runtime refuses these inputs.
         """
-        self._check_process()
+        self._check_usable()
         with self._gate:
             return self._runner.run(inputs)
 
@@ -184,12 +189,15 @@ class Session:
             self._gate.close()
             self._finalizer()
 
-    def _check_process(self) -> None:
+    def _check_usable(self) -> None:
         if os.getpid() != self._process:
             raise UsageError(
                 "this session belongs to the parent process",
                 hint="open the model in each process that runs it",
             )
+        # A service may run for longer than a grant counts.
+        if self.report.not_after is not None:
+            Constraints(not_after=self.report.not_after).check(self._clock.now())
 
 
 def _by_name(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -251,7 +259,7 @@ def open_session(
         settings = _isolation_settings(isolation)
         if settings is not None:
             runner, report = _load_isolated(bundle, inner, chosen, settings, runtime, progress, options)
-            return Session(runner, {}, chosen.contract, report, guard)
+            return Session(runner, {}, chosen.contract, report, guard, access.verifier.clock)
         adapter = open_runtime(chosen.format, runtime)
         memory: dict[str, Memory] = {}
         for index, file in inner.files_for(chosen):
@@ -262,7 +270,7 @@ def open_session(
         memory_on_error.pop_all()
         kept = keep_borrowed(memory, runner.borrowed)
         report = opening_report(bundle, chosen, memory_report(*kept.values()), None)
-        return Session(runner, kept, chosen.contract, report, guard)
+        return Session(runner, kept, chosen.contract, report, guard, access.verifier.clock)
 
 
 def _isolation_settings(isolation: Isolation) -> ProcessIsolation | None:

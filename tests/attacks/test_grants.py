@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from modelkeep import canonical
@@ -327,3 +329,39 @@ def test_a_passphrase_grant_beside_others_is_refused(workshop: Workshop) -> None
     bundle = forgery.write(workshop.folder / "beside.keep")
     with Bundle(bundle) as opened, pytest.raises(MalformedError, match="must be the only grant"):
         workshop.identity().select(grants_of(opened), opened.unverified_manifest().bundle)
+
+
+def test_a_session_does_not_outlive_its_grant(workshop: Workshop) -> None:
+    """A service opens the model the day before its grant ends, and never closes it."""
+    now = [int(time.time())]
+    verifier = workshop.verifier(clock=lambda: float(now[0]))
+    bundle = workshop.seal(constraints=Constraints(not_after=now[0] + 60))
+    with workshop.open(bundle, verifier=verifier) as session:
+        session.run({"x": np.zeros((1, 4), np.float32)})
+        now[0] += 61
+        for attempt in (session.run, session.run_unchecked):
+            with pytest.raises(ExpiredError, match="the grant expired"):
+                attempt({"x": np.zeros((1, 4), np.float32)})
+        with pytest.raises(ExpiredError):
+            session.native  # noqa: B018
+
+
+def test_a_passphrase_grant_in_the_sidecar_is_refused_for_everybody(workshop: Workshop) -> None:
+    devices = [workshop.new_device(name) for name in ("pi-18", "pi-19")]
+    bundle = workshop.seal(to=[], admins=[workshop.device.with_suffix(".pub")])
+    grants = grant(
+        bundle,
+        identity=workshop.identity(),
+        verifier=workshop.verifier(),
+        to=[devices[0].with_suffix(".pub")],
+        output=workshop.folder / "later.grants",
+    )
+    header = json.loads(base64.b64decode(json.loads(grants.path.read_text())["header"]))
+    scrypt = {"log_n": 14, "p": 1, "r": 8, "salt": "00" * 16}
+    planted = canonical.encode(header | {"type": "passphrase", "scrypt": scrypt})
+    members = {"header": planted, "wrapped": bytes(112)}
+    line = canonical.encode({name: base64.b64encode(value).decode() for name, value in members.items()})
+    grants.path.write_bytes(line + b"\n" + grants.path.read_bytes())
+    for device in devices:
+        with pytest.raises(MalformedError, match="must be the only grant"):
+            workshop.open(bundle, identity=workshop.identity(device), grant_file=grants.path)

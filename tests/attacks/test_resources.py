@@ -14,9 +14,13 @@ import pytest
 
 from modelkeep import canonical
 from modelkeep.container import tar
-from modelkeep.errors import KeepError, MalformedError, TamperedError
+from modelkeep.errors import KeepError, KeyStoreError, MalformedError, TamperedError
+from modelkeep.grants import passphrase
 from modelkeep.grants.grant import LARGEST_GRANT, Grant
+from modelkeep.grants.header import HIGHEST_LOG_N
+from modelkeep.grants.passphrase import PassphraseRecipient
 from modelkeep.manifest import LARGEST_MEMBER
+from modelkeep.memory import Pages
 from modelkeep.trust import oms
 from support.attacker import Forgery
 from support.workshop import MODEL_ID, Workshop
@@ -193,3 +197,13 @@ def test_a_sidecar_without_line_ends_is_not_read_into_memory(workshop: Workshop)
     sidecar.touch()
     os.truncate(sidecar, 2**40)
     assert _open_on_a_small_device(workshop, bundle) == "MalformedError"
+
+
+def test_a_passphrase_grant_beyond_the_memory_of_the_device_is_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The cost is within the format's bounds, but this device has 512 MB."""
+    monkeypatch.setattr(passphrase, "available_memory", lambda: 512 * 2**20)
+    refused = pytest.raises(KeyStoreError, match=r"not enough memory for scrypt \(1024 MiB\)")
+    with Pages.allocate(8) as secret, refused:
+        PassphraseRecipient(secret, HIGHEST_LOG_N).wrap(bytearray(104), b"context")

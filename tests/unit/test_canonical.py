@@ -111,3 +111,16 @@ def test_lenient_decoding_takes_any_layout() -> None:
 def test_lenient_decoding_still_refuses_what_has_two_readings(text: bytes) -> None:
     with pytest.raises(MalformedError, match="^test: "):
         decode_lenient(text, "test")
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_thirty_one_levels_are_the_deepest_in_either_reading(opening: str, closing: str) -> None:
+    def nested(levels: int) -> bytes:
+        return (opening * levels + "0" + closing * levels).encode()
+
+    for read in (decode, decode_lenient):
+        assert read(nested(31), "a test")
+        with pytest.raises(MalformedError, match="nested too deep"):
+            read(nested(32), "a test")
+        with pytest.raises(MalformedError):
+            read(nested(100_000), "a test")

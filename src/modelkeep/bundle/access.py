@@ -66,8 +66,16 @@ class Access:
 
 
 def sidecar_path(bundle: Path) -> Path:
-    """Returns where grants that were issued after sealing are kept: next to the bundle."""
-    return bundle.with_name(f"{bundle.name}.grants")
+    """Returns where grants that were issued after sealing are kept: next to the bundle.
+
+    Raises:
+        UsageError: nothing can lie next to it.
+    """
+    # `.` and `..` are no names; what they stand for has one.
+    named = bundle if bundle.name not in ("", "..") else Path(os.path.abspath(bundle))  # noqa: PTH100
+    if not named.name:
+        raise UsageError(f"{bundle}: not a bundle", hint="name the file or folder of one")
+    return named.with_name(f"{named.name}.grants")
 
 
 def grants_of(

@@ -11,7 +11,7 @@ from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli.output import human_size, print_json, say, show
 from modelkeep.container import names
 from modelkeep.grants.grant import Grant
-from modelkeep.trust import oms
+from modelkeep.trust import certificates, oms
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -54,7 +54,7 @@ def _signer(bundle: Bundle) -> str:
         return "nobody: not signed"
     signature = oms.parse(bundle.read(names.SIGNATURE))
     if signature.certificates:
-        return f"certificate {signature.certificates[0].subject.rfc4514_string()}"
+        return f"certificate {certificates.name_of(signature.certificates[0])}"
     return f"key sha256:{signature.hint}"
 
 

@@ -9,7 +9,7 @@ of the canonical JSON of ``header`` and ``wrapped`` alone).
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -29,6 +29,7 @@ from modelkeep.record import Record
 
 LARGEST_GRANT = 8192
 PAYLOAD_TYPE = "application/vnd.modelkeep.grant.v1+json"
+_NONE: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +156,10 @@ def parse_all(encoded: Iterable[bytes]) -> Iterator[Grant]:
         raise too_new
 
 
-def standing_alone(grants: Iterable[Grant]) -> Iterator[Grant]:
+def standing_alone(grants: Iterable[Grant], passed_over: Mapping[str, int] = _NONE) -> Iterator[Grant]:
     """Yields the grants of one set, refusing a passphrase grant that is not the only one.
+
+    `passed_over` counts the grants that were left out of `grants`, as far as these were read.
 
     Who opens a bundle with a passphrase may take it that it came from somebody who knows the
     passphrase; beside other grants that would be false. It also bounds the work of scrypt to one run.
@@ -167,7 +170,7 @@ def standing_alone(grants: Iterable[Grant]) -> Iterator[Grant]:
     iterator = iter(grants)
     for index, grant in enumerate(iterator):
         # Looking one ahead happens for a passphrase grant only; other sets stay fully streamed.
-        if grant.header.type == PASSPHRASE and (index > 0 or next(iterator, None) is not None):
+        if grant.header.type == PASSPHRASE and (index > 0 or next(iterator, None) or passed_over):
             raise MalformedError(
                 "a passphrase grant must be the only grant of its bundle",
                 hint="seal for a passphrase or for devices, not for both",

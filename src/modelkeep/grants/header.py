@@ -28,6 +28,8 @@ PASSPHRASE = "passphrase"  # noqa: S105 - the name of a type
 LOWEST_LOG_N, DEFAULT_LOG_N, HIGHEST_LOG_N = 14, 17, 20
 SCRYPT_R = 8
 SCRYPT_P = 1
+# Bytes for each of the N blocks (RFC 7914: 128 * r).
+SCRYPT_MEMORY = 128 * SCRYPT_R
 
 _KEY_ID_LABEL = b"modelkeep/v1/key-id"
 _TYPE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")

@@ -23,6 +23,7 @@ from modelkeep.grants.header import (
     LOWEST_LOG_N,
     PASSPHRASE,
     SALT_BYTES,
+    SCRYPT_MEMORY,
     SCRYPT_P,
     SCRYPT_R,
     GrantHeader,
@@ -30,7 +31,7 @@ from modelkeep.grants.header import (
     key_id,
 )
 from modelkeep.grants.recipient import grant_context
-from modelkeep.memory import Pages, wiped
+from modelkeep.memory import Pages, available_memory, wiped
 
 
 class PassphraseRecipient:
@@ -122,10 +123,25 @@ def _cost(header: GrantHeader) -> ScryptCost:
 
 @contextmanager
 def _stretched(passphrase: Pages, cost: ScryptCost) -> Iterator[bytearray]:
+    _check_memory(2**cost.log_n * SCRYPT_MEMORY)
     with wiped(32) as shared:
         try:
             scrypt = Scrypt(salt=cost.salt, length=32, n=2**cost.log_n, r=SCRYPT_R, p=SCRYPT_P)
             scrypt.derive_into(passphrase.view, shared)
         except MemoryError:
-            raise KeyStoreError(f"not enough memory for scrypt ({2**cost.log_n // 1024} MiB)") from None
+            raise _too_costly(2**cost.log_n * SCRYPT_MEMORY) from None
         yield shared
+
+
+def _check_memory(needed: int) -> None:
+    # Asked for first: where memory is promised freely, the kernel ends the process instead.
+    available = available_memory()
+    if available is not None and needed > available:
+        raise _too_costly(needed)
+
+
+def _too_costly(needed: int) -> KeyStoreError:
+    return KeyStoreError(
+        f"not enough memory for scrypt ({needed // 2**20} MiB)",
+        hint="ask for a grant with a lower cost, or open it where there is more memory",
+    )

@@ -100,14 +100,16 @@ class Identity:
         """
         kinds: Counter[str] = Counter()
         refusal: RefusedError | None = None
-        for grant in self._fitting(grants, bundle, kinds):
+        # Filled while the grants are read, so an empty one is not yet nothing.
+        others = Counter() if passed_over is None else passed_over
+        for grant in self._fitting(grants, bundle, kinds, others):
             try:
                 if accept is not None:
                     accept(grant)
                 return grant
             except RefusedError as error:
                 refusal = refusal or error
-        raise refusal or _no_grant(kinds + (passed_over or Counter()))
+        raise refusal or _no_grant(kinds + others)
 
     def glance(self, bundle: bytes) -> Glance | None:
         """Returns what passes over grants for other keys; None for a passphrase, which must see them all."""
@@ -167,8 +169,10 @@ class Identity:
     def __repr__(self) -> str:
         return f"Identity({self.type})"
 
-    def _fitting(self, grants: Iterable[Grant], bundle: bytes, kinds: Counter[str]) -> Iterator[Grant]:
-        for grant in standing_alone(grants):
+    def _fitting(
+        self, grants: Iterable[Grant], bundle: bytes, kinds: Counter[str], passed_over: Counter[str]
+    ) -> Iterator[Grant]:
+        for grant in standing_alone(grants, passed_over):
             kind = grant.header.type
             count_kind(kinds, kind)
             if kind == self.type and grant.header.key_id == self._key_id(grant, bundle):

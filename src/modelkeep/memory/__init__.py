@@ -14,6 +14,7 @@ from modelkeep.memory.memory_file import MemoryFile
 from modelkeep.memory.pages import BytesPages, Memory, MemoryReport, Pages, report
 from modelkeep.memory.secret_pages import SecretPages
 from modelkeep.memory.stack import stacks_overwritten
+from modelkeep.memory.system import available_memory
 from modelkeep.memory.wiping import wipe, wiped
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "MemoryReport",
     "Pages",
     "SecretPages",
+    "available_memory",
     "freed_memory_overwritten",
     "overwrite_small_blocks",
     "report",

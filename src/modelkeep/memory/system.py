@@ -9,6 +9,7 @@ import ctypes
 import mmap
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 HUGE_PAGE = 2 * 2**20
@@ -94,3 +95,13 @@ def _call(name: str, address: int, size: int, *more: int) -> bool:
     if function is None:
         return False
     return bool(function(ctypes.c_void_p(address), ctypes.c_size_t(size), *more) == 0)
+
+
+def available_memory() -> int | None:
+    """Returns how many bytes could be filled now, as the kernel estimates; None where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        (kibibytes,) = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+        return int(kibibytes) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
