@@ -16,8 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from modelkeep.runtimes.litert import LiteRtRuntime
 from modelkeep.runtimes.onnx import OnnxRuntime
 from modelkeep.runtimes.openvino import OpenVinoRuntime
+from modelkeep.runtimes.ort import OrtRuntime
 from modelkeep.runtimes.torch import TorchRuntime
 from modelkeep.testing.runtimes import RUNTIME_CHECKS, RuntimeCheck, RuntimeSubject
+from support.ort_models import ort_model
 
 RANDOM = np.random.default_rng(17)
 WEIGHTS = [RANDOM.standard_normal(shape, np.float32) for shape in ((64, 48), (32, 64))]
@@ -53,6 +55,15 @@ def onnx_subject(profile: str) -> RuntimeSubject:
     return RuntimeSubject(
         OnnxRuntime, "onnx", {"net.onnx": onnx_model()}, {"x": X}, outputs, lambda: {"profile": profile}
     )
+
+
+def ort_subject() -> RuntimeSubject:
+    ort: Any = pytest.importorskip("onnxruntime")
+    with tempfile.TemporaryDirectory() as folder:
+        model = ort_model(onnx_model(), Path(folder))
+    plain = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
+    outputs = {"y": plain.run(None, {"x": X})[0]}
+    return RuntimeSubject(OrtRuntime, "ort", {"net.ort": model}, {"x": X}, outputs)
 
 
 def litert_subject(*, signature: bool) -> RuntimeSubject:
@@ -121,6 +132,7 @@ def torch_subject(kind: str) -> RuntimeSubject:
 SUBJECTS: dict[str, Callable[[], RuntimeSubject]] = {
     "onnx fast": lambda: onnx_subject("fast"),
     "onnx single-copy": lambda: onnx_subject("single-copy"),
+    "ort": ort_subject,
     "litert": lambda: litert_subject(signature=True),
     "litert without signature": lambda: litert_subject(signature=False),
     "openvino": lambda: openvino_subject("openvino"),

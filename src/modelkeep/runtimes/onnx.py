@@ -77,16 +77,13 @@ class OnnxRuntime(Runtime):
         Raises:
             RuntimeMissingError: it is not installed, or older than 1.24.
         """
-        if not hasattr(_onnxruntime().SessionOptions, "add_external_initializers_from_files_in_memory"):
-            raise RuntimeMissingError(
-                "this onnxruntime cannot take weights from memory", hint=f"{_HINT}, which needs 1.24 or later"
-            )
+        require_onnxruntime()
 
     @classmethod
     def load(cls, model: LoadedModel, options: Mapping[str, object]) -> OnnxRunner:
         """See `Runtime.load`."""
-        settings = _session_options(options)
-        arguments = (settings, _providers(options), options.get("provider_options"))
+        settings = read_settings(options)
+        arguments = (settings, read_providers(options), options.get("provider_options"))
         paths = _external_paths(model)
         names = _names_in_memory(model.entry, paths.values())
         slim = SlimGraph(
@@ -99,7 +96,7 @@ class OnnxRuntime(Runtime):
         # Weights are copied, and copies are freed, while the graph is parsed and optimised.
         with BytesPages.allocate(slim.size) as graph, freed_memory_overwritten():
             slim.write(graph.view)
-            session = _load(graph.value, arguments)
+            session = load_session(graph.value, arguments)
         return OnnxRunner(session, {path: model.files[path] for path in lent})
 
 
@@ -144,6 +141,18 @@ class OnnxRunner(Runner):
         self._memory.clear()
 
 
+def require_onnxruntime() -> None:
+    """Imports onnxruntime.
+
+    Raises:
+        RuntimeMissingError: it is not installed, or older than 1.24.
+    """
+    if not hasattr(_onnxruntime().SessionOptions, "add_external_initializers_from_files_in_memory"):
+        raise RuntimeMissingError(
+            "this onnxruntime cannot take weights from memory", hint=f"{_HINT}, which needs 1.24 or later"
+        )
+
+
 def _onnxruntime() -> Any:
     # Its wheels from Microsoft keep a device id and a database of events on disk otherwise. Only the
     # first import looks, so a caller who imports onnxruntime earlier decides alone.
@@ -155,9 +164,14 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _load(graph: bytes, arguments: tuple[Any, ...]) -> Any:
+def load_session(model: bytes | str, arguments: tuple[Any, ...]) -> Any:
+    """Returns a session on bytes, or on a file.
+
+    Raises:
+        KeepError: what ONNX Runtime says, as the error that it means.
+    """
     try:
-        session = _onnxruntime().InferenceSession(graph, *arguments, **_PLAIN)
+        session = _onnxruntime().InferenceSession(model, *arguments, **_PLAIN)
     except Exception as error:
         raise _load_error(error) from error
     # ONNX Runtime has parsed the bytes, and would keep them until the session ends.
@@ -165,7 +179,12 @@ def _load(graph: bytes, arguments: tuple[Any, ...]) -> Any:
     return session
 
 
-def _session_options(options: Mapping[str, object]) -> Any:
+def read_settings(options: Mapping[str, object], model_format: str = "ONNX") -> Any:
+    """Returns the session options that a caller's options ask for, for models in one of its two formats.
+
+    Raises:
+        UsageError: an option is unknown, wrong or unsafe.
+    """
     unknown = sorted(str(name) for name in options if name not in _OPTIONS)
     if unknown:
         raise UsageError(
@@ -180,7 +199,7 @@ def _session_options(options: Mapping[str, object]) -> Any:
         raise UsageError("session_options is not an onnxruntime.SessionOptions")
     _refuse_model_files(settings)
     # Without this it guesses from the bytes, and might see another model than the one that was checked.
-    _set_entry(settings, _FORMAT, "ONNX")
+    set_entry(settings, _FORMAT, model_format)
     _set_profile(settings, options.get("profile", "fast"))
     return settings
 
@@ -191,7 +210,7 @@ def _set_profile(settings: Any, profile: object) -> None:
             f"the onnx runtime has no profile {profile!r}", hint=f"profiles: {', '.join(_PROFILES)}"
         )
     if profile == "single-copy":
-        _set_entry(settings, _NO_PREPACKING, "1")
+        set_entry(settings, _NO_PREPACKING, "1")
         # Above this level, weights of convolutions are copied into another layout.
         extended = _onnxruntime().GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         settings.graph_optimization_level = min(settings.graph_optimization_level, extended, key=int)
@@ -205,7 +224,7 @@ def _refuse_model_files(settings: Any) -> None:
         raise _writes_model("ep.context_enable")
 
 
-def _providers(options: Mapping[str, object]) -> list[Any] | None:
+def read_providers(options: Mapping[str, object]) -> list[Any] | None:
     """Returns what to pass as `providers`: the CPU by default, nothing when the caller's options decide."""
     given = options.get("providers")
     if given is None:
@@ -258,12 +277,13 @@ def _lend(settings: Any, buffers: Mapping[str, memoryview]) -> None:
     if not buffers:
         return
     if _entry(settings, _IN_PLACE) is None:
-        _set_entry(settings, _IN_PLACE, "1")
+        set_entry(settings, _IN_PLACE, "1")
     lengths = [len(buffer) for buffer in buffers.values()]
     settings.add_external_initializers_from_files_in_memory(list(buffers), list(buffers.values()), lengths)
 
 
-def _set_entry(settings: Any, key: str, value: str) -> None:
+def set_entry(settings: Any, key: str, value: str) -> None:
+    """Sets an entry of session options."""
     if _entry(settings, key) != value:  # setting it again would be logged
         settings.add_session_config_entry(key, value)
 

@@ -25,6 +25,18 @@ _OPTIONS = ("device", "config")
 _FILE_WORDS = ("CACHE_DIR", "WEIGHTS_PATH", "DUMP", "BLOB")
 
 
+# What it says of a sound model that it cannot run.
+_UNSUPPORTED = re.compile(
+    r"opset|Unsupported (?:operation|value_info)|No conversion rule|Not ?Implemented|not (?:yet )?supported",
+    re.IGNORECASE,
+)
+# Lines before the one that says why: where an exception passed by, and what was being done.
+_PREAMBLE = re.compile(
+    r"Exception from|Check '|Loading input model|FrontEnd API failed|Model wasn't fully converted|Summary:|"
+    r"Not Implemented:\s*$|\[ERROR\]|-----"
+)
+
+
 class OpenVinoRuntime(Runtime):
     """Loads OpenVINO IR (``.xml`` with its ``.bin``), and ONNX models of one file.
 
@@ -197,8 +209,8 @@ def _load_error(error: Exception, device: str, core: Any) -> KeepError:
     message = f"OpenVINO cannot load the model: {_reason(error)}"
     if re.split(r"[:.]", device)[0] not in {*core.available_devices, *_VIRTUAL_DEVICES}:
         return RuntimeMissingError(message, hint=f"devices: {', '.join(core.available_devices)}")
-    if "opset" in str(error) or "Unsupported operation" in str(error):
-        return RuntimeMissingError(message, hint="pip install -U openvino")
+    if _UNSUPPORTED.search(str(error)):
+        return RuntimeMissingError(message, hint="pip install -U openvino, or use another runtime")
     if "roperty" in str(error) or isinstance(error, TypeError):
         return UsageError(message, hint="check device and config")
     if isinstance(error, MemoryError):
@@ -214,6 +226,5 @@ def _run_error(error: Exception) -> KeepError:
 
 
 def _reason(error: Exception) -> str:
-    # The first lines say where in its source an exception passed by.
-    lines = [line for line in str(error).splitlines() if not line.startswith(("Exception from", "Check '"))]
-    return first_line(error, "\n".join(lines))
+    lines = [line for line in str(error).splitlines() if line and not _PREAMBLE.match(line)]
+    return first_line(error, "\n".join(lines)).removeprefix("-- ")
