@@ -16,7 +16,7 @@ def entries_in_words(entries: Iterable[Entry]) -> Iterator[str]:
         if len(every) > 1:
             yield f"entry {entry.name} ({entry.format})"
         if entry.contract is None:
-            yield f"inputs are not checked: {entry.format} files do not describe them"
+            yield f"inputs are not checked: neither {entry.format} files nor the publisher describe them"
             continue
         for tensor in entry.contract.inputs:
             yield f"input {tensor.name}: {in_words(tensor)}"
@@ -25,6 +25,12 @@ def entries_in_words(entries: Iterable[Entry]) -> Iterator[str]:
 def in_words(tensor: TensorContract) -> str:
     """Returns what an input must look like, for example ``float32 (any, 3), finite, from 0 to 1``."""
     return ", ".join([_form(tensor), *_limits(tensor)])
+
+
+def entry_to_json(entry: Entry) -> dict[str, Any]:
+    """Returns an entry and what it takes; null where nobody says that."""
+    inputs = None if entry.contract is None else {each.name: to_json(each) for each in entry.contract.inputs}
+    return {"name": entry.name, "format": entry.format, "inputs": inputs}
 
 
 def to_json(tensor: TensorContract) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`modelkeep inspect`: what a bundle says of itself, without any key."""
+"""`modelkeep inspect`: what a bundle says of itself; with a key, also what its model takes."""
 
 from __future__ import annotations
 
@@ -6,27 +6,40 @@ import argparse
 import datetime
 from typing import Any
 
-from modelkeep.bundle.access import grants_of
+from modelkeep.bundle.access import Access, grants_of, unlock
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.cli.contract_words import entries_in_words, entry_to_json
 from modelkeep.cli.output import human_size, print_json, say, show
 from modelkeep.container import names
 from modelkeep.grants.grant import Grant
+from modelkeep.inner_manifest import Entry
 from modelkeep.trust import certificates, oms
+from modelkeep.trust.verifier import UnsafeUnsigned
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints what is public."""
+    """Prints what is public, and with a key what the model takes."""
     with Bundle(arguments.bundle) as bundle:
         facts = _facts(bundle)
+    entries = () if arguments.key is None else _entries(arguments)
     if arguments.json:
-        print_json(facts)
+        inside = {} if arguments.key is None else {"entries": [entry_to_json(entry) for entry in entries]}
+        print_json(facts | inside)
         return
     for name, value in facts.items():
         if name != "grants":
             show(f"{name:12} {_text(name, value)}")
     for grant in facts["grants"]:
         show(f"{'grant':12} {_words(grant)}")
+    for line in entries_in_words(entries):
+        show(line)
     say("nothing above was verified; `modelkeep verify` does that")
+
+
+def _entries(arguments: argparse.Namespace) -> tuple[Entry, ...]:
+    access = Access(arguments.key, UnsafeUnsigned(), arguments.grant)
+    with access, unlock(arguments.bundle, access) as unlocked:
+        return unlocked.inner_manifest().entries
 
 
 def _facts(bundle: Bundle) -> dict[str, Any]:

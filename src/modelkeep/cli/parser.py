@@ -18,7 +18,7 @@ COMMANDS = {
     "keys": "make keys and look after them, in files, TPMs, tokens and keyrings",
     "learn": "learn what inputs of a model usually look like",
     "seal": "seal a model into a bundle",
-    "inspect": "say what a bundle says of itself; needs no key, proves nothing",
+    "inspect": "say what a bundle says of itself, with a key also what its model takes; proves nothing",
     "verify": "check a bundle, or a plain file against its signature",
     "grant": "give a sealed model to more devices",
     "verity": "sign and check the digests by which a kernel checks images and files",

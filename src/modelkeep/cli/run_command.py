@@ -7,6 +7,7 @@ from typing import Any
 
 from modelkeep.arrays import read_arrays, write_arrays
 from modelkeep.cli import objects as options
+from modelkeep.cli.contract_words import in_words
 from modelkeep.cli.output import print_json, progress, say
 from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity
@@ -31,11 +32,22 @@ def run(arguments: argparse.Namespace) -> None:
             isolation=options.isolation(arguments),
         )
     with session:
+        _tell_inputs(session, inputs)
         outputs = session.run(inputs)
         options.say_which_model(arguments, session.report.model)
         for note in session.report.notes:
             say(f"note: {note}")
         _deliver(arguments, session, outputs)
+
+
+def _tell_inputs(session: Session, given: dict[str, Any]) -> None:
+    """Says what the model takes to whoever gives it nothing."""
+    wanted = () if session.contract is None else session.contract.inputs
+    if given or all(tensor.optional for tensor in wanted):
+        return
+    for tensor in wanted:
+        say(f"input {tensor.name}: {in_words(tensor)}")
+    raise UsageError("the model needs inputs", hint=f"pass -i {wanted[0].name}=FILE.npy")
 
 
 def _inputs(specs: list[str]) -> dict[str, Any]:
