@@ -12,7 +12,7 @@ from modelkeep.errors import MalformedError, RefusedError, SignatureError, Tampe
 from modelkeep.posture.apple.bundle import verify_bundle
 from modelkeep.posture.apple.code import CodeSignature, verify_code
 from modelkeep.posture.apple.mach_o import slices_of
-from support.apple_bundle import MODEL, cdhash_of, make_app, sign_app, write
+from support.apple_bundle import FRAMEWORK, MODEL, cdhash_of, make_app, make_framework, sign_app, write
 from support.apple_signer import ADHOC, NOW, TEAM, AppleSigner, entitlements, fat
 
 SIGNER = AppleSigner()
@@ -163,6 +163,7 @@ def test_files_that_nobody_signed_are_found(app: Path, name: str) -> None:
 def test_lists_and_properties_of_another_release_are_refused(app: Path, tmp_path: Path) -> None:
     other = make_app(tmp_path / "other", SIGNER)
     write(other, f"{MODEL}/coremldata.bin", b"newer metadata")
+    shutil.rmtree(other / FRAMEWORK)
     helper = (other / "Contents/MacOS/helper").read_bytes()
     sign_app(other, SIGNER, {"MacOS/helper": cdhash_of(helper, SIGNER)})
     checked(other)
@@ -195,3 +196,35 @@ def test_nested_code_is_the_one_that_was_signed_along(app: Path) -> None:
     write(app, "Contents/MacOS/helper", SIGNER.sign(b"other" * 900, identifier="com.acme.helper"))
     with pytest.raises(TamperedError, match="helper is not the code"):
         checked(app)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Versions/A/Resources/labels.txt", "not the resource"),
+        ("Versions/A/more", "not among the resources"),
+        ("Versions/B/Nets", "beside the version"),
+        ("payload", "beside the version"),
+    ],
+)
+def test_frameworks_within_an_app_are_looked_into(app: Path, name: str, why: str) -> None:
+    write(app, f"{FRAMEWORK}/{name}", b"planted")
+    with pytest.raises(TamperedError, match=why):
+        checked(app)
+
+
+def test_another_framework_of_the_same_team_is_refused(app: Path, tmp_path: Path) -> None:
+    shutil.rmtree(app / FRAMEWORK)
+    other = tmp_path / "other"
+    make_framework(other, SIGNER)
+    code = other / "Versions/A/Nets"
+    code.write_bytes(SIGNER.sign(b"older" * 900, identifier="com.acme.nets", special=parts_of_bundle(other)))
+    shutil.copytree(other, app / FRAMEWORK, symlinks=True)
+    with pytest.raises(TamperedError, match="framework is not the code"):
+        checked(app)
+
+
+def parts_of_bundle(framework: Path) -> dict[int, bytes]:
+    version = framework / "Versions/A"
+    names = {1: "Resources/Info.plist", 3: "_CodeSignature/CodeResources"}
+    return {slot: (version / name).read_bytes() for slot, name in names.items()}

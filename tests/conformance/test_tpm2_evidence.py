@@ -150,3 +150,33 @@ def checkquote(folder: Path, attested: bytes, signature: bytes, qualifying: byte
     command += ["-g", "sha256"]
     done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
     return done.returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["EK-RSA2048", "EK-ECC256"])
+def test_credentials_for_every_kind_of_endorsement_key_open_in_the_tpm(tpm: SoftwareTpm, kind: str) -> None:
+    from tpm2_pytss import ESYS_TR, TPM2B_SENSITIVE_CREATE
+    from tpm2_pytss.utils import NVReadEK, create_ek_template
+
+    from modelkeep.keys.tpm2.device import connected
+    from modelkeep.posture.tpm2.credential import make_credential
+    from modelkeep.probes.tpm2_endorsement import open_credential
+    from modelkeep.probes.tpm2_evidence import attesting_key
+
+    with connected(tpm.tcti) as connection:
+        _, template = create_ek_template(kind, NVReadEK(connection.esapi))
+        created = connection.esapi.create_primary(TPM2B_SENSITIVE_CREATE(), template, ESYS_TR.ENDORSEMENT)
+        key, public = created[0], created[1]
+        connection.flush_later(key)
+        endorsement = PublicArea.parse(bytes(public.publicArea.marshal()), "endorsement key")
+        with attesting_key(connection) as (attester, area):
+            name = PublicArea.parse(area, "attesting key").name
+            good = make_credential(endorsement, name, b"secret" * 5)
+            opened = open_credential(connection, key, attester, ESYS_TR.PASSWORD, good)
+            assert opened == b"secret" * 5
+    # Under the name of another object the TPM opens nothing.
+    other = make_credential(endorsement, name[:-1] + b"\0", b"secret")
+    with pytest.raises(KeyStoreError), connected(tpm.tcti) as connection:
+        created = connection.esapi.create_primary(TPM2B_SENSITIVE_CREATE(), template, ESYS_TR.ENDORSEMENT)
+        key = connection.flush_later(created[0])
+        with attesting_key(connection) as (attester, _):
+            open_credential(connection, key, attester, ESYS_TR.PASSWORD, other)

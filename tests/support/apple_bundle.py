@@ -10,6 +10,7 @@ from typing import Any
 from support.apple_signer import AppleSigner
 
 MODEL = "Contents/Resources/detector.mlmodelc"
+FRAMEWORK = "Contents/Frameworks/Nets.framework"
 
 
 def make_app(folder: Path, signer: AppleSigner, **options: Any) -> Path:
@@ -22,8 +23,37 @@ def make_app(folder: Path, signer: AppleSigner, **options: Any) -> Path:
     (app / "Contents/Resources/icon-link").symlink_to("icon.icns")
     helper = signer.sign(b"helper" * 900, identifier="com.acme.helper")
     write(app, "Contents/MacOS/helper", helper)
-    sign_app(app, signer, nested={"MacOS/helper": cdhash_of(helper, signer)}, **options)
+    nested = {
+        "MacOS/helper": cdhash_of(helper, signer),
+        "Frameworks/Nets.framework": make_framework(app / FRAMEWORK, signer),
+    }
+    sign_app(app, signer, nested, **options)
     return app
+
+
+def make_framework(folder: Path, signer: AppleSigner) -> bytes:
+    """Writes and signs a framework; returns what names its code."""
+    info = plistlib.dumps({"CFBundleExecutable": "Nets"})
+    resource = b"labels"
+    files = {
+        "Resources/Info.plist": {"hash2": hashlib.sha256(info).digest()},
+        "Resources/labels.txt": {"hash2": hashlib.sha256(resource).digest()},
+    }
+    listed = plistlib.dumps({"files2": files})
+    code = signer.sign(b"nets" * 900, identifier="com.acme.nets", special={1: info, 3: listed})
+    version = folder / "Versions" / "A"
+    write(version, "Resources/Info.plist", info)
+    write(version, "Resources/labels.txt", resource)
+    write(version, "_CodeSignature/CodeResources", listed)
+    write(version, "Nets", code)
+    (folder / "Versions/Current").symlink_to("A")
+    for name in ("Nets", "Resources"):
+        (folder / name).symlink_to(f"Versions/Current/{name}")
+    from modelkeep.posture.apple.code import verify_code
+    from support.apple_signer import NOW
+
+    signed = verify_code(memoryview(code), NOW, info=info, resources=listed, roots=signer.roots)
+    return signed.cdhashes[0]
 
 
 def sign_app(app: Path, signer: AppleSigner, nested: dict[str, bytes], **options: Any) -> None:

@@ -77,7 +77,7 @@ def introduce(key: DeviceKey) -> Evidence:
     with (
         connected(key.tcti) as tpm,
         endorsement_key(tpm) as (_, area, certificate),
-        _attesting_key(tpm) as (_, attester),
+        attesting_key(tpm) as (_, attester),
     ):
         certificates = (certificate,) if certificate else ()
         return Evidence(key.point, tpm=TpmEvidence(key.file.public[2:], area, certificates, attester))
@@ -121,8 +121,12 @@ def answer(
 
 
 @contextmanager
-def _attesting_key(tpm: Tpm) -> Iterator[tuple[Handle, bytes]]:
-    """Yields the key that signs this TPM's statements, and its public area (TPMT_PUBLIC)."""
+def attesting_key(tpm: Tpm) -> Iterator[tuple[Handle, bytes]]:
+    """Yields the key that signs this TPM's statements, and its public area (TPMT_PUBLIC).
+
+    Raises:
+        KeyStoreError: the TPM refuses.
+    """
     template = TPM2B_PUBLIC.parse("ecc256:ecdsa-sha256:null", objectAttributes=_ATTESTER)
     created = tpm.esapi.create_primary(TPM2B_SENSITIVE_CREATE(), template, ESYS_TR.ENDORSEMENT)
     key, public = created[0], created[1]
@@ -147,7 +151,7 @@ def _open_for_attester(tcti: str, credential: Credential) -> bytes:
     with (
         connected(tcti) as tpm,
         endorsement_key(tpm) as (endorsement, *_),
-        _attesting_key(tpm) as (attester, _),
+        attesting_key(tpm) as (attester, _),
     ):
         return open_credential(tpm, endorsement, attester, ESYS_TR.PASSWORD, credential)
 
@@ -165,7 +169,7 @@ def _certify(key: DeviceKey, qualifying: bytes) -> Signed:
     with (
         connected(key.tcti) as tpm,
         using(tpm, key.file, key.auth, CERTIFY) as (device, session),
-        _attesting_key(tpm) as (attester, _),
+        attesting_key(tpm) as (attester, _),
     ):
         data, scheme, password = TPM2B_DATA(qualifying), _own_scheme(), ESYS_TR.PASSWORD
         answered = tpm.esapi.certify(device, attester, data, scheme, session1=session, session2=password)
@@ -177,7 +181,7 @@ def _certify_creation(key: DeviceKey, qualifying: bytes) -> Signed:
     with connected(key.tcti) as tpm:
         with parent_key(tpm, key.file.parent, key.file.parent_name) as parent:
             device = load(tpm, key.file, parent)
-        with _attesting_key(tpm) as (attester, _):
+        with attesting_key(tpm) as (attester, _):
             answered = tpm.esapi.certify_creation(
                 attester, device, TPM2B_DATA(qualifying), key.file.creation.digest, _own_scheme(), ticket
             )
@@ -186,7 +190,7 @@ def _certify_creation(key: DeviceKey, qualifying: bytes) -> Signed:
 
 def _quote(key: DeviceKey, pcrs: tuple[int, ...], qualifying: bytes) -> tuple[Signed, Mapping[int, bytes]]:
     """Returns a quote and the values it is over."""
-    with connected(key.tcti) as tpm, _attesting_key(tpm) as (attester, _):
+    with connected(key.tcti) as tpm, attesting_key(tpm) as (attester, _):
         values = tpm.pcr_values(pcrs)
         answered = tpm.esapi.quote(attester, pcr_selection(pcrs), TPM2B_DATA(qualifying), _own_scheme())
         return _signed(answered), values

@@ -118,4 +118,11 @@ def _nested(files: Files, name: str, now: int, roots: Collection[bytes], depth: 
 def _version_of(files: Below) -> Files:
     """Returns the current version of a framework, or the bundle itself."""
     target = files.link("Versions/Current") if "Versions/Current" in files.names() else None
-    return files if target is None or "/" in target else Below(files, f"Versions/{target}")
+    if target is None:
+        return files
+    version = f"Versions/{target}/"
+    for name in sorted(files.names() - {"Versions/Current"}):
+        # Beside the version there are links into it, and nothing that could be run or read in its place.
+        if not name.startswith(version) and not (files.link(name) or "").startswith("Versions/Current/"):
+            raise TamperedError(f"{name} lies in a framework beside the version that was signed")
+    return Below(files, version.rstrip("/"))
