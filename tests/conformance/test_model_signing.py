@@ -18,6 +18,7 @@ from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.verifier import Verifier
+from support.command_line import CommandLine
 from support.needs import require
 
 # Chosen so that the order part by part differs from the order of the strings.
@@ -175,3 +176,73 @@ def test_we_verify_its_certificate_signature(folder: Path, tmp_path: Path, chain
     changed = signature.read_bytes().replace(b'"sig":"M', b'"sig":"N')
     with pytest.raises(SignatureError):
         verifier.verify_statement(changed)
+
+
+def test_folders_that_it_signed_are_verified(
+    folder: Path, tmp_path: Path, command: CommandLine, chain: Chain
+) -> None:
+    create_signing_key(tmp_path / "key.pem")
+    (command.folder / "key.pub").write_bytes(create_signing_key(tmp_path / "one.pem"))
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").write_text("ref")
+    signature = folder / "model.sig"
+    where = ("--signature", signature, "--private_key", tmp_path / "one.pem")
+    assert model_signing("sign", "key", folder, *where).returncode == 0
+    line = f"modelkeep verify {folder} --signature {signature} -t key.pub"
+    verified = command.ok(f"{line} --json")
+    assert verified.json["files"] == sorted(FILES, key=lambda name: name.split("/"))
+    assert verified.json["ignored"] == [".git/HEAD"]
+    assert ".git/HEAD was left out" in verified.err
+    signature.unlink()
+    certificates = ("--signing_certificate", chain.leaf, "--certificate_chain", chain.issuers)
+    by_chain = ("--signature", signature, "--private_key", chain.key, *certificates)
+    assert model_signing("sign", "certificate", folder, *by_chain).returncode == 0
+    assert command.shell(line).code == 3
+    command.ok(f"modelkeep verify {folder} --signature {signature} -t {chain.roots} --subject CN=publisher")
+    assert command.shell(f"{line} --unsafe-unsigned").code == 2
+
+
+def test_folders_that_were_changed_since_are_refused(
+    folder: Path, tmp_path: Path, command: CommandLine
+) -> None:
+    (command.folder / "key.pub").write_bytes(create_signing_key(tmp_path / "key.pem"))
+    signature = tmp_path / "model.sig"
+    where = ("--signature", signature, "--private_key", tmp_path / "key.pem")
+    assert model_signing("sign", "key", folder, *where).returncode == 0
+    line = f"modelkeep verify {folder} --signature {signature} -t key.pub"
+    command.ok(line)
+    flip_first_bit(folder / "payload/10")
+    assert "payload/10 is not the file" in command.shell(line).err
+    flip_first_bit(folder / "payload/10")
+    (folder / "payload" / "11").write_bytes(b"more")
+    assert "payload/11 is not among" in command.shell(line).err
+    (folder / "payload" / "11").rename(tmp_path / "11")
+    (folder / "payload/10").rename(tmp_path / "10")
+    assert "payload/10 was signed and is missing" in command.shell(line).err
+    (folder / "payload/10").symlink_to(tmp_path / "10")
+    refused = command.shell(line)
+    assert (refused.code, "is a link" in refused.err) == (3, True)
+
+
+def test_one_file_that_it_signed_is_verified(folder: Path, tmp_path: Path, command: CommandLine) -> None:
+    (command.folder / "key.pub").write_bytes(create_signing_key(tmp_path / "key.pem"))
+    signature = tmp_path / "file.sig"
+    where = ("--signature", signature, "--private_key", tmp_path / "key.pem")
+    assert model_signing("sign", "key", folder / "payload/10", *where).returncode == 0
+    line = f"modelkeep verify {folder / 'payload/10'} --signature {signature} -t key.pub"
+    command.ok(line)
+    flip_first_bit(folder / "payload/10")
+    assert command.shell(line).code == 3
+    # Nor does it speak for a folder.
+    assert command.shell(f"modelkeep verify {folder} --signature {signature} -t key.pub").code == 3
+
+
+def test_identities_need_an_issuer_and_a_pinned_root(folder: Path, command: CommandLine) -> None:
+    (command.folder / "root.json").write_text("{}")
+    (folder / "model.sig").write_text("{}")
+    line = f"modelkeep verify {folder} --signature {folder / 'model.sig'} --identity me@example.org"
+    assert command.shell(line).code == 2
+    line += " --issuer https://accounts.example.org"
+    assert command.shell(line).code == 2
+    assert command.shell(f"{line} --sigstore-root nowhere.json").code == 6
+    assert command.shell(f"{line} --sigstore-root root.json").code in (2, 5)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
+from pathlib import Path
 
 from modelkeep.bundle.arriving import ArrivingBundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.signed_manifest import SignedManifest
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import human_size, print_json, progress, say
+from modelkeep.cli.output import counted, human_size, print_json, progress, say
 from modelkeep.code_verification import verify_apple
 from modelkeep.errors import UsageError
+from modelkeep.folder_signature import verify_folder
 from modelkeep.manifest import Manifest
 from modelkeep.payload.layout import sealed_size
 from modelkeep.storage import read_small
 from modelkeep.trust import plain
 from modelkeep.trust.bundle_verifier import BundleVerifier
+from modelkeep.trust.oms import LARGEST_DOCUMENT
+from modelkeep.trust.sigstore_identity import SigstoreSigner, SigstoreVerifier
 
 _LARGEST_SIGNATURE = 2**16
 _LARGEST_PEM = 2**20
@@ -31,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.team is not None:
         raise UsageError("--team goes with --apple")
     if arguments.signature is not None:
-        _plain_file(arguments)
+        (_folder if _is_model_signature(arguments) else _plain_file)(arguments)
         return
     check = _from_stream if arguments.file == "-" else _from_file
     verified = check(arguments.file, options.verifier(arguments))
@@ -102,6 +106,38 @@ def _apple(arguments: argparse.Namespace) -> None:
                 "team": signature.team,
             }
         )
+
+
+def _folder(arguments: argparse.Namespace) -> None:
+    if arguments.unsafe_unsigned:
+        raise UsageError("a folder is verified by whom one trusts", hint="pass -t publisher.pub")
+    verifier = _sigstore(arguments) if arguments.identity else options.verifier(arguments)
+    signed = verify_folder(arguments.file, arguments.signature, verifier, ignore=arguments.ignore)
+    for name in signed.ignored:
+        say(f"note: {name} was left out; nobody vouches for it")
+    say(f"ok: {arguments.file}, {counted(len(signed.files), 'file')}, signed by {signed.signer}")
+    if arguments.json:
+        print_json(
+            {
+                "files": list(signed.files),
+                "ignored": list(signed.ignored),
+                "signer": signed.signer,
+                "verified": True,
+            }
+        )
+
+
+def _is_model_signature(arguments: argparse.Namespace) -> bool:
+    # A signature of OpenSSF Model Signing is JSON, one of openssl is DER or base64.
+    if Path(arguments.file).is_dir() or arguments.identity:
+        return True
+    return read_small(arguments.signature, LARGEST_DOCUMENT, "a signature").lstrip()[:1] == b"{"
+
+
+def _sigstore(arguments: argparse.Namespace) -> SigstoreVerifier:
+    if arguments.issuer is None or arguments.sigstore_root is None or arguments.trust:
+        raise UsageError("--identity goes with --issuer and --sigstore-root, and not with -t")
+    return SigstoreVerifier(SigstoreSigner(arguments.identity, arguments.issuer), arguments.sigstore_root)
 
 
 def _plain_file(arguments: argparse.Namespace) -> None:

@@ -11,11 +11,27 @@ from modelkeep.cli.options.shared import add_json
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     parser.add_argument(
-        "file", metavar="FILE", help="bundle (- reads standard input), or any file with --signature"
+        "file", metavar="FILE", help="bundle (- reads standard input); with --signature any file or folder"
     )
     add_trust_options(parser)
     parser.add_argument(
-        "--signature", metavar="FILE", help="plain mode: a signature as `openssl dgst -sha256 -sign` makes it"
+        "--signature",
+        metavar="FILE",
+        help="of a folder: of OpenSSF Model Signing; of a file: as `openssl dgst -sha256 -sign` makes it",
+    )
+    parser.add_argument(
+        "--ignore",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="with --signature of a folder: this file or folder in it need not be signed",
+    )
+    parser.add_argument(
+        "--identity", metavar="WHO", help="with --signature: a Sigstore identity, mail address or workflow"
+    )
+    parser.add_argument("--issuer", metavar="URL", help="who vouched for that identity")
+    parser.add_argument(
+        "--sigstore-root", metavar="FILE", help="Sigstore's trusted root, which is pinned; nothing is fetched"
     )
     parser.add_argument(
         "--apple",
