@@ -96,7 +96,8 @@ class Session:
             UsageError: the session is closed, or belongs to another process.
         """
         self._check_usable()
-        with self._gate:
+        with self._gate.visit():
+            self._gate.check()
             return self._runner.native
 
     def run(self, inputs: Mapping[str, np.ndarray], *, copy: bool = True) -> dict[str, np.ndarray]:
@@ -130,7 +131,8 @@ class Session:
             InputError, UsageError: see `run`.
         """
         self._check_usable()
-        with self._gate:
+        with self._gate.visit():
+            self._gate.check()
             # Taken once: a mapping that is asked twice may give two different arrays.
             inputs = _by_name(inputs)
             if copy and (self.contract is not None or self.guard is not None):
@@ -155,7 +157,8 @@ class Session:
             UsageError: see `run`; or the runtime refuses these inputs.
         """
         self._check_usable()
-        with self._gate:
+        with self._gate.visit():
+            self._gate.check()
             return self._runner.run(inputs)
 
     def _run_guarded(self, guard: Guard, inputs: Mapping[str, np.ndarray]) -> FlaggedOutputs:
