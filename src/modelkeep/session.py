@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -26,6 +28,7 @@ from modelkeep.memory import report as memory_report
 from modelkeep.opening_report import Report, opening_report
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.runtimes.loading import allocate, keep_borrowed, loaded_model
+from modelkeep.runtimes.messages import without_frames
 from modelkeep.runtimes.registry import Runner, open_runtime
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
@@ -144,7 +147,7 @@ class Session:
                 # What may be left out may also be given as nothing, which not every runtime knows.
                 inputs = {name: value for name, value in inputs.items() if value is not None}
             if self.guard is None:
-                return FlaggedOutputs(self._runner.run(inputs), ())
+                return FlaggedOutputs(self._compute(inputs), ())
             return self._run_guarded(self.guard, inputs)
 
     def run_unchecked(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -159,13 +162,19 @@ class Session:
         self._check_usable()
         with self._gate.visit():
             self._gate.check()
+            return self._compute(inputs)
+
+    def _compute(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        try:
             return self._runner.run(inputs)
+        except Exception as error:
+            raise without_frames(error) from error.__cause__
 
     def _run_guarded(self, guard: Guard, inputs: Mapping[str, np.ndarray]) -> FlaggedOutputs:
         flags = _refuse(guard.check_inputs(inputs))
-        outputs = self._runner.run(inputs)
+        outputs = self._compute(inputs)
         flags += _refuse(guard.check_outputs(outputs))
-        flags += _refuse(guard.check_squeezed(inputs, outputs, self._runner.run))
+        flags += _refuse(guard.check_squeezed(inputs, outputs, self._compute))
         return FlaggedOutputs(outputs, flags)
 
     async def run_async(
@@ -190,7 +199,9 @@ class Session:
         """
         if os.getpid() == self._process:
             self._gate.close()
+            engine = _weakly(self._runner.engine)
             self._finalizer()
+            _warn_of_survivor(engine)
 
     def _check_usable(self) -> None:
         if os.getpid() != self._process:
@@ -328,6 +339,26 @@ def _sealed_files(bundle: Unlocked, files: Iterable[tuple[int, str]]) -> Iterato
     for index, path in files:
         with bundle.open_stream(index) as extent:
             yield SealedFile(path, bundle.sealed_stream(index), extent)
+
+
+def _weakly(engine: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(engine)
+    except TypeError:  # there is none, or it can only be held
+        return lambda: None
+
+
+def _warn_of_survivor(engine: Callable[[], Any]) -> None:
+    if engine() is None:
+        return
+    gc.collect()
+    if engine() is not None:
+        warnings.warn(
+            "something that `session.native` gave still holds the runtime of a closed model: "
+            "the runtime's own copies of the weights stay in memory until that goes",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _end(process: int, runner: Runner, memory: Mapping[str, Memory]) -> None:

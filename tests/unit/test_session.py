@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -73,3 +76,35 @@ def test_a_forked_child_gets_an_error_instead_of_a_crash(workshop: Workshop) -> 
             os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         session.run({"x": np.ones((1, 4), np.float32)})
+
+
+def test_what_native_gave_is_warned_of_when_it_outlives_the_session(workshop: Workshop) -> None:
+    session = workshop.open(workshop.seal())
+    held = session.native.get_inputs()
+    with pytest.warns(RuntimeWarning, match="still holds the runtime"):
+        session.close()
+    assert held
+
+
+def test_an_error_that_somebody_keeps_does_not_hold_the_runtime(workshop: Workshop) -> None:
+    session = workshop.open(workshop.seal())
+    engine = weakref.ref(session._runner.engine)
+    session.contract = None
+    with pytest.raises(UsageError) as caught:
+        session.run({"x": np.ones((1, 7, 7), np.float32)})
+    session.close()
+    assert engine() is None
+    assert "onnxruntime cannot run" in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory of forked children is Linux's")
+def test_a_runtime_taken_into_a_forked_child_faults_instead_of_computing_on_zeros(workshop: Workshop) -> None:
+    with workshop.open(workshop.seal(workshop.model(size=4096)), profile="single-copy") as session:
+        native, x = session.native, np.ones((1, 4096), np.float32)
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+            native.run(None, {"x": x})
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGSEGV
+        assert (session.run({"x": x})["y"] == 2).all()

@@ -1,9 +1,9 @@
 """Memory for plaintext and keys: wiped on close, on error, when collected and at exit.
 
 `Pages` is a private mapping of our own. `BytesPages` is a `bytes` object for runtimes that accept
-nothing else. Both keep their content out of core dumps and of forked children. `MemoryFile` is a
-file without a disk behind it, for programs that insist on a path. `SecretPages` is out of reach for
-other processes, as far as the limit on locked memory goes.
+nothing else. Both keep their content out of core dumps and of forked children, which fault when they
+touch it. `MemoryFile` is a file without a disk behind it, for programs that insist on a path.
+`SecretPages` is out of reach for other processes, as far as the limit on locked memory goes.
 
 Linux gives all of it. Elsewhere the buffers work and are wiped alike, but without huge pages,
 dump exclusion and, on Windows, locking.

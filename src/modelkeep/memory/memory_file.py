@@ -67,7 +67,12 @@ class MemoryFile(Memory):
 
     def _drop_copy(self) -> None:
         """Lets go of the file in a forked child; clearing it would clear it for the parent too."""
-        self.close()
+        self._buffer = None
+        held = self._finalizer.detach()
+        if held is not None:
+            *_place, release = held[2]
+            with contextlib.suppress(BufferError):
+                release()
 
 
 def _releaser(region: Any, descriptor: int) -> Callable[[], None]:

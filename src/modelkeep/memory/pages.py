@@ -76,15 +76,18 @@ class Memory:
             raise UsageError("this memory is closed and its content wiped")
         if os.getpid() != self._owner:
             raise UsageError(
-                "this memory belongs to the parent process and reads as zeros after a fork",
+                "this memory belongs to the parent process and is not there after a fork",
                 hint="open the model in the process that uses it, or start children with spawn",
             )
         return buffer
 
     def _drop_copy(self) -> None:
-        """Clears what a forked child got of the parent's content."""
+        """Clears what a forked child got of the parent's content, and makes whole pages unreadable."""
         if not self.closed:
-            system.discard(system.address_of(self._buffer), self.size)
+            address = system.address_of(self._buffer)
+            system.discard(address, self.size)
+            system.forbid(*system.whole_pages(address, self.size))
+            _keep_for_ever(self._buffer)
 
 
 class Pages(Memory):
@@ -108,10 +111,19 @@ class Pages(Memory):
             region = system.new_mapping(max(size, 1))
             address = system.address_of(region)
             system.advise(address, len(region), system.MADV_DONTDUMP)
-            system.advise(address, len(region), system.MADV_WIPEONFORK)
+            # Whoever computes on it in a forked child faults, instead of taking zeros for weights.
+            system.advise(address, len(region), system.MADV_DONTFORK)
             huge = size >= system.HUGE_PAGE and system.advise(address, len(region), system.MADV_HUGEPAGE)
             locked = lock and system.lock(address, len(region))
             return cls(region, size, locked=locked, huge=huge, release=region.close)
+
+    def _drop_copy(self) -> None:
+        """Clears nothing where a forked child got nothing."""
+        if sys.platform != "linux":
+            super()._drop_copy()
+        elif not self.closed:
+            # Something else may lie there by the time that Python would unmap it.
+            _keep_for_ever(self._buffer)
 
 
 class BytesPages(Memory):
@@ -176,10 +188,15 @@ def report(*pages: Memory) -> MemoryReport:
     )
 
 
+def _keep_for_ever(buffer: Any) -> None:
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(buffer))
+
+
 def _dispose(address: int, size: int, owner: int, release: Callable[[], object]) -> None:
-    # A forked child has no content to wipe, and writing would only make pages resident.
-    if os.getpid() == owner:
-        ctypes.memset(address, 0, size)
+    # A forked child has no content to wipe, and something else may lie at that address.
+    if os.getpid() != owner:
+        return
+    ctypes.memset(address, 0, size)
     with contextlib.suppress(BufferError):
         release()
 
@@ -221,8 +238,8 @@ _LIVE: weakref.WeakSet[Memory] = weakref.WeakSet()
 
 
 def _drop_copies_in_child() -> None:
-    # MADV_WIPEONFORK does this for mappings; heap pages cannot have it, because the allocator
-    # reuses them and a later fork would clear somebody else's objects.
+    # MADV_DONTFORK does this for mappings; heap pages cannot have it, because the allocator
+    # reuses them and a later fork would take somebody else's objects away.
     for memory in list(_LIVE):
         memory._drop_copy()
 

@@ -23,7 +23,6 @@ MADV_DONTFORK = 10
 MADV_HUGEPAGE = 14
 MADV_DONTDUMP = 16
 MADV_DODUMP = 17
-MADV_WIPEONFORK = 18
 _MLOCK_ONFAULT = 1
 
 _LIBC = ctypes.CDLL(None) if os.name == "posix" else None
@@ -71,6 +70,12 @@ def lock(address: int, size: int) -> bool:
     # Asking the kernel is surer than arithmetic: privileges and other threads count too.
     with new_mapping(KEY_ROOM) as room:
         return _lock_range(address_of(room), KEY_ROOM) and _lock_range(address, size)
+
+
+def forbid(address: int, size: int) -> None:
+    """Makes whole pages fault for whoever touches them, where the system can."""
+    if sys.platform == "linux" and size > 0:
+        _call("mprotect", address, size, 0)
 
 
 def discard(address: int, size: int) -> None:

@@ -105,6 +105,7 @@ class OnnxRunner(Runner):
 
     def __init__(self, session: Any, borrowed: Mapping[str, memoryview]) -> None:
         self._session = session
+        self.engine = getattr(session, "_sess", None)
         self._memory = dict(borrowed)
         self._foreign = ForeignValues(session)
         self.outputs: tuple[str, ...] = tuple(output.name for output in session.get_outputs())
@@ -138,6 +139,7 @@ class OnnxRunner(Runner):
             # Somebody may still hold `native`. Emptied, it raises AttributeError; otherwise it
             # would keep the weights, or read memory that has been given back.
             vars(session).clear()
+            self.engine = None
         self._memory.clear()
 
 

@@ -89,7 +89,7 @@ class OpenVinoRunner(Runner):
 
     def __init__(self, compiled: Any, borrowed: Mapping[str, memoryview]) -> None:
         self.borrowed = frozenset(borrowed)
-        self._compiled = compiled
+        self._compiled = self.engine = compiled
         # Held by the model itself: who keeps `native` too long computes on zeros, but safely.
         compiled._memory = dict(borrowed)
         self.outputs: tuple[str, ...] = tuple(
@@ -120,7 +120,7 @@ class OpenVinoRunner(Runner):
             return
         with freed_memory_overwritten():
             self._idle = queue.SimpleQueue()
-            self._compiled = None
+            self._compiled = self.engine = None
 
     @contextmanager
     def _request(self) -> Iterator[Any]:

@@ -71,10 +71,12 @@ class Runner(ABC):
     Attributes:
         borrowed: paths of the files whose memory must stay as it is until `close`; the runner has
             its own copy of what it needs from the others.
+        engine: what must be gone for the runtime's copies to be gone, or None; `close` lets go of it.
         outputs: names of what a run gives, in that order, or None where only the run tells.
     """
 
     borrowed: frozenset[str] = frozenset()
+    engine: Any = None
     outputs: tuple[str, ...] | None = None
 
     @property
