@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import public_key
+from modelkeep.bundle.bundle import Bundle
 from modelkeep.errors import RefusedError, RollbackError, SignatureError, UntrustedSignerError
 from modelkeep.installing import install
+from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust.envelope import Envelope, Kind
+from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.publisher import LATEST_TIME, Publisher
 from modelkeep.trust.roots import Roots
 from modelkeep.trust.roots_document import RootsDocument, RootsName
@@ -141,3 +145,90 @@ def test_a_bundle_that_is_void_opens_nowhere(workshop: Workshop, tmp_path: Path)
     trust = TrustFile(2, LATEST_TIME, (publisher,), void=frozenset({identifier}))
     with pytest.raises(RefusedError, match="is revoked"):
         workshop.open(bundle, verifier=Verifier.from_trust_file(trust, model=MODEL_ID))
+
+
+def by_roots(workshop: Workshop, root: Signer, number: int, *publishers: Publisher, **says: Any) -> Verifier:
+    data = TrustFile(number, LATEST_TIME, publishers, **says).to_bytes(root)
+    return Verifier.from_trust_file(TrustFile.from_bytes(data, [root.public_key]), model=UnsafeAnyModel())
+
+
+def bundle_id(path: Path) -> bytes:
+    with Bundle(path) as bundle:
+        return bundle.unverified_manifest().bundle
+
+
+def test_another_publishers_trust_file_makes_nothing_void_that_is_not_its_own(workshop: Workshop) -> None:
+    own = Publisher(workshop.signer.public_key, ("acme/*",))
+    stranger, root, other_root = new_signer(), new_signer(), new_signer()
+    theirs = Publisher(stranger.public_key, ("audio/*",))
+    old, new = workshop.seal(epoch=1), workshop.seal(epoch=2)
+    foreign = workshop.seal(signer=stranger, model="audio/steps")
+    mine = by_roots(workshop, root, 1, own)
+    install(new, workshop.folder / "new.keep", identity=workshop.identity(), verifier=mine)
+    void = frozenset({bundle_id(new)})
+    workshop.open(foreign, verifier=by_roots(workshop, other_root, 1, theirs, void=void)).close()
+    with pytest.raises(RollbackError):
+        workshop.open(old, verifier=mine)
+    # Its own trust file may: the release with the mistyped epoch is out of the way.
+    workshop.open(old, verifier=by_roots(workshop, root, 2, own, void=void)).close()
+
+
+def test_a_key_that_is_revoked_locks_nobody_out_and_lets_nothing_old_back_in(workshop: Workshop) -> None:
+    own, stolen = Publisher(workshop.signer.public_key, ("acme/*",)), new_signer()
+    root, taken = new_signer(), Publisher(stolen.public_key, ("acme/*",))
+    both = by_roots(workshop, root, 1, own, taken)
+    old, honest = workshop.seal(epoch=2), workshop.seal(signer=stolen, epoch=3)
+    highest = workshop.seal(signer=stolen, epoch=HIGHEST)
+    install(honest, workshop.folder / "honest.keep", identity=workshop.identity(), verifier=both)
+    install(highest, workshop.folder / "highest.keep", identity=workshop.identity(), verifier=both)
+    again = workshop.seal(epoch=4)
+    with pytest.raises(RollbackError):
+        workshop.open(again, verifier=both)
+    gone = frozenset({taken.fingerprint})
+    floors = {MODEL_ID: ReleaseOrder(3, 0)}
+    revoked = by_roots(workshop, root, 2, own, taken, revoked_keys=gone, floors=floors)
+    workshop.open(again, verifier=revoked).close()
+    for path in (honest, highest):
+        with pytest.raises(UntrustedSignerError, match="revoked"):
+            workshop.open(path, verifier=revoked)
+    with pytest.raises(RollbackError):
+        workshop.open(old, verifier=revoked)
+
+
+def test_an_old_trust_file_of_roots_that_were_exchanged(workshop: Workshop, chain: Chain) -> None:
+    publisher = Publisher(workshop.signer.public_key, ("*",))
+    first, second, third, fresh = (
+        each.public_key for each in (chain.stolen, chain.second, chain.third, chain.fresh)
+    )
+
+    def opened(number: int, signers: Sequence[Signer], keys: Sequence[ec.EllipticCurvePublicKey]) -> None:
+        data = TrustFile(number, LATEST_TIME, (publisher,)).to_bytes(*signers)
+        verifier = Verifier.from_trust_file(TrustFile.from_bytes(data, keys, 2), model=MODEL_ID)
+        workshop.open(workshop.seal(), verifier=verifier).close()
+
+    data = TrustFile(5, LATEST_TIME, (publisher,)).to_bytes(chain.second, chain.third)
+    trust = TrustFile.from_bytes(data, [first, second, third], 2)
+    known = Verifier.from_trust_file(trust, model=MODEL_ID)
+    install(workshop.seal(), workshop.folder / "it.keep", identity=workshop.identity(), verifier=known)
+    for keys in ([second, third], [second, third, fresh], [first, second, third, fresh]):
+        with pytest.raises(RollbackError, match="trust file 4 is older than 5"):
+            opened(4, [chain.second, chain.third], keys)
+    opened(6, [chain.second, chain.fresh], [second, third, fresh])
+    with pytest.raises(RollbackError, match="trust file 5 is older than 6"):
+        opened(5, [chain.second, chain.third], [first, second, third])
+    # One key in common cannot sign for both: these are somebody else's roots.
+    stranger = new_signer()
+    opened(1, [chain.stolen, stranger], [first, stranger.public_key, new_signer().public_key])
+
+
+def test_a_chain_that_is_put_back_to_an_earlier_document(workshop: Workshop, chain: Chain) -> None:
+    later = chain.trust(workshop, chain.next, chain.third, chain.fresh, brought=[chain.after])
+    trust = TrustFile.from_bytes(later, Roots.of_document(chain.before.to_bytes()))
+    known = Verifier.from_trust_file(trust, model=MODEL_ID)
+    install(workshop.seal(), workshop.folder / "it.keep", identity=workshop.identity(), verifier=known)
+    with pytest.raises(RollbackError, match="end before document 2"):
+        opens(workshop, chain.trust(workshop, chain.first, chain.stolen, chain.second), chain.before)
+    twin = chain.first.following(threshold=1)
+    branch = chain.signed(twin, chain.stolen, chain.second)
+    with pytest.raises(RollbackError, match="two roots documents with number 2"):
+        opens(workshop, chain.trust(workshop, twin, chain.stolen, brought=[branch]), chain.before)

@@ -29,6 +29,8 @@ from support.states import state_of
 from support.tflite_models import dense_model
 from support.workshop import Workshop, scale_model
 
+VECTORS = Path(__file__).parents[2] / "vectors" / "v1"
+
 _IR = (
     b'<?xml version="1.0"?><net name="m" version="11"><layers><layer id="0" name="x" type="Parameter">'
     b'<data shape="?,3..5,224" element_type="f32"/><output><port id="0" names="x,y\\,z"><dim>-1</dim></port>'
@@ -53,11 +55,23 @@ def good_documents(folder: Path) -> Corpora:
         "grant file": [b"".join(grant + b"\n" for grant in grants)],
         "device list": _device_lists(workshop),
         "statement": [bytes(each["model.sig"]) for each in files],
+        **_trusted(),
         "archive": [bundle.read_bytes() for bundle in bundles],
         "arriving": [bundle.read_bytes() for bundle in bundles],
         **_installed(workshop, bundles[0]),
         **posture_readers.good_documents(),
         **_models(folder),
+    }
+
+
+def _trusted() -> Corpora:
+    vectors = json.loads((VECTORS / "trust" / "index.json").read_text())
+    files = {each["name"]: each["file"].encode() for each in vectors["trust_files"]}
+    roots = next(each["document"].encode() for each in vectors["trust_files"] if "document" in each)
+    tickets = [each["file"].encode() for each in vectors["tickets"]]
+    return {
+        "timestamp": [base64.b64decode(vectors["timestamps"][0]["timestamps"][0])],
+        "trust document": [files["two-of-three"], files["chain-from-1"], roots, tickets[0]],
     }
 
 

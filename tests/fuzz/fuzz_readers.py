@@ -10,10 +10,12 @@ import contextlib
 import hmac
 import io
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.utils import CryptographyDeprecationWarning
 
 from fuzz import posture_readers
 from modelkeep import canonical
@@ -37,11 +39,18 @@ from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Manifest
 from modelkeep.model_entries import find_entries
 from modelkeep.trust import oms
+from modelkeep.trust.document_report import statements
+from modelkeep.trust.envelope import Envelope
+from modelkeep.trust.roots import Roots
 from modelkeep.trust.statement import Statement
+from modelkeep.trust.timestamps import earliest
 from modelkeep.trust.verifier import UnsafeUnsigned
+from support.time_authority import certificate
 
 # A device whose key everybody knows, and which has no state.
 DEVICE = HpkeHandle(ec.derive_private_key(17, ec.SECP256R1()))
+ROOT = ec.derive_private_key(19, ec.SECP256R1()).public_key()
+_, AUTHORITY = certificate("an authority of time")
 STATE_CONTEXT = b"modelkeep/v1/state"
 
 
@@ -72,6 +81,22 @@ def read_grant(data: bytes) -> None:
 def read_statement(data: bytes) -> None:
     """Reads a signature document and the statement in it."""
     Statement.from_bytes(oms.parse(data).payload)
+
+
+def read_trust_document(data: bytes) -> None:
+    """Reads a trust file, a roots document or a ticket, says it in words, and writes it back."""
+    envelope = Envelope.from_bytes(data)
+    assert envelope.to_bytes() == data or b'"ext":{' in data
+    assert statements(envelope, 0)
+    Roots.of_keys([ROOT]).following(envelope.documents)
+
+
+def read_timestamp(data: bytes) -> None:
+    """Verifies a timestamp of nobody who is believed."""
+    with warnings.catch_warnings():
+        # Of certificates that the mutator has made, which are refused all the same.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        assert earliest([data], b"a signature", [AUTHORITY]) is None
 
 
 def read_glance(data: bytes) -> None:
@@ -233,6 +258,8 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "grant file": read_grant_file,
     "device list": read_device_list,
     "statement": read_statement,
+    "timestamp": read_timestamp,
+    "trust document": read_trust_document,
     "archive": read_archive,
     "arriving": read_arriving,
     "installation": read_installation,

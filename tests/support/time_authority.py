@@ -49,10 +49,10 @@ class TimeAuthority:
         self._folder = folder
         self.url = ""
         self.answer: bytes | None = None
-        key, self.root = _certificate("time root", None, None)
-        own, certificate = _certificate("time authority", key, self.root)
+        key, self.root = certificate("time root")
+        own, issued = certificate("time authority", key, self.root)
         (folder / "root.pem").write_bytes(self.root.public_bytes(Encoding.PEM))
-        (folder / "authority.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+        (folder / "authority.pem").write_bytes(issued.public_bytes(Encoding.PEM))
         (folder / "authority.key").write_bytes(
             own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         )
@@ -110,9 +110,10 @@ class TimeAuthority:
             server.server_close()
 
 
-def _certificate(
-    name: str, issuer_key: ec.EllipticCurvePrivateKey | None, issuer: x509.Certificate | None
+def certificate(
+    name: str, issuer_key: ec.EllipticCurvePrivateKey | None = None, issuer: x509.Certificate | None = None
 ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+    """Returns the key and certificate of a root, or of an authority that `issuer` vouches for."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)

@@ -285,10 +285,14 @@ def test_odd_arguments_never_give_a_traceback(shop: CommandLine, name: str) -> N
         "trust next trust.json -o new.json --end {o} --trust-root {o} -f",
         "trust sign trust.json -s {o} --yes --since {o} -o new.json -f",
         "trust show {o} --trust-root {o}",
+        "trust create -o new.json --expires +1d --floor {o} --void {o} --time-authority {o} -f",
+        "trust next trust.json -o new.json --roots {o} --floor model={o} -f",
+        "trust roots -o new.json --last {o} --root {o} --remove {o} -f",
+        "trust ticket -o new.json --device {o} --generation {o} --void {o} --time {o} -f",
     ],
 )
 def test_odd_arguments_about_trust_files_neither(shop: CommandLine, template: str) -> None:
-    shop.ok("modelkeep trust create -o trust.json --expires +1d --publisher publisher.pub")
+    shop.ok("modelkeep trust create -o trust.json --expires +1d --publisher publisher.pub=*")
     for odd in ODD:
         result = shop(*(word.replace("{o}", odd) for word in template.split()))
         assert result.code in DOCUMENTED, (template, odd)

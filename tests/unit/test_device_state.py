@@ -188,9 +188,11 @@ def test_void_releases_lose_their_marks_for_good(state: DeviceState) -> None:
     install(state, 1, epoch=7)
     install(state, 2, epoch=700)
     state.see(seen(1, void=frozenset({name(2)})))
+    assert state.look().floor(MODEL, EVERYBODY).bundle == name(2)
+    state.see(seen(1, void=frozenset({name(2)}), vouches=EVERYBODY.vouches))
     assert state.look().floor(MODEL, EVERYBODY).bundle == name(1)
     install(state, 3, epoch=8)
-    state.see(seen(1, void=frozenset({name(2)})))
+    state.see(seen(1, void=frozenset({name(2)}), vouches=EVERYBODY.vouches))
     assert state.look().floor(MODEL, EVERYBODY).bundle == name(3)
 
 

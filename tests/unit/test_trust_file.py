@@ -140,6 +140,7 @@ def payload(**changes: object) -> bytes:
         {"authorities": ["no certificate"]},
         {"authorities": [5]},
         {"colour": "red"},
+        {"ext": {"colour": "red"}},
     ],
 )
 def test_signed_nonsense_is_malformed(changes: dict[str, object]) -> None:

@@ -185,6 +185,7 @@ def test_a_document_that_its_own_roots_did_not_sign_begins_nothing() -> None:
         {"removed": ["ab"]},
         {"removed": ["bb" * 32, "aa" * 32]},
         {"colour": "red"},
+        {"ext": {}},
     ],
 )
 def test_signed_nonsense_is_malformed(changes: dict[str, object]) -> None:

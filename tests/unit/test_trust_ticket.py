@@ -100,6 +100,8 @@ def test_documents_of_other_kinds() -> None:
         {"acts": [{"act": "adopt", "counter": 1, "marks": [{"model": "a//b", "epoch": 1, "sealed_at": 1}]}]},
         {"acts": [{"act": "forget-quarantine"}] * 65},
         {"colour": "red"},
+        {"ext": {}},
+        {"acts": [{"act": "forget-quarantine", "ext": {}}]},
     ],
 )
 def test_signed_nonsense_is_malformed(changes: dict[str, object]) -> None:

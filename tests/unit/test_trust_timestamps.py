@@ -49,6 +49,7 @@ def test_a_timestamp_says_when_a_signature_was_there(authority: TimeAuthority, t
     assert timestamps.earliest([b"", said], SIGNATURE, [other.root, authority.root]) == moment
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 def test_every_byte_of_a_timestamp_counts_or_changes_nothing(authority: TimeAuthority) -> None:
     said = timestamps.request(authority.url, SIGNATURE)
     moment = timestamps.earliest([said], SIGNATURE, [authority.root])

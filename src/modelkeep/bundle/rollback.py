@@ -137,5 +137,11 @@ def seen_trust(verifier: BundleVerifier) -> SeenTrust | None:
         return None
     roots = trust.roots
     return SeenTrust(
-        trust.number, roots.fingerprints, roots.threshold, roots.set, roots.documents, trust.void
+        trust.number,
+        roots.fingerprints,
+        roots.threshold,
+        roots.set,
+        roots.documents,
+        trust.void,
+        trust.vouches,
     )

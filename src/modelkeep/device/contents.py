@@ -187,7 +187,7 @@ class Contents:
         """
         before = self.trust
         self.trust = with_seen(before, seen)
-        return self._remove_marks(seen.void) or self.trust != before
+        return self._remove_marks(seen) or self.trust != before
 
     def see_time(self, time: int) -> bool:
         """Remembers a time that has passed; returns whether it was a day or more ahead."""
@@ -203,10 +203,14 @@ class Contents:
         }
         return Contents(models, self.trust, dict(self.tuf), self.time)
 
-    def _remove_marks(self, void: frozenset[bytes]) -> bool:
+    def _remove_marks(self, seen: SeenTrust) -> bool:
         removed = False
-        for state in self.models.values():
-            kept = tuple(mark for mark in state.marks if mark.bundle not in void)
+        for model, state in self.models.items():
+            kept = tuple(
+                mark
+                for mark in state.marks
+                if mark.bundle not in seen.void or not seen.vouches(model, mark.signer)
+            )
             removed = removed or kept != state.marks
             state.marks = kept
         return removed

@@ -7,10 +7,18 @@ Source: spec/trust-v1.md, "Numbers".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelkeep.errors import RollbackError
+from modelkeep.signer_id import SignerId
+
+Vouches = Callable[[str, SignerId], bool]
+
+
+def nobody(_model: str, _signer: SignerId) -> bool:
+    """Vouches for nobody."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,7 @@ class SeenTrust:
         set: the name of the chain of roots documents, 32 bytes; None for loose keys.
         documents: digest (32 bytes) of each verified document of the chain, by its number.
         void: bundles (16 bytes) whose marks do not count any more.
+        vouches: whether it vouches for a signer of a model: only such marks are its own to take away.
     """
 
     number: int
@@ -32,6 +41,7 @@ class SeenTrust:
     set: bytes | None = None
     documents: Mapping[int, bytes] = field(default_factory=dict)
     void: frozenset[bytes] = frozenset()
+    vouches: Vouches = field(default=nobody, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,9 +129,12 @@ class RootsDocument:
             chain = record.hexadecimal("set", _DIGEST_BYTES) if "set" in record else None
             keys, removed = _keys(record), _removed(record)
         try:
-            return RootsDocument(number, chain, keys, threshold, removed)
+            document = RootsDocument(number, chain, keys, threshold, removed)
         except UsageError as error:
             raise MalformedError(f"roots document: {error}") from None
+        if document.to_bytes() != payload:
+            raise MalformedError("roots document: says more than this version can show")
+        return document
 
     def check_follows(self, before: RootsDocument) -> None:
         """Checks what a document has to say to follow `before`; its signatures are another matter.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelkeep import canonical
-from modelkeep.errors import UnsupportedVersionError, UsageError
+from modelkeep.errors import MalformedError, UnsupportedVersionError, UsageError
 from modelkeep.manifest import check_model_id
 from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
@@ -115,7 +115,10 @@ class Ticket:
             acts = record.items("acts", longest=MOST_ACTS)
             if not acts:
                 raise record.fault("acts", "must not be empty")
-            return Ticket(device, generation, tuple(map(_act, acts)))
+            ticket = Ticket(device, generation, tuple(map(_act, acts)))
+        if ticket.to_bytes() != payload:
+            raise MalformedError("ticket: says more than this version can show")
+        return ticket
 
 
 @dataclass(frozen=True, slots=True)

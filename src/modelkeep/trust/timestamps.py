@@ -16,13 +16,23 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from modelkeep.errors import SignatureError, UnavailableError, UsageError
 
 LARGEST_TIMESTAMP = 2**14
 
 # What parsers raise over data that somebody may have made to annoy.
-_UNFIT = (ValueError, TypeError, KeyError, OverflowError, x509.DuplicateExtension)
+_UNFIT = (
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 Stamp = Callable[[bytes], bytes]
 

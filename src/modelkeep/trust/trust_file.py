@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from cryptography import x509
 
 from modelkeep import dsse
-from modelkeep.errors import ExpiredError, RollbackError
+from modelkeep.errors import ExpiredError, MalformedError, RollbackError
 from modelkeep.manifest import Manifest
 from modelkeep.public_key import TrustedKey
 from modelkeep.release_order import ReleaseOrder
@@ -108,7 +108,11 @@ class TrustFile:
             MalformedError: not a trust file.
             UnsupportedVersionError: made by a newer version.
         """
-        return TrustFile(**trust_payload.decode(envelope.payload))
+        trust = TrustFile(**trust_payload.decode(envelope.payload))
+        # Whoever is asked to sign is shown what was understood, so there must not be more.
+        if trust_payload.encode(trust) != envelope.payload:
+            raise MalformedError("trust file: says more than this version can show")
+        return trust
 
     def vouches(self, model: str, signer: SignerId) -> bool:
         """Returns whether what `signer` once signed of `model` counts.
