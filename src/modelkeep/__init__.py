@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from modelkeep.manifest import Suite as Suite
     from modelkeep.memory import Pages as Pages
     from modelkeep.opening_report import Report as Report
+    from modelkeep.renewing import renew as renew
     from modelkeep.sealing import Draft as Draft
     from modelkeep.sealing import seal as seal
     from modelkeep.session import Session as Session
@@ -191,6 +192,7 @@ _HOMES = {
     "open_files": "files",
     "open_signer": "trust.signers",
     "parse_recipient": "grants.recipient_text",
+    "renew": "renewing",
     "seal": "sealing",
     "unlock": "bundle.access",
     "write_report": "guard_report",

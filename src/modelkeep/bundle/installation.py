@@ -9,12 +9,15 @@ Source: spec/install-v1.md, "Opening".
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelkeep.bundle.install_key import payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
-from modelkeep.bundle.rollback import remembering
+from modelkeep.bundle.lease import in_force, read_lease
+from modelkeep.bundle.rollback import Remembered, remembering
 from modelkeep.bundle.signed_manifest import SignedManifest, verify_manifest
 from modelkeep.bundle.unlocked import Provenance, Unlocked
 from modelkeep.container import names
@@ -72,23 +75,34 @@ class Installation(Files):
             ExpiredError, PostureError: the grant's constraints are not met.
             RefusedError: the verifier's policy says no.
         """
-        front = Front.of(self)
-        with remembering(identity, verifier) as remembered:
-            signed = verify_manifest(front, remembered.verifier)
-            record = InstallRecord.from_bytes(self.read(names.INSTALL))
-            _check_header(record.header, signed)
-            self._check_sizes(signed.manifest)
-            local = remembered.state.local
-            install_key = local.unwrap(record.wrapped, wrapping_context(record.header_bytes))
-            try:
-                # From here on the header is authentic.
-                record.header.constraints.check(signed.now, posture)
-                remembered.check(signed.manifest)
-                known = remembered.current(record.header.model, record.header.installation)
-                key = payload_key(install_key, known.secret)
-            finally:
-                wipe(install_key)
-        return UnlockedInstallation(self, signed, record.header, key)
+        with remembering(identity, verifier) as remembered, self.authentic(remembered) as found:
+            found.header.constraints.check(found.signed.now, posture)
+            key = payload_key(found.install_key, found.secret)
+        return UnlockedInstallation(self, found.signed, found.header, key)
+
+    @contextmanager
+    def authentic(self, remembered: Remembered) -> Iterator[AuthenticInstallation]:
+        """Checks everything but the grant's constraints; gives the install key for the `with` block.
+
+        Args:
+            remembered: what the device remembers, and whom it trusts.
+
+        Raises:
+            KeepError: as for `unlock`.
+        """
+        signed = verify_manifest(Front.of(self), remembered.verifier)
+        installed = InstallRecord.from_bytes(self.read(names.INSTALL))
+        _check_header(installed.header, signed)
+        self._check_sizes(signed.manifest)
+        record = in_force(installed, read_lease(self.path), signed.manifest)
+        install_key = remembered.state.local.unwrap(record.wrapped, wrapping_context(record.header_bytes))
+        try:
+            # From here on the header is authentic.
+            remembered.check(signed.manifest)
+            known = remembered.current(record.header.model, record.header.installation)
+            yield AuthenticInstallation(signed, record.header, install_key, known.secret)
+        finally:
+            wipe(install_key)
 
     def _check_sizes(self, manifest: Manifest) -> None:
         sizes = [sealed_size(member.size) for member in manifest.members]
@@ -96,6 +110,23 @@ class Installation(Files):
         found = {name: size for name, size in self.sizes.items() if name.startswith(f"{names.PAYLOAD}/")}
         if found != expected:
             raise TamperedError("the files of the installation are not those that its manifest lists")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticInstallation:
+    """An installation that was made here and counts; made by `Installation.authentic` alone.
+
+    Attributes:
+        signed: the publisher's manifest.
+        header: what was installed, until the end that counts now.
+        install_key: the install key (32 bytes), wiped afterwards.
+        secret: what the device's state keeps of it (32 bytes).
+    """
+
+    signed: SignedManifest
+    header: InstallHeader
+    install_key: bytearray = field(repr=False)
+    secret: bytes = field(repr=False)
 
 
 class UnlockedInstallation(Unlocked):

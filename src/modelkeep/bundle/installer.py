@@ -12,6 +12,7 @@ from pathlib import Path
 from modelkeep.bundle.bundle import UnlockedBundle
 from modelkeep.bundle.install_key import INSTALL_KEY_BYTES, payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
+from modelkeep.bundle.lease import lease_path
 from modelkeep.bundle.rollback import Remembered, remembering
 from modelkeep.container import names
 from modelkeep.container.slots import Slot, lay_out, write_frame
@@ -73,6 +74,8 @@ def install(
         # The state changes last: a crash before that leaves the old installation in force.
         with remembered.committing(model, installing.installation):
             file.commit()
+        # One that was for what was there before; beside another installation it means nothing.
+        lease_path(target).unlink(missing_ok=True)
     return None if before.bundle is None else before.order
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "verity": "sign and check the digests by which a kernel checks images and files",
     "sign": "sign a plain file as `openssl dgst -sha256 -sign` does",
     "install": "verify a bundle once and keep it for this device alone",
+    "renew": "move the end of what is installed to that of a newer grant",
     "run": "open a bundle in memory and run the model once",
     "extract": "decrypt a bundle to disk, which ends its protection",
     "import": "seal a model from a file of the form nonce | ciphertext | tag",

@@ -1,0 +1,23 @@
+"""`modelkeep renew`: let a newer grant move the end of what is installed."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+
+from modelkeep.cli import objects as options
+from modelkeep.cli.output import print_json, say
+from modelkeep.renewing import renew
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Writes the lease and says until when it lasts."""
+    end = renew(
+        arguments.installation,
+        identity=arguments.key,
+        verifier=options.verifier(arguments),
+        grant_file=arguments.grant,
+    )
+    say(f"{arguments.installation} opens until {datetime.datetime.fromtimestamp(end, datetime.UTC):%FT%TZ}")
+    if arguments.json:
+        print_json({"installation": arguments.installation, "not_after": end})
