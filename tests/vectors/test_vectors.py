@@ -12,37 +12,13 @@ import pytest
 from modelkeep import errors
 from modelkeep.bundle.access import Access, unlock_bundle
 from modelkeep.bundle.bundle import UnlockedBundle
-from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Suite
 from modelkeep.payload.cipher import StreamCipher
 from modelkeep.payload.layout import HEADER, SEGMENT, TAG
-from modelkeep.trust.certificates import CertificateRoots
-from modelkeep.trust.verifier import Verifier
+from support.vectors import identity_of, verifier_of
 
 FOLDER = Path(__file__).parents[2] / "vectors" / "v1"
 INDEX = json.loads((FOLDER / "index.json").read_text())
-
-
-def identity_of(vector: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Identity:
-    kind, secret = next(iter(vector["identity"].items()))
-    if kind == "passphrase":
-        monkeypatch.setenv("VECTOR_PASSPHRASE", secret)
-        return Identity("passphrase:?env=VECTOR_PASSPHRASE")
-    key = folder / "key"
-    key.touch(mode=0o600)
-    key.write_text(secret)
-    return Identity(f"fleet:{key}" if kind == "fleet" else f"file:{key}")
-
-
-def verifier_of(vector: dict[str, Any]) -> Verifier:
-    pem = vector["trusted"].encode()
-    trusted = CertificateRoots(pem) if b"CERTIFICATE" in pem else pem
-    return Verifier(
-        trusted,
-        model=vector["model"],
-        minimum_epoch=vector["minimum_epoch"],
-        clock=lambda: float(vector["now"]),
-    )
 
 
 def check_content(opened: UnlockedBundle, vector: dict[str, Any]) -> None:
