@@ -106,6 +106,17 @@ def test_the_key_of_an_older_installation_is_destroyed(workshop: Workshop) -> No
     assert header.installation not in remembered(workshop.identity()).models[header.model].installations
 
 
+def test_an_installation_that_was_staged_and_never_finished(workshop: Workshop) -> None:
+    states: list[bytes] = []
+    path = path_of(workshop.identity())
+    # What lies on the disk while the payload is written: the secret is in the state already.
+    installed = install_one(workshop, workshop.seal(), progress=lambda _: states.append(path.read_bytes()))
+    workshop.open(installed).close()
+    path.write_bytes(states[0])
+    with pytest.raises(RollbackError, match="never finished"):
+        workshop.open(installed)
+
+
 def test_lowering_the_epoch_in_the_state(workshop: Workshop) -> None:
     install_one(workshop, workshop.seal(epoch=2))
     older, path = workshop.seal(epoch=1), path_of(workshop.identity())

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep.bundle import access as opening
 from modelkeep.bundle.access import Access, sidecar_path
+from modelkeep.bundle.lease import lease_path
 from modelkeep.clock import Clock
 from modelkeep.errors import KeepError
 from modelkeep.grants.agreement_key import AgreementKey
@@ -67,6 +68,7 @@ def _entry(path: Path, using: Access) -> dict[str, Any] | None:
     secret, trust = _secret(identity), _trust(using.verifier)
     grants = Path(grant_file) if grant_file is not None else sidecar_path(path)
     odd_files = [file for file in (path, grants) if file.exists() and not file.is_file()]
+    odd_files += filter(Path.exists, [lease_path(path)])  # the form of an entry has no place for it
     if secret is None or trust is None or using.posture or odd_files or not path.is_file():
         return None
     entry = {"about": "recorded", "bundle": _keep(path), "identity": secret} | trust

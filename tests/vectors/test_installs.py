@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import shutil
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from modelkeep import errors
 from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.container import names
 from modelkeep.container.order import INSTALLATION, Order
+from modelkeep.device.local_key import from_secret
 from support.states import path_of
 from support.vectors import identity_of, verifier_of
 
@@ -50,6 +55,15 @@ def test_installation(vector: dict[str, Any], tmp_path: Path, monkeypatch: pytes
         with pytest.raises(errors.KeepError) as caught:
             attempt()
         assert type(caught.value).__name__ == vector["error"]
+
+
+def test_tag_of_what_is_sealed_to_a_tpm_is_made_as_the_specification_says() -> None:
+    # No file can show it: what is beside the tag opens in one TPM alone.
+    secret, body, context = bytes(range(32)), b"kept | public | private", b"context"
+    local = HKDF(hashes.SHA256(), 32, None, b"modelkeep/v1/local").derive(secret)
+    key = HKDFExpand(hashes.SHA256(), 32, b"modelkeep/v1/sealed" + context).derive(local)
+    with closing(from_secret(memoryview(secret))) as device:
+        assert device.authenticate(body, context) == hmac.digest(key, body, "sha256")
 
 
 LIMITS = {
