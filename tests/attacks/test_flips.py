@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from modelkeep.bundle.bundle import Bundle
@@ -24,12 +25,11 @@ from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import SECOND_KIND, create_signing_key
 from modelkeep.trust.verifier import Verifier
-from support.flipping import Flipper
-from support.workshop import MODEL_ID, Workshop
+from support.flipping import Exchanger, Flipper, Renamer
+from support.workshop import MODEL_ID, Workshop, scale_model
 
-SIZE = 5000
-OURS, THEIRS = b"\1" * SIZE, b"\2" * SIZE
-
+OURS, THEIRS = scale_model(2.0, 600), scale_model(3.0, 600)
+NAME = "model.onnx"
 
 Check = Callable[[], bool]
 
@@ -47,13 +47,11 @@ class Scene:
         self.target = workshop.folder / "target.keep"
 
     def _seal(self, content: bytes, signer: Signer) -> Path:
-        folder = self.folder / f"source-{content[0]}"
+        folder = self.fresh("source")
         folder.mkdir()
-        (folder / "weights.bin").write_bytes(content)
+        (folder / NAME).write_bytes(content)
         second = SecondSigner.from_pem(self.folder / "second.pem")
-        return self.workshop.seal(
-            folder / "weights.bin", signer=signer, second_signer=second, admins=[self._admin()]
-        )
+        return self.workshop.seal(folder / NAME, signer=signer, second_signer=second, admins=[self._admin()])
 
     def _admin(self) -> Path:
         path = self.folder / "admin.pem"
@@ -77,12 +75,12 @@ def scene(workshop: Workshop) -> Scene:
 def _extract(scene: Scene) -> Check:
     folder = scene.fresh("extracted")
     extract(scene.target, folder, unsafe_plaintext=True, **scene.access())  # type: ignore[arg-type]
-    return lambda: (folder / "weights.bin").read_bytes() == OURS
+    return lambda: (folder / NAME).read_bytes() == OURS
 
 
 def _open_files(scene: Scene) -> Check:
     with open_files(scene.target, **scene.access()) as files:  # type: ignore[arg-type]
-        content = Path(files["weights.bin"]).read_bytes()
+        content = Path(files[NAME]).read_bytes()
     return lambda: content == OURS
 
 
@@ -93,9 +91,15 @@ def _install(scene: Scene) -> Check:
     def check() -> bool:
         with pytest.raises(UntrustedSignerError):
             scene.workshop.read(installed, verifier=Verifier(scene.other_public, model=MODEL_ID))
-        return scene.workshop.read(installed, verifier=scene.verifier()) == {"weights.bin": OURS}
+        return scene.workshop.read(installed, verifier=scene.verifier()) == {NAME: OURS}
 
     return check
+
+
+def _run(scene: Scene) -> Check:
+    with scene.workshop.open(scene.target, **scene.access()) as session:
+        outputs = session.run({"x": np.ones((1, 600), np.float32)})
+    return lambda: bool((outputs["y"] == 2).all())
 
 
 def _verify(scene: Scene) -> Check:
@@ -114,41 +118,41 @@ def _grant(scene: Scene) -> Check:
     admin = Identity(f"file:{scene.folder / 'admin.pem'}")
     grant(scene.target, identity=admin, to=to, verifier=scene.verifier(), output=grants)
     device = scene.workshop.identity(late)
-    return lambda: (
-        scene.workshop.read(scene.ours, identity=device, grant_file=grants) == {"weights.bin": OURS}
-    )
+    return lambda: scene.workshop.read(scene.ours, identity=device, grant_file=grants) == {NAME: OURS}
 
 
 Verb = Callable[[Scene], Check]
 
 FOR_GOOD = 10_000
-VERBS = [_extract, _open_files, _install, _verify, _grant]
+VERBS = [_extract, _open_files, _run, _install, _verify, _grant]
 
 
-def _attempts(scene: Scene, verb: Verb, length: int, ours: Path, theirs: Path) -> list[bool]:
-    """Runs a verb once for every read of the file, exchanging it for `length` reads from there on.
+def _attempts(
+    scene: Scene, verb: Verb, length: int, versions: tuple[Path, Path], kind: type[Exchanger] = Flipper
+) -> list[bool]:
+    """Runs a verb once for every look at the file, exchanging it for `length` looks from there on.
 
-    Returns which runs went through. The last one is undisturbed: the file is not read that often.
+    Returns which runs went through. The last one is undisturbed: nobody looks that often.
     """
-    first, second = ours.read_bytes(), theirs.read_bytes()
+    first, second = (path.read_bytes() for path in versions)
     outcomes: list[bool] = []
     while True:
         turns = range(len(outcomes), len(outcomes) + length)
-        flipper = Flipper(scene.target, first, second, turns)
-        outcomes.append(_undergo(scene, verb, flipper))
-        if flipper.reads < len(outcomes):
+        exchanger = kind(scene.target, first, second, turns)
+        outcomes.append(_undergo(scene, verb, exchanger))
+        if exchanger.looks < len(outcomes):
             return outcomes
 
 
-def _undergo(scene: Scene, verb: Verb, flipper: Flipper) -> bool:
+def _undergo(scene: Scene, verb: Verb, exchanger: Exchanger) -> bool:
     """Runs a verb under attack and returns whether it went through; what came out is ours then."""
     try:
-        with flipper.at_work():
+        with exchanger.at_work():
             check = verb(scene)
     except KeepError:
         return False
     finally:
-        flipper.end()
+        exchanger.end()
     assert check()
     return True
 
@@ -156,21 +160,31 @@ def _undergo(scene: Scene, verb: Verb, flipper: Flipper) -> bool:
 @pytest.mark.parametrize("length", [1, 2, 3, FOR_GOOD])
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: str(verb.__name__).strip("_"))
 def test_what_was_verified_is_what_is_used(scene: Scene, verb: Verb, length: int) -> None:
-    outcomes = _attempts(scene, verb, length, scene.ours, scene.theirs)
+    outcomes = _attempts(scene, verb, length, (scene.ours, scene.theirs))
     assert outcomes[-1]
     assert len(outcomes) > 20
     assert not all(outcomes[:-1])
 
 
+@pytest.mark.parametrize("length", [1, FOR_GOOD])
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: str(verb.__name__).strip("_"))
+def test_file_under_the_name_that_changes_between_openings_changes_nothing(
+    scene: Scene, verb: Verb, length: int
+) -> None:
+    outcomes = _attempts(scene, verb, length, (scene.ours, scene.theirs), Renamer)
+    assert outcomes[-1]
+    assert len(outcomes) >= 2
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, FOR_GOOD])
-@pytest.mark.parametrize("verb", [_extract, _open_files], ids=["extract", "open_files"])
+@pytest.mark.parametrize("verb", [_extract, _open_files, _run], ids=["extract", "open_files", "run"])
 def test_installation_that_flips_is_the_one_that_was_verified(scene: Scene, verb: Verb, length: int) -> None:
     ours, theirs = scene.fresh("ours"), scene.fresh("theirs")
     identity = scene.workshop.identity()
     believing_them = Verifier(scene.other_public, model=MODEL_ID)
     install(scene.theirs, theirs, identity=identity, verifier=believing_them)
     install(scene.ours, ours, identity=identity, verifier=scene.verifier())
-    outcomes = _attempts(scene, verb, length, ours, theirs)
+    outcomes = _attempts(scene, verb, length, (ours, theirs))
     assert outcomes[-1]
     assert len(outcomes) > 20
     assert not all(outcomes[:-1])
