@@ -6,6 +6,7 @@ import contextlib
 import mmap
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelkeep.bundle.access import Access, IdentityLike, unlock
@@ -13,10 +14,29 @@ from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.errors import UsageError
 from modelkeep.partial import Partial
 from modelkeep.payload.stream import Progress, no_progress
+from modelkeep.release_order import ReleaseOrder
 from modelkeep.storage import refuse_overwrite, sync_folder, words_for
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractReport:
+    """What was written in the clear.
+
+    Attributes:
+        paths: the files.
+        model: the model's id.
+        release: which release of it.
+    """
+
+    paths: tuple[Path, ...]
+    model: str
+    release: ReleaseOrder
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.release.epoch}"
 
 
 def extract(
@@ -29,7 +49,7 @@ def extract(
     grant_file: str | os.PathLike[str] | None = None,
     posture: Iterable[str] = (),
     progress: Progress = no_progress,
-) -> tuple[Path, ...]:
+) -> ExtractReport:
     """Decrypts every file of a bundle into a new folder, which appears complete or not at all.
 
     Args:
@@ -41,9 +61,6 @@ def extract(
         grant_file: look for the grant there instead of in the bundle and its sidecar.
         posture: names of what this device was found to be.
         progress: told the bytes that are decrypted; called from several threads.
-
-    Returns:
-        The paths of the files.
 
     Raises:
         UsageError: without `unsafe_plaintext`, or the folder exists.
@@ -58,7 +75,8 @@ def extract(
     refuse_overwrite(target, force=False)
     with Access(identity, verifier, grant_file, posture) as access, unlock(path, access) as bundle:
         paths = _write_files(bundle, target, progress)
-    return tuple(target / name for name in paths)
+        manifest = bundle.manifest
+    return ExtractReport(tuple(target / name for name in paths), manifest.model, manifest.order)
 
 
 def _write_files(bundle: Unlocked, target: Path, progress: Progress) -> list[str]:

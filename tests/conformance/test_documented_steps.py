@@ -57,7 +57,7 @@ def test_publisher_that_lost_its_key(office: CommandLine, monkeypatch: pytest.Mo
 
 def test_publisher_whose_key_was_stolen(office: CommandLine) -> None:
     follow(office, "A publisher's key is lost.")
-    install = f"modelkeep install model-2.keep -k file:pi-17.pem {ROOTS} -o installed.keep -f -t"
+    install = f"modelkeep install model-2.keep -k file:pi-17.pem {ROOTS} --any-model -o installed.keep -f -t"
     office.ok(f"{install} trust-2.json")
     seal(office, "thief.keep")
     follow(office, "A publisher's key is stolen.")

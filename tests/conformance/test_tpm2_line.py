@@ -35,7 +35,9 @@ def test_device_with_a_tpm_installs_runs_and_survives_an_approved_update(
     command.ok("modelkeep keys create 'tpm2:pi-17.tpm?pcrs=7,11&authority=authority.pub' > pi-17.pub")
     command.ok("modelkeep keys approve tpm2:pi-17.tpm -s authority.pem")
     command.ok("modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o model.keep")
-    command.ok("modelkeep install model.keep -k tpm2:pi-17.tpm -t publisher.pub -o installed.keep")
+    command.ok(
+        "modelkeep install model.keep -k tpm2:pi-17.tpm -t publisher.pub --any-model -o installed.keep"
+    )
     command.ok(RUN)
     tpm.extend(11, b"\x11" * 32)
     refused = command.shell(RUN)

@@ -54,7 +54,14 @@ class Workshop:
         path.write_bytes(scale_model(weight, size))
         return path
 
-    def seal(self, source: Path | Model | None = None, *, name: str | None = None, **options: Any) -> Path:
+    def seal(
+        self,
+        source: Path | Model | None = None,
+        *,
+        name: str | None = None,
+        sealed_at: int | None = None,
+        **options: Any,
+    ) -> Path:
         """Seals `source` (or a small model) for the device, signed by the publisher."""
         target = self.folder / (name or f"bundle-{next(self._numbers)}.keep")
         settings: dict[str, Any] = {
@@ -62,7 +69,7 @@ class Workshop:
             "to": [self.device.with_suffix(".pub")],
             "signer": self.signer,
         }
-        with sealing_at(self._moment()):
+        with sealing_at(self._moment() if sealed_at is None else sealed_at):
             sealed = seal(source or self.model(), **(settings | options))
         return sealed.save(target)
 

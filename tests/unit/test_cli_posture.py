@@ -28,7 +28,7 @@ def test_a_grant_that_asks_for_a_posture_opens_where_the_device_finds_it(
     # Which of these this machine has is its own affair; both kinds of answer are tried.
     monkeypatch.setattr(objects, "posture_names", lambda _findings: frozenset({"kernel-lockdown"}))
     shop.ok(RUN.format(bundle))
-    shop.ok(f"modelkeep install {bundle} -k file:pi-17.pem -t publisher.pub -o installed.keep")
+    shop.ok(f"modelkeep install {bundle} -k file:pi-17.pem -t publisher.pub --any-model -o installed.keep")
     monkeypatch.setattr(objects, "posture_names", lambda _findings: frozenset({"no-swap"}))
     for refused in (bundle, "installed.keep"):
         result = shop.shell(RUN.format(refused))

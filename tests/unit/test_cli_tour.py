@@ -90,7 +90,7 @@ def test_a_plain_grant_does_not_delegate_but_an_admin_grant_does(shop: CommandLi
 
 
 def test_extracted_files_are_the_files_that_were_sealed(shop: CommandLine) -> None:
-    extract = "modelkeep extract model.keep -k file:pi-17.pem -t publisher.pub -o plain"
+    extract = "modelkeep extract model.keep -k file:pi-17.pem -t publisher.pub --any-model -o plain"
     assert shop.shell(extract).code == 2
     assert "plain" not in files(shop.folder)
     shop.ok(f"{extract} --unsafe-plaintext")
@@ -111,7 +111,9 @@ def test_a_folder_is_sealed_with_everything_in_it(shop: CommandLine) -> None:
     shutil.copy("model.onnx", folder / "net.onnx")
     (folder / "labels.txt").write_text("cat\ndog\n")
     shop.ok("modelkeep seal model -r pi-17.pub -s publisher.pem -o folder.keep --entry net.onnx")
-    shop.ok("modelkeep extract folder.keep -k pi-17.pem -t publisher.pub -o out --unsafe-plaintext")
+    shop.ok(
+        "modelkeep extract folder.keep -k pi-17.pem -t publisher.pub --any-model -o out --unsafe-plaintext"
+    )
     assert files(shop.folder / "out") == {"net.onnx", "labels.txt"}
 
 

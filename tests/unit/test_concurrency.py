@@ -70,6 +70,7 @@ def start(
     keys = ["-k", f"file:{workshop.device}", "-t", str(workshop.folder / "publisher.pub")]
     (workshop.folder / "publisher.pub").write_bytes(workshop.publisher_public)
     words = [sys.executable, "-m", "modelkeep", command, str(bundle), *keys, "-o", str(target), option]
+    words.append("--any-model")
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

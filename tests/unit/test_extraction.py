@@ -38,7 +38,7 @@ def extracted(workshop: Workshop, bundle: Path, folder: Path, **options: Any) ->
         "verifier": workshop.verifier(),
         "unsafe_plaintext": True,
     }
-    return extract(bundle, folder, **(settings | options))
+    return extract(bundle, folder, **(settings | options)).paths
 
 
 def test_writes_exactly_what_was_sealed(workshop: Workshop, bundle: Path, out: Path) -> None:

@@ -12,9 +12,10 @@ from modelkeep.keys.identity import Identity
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the plaintext files into a new folder."""
+    options.demand_model(arguments)
     size = options.size_of(arguments.bundle)
     with Identity(arguments.key) as identity, progress("extracting", size) as advance:
-        paths = extract(
+        report = extract(
             arguments.bundle,
             arguments.output,
             identity=identity,
@@ -24,4 +25,4 @@ def run(arguments: argparse.Namespace) -> None:
             posture=options.posture(arguments),
             progress=advance,
         )
-    say(f"wrote {len(paths)} files in the clear into {arguments.output}")
+    say(f"wrote {len(report.paths)} files of {report} in the clear into {arguments.output}")

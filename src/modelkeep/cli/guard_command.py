@@ -19,7 +19,7 @@ from modelkeep.storage import refuse_overwrite
 
 _OF_SEALED = (
     "key", "grant", "trust", "trust_root", "minimum_trust_number", "second_trust", "time_authority",
-    "model_id", "minimum_epoch", "maximum_age", "unsafe_unsigned", "runtime", "isolated",
+    "model_id", "minimum_epoch", "maximum_age", "require_installed", "unsafe_unsigned", "runtime", "isolated",
 )  # fmt: skip
 _OF_PLAIN = ("guard", "entry")
 _ARRAYS = (".npy", ".npz")

@@ -13,10 +13,11 @@ from modelkeep.keys.identity import Identity
 
 def run(arguments: argparse.Namespace) -> None:
     """Verifies everything once and writes the installation."""
+    options.demand_model(arguments)
     size = options.size_of(arguments.bundle)
     start = time.monotonic()
     with Identity(arguments.key) as identity, progress("installing", size) as advance:
-        target = install(
+        report = install(
             arguments.bundle,
             arguments.output,
             identity=identity,
@@ -27,4 +28,4 @@ def run(arguments: argparse.Namespace) -> None:
             progress=advance,
         )
     seconds = time.monotonic() - start
-    say(f"installed {human_size(size)} in {seconds:.2f} s, into {target}")
+    say(f"installed {report}: {human_size(size)} in {seconds:.2f} s, into {report.path}")

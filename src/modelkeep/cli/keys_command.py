@@ -10,6 +10,7 @@ from modelkeep import public_key
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import print_json, say, show
+from modelkeep.device.contents import Contents
 from modelkeep.errors import RefusedError, UsageError
 from modelkeep.granting import grant
 from modelkeep.grants import fleet_device
@@ -131,9 +132,11 @@ def _rotate(arguments: argparse.Namespace) -> None:
         # Before there is a new key: a command that failed must be one that can be repeated.
         Bundle(bundle).close()
     with Identity(arguments.key) as old:
+        remembered = _remembered(old)
         recipient = create_key(arguments.new, _kind_for(arguments.new, arguments.key, old))
         if recipient is None:
             raise UsageError("the new key cannot be granted to")
+        _hand_on(remembered, arguments.new)
         recipient = _renamed(recipient, getattr(old.recipient(), "device_id", ""))
         refused = [bundle for bundle in arguments.bundles if not _granted(bundle, old, verifier, recipient)]
     show(_line(recipient, None))
@@ -142,6 +145,25 @@ def _rotate(arguments: argparse.Namespace) -> None:
     say(
         f"new key made: {arguments.new}; when everything opens with it: modelkeep keys delete {arguments.key}"
     )
+
+
+def _remembered(identity: Identity) -> Contents | None:
+    state = identity.device_state()
+    if state is None:
+        return None
+    with state:
+        return state.look() if state.has_begun else None
+
+
+def _hand_on(remembered: Contents | None, key: str) -> None:
+    # A device that forgot what it has installed would take old releases again.
+    if remembered is None:
+        return
+    with Identity(key) as new:
+        state = new.device_state()
+        if state is not None:
+            with state:
+                state.inherit(remembered)
 
 
 def _granted(bundle: str, old: Identity, verifier: BundleVerifier, recipient: Recipient) -> bool:

@@ -175,6 +175,8 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
             raise UsageError("--trust-root and --minimum-trust-number go with a trust file", hint="pass -t")
         if arguments.minimum_epoch or arguments.maximum_age is not None:
             raise UsageError("nobody vouches for the epoch and age of a bundle that nobody signed")
+        if arguments.require_installed:
+            raise UsageError("what nobody signed is never installed", hint="pass -t as well")
         return UnsafeUnsigned(arguments.model_id)
     if arguments.unsafe_unsigned:
         raise UsageError("-t and --unsafe-unsigned exclude each other")
@@ -183,6 +185,7 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         "minimum_epoch": arguments.minimum_epoch,
         "maximum_age": _age(arguments.maximum_age),
         "second": arguments.second_trust,
+        "require_installed": arguments.require_installed,
         "time_authorities": _authorities(arguments),
     }
     if arguments.trust_root:
@@ -190,6 +193,19 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
     if arguments.minimum_trust_number:
         raise UsageError("trust files have numbers, keys have none", hint="pass --trust-root as well")
     return Verifier(*[_trusted(path, arguments.subject) for path in arguments.trust], **rules)
+
+
+def demand_model(arguments: argparse.Namespace) -> None:
+    """Refuses to take whichever model comes, unless that was asked for.
+
+    Raises:
+        UsageError: neither a model id nor --any-model, or both.
+    """
+    if arguments.any_model == (arguments.model_id is not None):
+        raise UsageError(
+            "which model is it to be?",
+            hint="pass --model-id acme/detector, or --any-model to take what comes",
+        )
 
 
 def _authorities(arguments: argparse.Namespace) -> tuple[x509.Certificate, ...] | None:

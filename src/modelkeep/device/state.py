@@ -17,12 +17,14 @@ from modelkeep.device.contents import Contents, Installed, Quarantined, Stage
 from modelkeep.device.device_key import DeviceKey
 from modelkeep.device.local_key import LocalKey
 from modelkeep.device.marks import Judge, Mark
+from modelkeep.device.obeying import obey
 from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.device.state_store import StateStore
 from modelkeep.errors import StorageError, UsageError
 from modelkeep.memory import wiped
 from modelkeep.memory.randomness import fill_random
 from modelkeep.storage import is_read_only
+from modelkeep.trust.ticket import Adopt, VerifiedTicket
 
 SECRET_BYTES = 32
 
@@ -69,9 +71,18 @@ class DeviceState:
         return self._store.has_begun
 
     @property
+    def number(self) -> int | None:
+        """What the device's counter says; None where nothing counts, or has counted yet."""
+        return self._store.number
+
+    @property
     def local(self) -> LocalKey:
         """What protects the device's installations; closed with this."""
         return self._store.local
+
+    def look_at_file(self) -> Contents:
+        """Returns what the file says, whether it counts or not: for people, never to open a model."""
+        return self._store.written()
 
     def look(self) -> Contents:
         """Returns what the device remembers; nothing where no state has begun."""
@@ -175,6 +186,22 @@ class DeviceState:
             yield
             changed.counter = contents.counter
             self._store.write_counted(changed, lock)
+
+    def obey(self, verified: VerifiedTicket) -> Contents:
+        """Lets go of what a ticket says; returns what is remembered afterwards.
+
+        Raises:
+            RefusedError: the ticket is not for this state, or asks for more than its signers may.
+        """
+        adopted = [act.counter for act in verified.ticket.acts if isinstance(act, Adopt)]
+        with self._store.locked() as lock:
+            contents = self._store.adopted(adopted[0]) if adopted else self._store.settled()
+            changed = deepcopy(contents)
+            obey(changed, self.device, verified)
+            self._store.use_up_number(contents, lock)
+            changed.counter = contents.counter
+            self._store.write_counted(changed, lock)
+        return changed
 
     def inherit(self, old: Contents) -> None:
         """Begins with what another key of this device remembers, but for its installations.

@@ -16,7 +16,7 @@ from modelkeep.device.local_key import LocalKey
 from modelkeep.device.state_file import LARGEST_STATE, read_state, write_state
 from modelkeep.device.state_lock import StateLock, changed_meanwhile
 from modelkeep.device.state_place import device_id, state_path
-from modelkeep.errors import RollbackError, StorageError
+from modelkeep.errors import RefusedError, RollbackError, StorageError
 from modelkeep.storage import is_read_only, read_small, sync_folder, words_for
 
 
@@ -91,6 +91,30 @@ class StateStore:
             f"{self.path}: is not the newest state of this device, or was lost",
             hint="put the newest state back; if it is lost, make a new key and get new grants",
         )
+
+    def written(self) -> Contents:
+        """Returns the state in the file, whether it counts or not."""
+        return read_state(self.path, self.local.for_state()) or Contents()
+
+    def adopted(self, number: int) -> Contents:
+        """Returns the state in the file as one that counts, though it is not the newest.
+
+        Raises:
+            RefusedError: the counter says something else than `number`, or there is none.
+        """
+        if self._counter is None or self._counter.value() != number:
+            raise RefusedError(
+                f"the ticket is for a counter that says {number}",
+                hint="modelkeep state show says what it says",
+            )
+        contents = self.written()
+        contents.counter = number
+        return contents
+
+    @property
+    def number(self) -> int | None:
+        """What the device's counter says; None without one, or before its first change."""
+        return None if self._counter is None else self._counter.value()
 
     def use_up_number(self, contents: Contents, lock: StateLock) -> None:
         """Gives the counter's next number to what is known already.

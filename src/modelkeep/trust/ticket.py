@@ -23,7 +23,7 @@ MOST_ACTS, MOST_MARKS = 64, 10_000
 
 @dataclass(frozen=True, slots=True)
 class Void:
-    """The marks of a bundle go, and it never opens again.
+    """The marks of a bundle go, and its installations.
 
     Attributes:
         bundle: its id, 16 bytes.

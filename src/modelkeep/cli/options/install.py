@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.opening import add_key_options, add_trust_options
+from modelkeep.cli.options.opening import add_any_model, add_key_options, add_trust_options
 from modelkeep.cli.options.shared import add_force
 
 
@@ -13,5 +13,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     add_key_options(parser, "key of this device")
     add_trust_options(parser)
+    add_any_model(parser)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="installation to write")
     add_force(parser)

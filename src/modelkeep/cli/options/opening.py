@@ -29,6 +29,11 @@ def add_isolation(parser: Options) -> None:
     )
 
 
+def add_any_model(parser: Options) -> None:
+    """Adds the way to say that every model will do, where the model has to be named."""
+    parser.add_argument("--any-model", action="store_true", help="take every model of this publisher")
+
+
 def add_trust_options(parser: Options) -> None:
     """Adds whom and what to accept; `arguments.verifier` makes a verifier of it."""
     parser.add_argument(
@@ -70,4 +75,7 @@ def add_trust_options(parser: Options) -> None:
     parser.add_argument("--model-id", metavar="ID", help="refuse every other model of this publisher")
     parser.add_argument("--minimum-epoch", metavar="N", type=int, default=0, help="refuse older releases")
     parser.add_argument("--maximum-age", metavar="DAYS", type=float, help="refuse releases sealed longer ago")
+    parser.add_argument(
+        "--require-installed", action="store_true", help="open installations only, never a bundle"
+    )
     parser.add_argument("--unsafe-unsigned", action="store_true", help="do not check who made it")

@@ -1,0 +1,43 @@
+"""The options of `modelkeep state` and of its commands."""
+
+from __future__ import annotations
+
+import argparse
+
+from modelkeep.cli.options.opening import add_trust_options
+from modelkeep.cli.options.shared import add_action, add_json
+
+# Set as `typing` would: what commands are made of is kept cheap to import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands."""
+    actions = parser.add_subparsers(
+        title="commands",
+        metavar="COMMAND",
+        required=True,
+        dest="action",
+        parser_class=argparse.ArgumentParser,
+    )
+    for add_command in (_show, _forget):
+        add_command(actions)
+
+
+def _show(actions: Any) -> None:
+    parser = add_action(actions, "show", "say what this device remembers, and what a ticket for it names")
+    _key(parser)
+    add_json(parser)
+
+
+def _forget(actions: Any) -> None:
+    parser = add_action(actions, "forget", "let go of what a ticket says, which is good once")
+    _key(parser)
+    parser.add_argument("--ticket", metavar="FILE", required=True, help="made with `modelkeep trust ticket`")
+    add_trust_options(parser)
+
+
+def _key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-k", "--key", metavar="KEY", required=True, help="key of this device")
