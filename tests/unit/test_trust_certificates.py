@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from modelkeep import public_key
 from modelkeep.errors import ExpiredError, MalformedError, SignatureError, UntrustedSignerError, UsageError
+from modelkeep.signer_id import SignerId, TypedSubject
 from modelkeep.trust import oms, plain
 from modelkeep.trust.certificates import CertificateRoots, signing_key
 from modelkeep.trust.signer import Signer
@@ -307,3 +309,43 @@ def test_moment_beyond_the_calendar_is_late_not_an_accident() -> None:
 def test_roots_without_certificates_are_refused(roots: bytes | list[x509.Certificate]) -> None:
     with pytest.raises(UsageError):
         CertificateRoots(roots)
+
+
+def who(roots: CertificateRoots, *chain: Holder) -> SignerId:
+    certificates = tuple(holder.certificate for holder in chain)
+    verifier = Verifier(roots, model="acme/detector", clock=lambda: MIDDLE)
+    return verifier.verify_statement(oms.sign(STATEMENT, Signer(chain[0].key, certificates))).signer
+
+
+def test_a_signer_stays_the_same_when_the_certificate_is_renewed() -> None:
+    renewed = issue("publisher", (usage(sign=True), CODE_SIGNING), ROOT)
+    before, after = who(ROOTS, LEAF, MIDDLE_AUTHORITY), who(ROOTS, renewed)
+    assert before.key != after.key
+    assert (before.root, before.subject) == (after.root, after.subject)
+    assert before.subject == TypedSubject("cn", "publisher")
+    for roots in (ROOTS, CertificateRoots([ROOT.certificate], subject="CN=publisher")):
+        verifier = Verifier(roots, model="acme/detector", clock=lambda: 0)
+        assert verifier.vouches("acme/detector", before)
+        assert verifier.vouches("acme/detector", after)
+
+
+def test_whose_word_counts_no_more() -> None:
+    signer = who(ROOTS, LEAF, MIDDLE_AUTHORITY)
+    other = issue("other", AUTHORITY)
+    for roots in (
+        CertificateRoots([other.certificate]),
+        CertificateRoots([ROOT.certificate], subject="CN=somebody"),
+        CertificateRoots([ROOT.certificate], subject="DNS=publisher"),
+        CertificateRoots([ROOT.certificate], revoked_keys=[signer.key.hex()]),
+        CertificateRoots([ROOT.certificate], revoked_keys=[(signer.root or b"").hex()]),
+    ):
+        assert not roots.vouches(signer)
+    # A key that is trusted by itself is another signer than one with a certificate of these roots.
+    assert not ROOTS.vouches(SignerId(signer.key))
+    assert Verifier(LEAF.key.public_key(), model="acme/detector").vouches("a", signer)
+
+
+def test_a_revoked_key_has_no_other_certificate_either() -> None:
+    key = public_key.fingerprint(LEAF.key.public_key())
+    with pytest.raises(UntrustedSignerError, match="is revoked"):
+        verify(Signer(LEAF.key, CHAIN), CertificateRoots([ROOT.certificate], revoked_keys=[key]))
