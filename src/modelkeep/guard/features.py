@@ -73,10 +73,9 @@ def joint_places(layout: Layout) -> slice:
 def measure(frame: Array, layout: Layout) -> Features:
     """Returns the features of one frame of an image or a series, as multiples of 1 / `UNIT`."""
     summary = summarize(frame, layout.low, layout.high)
-    values = _values(summary, layout, frame.shape[0], frame.shape[1])
-    # What is no number is as far away as can be; what is missing is None.
-    numbers = np.nan_to_num(np.array(values, np.float64), nan=LIMIT, posinf=LIMIT, neginf=-LIMIT)
-    return _quantised(numbers.clip(-LIMIT, LIMIT), np.array([value is None for value in values]))
+    # What is missing is None, which becomes NaN here.
+    values = np.array(_values(summary, layout, frame.shape[0], frame.shape[1]), np.float64)
+    return _quantised(values)
 
 
 def measure_vectors(rows: Array, layout: Layout) -> Features:
@@ -86,7 +85,8 @@ def measure_vectors(rows: Array, layout: Layout) -> Features:
         is_finite = np.isfinite(numbers)
         linear = np.arcsinh((numbers - np.array(layout.centres)) / np.array(layout.scales))
         both = np.concatenate([_signed_logarithm(numbers), linear], axis=1)
-        found = _quantised(both.clip(-LIMIT, LIMIT), ~np.concatenate([is_finite, is_finite], axis=1))
+        both[~np.concatenate([is_finite, is_finite], axis=1)] = np.nan
+        found = _quantised(both)
     return np.concatenate([_share_not_finite(is_finite), found], axis=1)
 
 
@@ -95,9 +95,10 @@ def _share_not_finite(is_finite: NDArray[np.bool_]) -> Features:
     return shares
 
 
-def _quantised(values: Numbers, is_missing: NDArray[np.bool_]) -> Features:
-    quantised: Features = np.rint(np.nan_to_num(values) * UNIT).astype(np.int64)
-    quantised[is_missing] = MISSING
+def _quantised(values: Numbers) -> Features:
+    # The order matters: a minimum or maximum of NaN is NaN, and the last one takes it away.
+    cut = np.rint(np.maximum(np.minimum(values, LIMIT), -LIMIT) * UNIT)
+    quantised: Features = np.where(np.isnan(cut), MISSING, cut).astype(np.int64)
     return quantised
 
 
@@ -118,7 +119,7 @@ def _values(summary: Summary, layout: Layout, height: int, width: int) -> list[f
 
 def _of_frame(summary: Summary, layout: Layout, height: int) -> list[float | None]:
     sampled, elements = sum(summary.histogram), summary.elements
-    shares = [count / sampled for count in summary.histogram if count]
+    surplus = sum([count * math.log2(count) for count in summary.histogram if count])
     step = summary.smallest_step
     return [
         # Rounded up: a single one counts.
@@ -127,8 +128,8 @@ def _of_frame(summary: Summary, layout: Layout, height: int) -> list[float | Non
         summary.saturated / elements,
         summary.stuck_rows / max(height - 1, 1),
         math.log2(step / (layout.high - layout.low) + LEAST_STEP) if step else None,
-        -sum(share * math.log2(share) for share in shares),
-        max(shares),
+        math.log2(sampled) - surplus / sampled,
+        max(summary.histogram) / sampled,
         *_of_strangest_row(summary, layout),
     ]
 

@@ -186,14 +186,16 @@ def _reading(stage: Stage, found: Score) -> GuardFinding:
     rule, subject = found.rule, found.subject
     key = (rule, EVERY_INPUT if stage.name == "signal" else subject)
     threshold = 0.0 if rule == "form" else stage.thresholds.get(key, math.inf)
-    scores = np.nan_to_num(found.scores, nan=np.inf)
-    order = np.argsort(-scores, kind="stable")[:_MOST_SAMPLES]
-    strangest, score = int(order[0]), float(scores[order[0]])
+    # NaN is the strangest of all, and `max` and `argmax` say so.
+    strangest = int(found.scores.argmax())
+    score = float(found.scores[strangest])
+    score = math.inf if math.isnan(score) else score
     if not score > threshold:
         return GuardFinding(
             stage.name, rule, subject, stage.action, score, threshold, found.detail, (strangest,)
         )
-    samples = tuple(int(place) for place in order if scores[place] > threshold)
+    order = np.argsort(-np.nan_to_num(found.scores, nan=np.inf), kind="stable")[:_MOST_SAMPLES]
+    samples = tuple(int(place) for place in order if not found.scores[place] <= threshold)
     causes = () if found.causes is None else found.causes(strangest, threshold)
     detail = found.detail or "; ".join(map(str, causes[:_NAMED]))
     return GuardFinding(stage.name, rule, subject, stage.action, score, threshold, detail, samples, causes)

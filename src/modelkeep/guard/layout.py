@@ -65,7 +65,8 @@ class Layout:
             return "elements that are not plain numbers in native byte order"
         if value.ndim != len(self.axes) or value.size == 0:
             return f"not of rank {len(self.axes)}, or empty"
-        if self._frames(value).shape[3] != self.channels:
+        place = self.axes.translate(_SAME_AXIS).find("C")
+        if (value.shape[place] if place >= 0 else 1) != self.channels:
             return f"not of {self.channels} channels"
         return None
 
@@ -77,8 +78,8 @@ class Layout:
         axes = self.axes.translate(_SAME_AXIS)
         present = [axis for axis in _FRAME_AXES if axis in axes]
         view = array.transpose([axes.index(axis) for axis in present])
-        missing = tuple(place for place, axis in enumerate(_FRAME_AXES) if axis not in axes)
-        return np.expand_dims(view, missing)
+        # An axis that is not there has one place.
+        return view[tuple(slice(None) if axis in axes else None for axis in _FRAME_AXES)]
 
 
 def plan(

@@ -46,7 +46,7 @@ def measure_input(array: Array, layout: Layout) -> Features:
     """Returns the features [samples, features] of an input without `Layout.fault`."""
     if layout.is_vector:
         return features.measure_vectors(array.reshape(-1, layout.channels), layout)
-    return np.stack([features.measure(frame, layout) for frame in layout.frames(array)])
+    return np.array([features.measure(frame, layout) for frame in layout.frames(array)])
 
 
 def output_fault(outputs: Mapping[str, object], name: str | None) -> str | None:

@@ -32,14 +32,19 @@ def numbers(features: Features, profile: InputProfile) -> NDArray[Any]:
     """
     if profile.joint is None:
         return features
-    medians = profile.tails.medians[: features.shape[1]]
-    together = np.where(features == MISSING, medians, features)[:, joint_places(profile.layout)]
+    is_missing = features == MISSING
+    present: NDArray[Any] = features
+    if is_missing.any():
+        present = np.where(is_missing, profile.tails.medians[: features.shape[1]], features)
+    together = present[:, joint_places(profile.layout)]
     return np.concatenate([features, joint(together, profile.joint)[:, None]], axis=1)
 
 
 def surprises(found: NDArray[Any], profile: InputProfile) -> Numbers:
     """Returns how surprising each of some `numbers` is; what is missing is not."""
     is_missing = found == MISSING
+    if not is_missing.any():
+        return profile.tails.surprises(found)
     present = np.where(is_missing, profile.tails.medians, found)
     return np.where(is_missing, 0.0, profile.tails.surprises(present))
 
@@ -49,8 +54,8 @@ def joint(features: NDArray[Any], profile: Joint) -> Numbers:
 
     In multiples of 1 / `UNIT`, as features are.
     """
-    offsets = features / UNIT - profile.mean
-    return np.asarray(np.rint(np.linalg.norm(offsets @ profile.whitening.T, axis=1) * UNIT))
+    white = (features / UNIT - profile.mean) @ profile.whitening.T
+    return np.asarray(np.rint(np.sqrt((white * white).sum(axis=1)) * UNIT))
 
 
 def strangest(by_input: Sequence[Numbers]) -> Numbers:
@@ -62,6 +67,8 @@ def strangest(by_input: Sequence[Numbers]) -> Numbers:
         by_input: of each input what `surprises` returns.
     """
     scores = [found.max(axis=1) for found in by_input]
+    if len(scores) == 1:
+        return np.asarray(scores[0])
     if len({len(each) for each in scores}) == 1:
         return np.asarray(np.max(scores, axis=0))
     return np.array([max(each.max() for each in scores)])
