@@ -4,6 +4,8 @@
 # make test-slow  big files, long fuzzing, many kills
 # make fuzz       coverage-guided fuzzing of every reader, SECONDS=60 for each
 # make bench      figures of this machine
+# make wheels     the compiled statistics for x86_64 and aarch64, into dist/; needs rustup
+# make test-arm   their tests as aarch64 runs them, under qemu; needs rustup
 # make leftovers  what stays in memory after a model is closed; writes docs/leftovers.md
 #
 # Every environment is made when it is first needed, and again when pyproject.toml changes.
@@ -33,7 +35,7 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: demo check test test-slow fuzz bench leftovers clean lint fast-tests other-tests
+.PHONY: wheels test-arm demo check test test-slow fuzz bench leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
@@ -102,5 +104,25 @@ leftovers: .venv/ready
 .venv-fuzz/ready: pyproject.toml tools/environment
 	@tools/environment .venv-fuzz --editable . --group fuzz
 
+# A C compiler for every target comes as a package, so none has to be there.
+wheels: .venv-wheels/ready
+	@rustup target add --quiet x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu 2>/dev/null
+	@for target in x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu; do \
+	  PATH="$$PWD/.venv-wheels/bin:$$PATH" maturin build --quiet --release --zig --target $$target \
+	    --compatibility manylinux_2_28 --manifest-path rust/statistics/Cargo.toml --out dist || exit 1; \
+	done
+	@ls dist/*.whl
+
+.venv-wheels/ready: tools/environment
+	@tools/environment .venv-wheels 'maturin>=1.9,<2' ziglang
+
+test-arm: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER = rust-lld
+test-arm: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER = qemu-aarch64-static
+test-arm:
+	$(call installed,qemu-aarch64-static,qemu-user-static)
+	@rustup target add --quiet aarch64-unknown-linux-musl 2>/dev/null
+	cd rust && cargo test --quiet --package modelkeep-statistics --no-default-features \
+	  --target aarch64-unknown-linux-musl
+
 clean:
-	rm -rf .venv .venv-demo .venv-bench .venv-fuzz build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-wheels .venv-demo .venv-bench .venv-fuzz build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

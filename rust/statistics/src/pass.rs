@@ -5,8 +5,11 @@ use crate::frame::Frame;
 use crate::layout::Layout;
 use crate::line::{Edges, Kind, Place, Rows, Scale, Sums, BINS};
 use crate::source::Source;
+#[cfg(any(test, not(target_arch = "aarch64")))]
 use crate::vector::plain::Plain;
 use crate::vector::Set;
+#[cfg(target_arch = "aarch64")]
+use crate::vector::arm_neon::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{x86_avx2::Avx2, x86_avx512::Avx512};
 
@@ -46,6 +49,10 @@ pub fn summarize<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usi
         // SAFETY: the processor has the instructions.
         return unsafe { summarize_avx2(frame, scale, histogram_step) };
     }
+    // Every processor of this architecture has the instructions.
+    #[cfg(target_arch = "aarch64")]
+    return summarize_rows::<Neon, T>(frame, scale, histogram_step);
+    #[cfg(not(target_arch = "aarch64"))]
     summarize_rows::<Plain, T>(frame, scale, histogram_step)
 }
 
@@ -236,7 +243,7 @@ impl<K: Kind> Pass<K> {
     }
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod tests {
     use super::*;
     use crate::source::Half;
@@ -270,15 +277,22 @@ mod tests {
         // SAFETY: `values` outlives the frame and holds as many elements as its shape says.
         let frame = unsafe { Frame::new(values.as_ptr(), [height, width, channels], strides) };
         let plain = summarize_rows::<Plain, T>(&frame, &scale, 1);
+        same(&plain, &summarize(&frame, &scale, 1));
+        #[cfg(target_arch = "x86_64")]
+        compare_x86(&plain, &frame, scale);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn compare_x86<T: Source>(plain: &Summary, frame: &Frame<T>, scale: Scale) {
         if std::arch::is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has the instructions.
-            same(&plain, &unsafe { summarize_avx2(&frame, &scale, 1) });
+            same(plain, &unsafe { summarize_avx2(frame, &scale, 1) });
         }
         if std::arch::is_x86_feature_detected!("avx512vbmi")
             && std::arch::is_x86_feature_detected!("avx512vl")
         {
             // SAFETY: the processor has the instructions.
-            same(&plain, &unsafe { summarize_avx512(&frame, &scale, 1) });
+            same(plain, &unsafe { summarize_avx512(frame, &scale, 1) });
         }
     }
 

@@ -4,6 +4,8 @@
 
 use crate::buffer::Number;
 
+#[cfg(target_arch = "aarch64")]
+pub mod arm_neon;
 pub mod plain;
 #[cfg(target_arch = "x86_64")]
 pub mod x86_avx2;

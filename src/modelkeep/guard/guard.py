@@ -17,6 +17,7 @@ from modelkeep.guard.measurement import measure_outputs, measure_squeezed, outpu
 from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, OutputProfile, Stage
 from modelkeep.guard.signal import Signal
 from modelkeep.guard.squeezing import Run, squeezed
+from modelkeep.guard.statistics import warn_if_slow
 from modelkeep.guard.stream import StreamGuard
 
 _LOG = logging.getLogger("modelkeep.guard")
@@ -64,6 +65,7 @@ class Guard:
 
     def __init__(self, profile: GuardProfile) -> None:
         self.profile = profile
+        warn_if_slow(each.layout for each in profile.inputs)
         self.stream: StreamGuard | None = None
         self.counters = Counters()
         self._stages = {stage.name: stage for stage in profile.stages if stage.action != "off"}

@@ -7,13 +7,18 @@ minima and maxima are the same numbers, means and variances agree to 1e-6 of the
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from modelkeep.guard.layout import Layout
 from modelkeep.guard.summary import BINS, Summary, histogram_step
+
+_LOG = logging.getLogger("modelkeep.guard")
 
 Array = NDArray[Any]
 
@@ -39,6 +44,19 @@ _COMPILED = _functions()
 def are_compiled() -> bool:
     """Returns whether frames are summarised by compiled code."""
     return bool(_COMPILED)
+
+
+@cache
+def _warn() -> None:
+    _LOG.warning(
+        "inputs are measured by NumPy, slowly: pip install 'modelkeep[guard]' is a hundred times faster"
+    )
+
+
+def warn_if_slow(layouts: Iterable[Layout]) -> None:
+    """Logs once that the compiled code is missing, where there are images or series to measure."""
+    if not are_compiled() and any(not layout.is_vector for layout in layouts):
+        _warn()
 
 
 def summarize(frame: Array, low: float, high: float) -> Summary:

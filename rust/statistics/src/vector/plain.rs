@@ -6,6 +6,7 @@ use super::{Bytes, Counts, Floats, Set, WholeSums, Wide, N};
 
 const SIZE: usize = 32;
 
+#[cfg_attr(target_arch = "aarch64", allow(dead_code))]
 pub struct Plain;
 
 impl Set for Plain {
