@@ -106,7 +106,7 @@ leftovers: .venv/ready
 
 # A C compiler for every target comes as a package, so none has to be there.
 wheels: .venv-wheels/ready
-	@rustup target add --quiet x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu 2>/dev/null
+	@rustup --quiet target add x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
 	@for target in x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu; do \
 	  PATH="$$PWD/.venv-wheels/bin:$$PATH" maturin build --quiet --release --zig --target $$target \
 	    --compatibility manylinux_2_28 --manifest-path rust/statistics/Cargo.toml --out dist || exit 1; \
@@ -120,7 +120,7 @@ test-arm: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER = rust-lld
 test-arm: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER = qemu-aarch64-static
 test-arm:
 	$(call installed,qemu-aarch64-static,qemu-user-static)
-	@rustup target add --quiet aarch64-unknown-linux-musl 2>/dev/null
+	@rustup --quiet target add aarch64-unknown-linux-musl
 	cd rust && cargo test --quiet --package modelkeep-statistics --no-default-features \
 	  --target aarch64-unknown-linux-musl
 

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from modelkeep.guard import Guard as Guard
     from modelkeep.guard import GuardProfile as GuardProfile
     from modelkeep.guard import StreamGuard as StreamGuard
+    from modelkeep.guard.site import adapt as adapt
     from modelkeep.guard_report import measure_guard as measure_guard
     from modelkeep.guard_report import measure_session as measure_session
     from modelkeep.guard_report import write_report as write_report
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
     from modelkeep.sealing import seal as seal
     from modelkeep.session import Session as Session
     from modelkeep.signer_id import SignerId as SignerId
+    from modelkeep.site_file import save_site as save_site
     from modelkeep.trust.certificates import CertificateRoots as CertificateRoots
     from modelkeep.trust.policy import AllOf as AllOf
     from modelkeep.trust.policy import AnyOf as AnyOf
@@ -177,6 +179,7 @@ _HOMES = {
     "UsageError": "errors",
     "Verifier": "trust.verifier",
     "WrongModelError": "errors",
+    "adapt": "guard.site",
     "create_key": "keys.registry",
     "create_signing_key": "trust.signing_keys",
     "delete_key": "keys.management",
@@ -193,6 +196,7 @@ _HOMES = {
     "open_signer": "trust.signers",
     "parse_recipient": "grants.recipient_text",
     "renew": "renewing",
+    "save_site": "site_file",
     "seal": "sealing",
     "unlock": "bundle.access",
     "write_report": "guard_report",

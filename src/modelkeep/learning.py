@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -33,6 +34,7 @@ Arrays = Mapping[str, NDArray[Any]]
 _EARLY = 256
 _TRIED = 64
 _MOST_BYTES = 64 * 2**20
+_LARGEST_OUTER = 1000
 
 
 def log_warnings(trial: Trial) -> None:
@@ -52,6 +54,7 @@ def learn(
     embedding: str | None = None,
     model_rules: Collection[str] | None = None,
     squeezers: Collection[str] = (),
+    outer: float | None = None,
     entry: str | None = None,
     progress: Callable[[int], None] = lambda _count: None,
     tried: Callable[[Trial], None] = log_warnings,
@@ -73,6 +76,8 @@ def learn(
             None for ``margin`` and, with an embedding, ``distance``. More rules share the same rate.
         squeezers: for the stage ``squeeze``: ``mean``, ``median``, ``depth-4`` and ``depth-5`` of images and
             series. Each runs the model once more, here and at every later call.
+        outer: lets sites learn what is usual there (see `adapt`), up to inputs that are so many times as
+            surprising as the threshold; None to let none.
         entry: file within a folder that the runtime is handed.
         progress: told the calls of the model that are done.
         tried: told what the profile catches; by default its warnings are logged.
@@ -98,9 +103,17 @@ def learn(
     with running(found) as runner:
         measured = _measure(chain(early, later), found, runner, make_plan, progress)
         calibration, whole = _two_phases(measured)
-    profile = calibration.finish(model_digest(found), alpha=alpha, delta=delta)
+    profile = _with_outer(calibration.finish(model_digest(found), alpha=alpha, delta=delta), outer)
     tried(try_profile(profile, whole))
     return profile
+
+
+def _with_outer(profile: GuardProfile, outer: float | None) -> GuardProfile:
+    if outer is None:
+        return profile
+    if not 1 <= outer <= _LARGEST_OUTER:
+        raise UsageError(f"the outer bound must lie between 1 and {_LARGEST_OUTER} times the threshold")
+    return replace(profile, outer=outer * max(profile.stages[0].thresholds.values()))
 
 
 def _two_phases(measured: Iterator[tuple[Plan, Measurement, Arrays]]) -> tuple[Calibration, list[Arrays]]:

@@ -18,11 +18,12 @@ from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
 from modelkeep.gate import Gate
 from modelkeep.grants.constraints import Constraints
-from modelkeep.guard import UNUSUAL, ContractCheck, Guard, GuardFinding, advice
+from modelkeep.guard import UNUSUAL, ContractCheck, Guard, GuardFinding, GuardProfile, advice
 from modelkeep.guard.profile_json import parse_profile
 from modelkeep.inner_manifest import Entry, InnerManifest
 from modelkeep.inputs import own_inputs
 from modelkeep.isolation import ProcessIsolation
+from modelkeep.keys.identity import Identity
 from modelkeep.memory import Memory, overwrite_small_blocks, stacks_overwritten
 from modelkeep.memory import report as memory_report
 from modelkeep.opening_report import Report, opening_report
@@ -30,6 +31,7 @@ from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.runtimes.loading import allocate, keep_borrowed, loaded_model
 from modelkeep.runtimes.messages import without_frames
 from modelkeep.runtimes.registry import Runner, open_runtime
+from modelkeep.site_file import load_site
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
 if TYPE_CHECKING:
@@ -238,6 +240,7 @@ def open_session(
     grant_file: str | os.PathLike[str] | None = None,
     posture: Iterable[str] = (),
     entry: str | None = None,
+    site: str | os.PathLike[str] | None = None,
     runtime: str | None = None,
     progress: Progress = no_progress,
     isolation: Isolation = "in-process",
@@ -252,6 +255,7 @@ def open_session(
         grant_file: look for the grant there instead of in the bundle and its sidecar.
         posture: names of what this device was found to be, for grants that demand some.
         entry: which of the model's entries to run, where it has several; its default one otherwise.
+        site: what `save_site` wrote on this device: the guard goes by what is usual at this site.
         runtime: name of the adapter, where a format has several.
         progress: told the bytes that are decrypted; called from several threads.
         isolation: ``"process"``, or a `ProcessIsolation` with settings, runs the model in a hardened
@@ -269,7 +273,7 @@ def open_session(
         inner = bundle.inner_manifest()
         chosen = inner.choose(entry)
         # Read before the weights are: a profile that cannot be applied ends the opening.
-        guard = None if inner.guard is None else Guard(parse_profile(inner.guard))
+        guard = None if inner.guard is None else _guard(parse_profile(inner.guard), site, access.identity)
         settings = _isolation_settings(isolation)
         if settings is not None:
             runner, report = _load_isolated(bundle, inner, chosen, settings, runtime, progress, options)
@@ -285,6 +289,10 @@ def open_session(
         kept = keep_borrowed(memory, runner.borrowed)
         report = opening_report(bundle, chosen, memory_report(*kept.values()), None)
         return Session(runner, kept, chosen.contract, report, guard, access.verifier.clock)
+
+
+def _guard(profile: GuardProfile, site: str | os.PathLike[str] | None, identity: Identity) -> Guard:
+    return Guard(profile, None if site is None else load_site(site, profile=profile, identity=identity))
 
 
 def _isolation_settings(isolation: Isolation) -> ProcessIsolation | None:

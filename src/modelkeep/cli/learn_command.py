@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
             model_rules=arguments.rule,
             squeezers=arguments.squeeze,
             names={name: value.split(",") for name, value in _pairs(arguments.names, _NAMES).items()},
+            outer=arguments.outer,
             tried=trials.append,
         )
     profile = profile.with_actions(**_pairs(arguments.action, "--action signal=flag"))

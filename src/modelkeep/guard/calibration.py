@@ -20,6 +20,7 @@ from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, Stage
 from modelkeep.guard.sample import Measurement
 from modelkeep.guard.scores import threshold, too_few
 from modelkeep.guard.sequence import BINS, count_bins, sequence_of
+from modelkeep.guard.signal import Signal
 
 _DEFAULT_ACTIONS = {"signal": "reject", "model": "flag", "squeeze": "flag"}
 
@@ -28,9 +29,15 @@ Rule = tuple[str, str]
 
 @dataclass(slots=True)
 class Calibration:
-    """Second phase: how high clean samples score."""
+    """Second phase: how high clean samples score.
+
+    Attributes:
+        usual: the result of the first phase.
+        within: the publisher's profile, where a site's is learned.
+    """
 
     usual: Usual
+    within: GuardProfile | None = None
     _scores: dict[Rule, list[Numbers]] = field(init=False)
     _counts: list[NDArray[np.int64]] = field(init=False)
 
@@ -41,12 +48,10 @@ class Calibration:
 
     def add(self, measurement: Measurement) -> None:
         """Adds samples, measured by the same plan, that the first phase has not seen."""
-        by_input = []
+        signal = Signal.measured(self.usual.inputs, measurement.inputs, self.within)
         for place, usual in enumerate(self.usual.inputs):
-            numbers = rules.numbers(measurement.inputs[usual.layout.name], usual)
-            by_input.append(rules.surprises(numbers, usual))
-            self._counts[place] += count_bins(numbers, usual.tails)
-        self._scores["surprise", EVERY_INPUT].append(rules.strangest(by_input))
+            self._counts[place] += count_bins(signal.features[place], usual.tails)
+        self._scores["surprise", EVERY_INPUT].append(signal.scores())
         outputs, known = measurement.outputs, self.usual.outputs
         if outputs is None or known is None:
             return

@@ -16,6 +16,7 @@ from modelkeep.guard.findings import Counters, GuardFinding
 from modelkeep.guard.measurement import measure_outputs, measure_squeezed, output_fault
 from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, OutputProfile, Stage
 from modelkeep.guard.signal import Signal
+from modelkeep.guard.site import at_site
 from modelkeep.guard.squeezing import Run, squeezed
 from modelkeep.guard.statistics import warn_if_slow
 from modelkeep.guard.stream import StreamGuard
@@ -63,8 +64,18 @@ class Guard:
         stream: watches the inputs in their order, or None; set it where all of them come from one place.
     """
 
-    def __init__(self, profile: GuardProfile) -> None:
-        self.profile = profile
+    def __init__(self, profile: GuardProfile, site: GuardProfile | None = None) -> None:
+        """Makes a guard.
+
+        Args:
+            profile: what the publisher calls usual.
+            site: what is usual at this site, within the publisher's outer bound; see `adapt`.
+
+        Raises:
+            UsageError: the site's profile was not adapted from this one.
+        """
+        self.profile = profile if site is None else at_site(profile, site)
+        self._within = None if site is None else profile
         warn_if_slow(each.layout for each in profile.inputs)
         self.stream: StreamGuard | None = None
         self.counters = Counters()
@@ -99,7 +110,7 @@ class Guard:
         stage = self._stages.get("signal")
         if stage is None and self.stream is None:
             return ()
-        signal = Signal.of(self.profile, _plain(inputs))
+        signal = Signal.of(self.profile.inputs, _plain(inputs), self._within)
         found = () if stage is None else self._judge(stage, _of_signal(signal))
         return found if self.stream is None else found + self.stream.watch(signal)
 
@@ -142,7 +153,9 @@ class Guard:
         """
         read: list[GuardFinding] = []
         if signal := self._stages.get("signal"):
-            read += _readings(signal, _of_signal(Signal.of(self.profile, _plain(inputs))))
+            read += _readings(
+                signal, _of_signal(Signal.of(self.profile.inputs, _plain(inputs), self._within))
+            )
         model = self._stages.get("model")
         if outputs and model is not None and self.profile.outputs is not None:
             read += _readings(model, _of_outputs(model, self.profile.outputs, _plain(outputs)))

@@ -115,6 +115,7 @@ class GuardProfile:
         delta: chance that a stage's rate is higher all the same.
         inputs: in the order of the model.
         outputs: what the model-aware stage looks at, or None without that stage.
+        outer: surprise up to which a site may move what is usual, or None where none may; see `site`.
         sequence: what is usual for frames of a stream.
         stages: in the order in which they run.
     """
@@ -128,6 +129,7 @@ class GuardProfile:
     outputs: OutputProfile | None
     sequence: SequenceProfile
     stages: tuple[Stage, ...]
+    outer: float | None = None
 
     def __repr__(self) -> str:
         stages = ", ".join(stage.name for stage in self.stages)

@@ -58,6 +58,8 @@ def to_json(profile: GuardProfile) -> dict[str, Any]:
         "suite": SUITE,
         "version": VERSION,
     }
+    if profile.outer is not None:
+        value["outer"] = profile.outer.hex()
     if profile.outputs is not None:
         value["outputs"] = _outputs_to_json(profile.outputs)
     return value
@@ -80,6 +82,7 @@ def from_json(value: object) -> GuardProfile:
             alpha=number(record, "alpha"),
             delta=number(record, "delta"),
             inputs=inputs,
+            outer=number(record, "outer") if "outer" in record else None,
             outputs=_outputs(record.object("outputs")) if "outputs" in record else None,
             sequence=_sequence(record.object("sequence"), inputs),
             stages=tuple(_stage(item) for item in record.items("stages", longest=len(STAGES))),

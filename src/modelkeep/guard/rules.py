@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from modelkeep.guard.features import MISSING, UNIT, Features, joint_places
 from modelkeep.guard.measurement import EMBEDDING_UNIT, Numbers, OutputMeasurement
 from modelkeep.guard.profile import InputProfile, Joint, OutputProfile
+from modelkeep.guard.tails import MOST
 
 # A rule's part of the false alarms that its stage may give is its weight over the sum of the weights.
 _WEIGHTS = {"margin": 2}
@@ -47,6 +48,20 @@ def surprises(found: NDArray[Any], profile: InputProfile) -> Numbers:
         return profile.tails.surprises(found)
     present = np.where(is_missing, profile.tails.medians, found)
     return np.where(is_missing, 0.0, profile.tails.surprises(present))
+
+
+def limited(found: NDArray[Any], profile: InputProfile, within: InputProfile, outer: float) -> Numbers:
+    """Returns the surprises of numbers at a site, and as much as can be beyond the publisher's bound.
+
+    Args:
+        found: `numbers` by the site's profile; what goes together is held against the publisher's.
+        profile: what is usual at the site.
+        within: what is usual for the publisher.
+        outer: surprise by the publisher's profile beyond which nothing is usual anywhere.
+    """
+    raw = found if within.joint is None else found[:, :-1]
+    beyond = surprises(numbers(raw, within), within) > outer
+    return np.where(beyond, MOST, surprises(found, profile))
 
 
 def joint(features: NDArray[Any], profile: Joint) -> Numbers:

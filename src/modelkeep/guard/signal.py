@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from modelkeep.guard import rules
 from modelkeep.guard.causes import Cause, causes
+from modelkeep.guard.features import Features
 from modelkeep.guard.measurement import measure_input
 from modelkeep.guard.profile import GuardProfile, InputProfile
 
@@ -34,21 +35,38 @@ class Signal:
     faults: tuple[tuple[str, str], ...]
 
     @staticmethod
-    def of(profile: GuardProfile, inputs: Mapping[str, Any]) -> Signal:
-        """Measures the inputs of a call; never raises."""
+    def of(
+        usual: Sequence[InputProfile], inputs: Mapping[str, Any], within: GuardProfile | None = None
+    ) -> Signal:
+        """Measures the inputs of a call; never raises.
+
+        Args:
+            usual: what is usual for each input.
+            inputs: arrays by input name.
+            within: the publisher's profile, where `usual` is that of a site.
+        """
         known, faults = [], []
-        for usual in profile.inputs:
-            name = usual.layout.name
-            fault = usual.layout.fault(inputs.get(name))
+        for each in usual:
+            name = each.layout.name
+            fault = each.layout.fault(inputs.get(name))
             if fault is None:
-                known.append(usual)
+                known.append(each)
             else:
                 faults.append((name, fault))
-        rows = tuple(
-            rules.numbers(measure_input(inputs[each.layout.name], each.layout), each) for each in known
-        )
-        found = tuple(rules.surprises(each, usual) for each, usual in zip(rows, known, strict=True))
-        return Signal(tuple(known), rows, found, tuple(faults))
+        measured = {each.layout.name: measure_input(inputs[each.layout.name], each.layout) for each in known}
+        return Signal.measured(known, measured, within, tuple(faults))
+
+    @staticmethod
+    def measured(
+        usual: Sequence[InputProfile],
+        features: Mapping[str, Features],
+        within: GuardProfile | None = None,
+        faults: tuple[tuple[str, str], ...] = (),
+    ) -> Signal:
+        """Holds inputs that are measured already against what is usual; see `of`."""
+        rows = tuple(rules.numbers(features[each.layout.name], each) for each in usual)
+        found = tuple(_surprises(row, each, within) for row, each in zip(rows, usual, strict=True))
+        return Signal(tuple(usual), rows, found, faults)
 
     def frames(self) -> Iterator[Signal]:
         """Yields the samples of a call one by one; inputs with unequal numbers of them are one sample."""
@@ -77,3 +95,10 @@ class Signal:
     @property
     def _strangest(self) -> int:
         return int(np.argmax([found.max() for found in self.surprises]))
+
+
+def _surprises(rows: NDArray[Any], usual: InputProfile, within: GuardProfile | None) -> Numbers:
+    if within is None or within.outer is None:
+        return rules.surprises(rows, usual)
+    publisher = next(each for each in within.inputs if each.layout.name == usual.layout.name)
+    return rules.limited(rows, usual, publisher, within.outer)

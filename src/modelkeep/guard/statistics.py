@@ -49,7 +49,7 @@ def are_compiled() -> bool:
 @cache
 def _warn() -> None:
     _LOG.warning(
-        "inputs are measured by NumPy, slowly: pip install 'modelkeep[guard]' is a hundred times faster"
+        "inputs are measured by NumPy; pip install 'modelkeep[guard]' makes it a hundred times faster"
     )
 
 

@@ -73,7 +73,7 @@ class StreamGuard:
             found = {name: inputs[name] for name in inputs} if isinstance(inputs, Mapping) else {}
         except Exception:  # a foreign object may raise anything at all
             found = {}
-        return self.watch(Signal.of(self.profile, found))
+        return self.watch(Signal.of(self.profile.inputs, found))
 
     def watch(self, signal: Signal) -> tuple[GuardFinding, ...]:
         """Does what `check` does, with inputs that are measured already."""

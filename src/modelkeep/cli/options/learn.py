@@ -35,6 +35,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="what people call the columns or channels of an input",
     )
+    parser.add_argument(
+        "--outer",
+        type=float,
+        metavar="N",
+        help="let sites adapt, up to inputs N times as surprising as the threshold",
+    )
     parser.add_argument("--embedding", metavar="OUTPUT", help="output that shows what the last layer sees")
     parser.add_argument(
         "--squeeze",
