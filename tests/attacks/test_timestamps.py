@@ -17,11 +17,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from modelkeep import public_key
+from modelkeep.clock import Clock
 from modelkeep.errors import ExpiredError, RefusedError, UntrustedSignerError
+from modelkeep.grants.constraints import Constraints
 from modelkeep.installing import install
 from modelkeep.trust import timestamps
 from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.policy import UnsafeAnyModel
+from modelkeep.trust.publisher import LATEST_TIME, Publisher
 from modelkeep.trust.signer import Signer
+from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from support.attacker import Forgery
 from support.time_authority import TimeAuthority
@@ -137,6 +142,23 @@ def test_the_timestamp_of_another_signature_says_nothing(stage: Stage) -> None:
     second.edit_signature(borrow)
     with pytest.raises(ExpiredError, match="certificate"):
         stage.opens(second.write(stage.workshop.folder / "borrowed.keep"), stage.verifier())
+
+
+def test_a_device_without_a_clock_learns_the_time_from_what_it_installs(stage: Stage) -> None:
+    workshop = stage.workshop
+    publisher = Publisher(workshop.signer.public_key, ("*",))
+    trust = TrustFile(1, LATEST_TIME, (publisher,), authorities=(stage.authority.root,))
+    unset = Clock(lambda: 0, is_vouched=lambda: False, built=0)
+    verifier = Verifier.from_trust_file(trust, model=UnsafeAnyModel(), clock=unset)
+    began = workshop.seal(model="acme/classifier", constraints=Constraints(not_before=int(time.time()) - 60))
+    with pytest.raises(ExpiredError, match="not valid before"):
+        stage.opens(began, verifier)
+    bundle = stage.seal(signer=workshop.signer)
+    install(bundle, workshop.folder / "it.keep", identity=workshop.identity(), verifier=verifier)
+    stage.opens(began, verifier)
+    later = workshop.seal(model="acme/other", constraints=Constraints(not_before=int(time.time()) + 3600))
+    with pytest.raises(ExpiredError, match="not valid before"):
+        stage.opens(later, verifier)
 
 
 def test_an_authority_of_the_attackers_own_says_nothing(stage: Stage, tmp_path: Path) -> None:

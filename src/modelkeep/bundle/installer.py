@@ -72,7 +72,8 @@ def install(
         installing = _Installing(unlocked, remembered, mark, file.descriptor, progress)
         installing.run()
         # The state changes last: a crash before that leaves the old installation in force.
-        with remembered.committing(model, installing.installation):
+        signed_at = unlocked.verified.signed.signed_at
+        with remembered.committing(model, installing.installation, signed_at):
             file.commit()
         # One that was for what was there before; beside another installation it means nothing.
         lease_path(target).unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from modelkeep.device.contents import Contents, Installed, Stage
 from modelkeep.device.marks import Floor, Mark
@@ -89,9 +90,10 @@ class Remembered:
         return self.state.stage(model, installation, mark, self.verifier)
 
     @contextmanager
-    def committing(self, model: str, installation: bytes) -> Iterator[None]:
-        """See `DeviceState.committing`."""
-        with self.state.committing(model, installation, self.verifier, self._seen, self._time):
+    def committing(self, model: str, installation: bytes, signed_at: int | None = None) -> Iterator[None]:
+        """See `DeviceState.committing`; a device also remembers when an authority said it was signed."""
+        time = partial(self._time, signed_at=signed_at)
+        with self.state.committing(model, installation, self.verifier, self._seen, time):
             yield
 
     def _finish(self, model: str, installation: bytes, known: Installed) -> None:
@@ -105,8 +107,8 @@ class Remembered:
             if not is_read_only(error):
                 raise
 
-    def _time(self, floor: int) -> int:
-        clock = self._shown.clock.no_earlier_than(floor)
+    def _time(self, floor: int, signed_at: int | None = None) -> int:
+        clock = self._shown.clock.no_earlier_than(floor).witnessing(signed_at)
         trust = self._shown.trust
         return clock.persistable() if trust is None else clock.persistable(trust.expires)
 
