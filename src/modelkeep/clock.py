@@ -7,6 +7,7 @@ makes things end, and never begin. Source: spec/trust-v1.md, "Time".
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -42,6 +43,13 @@ def nobody_vouches() -> bool:
     return False
 
 
+@functools.cache
+def _adjtimex() -> Callable[[object], int]:
+    import ctypes
+
+    return ctypes.CDLL(None).adjtimex
+
+
 def is_synchronised() -> bool:
     """Returns whether the kernel says that its clock is held to a time server.
 
@@ -52,7 +60,7 @@ def is_synchronised() -> bool:
     import ctypes
 
     try:
-        state = int(ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)))
+        state = int(_adjtimex()(ctypes.create_string_buffer(_TIMEX_BYTES)))
     except (OSError, AttributeError):
         return False
     return 0 <= state < _CLOCK_ERROR

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard
 
 from modelkeep.device.counter import StateCounter
 from modelkeep.device.local_key import LocalKey
 
 
-@runtime_checkable
 class DeviceKey(Protocol):
     """A key of a device; a passphrase, which belongs to a person, is none."""
 
@@ -24,7 +23,6 @@ class DeviceKey(Protocol):
         """
 
 
-@runtime_checkable
 class CountingKey(Protocol):
     """A key whose hardware counts."""
 
@@ -32,6 +30,16 @@ class CountingKey(Protocol):
         """Returns the counter that belongs to this key alone, or None where there is none after all."""
 
 
+def is_device_key(key: object) -> TypeGuard[DeviceKey]:
+    """Returns whether a key belongs to a device."""
+    # Asked at every opening: looking at every member, as `isinstance` does, makes the public key anew.
+    return hasattr(key, "local_key")
+
+
+def _counts(key: object) -> TypeGuard[CountingKey]:
+    return hasattr(key, "counter")
+
+
 def counter_of(key: DeviceKey) -> StateCounter | None:
     """Returns what counts the changes of the state of `key`'s device, or None where nothing can."""
-    return key.counter() if isinstance(key, CountingKey) else None
+    return key.counter() if _counts(key) else None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from modelkeep.device.device_key import DeviceKey
+from modelkeep.device.device_key import is_device_key
 from modelkeep.device.local_key import LocalKey
 from modelkeep.device.state import DeviceState
 from modelkeep.errors import NotForThisDeviceError, RefusedError, TamperedError, UsageError
@@ -148,13 +148,13 @@ class Identity:
             UsageError: this identity belongs to no device.
             KeyStoreError: the key cannot be used.
         """
-        if not isinstance(self._handle, DeviceKey):
+        if not is_device_key(self._handle):
             raise no_device(self.type)
         return self._handle.local_key()
 
     def device_state(self) -> DeviceState | None:
         """Returns what this device remembers, to be closed by the caller; None for keys of no device."""
-        return DeviceState(self._handle) if isinstance(self._handle, DeviceKey) else None
+        return DeviceState(self._handle) if is_device_key(self._handle) else None
 
     def close(self) -> None:
         """Forgets the key."""
