@@ -7,12 +7,15 @@ magnitude. Floats do not exist here; a format that needs one writes `float.hex()
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from modelkeep.errors import MalformedError
 
 LARGEST_INTEGER = 2**53 - 1
 DEEPEST_NESTING = 31
+
+_NOT_CANONICAL = "JSON is not in canonical form (RFC 8785)"
 
 
 def encode(value: object) -> bytes:
@@ -21,12 +24,7 @@ def encode(value: object) -> bytes:
     Raises:
         MalformedError: `value` holds something that the formats do not allow.
     """
-    try:
-        ordered = _ordered(value, DEEPEST_NESTING)
-        # Python escapes strings exactly as RFC 8785 section 3.2.2.2 asks.
-        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
-    except UnicodeEncodeError:
-        raise MalformedError("JSON: a string holds a lone surrogate") from None
+    return _written(_ordered(value, DEEPEST_NESTING))
 
 
 def decode(data: bytes, what: str) -> Any:
@@ -39,9 +37,10 @@ def decode(data: bytes, what: str) -> Any:
     Raises:
         MalformedError: not JSON, or not canonical JSON.
     """
-    value = decode_lenient(data, what)
-    if encode(value) != data:
-        raise MalformedError(f"{what}: JSON is not in canonical form (RFC 8785)")
+    value = _parsed(data, what, _ordered_object, _refuse_float)
+    # Its members are in order, so that it need not be put in order again.
+    if _written(value) != data:
+        raise MalformedError(f"{what}: {_NOT_CANONICAL}")
     return value
 
 
@@ -51,11 +50,20 @@ def decode_lenient(data: bytes, what: str, *, floats: bool = False) -> Any:
     Raises:
         MalformedError: not such JSON.
     """
+    return _parsed(data, what, _object_without_duplicates, float if floats else _refuse_float)
+
+
+def _parsed(
+    data: bytes,
+    what: str,
+    make_object: Callable[[list[tuple[str, Any]]], dict[str, Any]],
+    make_float: Callable[[str], float],
+) -> Any:
     try:
         value = json.loads(
             data.decode(),
-            object_pairs_hook=_object_without_duplicates,
-            parse_float=float if floats else _refuse_float,
+            object_pairs_hook=make_object,
+            parse_float=make_float,
             parse_constant=_refuse_float,
             parse_int=_integer,
         )
@@ -65,6 +73,14 @@ def decode_lenient(data: bytes, what: str, *, floats: bool = False) -> Any:
         raise MalformedError(f"{what}: {error}") from None
     except (ValueError, RecursionError):
         raise MalformedError(f"{what}: not valid JSON in UTF-8") from None
+
+
+def _written(ordered: object) -> bytes:
+    try:
+        # Python escapes strings exactly as RFC 8785 section 3.2.2.2 asks.
+        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        raise MalformedError("JSON: a string holds a lone surrogate") from None
 
 
 def _check_depth(value: object, depth: int) -> None:
@@ -118,6 +134,13 @@ def _object_without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
         raise MalformedError("JSON: duplicate key")
+    return result
+
+
+def _ordered_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = _object_without_duplicates(pairs)
+    if list(result) != _sorted_keys(result):
+        raise MalformedError(_NOT_CANONICAL)
     return result
 
 
