@@ -1,7 +1,9 @@
 """Migration: read model files that were encrypted the way most tutorials show.
 
-The form is `nonce[12] | ciphertext | tag[16]` under AES-256-GCM, without associated data. The
-key is a file of 32 bytes, or HKDF-SHA256 of a fleet master with the device id as salt.
+That is AES in GCM, mostly as `nonce[12] | ciphertext | tag[16]`, with a key of 32 bytes and without
+associated data. Other orders, nonces of 16 bytes, shorter keys and associated data are around as well: each
+order is tried, and the tag says which one it is. The key is a file, or HKDF-SHA256 of a fleet master with the
+device id as salt.
 Source: RFC 5116 section 5.2, RFC 5869.
 """
 
@@ -11,6 +13,7 @@ import binascii
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -24,15 +27,17 @@ from modelkeep.model import Model, from_memory
 from modelkeep.payload.source import MemorySource, read_fully
 from modelkeep.storage import read_small, words_for
 
-_NONCE = 12
 _TAG = 16
 _KEY = 32
+_KEYS = (32, 24, 16)
+# Version 0x80 and the first bytes of a time, in base64.
+_FERNET = b"gAAAA"
 _PIECE = 2**20
 DEFAULT_INFO = b"model-encryption"
 
 
 def read_key(path: str | os.PathLike[str]) -> bytearray:
-    """Returns the 32 bytes of a key file, which holds them raw, as hexadecimal or as base64.
+    """Returns the 32, 24 or 16 bytes of a key file, which holds them raw, as hexadecimal or as base64.
 
     Raises:
         StorageError: cannot be read.
@@ -44,9 +49,9 @@ def read_key(path: str | os.PathLike[str]) -> bytearray:
             key = bytearray(decode(data))
         except binascii.Error:
             continue
-        if len(key) == _KEY:
+        if len(key) in _KEYS:
             return key
-    raise MalformedError(f"{os.fspath(path)}: not a key of {_KEY} bytes, raw, hexadecimal or base64")
+    raise MalformedError(f"{os.fspath(path)}: not a key of 32, 24 or 16 bytes, raw, hexadecimal or base64")
 
 
 def _from_hexadecimal(text: bytes) -> bytes:
@@ -54,7 +59,11 @@ def _from_hexadecimal(text: bytes) -> bytes:
 
 
 def _from_base64(text: bytes) -> bytes:
-    return binascii.a2b_base64(text.strip(), strict_mode=True)
+    # Of both alphabets: tokens and keys for the web have the other one.
+    return binascii.a2b_base64(text.strip().translate(_STANDARD), strict_mode=True)
+
+
+_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def derive_key(master: bytearray, device_id: str, info: bytes = DEFAULT_INFO) -> bytearray:
@@ -74,52 +83,114 @@ def derive_key(master: bytearray, device_id: str, info: bytes = DEFAULT_INFO) ->
     return key
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where nonce, ciphertext and tag lie in a file.
+
+    Attributes:
+        nonce: length of the nonce, with which the file begins.
+        tag_first: whether the tag follows the nonce, and not the ciphertext.
+    """
+
+    nonce: int
+    tag_first: bool
+
+    @property
+    def body(self) -> int:
+        """Offset of the ciphertext."""
+        return self.nonce + (_TAG if self.tag_first else 0)
+
+    def tag(self, size: int) -> int:
+        """Returns the offset of the tag, behind or before `size` bytes of ciphertext."""
+        return self.nonce if self.tag_first else self.nonce + size
+
+
+# As common as they are.
+_LAYOUTS = tuple(_Layout(nonce, tag_first) for nonce in (12, 16) for tag_first in (False, True))
+
+
 @contextmanager
 def legacy_model(
-    path: str | os.PathLike[str], key: bytearray, name: str, *, format: str | None = None
+    path: str | os.PathLike[str],
+    key: bytearray,
+    name: str,
+    *,
+    associated: bytes = b"",
+    format: str | None = None,
 ) -> Iterator[Model]:
     """Decrypts an old file in memory and gives the model inside, to be sealed within the block.
 
     Args:
-        path: a file of the form `nonce | ciphertext | tag`.
-        key: 32 bytes; the caller wipes them.
+        path: a file of nonce, ciphertext and tag, in any of the usual orders.
+        key: 32, 24 or 16 bytes; the caller wipes them.
         name: file name of the model inside, for example ``model.onnx``.
+        associated: the associated data with which it was encrypted.
         format: name of the model's format, where its content does not tell.
 
     Raises:
         StorageError: cannot be read.
-        MalformedError: too short to be such a file.
-        TamperedError: the key is wrong or the file was changed.
+        MalformedError: too short to be such a file, or one of another kind.
+        TamperedError: the key is wrong, the file was changed, or associated data are missing.
         UsageError: the key has the wrong length.
     """
-    if len(key) != _KEY:
-        raise UsageError(f"the key has {len(key)} bytes, not {_KEY}")
+    if len(key) not in _KEYS:
+        raise UsageError(f"the key has {len(key)} bytes, not 32, 24 or 16")
     path = Path(path)
     with words_for(path), path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size - _NONCE - _TAG
+        length = os.fstat(file.fileno()).st_size
+        _refuse_others(path, file.fileno(), length)
+        with Pages.allocate(length - _LAYOUTS[0].nonce - _TAG) as pages:
+            view = _decrypted(file.fileno(), length, key, associated, pages.view)
+            yield from_memory(name, MemorySource(view), view, format=format)
+
+
+def _refuse_others(path: Path, descriptor: int, length: int) -> None:
+    head = bytearray(min(length, len(_FERNET)))
+    read_fully(descriptor, memoryview(head), 0)
+    if head == _FERNET:
+        raise MalformedError(
+            f"{path}: a Fernet token, which is AES in CBC",
+            hint="decrypt it with cryptography.fernet.Fernet, and seal what comes out of it",
+        )
+    if length < _LAYOUTS[0].nonce + _TAG:
+        raise MalformedError(f"{path}: too short for nonce, ciphertext and tag")
+
+
+def _decrypted(
+    descriptor: int, length: int, key: bytearray, associated: bytes, room: memoryview
+) -> memoryview:
+    """Decrypts by the first order whose tag is right; returns the part of `room` that it filled."""
+    for layout in _LAYOUTS:
+        size = length - layout.nonce - _TAG
         if size < 0:
-            raise MalformedError(f"{path}: too short for nonce, ciphertext and tag")
-        with Pages.allocate(size) as pages:
-            _decrypt(file.fileno(), size, key, pages.view)
-            yield from_memory(name, MemorySource(pages.view), pages.view, format=format)
+            continue
+        destination = room[:size]
+        if _decrypts(descriptor, layout, key, associated, destination):
+            return destination
+        wipe(destination)
+    raise TamperedError(
+        "the file does not decrypt: wrong key, associated data, or it was changed",
+        hint="tried nonce | ciphertext | tag and nonce | tag | ciphertext, with nonces of 12 and 16 bytes; "
+        "check key, device id and info, and whether it was made with associated data (--old-associated)",
+    )
 
 
-def _decrypt(descriptor: int, size: int, key: bytearray, destination: memoryview) -> None:
-    frame = bytearray(_NONCE + _TAG)
-    read_fully(descriptor, memoryview(frame)[:_NONCE], 0)
-    read_fully(descriptor, memoryview(frame)[_NONCE:], _NONCE + size)
-    mode = modes.GCM(bytes(frame[:_NONCE]), bytes(frame[_NONCE:]))
-    decryptor = Cipher(algorithms.AES(key), mode).decryptor()
+def _decrypts(
+    descriptor: int, layout: _Layout, key: bytearray, associated: bytes, destination: memoryview
+) -> bool:
+    nonce, tag = bytearray(layout.nonce), bytearray(_TAG)
+    read_fully(descriptor, memoryview(nonce), 0)
+    read_fully(descriptor, memoryview(tag), layout.tag(len(destination)))
+    decryptor = Cipher(algorithms.AES(key), modes.GCM(bytes(nonce), bytes(tag))).decryptor()
+    decryptor.authenticate_additional_data(associated)
     scratch = memoryview(bytearray(_PIECE))
     try:
         # In pieces: one call takes at most 2 GiB.
-        for start in range(0, size, _PIECE):
-            piece = scratch[: min(_PIECE, size - start)]
-            read_fully(descriptor, piece, _NONCE + start)
+        for start in range(0, len(destination), _PIECE):
+            piece = scratch[: min(_PIECE, len(destination) - start)]
+            read_fully(descriptor, piece, layout.body + start)
             decryptor.update_into(piece, destination[start : start + len(piece)])
         decryptor.finalize()
     except InvalidTag:
-        wipe(destination)
-        raise TamperedError(
-            "the file does not decrypt: wrong key, or it was changed", hint="check key, device id and info"
-        ) from None
+        return False
+    return True

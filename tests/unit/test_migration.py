@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -84,7 +85,7 @@ def test_a_short_file_is_malformed(tmp_path: Path, size: int) -> None:
         pytest.fail("the model was given out")
 
 
-@pytest.mark.parametrize("length", [0, 16, 31, 33])
+@pytest.mark.parametrize("length", [0, 15, 31, 33])
 def test_a_key_of_another_length_is_refused(tmp_path: Path, length: int) -> None:
     path = old_file(tmp_path / "old", b"")
     with pytest.raises(UsageError, match=f"{length} bytes"), legacy_model(path, bytearray(length), "a"):
@@ -141,7 +142,7 @@ def test_forms_of_key_files(tmp_path: Path, text: bytes) -> None:
 )
 def test_other_files_are_not_keys(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "key").write_bytes(text)
-    with pytest.raises(MalformedError, match="not a key of 32 bytes"):
+    with pytest.raises(MalformedError, match="not a key of 32, 24 or 16 bytes"):
         read_key(tmp_path / "key")
 
 
@@ -149,3 +150,48 @@ def test_a_large_file_is_not_a_key(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(bytes(5000))
     with pytest.raises(StorageError, match="too large for a key"):
         read_key(tmp_path / "key")
+
+
+def encrypted(content: bytes, nonce: int, *, tag_first: bool, key: bytes = KEY, aad: bytes = b"") -> bytes:
+    start = os.urandom(nonce)
+    sealed = AESGCM(key).encrypt(start, content, aad or None)
+    return start + (sealed[-16:] + sealed[:-16] if tag_first else sealed)
+
+
+@pytest.mark.parametrize("size", [0, 3, 2**20 + 5])
+@pytest.mark.parametrize("key", [KEY, KEY[:24], KEY[:16]], ids=len)
+@pytest.mark.parametrize("tag_first", [False, True])
+@pytest.mark.parametrize("nonce", [12, 16])
+def test_every_usual_order_is_tried(
+    tmp_path: Path, nonce: int, tag_first: bool, key: bytes, size: int
+) -> None:
+    content = os.urandom(size)
+    (tmp_path / "old").write_bytes(encrypted(content, nonce, tag_first=tag_first, key=key))
+    with legacy_model(tmp_path / "old", bytearray(key), "w.bin") as model:
+        found = bytearray(size)
+        with model.sources["w.bin"].open() as source:
+            source.read_into(memoryview(found), 0)
+        assert (bytes(found), model.size) == (content, size)
+
+
+def test_associated_data_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "old").write_bytes(encrypted(b"weights", 12, tag_first=False, aad=b"v1"))
+    with legacy_model(tmp_path / "old", bytearray(KEY), "w.bin", associated=b"v1") as model:
+        assert model.size == 7
+    with (
+        pytest.raises(TamperedError, match="associated data") as caught,
+        legacy_model(tmp_path / "old", bytearray(KEY), "w.bin"),
+    ):
+        pass
+    assert "--old-associated" in str(caught.value.hint)
+
+
+def test_a_fernet_token_is_told(tmp_path: Path) -> None:
+    key = Fernet.generate_key()
+    (tmp_path / "old").write_bytes(Fernet(key).encrypt(b"weights"))
+    (tmp_path / "key").write_bytes(key)
+    with (
+        pytest.raises(MalformedError, match="a Fernet token"),
+        legacy_model(tmp_path / "old", read_key(tmp_path / "key"), "w.bin"),
+    ):
+        pass

@@ -18,7 +18,13 @@ def run(arguments: argparse.Namespace) -> None:
     """Decrypts the old file in memory and seals the model inside."""
     key = _old_key(arguments)
     try:
-        with legacy_model(arguments.file, key, arguments.name, format=arguments.format) as model:
+        with legacy_model(
+            arguments.file,
+            key,
+            arguments.name,
+            associated=os.fsencode(arguments.old_associated),
+            format=arguments.format,
+        ) as model:
             draft = seal(
                 model,
                 model=options.model_id(arguments, arguments.name),

@@ -10,12 +10,13 @@ from modelkeep.cli.options.shared import add_force
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
-    parser.add_argument("file", metavar="FILE", help="AES-256-GCM file: nonce[12] | ciphertext | tag[16]")
+    parser.add_argument("file", metavar="FILE", help="AES-GCM file of nonce, ciphertext and tag")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--old-key", metavar="FILE", help="its 32-byte key: raw, hexadecimal or base64")
+    source.add_argument("--old-key", metavar="FILE", help="its key: raw, hexadecimal or base64")
     source.add_argument("--old-master", metavar="FILE", help="fleet master its key was derived from")
     parser.add_argument("--old-device-id", metavar="ID", help="device id used as salt, with --old-master")
     parser.add_argument("--old-info", metavar="TEXT", default="model-encryption", help="info used with it")
+    parser.add_argument("--old-associated", metavar="TEXT", default="", help="associated data used with it")
     parser.add_argument(
         "--name", metavar="NAME", required=True, help="the model's file name, for example model.onnx"
     )
