@@ -146,6 +146,8 @@ def _payload(view: memoryview, wire_type: int, position: int, end: int) -> tuple
 
 
 def _varint(view: memoryview, position: int, end: int) -> tuple[int, int]:
+    if position < end and view[position] < 0x80:  # most of them
+        return view[position], position + 1
     value = 0
     for index, byte in enumerate(view[position : min(end, position + 10)]):
         value |= (byte & 0x7F) << (7 * index)
