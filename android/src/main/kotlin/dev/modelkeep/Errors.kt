@@ -7,7 +7,7 @@
  *     │   ├── UntrustedSignerError   the signature is sound, the signer is not one of ours
  *     │   ├── WrongModelError        signed by a trusted key, but not the model that was asked for
  *     │   ├── TamperedError          bytes are not the bytes that were signed
- *     │   ├── RollbackError          older than the verifier allows
+ *     │   ├── RollbackError          older than the verifier allows, or than what the device remembers
  *     │   ├── ExpiredError           not valid yet, or not any more
  *     │   ├── PostureError           the grant asks for a posture that was not shown
  *     │   └── InputError(findings)   the model did not run: an input broke its contract
@@ -51,7 +51,7 @@ public class WrongModelError(message: String, hint: String? = null) : RefusedErr
 /** Bytes differ from the bytes that were signed or sealed. */
 public class TamperedError(message: String, hint: String? = null) : RefusedError(message, hint)
 
-/** The epoch is below the lowest one accepted here. */
+/** Older than the verifier allows, or than what the device remembers. */
 public class RollbackError(message: String, hint: String? = null) : RefusedError(message, hint)
 
 /** Outside its time: not valid yet, no longer valid, or older than allowed. */

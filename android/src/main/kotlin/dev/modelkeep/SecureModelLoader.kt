@@ -1,10 +1,12 @@
 package dev.modelkeep
 
+import android.content.Context
 import android.content.res.AssetFileDescriptor
 import android.os.ParcelFileDescriptor
 import dev.modelkeep.bundle.Bundle
 import dev.modelkeep.bundle.Installation
 import dev.modelkeep.bundle.Installer
+import dev.modelkeep.bundle.Remembered
 import dev.modelkeep.bundle.Unlocked
 import dev.modelkeep.bundle.UnlockedBundle
 import dev.modelkeep.container.Archive
@@ -14,13 +16,15 @@ import dev.modelkeep.container.Form
 import dev.modelkeep.keys.Constraints
 import dev.modelkeep.keys.Grants
 import dev.modelkeep.memory.ModelMemory
+import dev.modelkeep.state.DeviceState
 import java.io.ByteArrayInputStream
 import java.io.File
 
 /**
  * Opens sealed models with the key of this device. Nothing of a model is handed out before every check passed.
  *
- *     val loader = SecureModelLoader(KeystoreIdentity.open("model-key"), Verifier(publisherPem, "acme/detector"))
+ *     val identity = DeviceKey.openOrEnrol(context, "model-key")
+ *     val loader = SecureModelLoader(context, identity, Verifier(publisherPem, "acme/detector"))
  *     loader.open(File(filesDir, "detector.keep")).use { model -> Interpreter(model.buffer()).use { ... } }
  *
  * Opening blocks while it reads and decrypts: call it from a worker thread. Interrupting that thread cancels it with an
@@ -28,52 +32,70 @@ import java.io.File
  *
  * @param identity the key of this device.
  * @param verifier whom to trust, and which model and release to accept.
- * @param posture names of what the app found this device to be, for grants that demand some.
- * @param stateFile where this key remembers what it installed; needed for installations. One file for each key,
- *   in a folder that is not backed up, such as `Context.getNoBackupFilesDir()`.
+ * @param stateFolder where keys remember what they installed, each in a file of its own: a folder that is not backed up.
+ *   Without one nothing can be installed, and old releases and old trust files come back unnoticed.
+ * @param posture what the app found the device to be, for grants that demand something.
  */
 public class SecureModelLoader @JvmOverloads constructor(
     private val identity: Identity,
     private val verifier: Verifier,
+    private val stateFolder: File?,
     private val posture: Set<String> = emptySet(),
-    private val stateFile: File? = null,
 ) {
+    /** Remembers in the app's own files that are not backed up. */
+    public constructor(context: Context, identity: Identity, verifier: Verifier) :
+        this(identity, verifier, File(context.noBackupFilesDir, "modelkeep"))
+
     /**
-     * Opens a bundle file, or one that [install] wrote. The grant is looked for in the bundle and in the file next
-     * to it, `NAME.grants`; an installation carries its own.
+     * Opens a bundle file or folder, or what [install] wrote. The grant is looked for in the bundle and in the file next
+     * to it, `NAME.grants`; an installation carries its own. Releases older than one that was installed are refused.
      *
      * @param grants look for the grant in this file instead.
      * @throws AuthenticationRequiredError show the prompt, then call again.
+     * @throws RollbackError older than what counts here.
      * @throws KeepError the subclass says what to do next.
      */
     @JvmOverloads
     @Throws(KeepError::class, InterruptedException::class)
     public fun open(file: File, grants: File? = null): OpenModel {
-        if (!Installation.isOne(file)) return unlocked({ Container.openBundle(file) }, { sets(file, grants, it) }, ::load)
-        if (grants != null) throw UsageError("an installation carries its grant", "leave the grants file out")
-        return Installation(BundleFile.open(file)).use {
-            it.unlock(verifier, identity::localKey, requireState(), posture).use(::load)
+        if (Installation.isOne(file)) {
+            if (grants != null) throw UsageError("an installation carries its grant", "leave the grants file out")
+            return openInstallation(file, isLastTry = false)
         }
+        refuseBundles()
+        return unlocked({ Container.openBundle(file) }, { sets(file, grants, it) }, true) { bundle, _ -> load(bundle) }
     }
+
+    // A newer one may take its place between the opening of the file and the look at the state.
+    private fun openInstallation(file: File, isLastTry: Boolean): OpenModel =
+        try {
+            remembering { remembered ->
+                Installation(BundleFile.open(file)).use { it.unlock(remembered, posture).use(::load) }
+            }
+        } catch (error: RollbackError) {
+            if (isLastTry) throw error
+            openInstallation(file, isLastTry = true)
+        }
 
     /**
      * Checks a bundle completely and writes it to [target], in place of any file that is there, encrypted under a
-     * key that no other device has. From then on [open] takes that file: it needs no digests, and older epochs of
-     * the model are refused on this device, as bundles to install and as installations.
+     * key that no other device has. From then on [open] takes that file: it needs no digests, and older releases of
+     * the model are refused on this device, as bundles and as installations.
      *
-     * @throws RollbackError a higher epoch of this model was installed before.
+     * @return which release counted before, and which one does now.
+     * @throws RollbackError a newer release of this model was installed before.
      * @throws AuthenticationRequiredError show the prompt, then call again.
-     * @throws UsageError the loader has no state file.
+     * @throws UsageError the loader has no folder for the state.
      * @throws KeepError the subclass says what to do next; nothing was installed.
      */
     @JvmOverloads
     @Throws(KeepError::class, InterruptedException::class)
-    public fun install(bundle: File, target: File, grants: File? = null) {
-        val state = requireState()
-        unlocked({ Container.openBundle(bundle) }, { sets(bundle, grants, it) }) { unlocked ->
-            identity.localKey().use { Installer(unlocked, it, state).install(target) }
+    public fun install(bundle: File, target: File, grants: File? = null): InstallReport =
+        unlocked({ Container.openBundle(bundle) }, { sets(bundle, grants, it) }, true) { unlocked, remembered ->
+            val before = remembered.floor(unlocked.manifest.model)
+            Installer(unlocked, remembered).install(target)
+            InstallReport(unlocked.manifest.model, before.order.epoch.takeIf { before.bundle != null }, unlocked.manifest.epoch)
         }
-    }
 
     /**
      * Opens a bundle that is an asset of the app, stored without compression. [descriptor] stays the caller's.
@@ -100,12 +122,14 @@ public class SecureModelLoader @JvmOverloads constructor(
     public fun open(descriptor: ParcelFileDescriptor, grants: ByteArray = ByteArray(0)): OpenModel =
         open(BundleFile.open(descriptor), grants)
 
-    private fun open(file: BundleFile, grants: ByteArray): OpenModel =
-        unlocked(
+    private fun open(file: BundleFile, grants: ByteArray): OpenModel {
+        refuseBundles()
+        return unlocked(
             { Archive.open(file, Form.BUNDLE) },
             { arrayOf(it.embeddedGrants(), Grants.lines(ByteArrayInputStream(grants))) },
-            ::load,
-        )
+            true,
+        ) { bundle, _ -> load(bundle) }
+    }
 
     /**
      * Checks signature, leaves and whole-file digests of a bundle without opening it, for example after a
@@ -137,7 +161,7 @@ public class SecureModelLoader @JvmOverloads constructor(
         notAfter: Long? = null,
         grants: File? = null,
     ): ByteArray =
-        unlocked({ Container.openBundle(file) }, { sets(file, grants, it) }) { bundle ->
+        unlocked({ Container.openBundle(file) }, { sets(file, grants, it) }, false) { bundle, _ ->
             if (notAfter != null && notAfter !in 0..Constraints.LATEST_TIME) {
                 throw UsageError("constraint: time must lie between 1970 and 9999")
             }
@@ -147,8 +171,10 @@ public class SecureModelLoader @JvmOverloads constructor(
             to.grant(manifest.bundle, bundle.dataKey, narrowed).toBytes() + '\n'.code.toByte()
         }
 
-    private fun requireState(): File =
-        stateFile ?: throw UsageError("an installation needs the device's state", "pass a stateFile to the loader")
+    private fun refuseBundles() {
+        if (!verifier.requireInstalled) return
+        throw RefusedError("this is a bundle, and only installations are opened here", "install it, then open that")
+    }
 
     private fun sets(file: File, grants: File?, bundle: Bundle): Array<Sequence<ByteArray>> {
         if (grants != null) return arrayOf(Grants.lines(grants))
@@ -159,12 +185,20 @@ public class SecureModelLoader @JvmOverloads constructor(
     private fun <T> unlocked(
         openContainer: () -> Container,
         grantSets: (Bundle) -> Array<Sequence<ByteArray>>,
-        use: (UnlockedBundle) -> T,
-    ): T =
+        mustBeNewest: Boolean,
+        use: (UnlockedBundle, Remembered) -> T,
+    ): T = remembering { remembered ->
         Bundle(openContainer()).use { bundle ->
-            val verified = bundle.verify(verifier)
-            verified.unlock(identity, Grants.all(*grantSets(bundle)), posture).use(use)
+            val verified = bundle.verify(remembered.verifier)
+            if (mustBeNewest) remembered.check(verified.signed.manifest)
+            verified.unlock(identity, Grants.all(*grantSets(bundle)), posture).use { use(it, remembered) }
         }
+    }
+
+    private fun <T> remembering(action: (Remembered) -> T): T {
+        val folder = stateFolder ?: return action(Remembered(null, verifier))
+        return DeviceState(folder, identity.publicValue, identity::localKey).use { action(Remembered(it, verifier)) }
+    }
 
     private fun load(bundle: Unlocked): OpenModel {
         val inner = bundle.innerManifest()
@@ -189,7 +223,7 @@ public class SecureModelLoader @JvmOverloads constructor(
             manifest.release,
             manifest.epoch,
             manifest.bundle.toHexadecimal(),
-            bundle.signed.signer,
+            bundle.signed.signer.toString(),
             bundle.deviceId,
             bundle.constraints.notAfter,
         )

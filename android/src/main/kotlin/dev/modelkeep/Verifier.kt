@@ -1,6 +1,10 @@
 package dev.modelkeep
 
 import dev.modelkeep.document.Manifest
+import dev.modelkeep.document.ReleaseOrder
+import dev.modelkeep.document.SignerId
+import dev.modelkeep.state.Judge
+import dev.modelkeep.state.SeenTrust
 import dev.modelkeep.trust.EcdsaKey
 import dev.modelkeep.trust.OmsDocument
 import dev.modelkeep.trust.Statement
@@ -8,22 +12,17 @@ import dev.modelkeep.trust.Statement
 /**
  * Whom a device believes, and which releases it accepts from them.
  *
- * @param publishers public keys of the publisher, each as a PEM SubjectPublicKeyInfo (P-256, P-384 or P-521).
- * @param model the model id expected, or [UNSAFE_ANY_MODEL].
- * @param minimumEpoch lowest epoch accepted: keep the highest one seen, so that nothing older comes back.
- * @param maximumAgeSeconds longest time since sealing, or null.
- * @param clock present time in seconds since 1970-01-01 UTC.
  * @throws UsageError nobody is trusted, or an argument is not of its form.
  */
-public class Verifier @JvmOverloads constructor(
-    publishers: List<String>,
+public class Verifier private constructor(
+    private val keys: Map<String, EcdsaKey>,
+    private val trust: TrustFile?,
     private val model: String,
-    private val minimumEpoch: Long = 0,
-    private val maximumAgeSeconds: Long? = null,
-    private val clock: () -> Long = { System.currentTimeMillis() / 1000 },
+    private val minimumEpoch: Long,
+    private val maximumAgeSeconds: Long?,
+    internal val clock: Clock,
+    internal val requireInstalled: Boolean,
 ) {
-    private val keys: Map<String, EcdsaKey> = publishers.map(::parse).associateBy { it.fingerprint }
-
     init {
         if (keys.isEmpty()) throw UsageError("a verifier trusts somebody", "pass the publisher's public key")
         if (model != UNSAFE_ANY_MODEL && !Manifest.isModelId(model)) {
@@ -32,46 +31,117 @@ public class Verifier @JvmOverloads constructor(
         if (minimumEpoch < 0 || (maximumAgeSeconds ?: 0) < 0) throw UsageError("limits are not negative")
     }
 
-    /** Takes one publisher. */
+    /**
+     * Trusts keys by themselves.
+     *
+     * @param publishers public keys of the publisher, each as a PEM SubjectPublicKeyInfo (P-256, P-384 or P-521).
+     * @param model the model id expected, or [UNSAFE_ANY_MODEL].
+     * @param minimumEpoch lowest epoch accepted, whatever the device remembers.
+     * @param maximumAgeSeconds longest time since sealing, or null.
+     * @param requireInstalled open installations only; bundles are there to be installed.
+     * @param clock present time in seconds since 1970-01-01 UTC; the system's by default.
+     */
+    @JvmOverloads
+    @Throws(KeepError::class)
+    public constructor(
+        publishers: List<String>,
+        model: String,
+        minimumEpoch: Long = 0,
+        maximumAgeSeconds: Long? = null,
+        requireInstalled: Boolean = false,
+        clock: (() -> Long)? = null,
+    ) : this(
+        publishers.map(::parseKey).associateBy { it.fingerprint },
+        null,
+        model,
+        minimumEpoch,
+        maximumAgeSeconds,
+        clock?.let { Clock(it) } ?: Clock.system(),
+        requireInstalled,
+    )
+
+    /** Trusts one publisher. */
+    @Throws(KeepError::class)
     public constructor(publisher: String, model: String) : this(listOf(publisher), model)
 
-    internal class VerifiedStatement(val resources: Map<String, ByteArray>, val signer: String)
+    /** Trusts the publishers of a trust file, within their limits. The parameters are those of the other constructor. */
+    @JvmOverloads
+    @Throws(KeepError::class)
+    public constructor(
+        trust: TrustFile,
+        model: String,
+        minimumEpoch: Long = 0,
+        maximumAgeSeconds: Long? = null,
+        requireInstalled: Boolean = false,
+        clock: (() -> Long)? = null,
+    ) : this(
+        trust.keys,
+        trust,
+        model,
+        minimumEpoch,
+        maximumAgeSeconds,
+        clock?.let { Clock(it) } ?: Clock.system(),
+        requireInstalled,
+    )
+
+    /** Whom this verifier believes, whatever the time. */
+    internal val judge: Judge = object : Judge {
+        override fun vouches(model: String, signer: SignerId): Boolean =
+            trust?.vouches(model, signer) ?: (signer.key in keys)
+
+        override fun floor(model: String): ReleaseOrder? = trust?.floor(model)
+    }
+
+    /** What of the trust file a device remembers; null without one. */
+    internal val seen: SeenTrust? get() = trust?.seen
+
+    /** Returns the time that a device which knows [known] may remember. */
+    internal fun persistable(known: Long): Long = clock.noEarlierThan(known).persistable(trust?.expires)
+
+    /** Returns the same verifier with a clock that says no less than [moment]. */
+    internal fun noEarlierThan(moment: Long) = Verifier(
+        keys, trust, model, minimumEpoch, maximumAgeSeconds, clock.noEarlierThan(moment), requireInstalled,
+    )
+
+    internal class VerifiedStatement(val resources: Map<String, ByteArray>, val signer: SignerId)
 
     internal fun verifyStatement(document: ByteArray): VerifiedStatement {
+        trust?.checkTime(clock.forEnds())
         if (document.isEmpty()) throw SignatureError("the bundle is not signed", "seal it with a signer")
         val parsed = OmsDocument.parse(document)
         val key = if (parsed.certificateKey == null) verifyByKey(parsed) else verifyByCertificate(parsed)
-        return VerifiedStatement(Statement.parse(parsed.payload).resources, "key sha256:${key.fingerprint}")
+        return VerifiedStatement(Statement.parse(parsed.payload).resources, SignerId(key.fingerprint))
     }
 
-    /** Applies model, epoch and age to a manifest whose digest is verified. */
-    internal fun check(manifest: Manifest) {
+    /** Applies model, epoch, age and the trust file to a manifest whose digest is verified. */
+    internal fun check(manifest: Manifest, signer: SignerId) {
         if (model != UNSAFE_ANY_MODEL && manifest.model != model) {
             throw WrongModelError("this is model '${manifest.model}', not '$model'")
         }
         if (manifest.epoch < minimumEpoch) {
             throw RollbackError("epoch ${manifest.epoch} is below $minimumEpoch, the lowest one accepted")
         }
-        val age = now(manifest) - manifest.sealedAt
-        if (maximumAgeSeconds != null && age > maximumAgeSeconds) {
-            throw ExpiredError("sealed $age seconds ago, too long", "get a newer release of the model")
+        val now = clock.forEnds(manifest.sealedAt)
+        if (maximumAgeSeconds != null && now - manifest.sealedAt > maximumAgeSeconds) {
+            throw ExpiredError("sealed ${now - manifest.sealedAt} seconds ago, too long", "get a newer release of the model")
         }
+        trust?.check(manifest, signer, now)
     }
 
-    /** Returns the clock's time, or the time that the publisher signed if the clock is behind it. */
-    internal fun now(manifest: Manifest): Long = maxOf(clock(), manifest.sealedAt)
+    internal fun now(manifest: Manifest) = Now(clock.forBegins(), clock.forEnds(manifest.sealedAt))
 
     private fun verifyByKey(document: OmsDocument): EcdsaKey {
         // The hint is not signed: it only chooses among keys that are trusted anyway.
         val candidates = keys.values.filter { document.hint == null || it.fingerprint == document.hint }
-        if (candidates.isEmpty()) throw untrusted()
+        if (candidates.isEmpty()) throw untrusted(document.hint)
         return candidates.firstOrNull { verifies(it, document) }
             ?: throw SignatureError("the signature does not verify")
     }
 
     private fun verifyByCertificate(document: OmsDocument): EcdsaKey {
         // A key that is trusted by itself needs no certificate; roots are not supported here.
-        val key = keys[document.certificateKey?.fingerprint] ?: throw untrusted()
+        val name = document.certificateKey?.fingerprint
+        val key = keys[name] ?: throw untrusted(name)
         key.verify(document.signature, OmsDocument.PAYLOAD_TYPE, document.payload)
         return key
     }
@@ -84,19 +154,24 @@ public class Verifier @JvmOverloads constructor(
             false
         }
 
-    private fun untrusted() = UntrustedSignerError(
-        "signed by somebody who is not trusted here",
-        "check that this is the publisher you expect, then add the key to the verifier",
-    )
-
-    private fun parse(pem: String): EcdsaKey =
-        EcdsaKey.fromPem(pem) ?: throw UsageError(
-            "not a public key that can be trusted",
-            "expected a P-256, P-384 or P-521 key: the text that begins with -----BEGIN PUBLIC KEY-----",
+    private fun untrusted(key: String?): UntrustedSignerError {
+        if (key != null && trust?.isRevoked(key) == true) {
+            return UntrustedSignerError("signed by a key that is revoked", "get a newer release of the model")
+        }
+        return UntrustedSignerError(
+            "signed by somebody who is not trusted here",
+            "check that this is the publisher you expect, then add the key to the verifier",
         )
+    }
 
     public companion object {
         /** Accepts every model of a trusted publisher: one model can then be passed off as another. */
         public const val UNSAFE_ANY_MODEL: String = "*"
+
+        internal fun parseKey(pem: String): EcdsaKey =
+            EcdsaKey.fromPem(pem) ?: throw UsageError(
+                "not a public key that can be trusted",
+                "expected a P-256, P-384 or P-521 key: the text that begins with -----BEGIN PUBLIC KEY-----",
+            )
     }
 }

@@ -1,22 +1,17 @@
 package dev.modelkeep.bundle
 
-import dev.modelkeep.RollbackError
 import dev.modelkeep.TamperedError
-import dev.modelkeep.Verifier
 import dev.modelkeep.container.Archive
 import dev.modelkeep.container.BundleFile
 import dev.modelkeep.container.Form
 import dev.modelkeep.container.Names
 import dev.modelkeep.container.Tar
 import dev.modelkeep.keys.Hkdf
-import dev.modelkeep.keys.LocalKey
 import dev.modelkeep.payload.PlainTarget
 import dev.modelkeep.payload.SealedStream
 import dev.modelkeep.payload.StreamKey
 import dev.modelkeep.payload.StreamLayout
 import dev.modelkeep.sha256
-import dev.modelkeep.state.DeviceState
-import dev.modelkeep.state.StateBody
 import dev.modelkeep.toHexadecimal
 import dev.modelkeep.wipe
 import dev.modelkeep.wipedAfter
@@ -31,20 +26,20 @@ import java.nio.ByteBuffer
 internal class Installation private constructor(private val archive: Archive) : Closeable by archive {
     constructor(file: BundleFile) : this(Archive.open(file, Form.INSTALLATION))
 
-    /** Checks everything that can have changed; [localKey] is asked for when signature and policy hold. */
-    fun unlock(verifier: Verifier, localKey: () -> LocalKey, stateFile: File, posture: Set<String>): Unlocked {
-        val signed = SignedManifest.verify(archive, verifier)
+    /** Checks everything that can have changed since the model was installed. */
+    fun unlock(remembered: Remembered, posture: Set<String>): Unlocked {
+        val signed = SignedManifest.verify(archive, remembered.verifier)
         val record = InstallRecord.parse(archive.read(Names.INSTALL))
-        checkHeader(record.header, signed)
+        val header = record.header
+        checkHeader(header, signed)
         checkSizes(signed)
-        localKey().use { local ->
-            val body = DeviceState(stateFile, local).read()
-            val installKey = local.unwrap(record.wrapped, InstallRecord.context(record.headerBytes))
-            return installKey.wipedAfter {
-                // From here on the header is authentic.
-                checkPresent(record.header, body, signed, posture)
-                UnlockedInstallation(signed, record.header, payloadKey(it, secret(record.header, body)))
-            }
+        val installKey = remembered.state.local.unwrap(record.wrapped, InstallRecord.context(record.headerBytes))
+        return installKey.wipedAfter {
+            // From here on the header is authentic.
+            header.constraints.check(signed.now, posture)
+            remembered.check(signed.manifest)
+            val known = remembered.current(header.model, header.installation.toHexadecimal())
+            UnlockedInstallation(signed, header, payloadKey(it, known.secret))
         }
     }
 
@@ -62,21 +57,6 @@ internal class Installation private constructor(private val archive: Archive) : 
             throw TamperedError("the files of the installation are not those that its manifest lists")
         }
     }
-
-    private fun checkPresent(header: InstallHeader, body: StateBody, signed: SignedManifest, posture: Set<String>) {
-        val floor = body.floor(header.model)
-        if (header.epoch < floor) {
-            val problem = "epoch ${header.epoch} is below $floor, which was installed since"
-            throw RollbackError(problem, "open the newest installation")
-        }
-        header.constraints.check(maxOf(signed.now, body.time), posture)
-    }
-
-    private fun secret(header: InstallHeader, body: StateBody): ByteArray =
-        body.installed(header.model, header.installation.toHexadecimal())?.secret ?: throw RollbackError(
-            "this installation does not count any more, or was not made with this key",
-            "open the newest installation, or install the bundle again",
-        )
 
     private inner class UnlockedInstallation(
         signed: SignedManifest,

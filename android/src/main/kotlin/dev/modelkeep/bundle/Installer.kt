@@ -5,12 +5,11 @@ import dev.modelkeep.container.FileLock
 import dev.modelkeep.container.Names
 import dev.modelkeep.container.Replacement
 import dev.modelkeep.keys.Constraints
-import dev.modelkeep.keys.LocalKey
 import dev.modelkeep.payload.SegmentWriter
 import dev.modelkeep.payload.StreamKey
 import dev.modelkeep.payload.StreamLayout
 import dev.modelkeep.sha256
-import dev.modelkeep.state.DeviceState
+import dev.modelkeep.state.Mark
 import dev.modelkeep.toHexadecimal
 import dev.modelkeep.wipedAfter
 import java.io.File
@@ -19,10 +18,10 @@ import java.security.SecureRandom
 
 /**
  * Checks an unlocked bundle once, completely, and keeps it under a key of this device alone; afterwards older
- * epochs of the model do not count. Source: spec/install-v1.md, section 6.
+ * releases of the model do not count. Source: spec/install-v1.md, section 6.
  */
-internal class Installer(private val bundle: UnlockedBundle, private val local: LocalKey, stateFile: File) {
-    private val state = DeviceState(stateFile, local)
+internal class Installer(private val bundle: UnlockedBundle, private val remembered: Remembered) {
+    private val local = remembered.state.local
     private val manifest = bundle.manifest
     private val header = InstallHeader(
         random(16),
@@ -38,7 +37,8 @@ internal class Installer(private val bundle: UnlockedBundle, private val local: 
 
     /** Writes the installation to [target], in place of any file that is there. */
     fun install(target: File) = FileLock.take(target).use {
-        val secret = state.prepare(manifest.model, manifest.epoch, id)
+        val mark = Mark(bundle.signed.signer, manifest.order, manifest.bundle.toHexadecimal())
+        val secret = remembered.stage(manifest.model, id, mark)
         Replacement(target).use { file ->
             random(32).wipedAfter { installKey ->
                 val writer = writer(file, installKey)
@@ -47,7 +47,7 @@ internal class Installer(private val bundle: UnlockedBundle, private val local: 
                 }
             }
             // The state changes last: a crash before that leaves the old installation in force.
-            state.commit(manifest.model, id, bundle.signed.now, file::commit)
+            remembered.commit(manifest.model, id, file::commit)
         }
     }
 

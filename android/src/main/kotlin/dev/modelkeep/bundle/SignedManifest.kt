@@ -1,5 +1,6 @@
 package dev.modelkeep.bundle
 
+import dev.modelkeep.Now
 import dev.modelkeep.SignatureError
 import dev.modelkeep.TamperedError
 import dev.modelkeep.Verifier
@@ -7,6 +8,7 @@ import dev.modelkeep.container.Container
 import dev.modelkeep.container.Names
 import dev.modelkeep.document.Coverage
 import dev.modelkeep.document.Manifest
+import dev.modelkeep.document.SignerId
 import dev.modelkeep.sha256
 
 /**
@@ -18,7 +20,7 @@ import dev.modelkeep.sha256
  * @property secondSignature a further one, which nobody here demands, as it was received; or null.
  * @property resources SHA-256 of every file that the statement lists, by name.
  * @property signer who signed.
- * @property now the time that counts, in seconds since 1970-01-01 UTC.
+ * @property now the times that count.
  */
 internal class SignedManifest private constructor(
     val manifest: Manifest,
@@ -26,8 +28,8 @@ internal class SignedManifest private constructor(
     val signature: ByteArray,
     val secondSignature: ByteArray?,
     val resources: Map<String, ByteArray>,
-    val signer: String,
-    val now: Long,
+    val signer: SignerId,
+    val now: Now,
 ) {
     companion object {
         fun verify(container: Container, verifier: Verifier): SignedManifest {
@@ -42,7 +44,7 @@ internal class SignedManifest private constructor(
             }
             val manifest = Manifest.parse(bytes)
             checkCoverage(manifest, statement.resources.keys)
-            verifier.check(manifest)
+            verifier.check(manifest, statement.signer)
             val now = verifier.now(manifest)
             val second = if (Names.SECOND_SIGNATURE in container.sizes) container.read(Names.SECOND_SIGNATURE) else null
             return SignedManifest(manifest, bytes, signature, second, statement.resources, statement.signer, now)

@@ -40,6 +40,8 @@ internal class Manifest private constructor(record: Record) {
     /** SubjectPublicKeyInfo (DER) of those who may sign grants; empty when grants need no signature. */
     val grantIssuers: List<ByteArray> = grantIssuers(record)
 
+    val order: ReleaseOrder get() = ReleaseOrder(epoch, sealedAt)
+
     /** What people decide by, in 32 bytes: SHA-256 of canonical JSON; the commitment names it (section 7). */
     val binding: ByteArray
         get() = sha256(

@@ -16,8 +16,8 @@ internal object CanonicalJson {
     private const val DEEPEST_NESTING = 31
 
     /** Parses [data] and refuses it unless it is already in its canonical form. */
-    fun decode(data: ByteArray, what: String): Any? {
-        val value = decodeLenient(data, what)
+    fun decode(data: ByteArray, what: String, mostValues: Int = Int.MAX_VALUE): Any? {
+        val value = decodeLenient(data, what, mostValues)
         if (!encode(value).contentEquals(data)) {
             throw MalformedError("$what: JSON is not in canonical form (RFC 8785)")
         }

@@ -84,6 +84,15 @@ internal class Record private constructor(value: Any?, private val what: String)
         return members.remove(name)
     }
 
+    /** Takes a member that may be null; anything else by [take], a method of this record. */
+    fun <T> nullable(name: String, take: (String) -> T): T? {
+        if (name in members && members[name] == null) {
+            members.remove(name)
+            return null
+        }
+        return take(name)
+    }
+
     /** Takes members that say nothing here, where present. */
     fun skip(vararg names: String) = names.forEach { members.remove(it) }
 

@@ -1,6 +1,7 @@
 package dev.modelkeep.keys
 
 import dev.modelkeep.ExpiredError
+import dev.modelkeep.Now
 import dev.modelkeep.PostureError
 import dev.modelkeep.RefusedError
 import dev.modelkeep.UnsupportedVersionError
@@ -29,12 +30,12 @@ internal class Constraints(
             "delegate" to if (delegate) true else null,
         ).filterValues { it != null }
 
-    /** Checks that the grant counts at second [now] on a device that was found to be [shown]. */
-    fun check(now: Long, shown: Set<String>) {
-        if (notBefore != null && now < notBefore) {
+    /** Checks that the grant counts [now] on a device that was found to be [shown]. */
+    fun check(now: Now, shown: Set<String>) {
+        if (notBefore != null && now.begins < notBefore) {
             throw ExpiredError("the grant is not valid yet", "check the clock of this device")
         }
-        if (notAfter != null && now > notAfter) {
+        if (notAfter != null && now.ends > notAfter) {
             throw ExpiredError("the grant has expired", "ask the publisher for a new grant")
         }
         val missing = posture.filter { it !in shown }

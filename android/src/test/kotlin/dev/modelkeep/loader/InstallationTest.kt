@@ -10,10 +10,12 @@ import dev.modelkeep.KeepError
 import dev.modelkeep.KeyProtection
 import dev.modelkeep.KeystoreIdentity
 import dev.modelkeep.MalformedError
+import dev.modelkeep.RefusedError
 import dev.modelkeep.RollbackError
 import dev.modelkeep.SecureModelLoader
 import dev.modelkeep.TamperedError
 import dev.modelkeep.UsageError
+import dev.modelkeep.Verifier
 import dev.modelkeep.WrappedIdentity
 import dev.modelkeep.bundle.Bundle
 import dev.modelkeep.bundle.InstallRecord
@@ -24,6 +26,8 @@ import dev.modelkeep.container.Container
 import dev.modelkeep.container.Form
 import dev.modelkeep.container.Names
 import dev.modelkeep.container.Replacement
+import dev.modelkeep.document.ReleaseOrder
+import dev.modelkeep.document.SignerId
 import dev.modelkeep.fake.FakePhone
 import dev.modelkeep.keys.Constraints
 import dev.modelkeep.keys.Grants
@@ -32,7 +36,15 @@ import dev.modelkeep.keys.KeyWrap
 import dev.modelkeep.keys.LocalKey
 import dev.modelkeep.keys.P256
 import dev.modelkeep.keys.SoftwareKey
+import dev.modelkeep.sha256
 import dev.modelkeep.state.DeviceState
+import dev.modelkeep.state.Installed
+import dev.modelkeep.state.Judge
+import dev.modelkeep.state.Mark
+import dev.modelkeep.state.Stage
+import dev.modelkeep.state.StateFile
+import dev.modelkeep.toHexadecimal
+import dev.modelkeep.trust.EcdsaKey
 import dev.modelkeep.vectors.Vector
 import java.io.File
 import java.nio.ByteBuffer
@@ -52,14 +64,14 @@ internal class InstallationTest {
     @TempDir
     lateinit var folder: File
     private lateinit var phone: FakePhone
-    private lateinit var state: File
+    private lateinit var states: File
     private lateinit var installed: File
 
     @BeforeEach
     fun switchOn() {
         phone = FakePhone().switchOn()
         SharedMemory.given.clear()
-        state = File(folder, "key.state")
+        states = File(folder, "states")
         installed = File(folder, "installed.keep")
     }
 
@@ -77,13 +89,13 @@ internal class InstallationTest {
         }
         assertEquals(listOf("createOperation", "finish", "abort"), phone.calls)
         assertTrue(SharedMemory.given.all { it.isZero && it.isClosed })
-        assertEquals(setOf("installed.keep", "installed.keep.lock", "key.state", "key.state.lock"), folder.list()!!.toSet())
+        assertEquals(setOf("installed.keep", "installed.keep.lock", "states"), folder.list()!!.toSet())
     }
 
     @Test
     fun `an installation keeps the second signature of its bundle`() {
         val signed = Vector.all(File("../vectors/v1")).first { it.name == "second-signature" }
-        val loader = SecureModelLoader(signed.identity(), signed.verifier(), stateFile = state)
+        val loader = SecureModelLoader(signed.identity(), signed.verifier(), states)
         loader.install(signed.bundle, installed)
         val (given, kept) = listOf(signed.bundle to Form.BUNDLE, installed to Form.INSTALLATION).map { (file, form) ->
             Archive.open(BundleFile.open(file), form).use { it.read(Names.SECOND_SIGNATURE) }
@@ -143,16 +155,19 @@ internal class InstallationTest {
     @Test
     fun `an installation made elsewhere with the device's own key`() {
         installOne()
-        assertThrows(RollbackError::class.java) { loader(File(folder, "other.state")).open(installed) }
+        assertThrows(RollbackError::class.java) { loader(File(folder, "other")).open(installed) }
     }
 
     @Test
     fun `an installation does not open on another device`() {
         installOne()
         val stranger = KeystoreIdentity.enrol("stranger", KeyProtection(Authentication.NONE))
-        val loader = SecureModelLoader(stranger, vector.verifier(), stateFile = File(folder, "stranger.state"))
+        val loader = SecureModelLoader(stranger, vector.verifier(), File(folder, "stranger"))
         assertThrows(TamperedError::class.java) { loader.open(installed) }
-        val thief = SecureModelLoader(stranger, vector.verifier(), stateFile = state)
+        // Nor with the state of the device, under the name that the stranger's own would have.
+        val stolen = File(folder, "stolen").apply { mkdirs() }
+        stateFile(device).copyTo(File(stolen, stateFile(stranger).name))
+        val thief = SecureModelLoader(stranger, vector.verifier(), stolen)
         assertThrows(TamperedError::class.java) { thief.open(installed) }
     }
 
@@ -164,29 +179,96 @@ internal class InstallationTest {
         assertThrows(RollbackError::class.java) { loader.install(vector.bundle, File(folder, "again.keep")) }
         assertFalse(File(folder, "again.keep").exists())
         // Its secret is gone for good, too.
-        val body = device.localKey().use { DeviceState(state, it).read() }
-        assertEquals(setOf("ff".repeat(16)), body.models.getValue("acme/detector").installations.keys)
+        val remembered = deviceState().use { it.look() }
+        assertEquals(setOf("ff".repeat(16)), remembered.models.getValue("acme/detector").installations.keys)
     }
 
-    private fun raiseEpoch() = device.localKey().use {
-        val deviceState = DeviceState(state, it)
-        deviceState.prepare("acme/detector", 1_000_000, "ff".repeat(16))
-        deviceState.commit("acme/detector", "ff".repeat(16), 0) {}
+    @Test
+    fun `an old bundle in the place of an installation`() {
+        val loader = installOne()
+        raiseEpoch()
+        vector.bundle.copyTo(installed, overwrite = true)
+        assertThrows(RollbackError::class.java) { loader.open(installed) }
+        assertThrows(RollbackError::class.java) { loader.open(vector.bundle) }
+    }
+
+    @Test
+    fun `a publisher who is not believed raises no floor`() {
+        val loader = installOne()
+        raiseEpoch(SignerId("00".repeat(32)))
+        loader.open(installed).close()
+        loader.open(vector.bundle).close()
+    }
+
+    @Test
+    fun `an installation that was never finished`() {
+        val loader = installOne()
+        deviceState().use { state ->
+            val file = File(folder, "states").listFiles()!!.first { it.name.endsWith(".state") }
+            val contents = state.look()
+            val model = contents.models.getValue("acme/detector")
+            val (id, installed) = model.installations.entries.single()
+            for (stage in listOf(Stage.STAGED, Stage.TRIAL)) {
+                model.installations[id] = Installed(installed.mark, installed.secret, stage)
+                StateFile(file, state.local).write(contents)
+                assertThrows(RollbackError::class.java) { loader.open(this.installed) }
+            }
+        }
+    }
+
+    @Test
+    fun `a power cut between file and state is finished when the installation is opened`() {
+        val loader = installOne()
+        deviceState().use { state ->
+            val contents = state.look()
+            contents.models.getValue("acme/detector").marks = emptyList()
+            StateFile(stateFile(device), state.local).write(contents)
+        }
+        loader.open(installed).close()
+        assertEquals(1, deviceState().use { it.look() }.models.getValue("acme/detector").marks.size)
+    }
+
+    @Test
+    fun `a verifier that wants installations opens no bundles`() {
+        installOne()
+        val publisher = vector.publisher
+        val strict = Verifier(listOf(publisher), "acme/detector", requireInstalled = true)
+        val loader = SecureModelLoader(device, strict, states)
+        assertThrows(RefusedError::class.java) { loader.open(vector.bundle) }
+        loader.open(installed).close()
+    }
+
+    private fun deviceState() = DeviceState(states, device.publicValue, device::localKey)
+
+    private fun stateFile(identity: Identity) = File(states, "${sha256(identity.publicValue).toHexadecimal()}.state")
+
+    /** Has the device install a much later release, by the publisher or by somebody else. */
+    private fun raiseEpoch(signer: SignerId = publisher()) = deviceState().use { state ->
+        val mark = Mark(signer, ReleaseOrder(1_000_000, 0), "ee".repeat(16))
+        state.stage("acme/detector", "ff".repeat(16), mark, judge(signer))
+        state.commit("acme/detector", "ff".repeat(16), judge(signer), { false }) {}
+    }
+
+    private fun publisher() = SignerId(EcdsaKey.fromPem(vector.publisher)!!.fingerprint)
+
+    private fun judge(believed: SignerId) = object : Judge {
+        override fun vouches(model: String, signer: SignerId) = signer == believed
+
+        override fun floor(model: String): ReleaseOrder? = null
     }
 
     @Test
     fun `outliving the grant, and setting the clock back`() {
         var now = vector.now
-        val loader = SecureModelLoader(device, vector.verifier { now }, stateFile = state)
+        val loader = SecureModelLoader(device, vector.verifier { now }, states)
         loader.install(vector.bundle, installed, grantUntil(vector.now + 100))
         now += 100
         loader.open(installed).close()
         now += 1
         assertThrows(ExpiredError::class.java) { loader.open(installed) }
-        // Installing anything tells the device how late it is.
-        loader.install(vector.bundle, File(folder, "other.keep"))
+        // Nothing that roots signed says how late it is, so the device remembers no time.
         now -= 100
-        assertThrows(ExpiredError::class.java) { loader.open(installed) }
+        loader.open(installed).close()
     }
 
     /** Returns a grants file with a grant for the device that counts until [last]. */
@@ -220,6 +302,7 @@ internal class InstallationTest {
     @Test
     fun `changing the state`() {
         val loader = installOne()
+        val state = stateFile(device)
         val original = state.readBytes()
         for (position in 20 until original.size step 41) {
             val changed = original.clone()
@@ -265,24 +348,24 @@ internal class InstallationTest {
     @Test
     fun `installations need a state and carry their grant`() {
         val loader = installOne()
-        val forgetful = SecureModelLoader(device, vector.verifier())
+        val forgetful = SecureModelLoader(device, vector.verifier(), null)
         assertThrows(UsageError::class.java) { forgetful.open(installed) }
         assertThrows(UsageError::class.java) { forgetful.install(vector.bundle, installed) }
-        assertThrows(UsageError::class.java) { loader.open(installed, state) }
+        assertThrows(UsageError::class.java) { loader.open(installed, vector.bundle) }
     }
 
     @Test
     fun `a device that fails over and over keeps what it has`() {
         val loader = installOne()
-        device.localKey().use { local ->
-            val deviceState = DeviceState(state, local)
-            repeat(70) { deviceState.prepare("acme/detector", 1_000, "%032x".format(it)) }
-            assertEquals(64, deviceState.read().models.getValue("acme/detector").installations.size)
+        deviceState().use { state ->
+            val mark = Mark(publisher(), ReleaseOrder(1_000, 0), "dd".repeat(16))
+            repeat(70) { state.stage("acme/detector", "%032x".format(it), mark, judge(publisher())) }
+            assertEquals(64, state.look().models.getValue("acme/detector").installations.size)
         }
         loader.open(installed).close()
     }
 
-    private fun loader(state: File = this.state) = SecureModelLoader(device, vector.verifier(), stateFile = state)
+    private fun loader(states: File = this.states) = SecureModelLoader(device, vector.verifier(), states)
 
     private fun installOne(): SecureModelLoader = loader().also { it.install(vector.bundle, installed) }
 

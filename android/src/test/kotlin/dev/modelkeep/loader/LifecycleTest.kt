@@ -59,7 +59,7 @@ internal class LifecycleTest {
 
     @Test
     fun `an interrupt is a cancellation, and leaves nothing behind`() {
-        val loader = SecureModelLoader(vector.identity(), vector.verifier(), stateFile = File(folder, "key.state"))
+        val loader = SecureModelLoader(vector.identity(), vector.verifier(), File(folder, "states"))
         val target = File(folder, "installed.keep")
         for (action in listOf({ loader.open(vector.bundle) }, { loader.install(vector.bundle, target) }, { loader.verify(vector.bundle) })) {
             Thread.currentThread().interrupt()
@@ -88,7 +88,7 @@ internal class LifecycleTest {
 
     @Test
     fun `two installations into one place do not meet`() {
-        val loader = SecureModelLoader(vector.identity(), vector.verifier(), stateFile = File(folder, "key.state"))
+        val loader = SecureModelLoader(vector.identity(), vector.verifier(), File(folder, "states"))
         val target = File(folder, "installed.keep")
         FileLock.take(target).use {
             assertThrows(StorageError::class.java) { loader.install(vector.bundle, target) }
@@ -96,7 +96,7 @@ internal class LifecycleTest {
         // What a crash left is in nobody's way.
         File("$target.partial").writeText("half of something")
         loader.install(vector.bundle, target)
-        assertEquals(setOf("installed.keep", "installed.keep.lock", "key.state", "key.state.lock"), folder.list()!!.toSet())
+        assertEquals(setOf("installed.keep", "installed.keep.lock", "states"), folder.list()!!.toSet())
     }
 
     @Test

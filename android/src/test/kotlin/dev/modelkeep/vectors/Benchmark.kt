@@ -32,10 +32,10 @@ internal object Benchmark {
     private fun sealed(phone: FakePhone, files: List<File>) {
         val (bundle, publisher, device) = files
         val identity = SoftwareKeys.intoKeystore(device.readText(), "key")!!
-        val state = File(bundle.path + ".state")
+        val states = File(bundle.path + ".states")
         val installed = File(bundle.path + ".installed")
         val verifier = Verifier(publisher.readText(), Verifier.UNSAFE_ANY_MODEL)
-        val loader = SecureModelLoader(identity, verifier, stateFile = state)
+        val loader = SecureModelLoader(identity, verifier, states)
         println("bundle")
         open(phone, loader, bundle)
         println("installing")
@@ -43,7 +43,8 @@ internal object Benchmark {
         report(phone, bundle.length()) { loader.install(bundle, installed) }
         println("installation")
         open(phone, loader, installed)
-        listOf(state, File(state.path + ".lock"), installed).forEach(File::delete)
+        listOf(installed, File("$installed.lock")).forEach(File::delete)
+        states.deleteRecursively()
     }
 
     private fun open(phone: FakePhone, loader: SecureModelLoader, file: File) = repeat(ROUNDS) {

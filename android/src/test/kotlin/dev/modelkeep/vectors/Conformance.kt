@@ -50,7 +50,8 @@ internal object Conformance {
         val isFleet = secret.startsWith("modelkeep-fleet-device")
         val identity = if (isFleet) FleetIdentity.parse(secret) else SoftwareKeys.intoKeystore(secret, "device")!!
         val verifier = Verifier(publisher.readText(), Verifier.UNSAFE_ANY_MODEL)
-        SecureModelLoader(identity, verifier, stateFile = state).install(bundle, target)
+        SecureModelLoader(identity, verifier, state.absoluteFile.parentFile).install(bundle, target)
+        check(state.exists()) { "the state has another name" }
         return true
     }
 
@@ -58,7 +59,7 @@ internal object Conformance {
         val (bundle, publisher, admin) = arguments.map(::File)
         val identity = SoftwareKeys.intoKeystore(admin.readText(), "admin")
             ?: KeystoreIdentity.enrol("admin", KeyProtection(Authentication.NONE))
-        val loader = SecureModelLoader(identity, Verifier(publisher.readText(), Verifier.UNSAFE_ANY_MODEL))
+        val loader = SecureModelLoader(identity, Verifier(publisher.readText(), Verifier.UNSAFE_ANY_MODEL), null)
         for (line in arguments.drop(3)) {
             val isFleet = line.startsWith("modelkeep-fleet-device")
             val recipient = if (isFleet) FleetIdentity.parse(line).recipient() else Recipient.parse(line)

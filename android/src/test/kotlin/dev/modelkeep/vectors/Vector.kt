@@ -10,10 +10,15 @@ import dev.modelkeep.KeystoreIdentity
 import dev.modelkeep.OpenModel
 import dev.modelkeep.SecureModelLoader
 import dev.modelkeep.Verifier
+import dev.modelkeep.container.Container
+import dev.modelkeep.container.Names
+import dev.modelkeep.document.Manifest
 import dev.modelkeep.fake.SoftwareKeys
 import dev.modelkeep.json.CanonicalJson
+import dev.modelkeep.sha256
 import dev.modelkeep.toHexadecimal
 import java.io.File
+import java.nio.file.Files
 import java.security.MessageDigest
 
 /** One entry of an index of test vectors; vectors/README.md says what its members mean. */
@@ -24,8 +29,8 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
 
     val now = members["now"] as Long
 
-    /** What the device remembers of installations; there need not be such a file. */
-    private val state = File(folder, members["state"] as String? ?: "absent.state")
+    /** What the device remembers, where it has begun to. */
+    private val state = (members["state"] as String?)?.let { File(folder, it) }
 
     /** What a reader must make of the bundle: the name of an error, or null. */
     val error = members["error"] as String?
@@ -37,6 +42,7 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
     val deviceId = members["device_id"] as String?
     val inputs = members["inputs"] as List<*>?
 
+    val publisher get() = members["trusted"] as String
     val identityText get() = (members["identity"] as Map<*, *>).values.first() as String
 
     override fun toString() = name
@@ -58,13 +64,17 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
         }
     }
 
-    private fun loader(identity: Identity) = SecureModelLoader(identity, verifier(), stateFile = state)
+    private fun loader(identity: Identity): SecureModelLoader {
+        val states = Files.createTempDirectory("states").toFile().apply { deleteOnExit() }
+        state?.copyTo(File(states, "${sha256(identity.publicValue).toHexadecimal()}.state"))
+        return SecureModelLoader(identity, verifier(), states)
+    }
 
     fun verifier(clock: () -> Long = { now }): Verifier {
         val trusted = listOf(members["trusted"] as String)
         val lowest = members["minimum_epoch"] as Long
         val model = members["model"] as String? ?: Verifier.UNSAFE_ANY_MODEL
-        return Verifier(trusted, model, lowest, members["maximum_age"] as Long?, clock)
+        return Verifier(trusted, model, lowest, members["maximum_age"] as Long?, clock = clock)
     }
 
     fun identity(): Identity {
@@ -85,6 +95,9 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
             val index = CanonicalJson.decodeLenient(File(folder, "index.json").readBytes(), "index") as Map<*, *>
             return (index[kind] as List<*>).map { it as Map<*, *> }
         }
+
+        fun manifest(vector: Vector): Manifest =
+            Container.openBundle(vector.bundle).use { Manifest.parse(it.read(Names.MANIFEST)) }
 
         /** Returns the SHA-256 of every file of an open model. */
         fun digests(model: OpenModel): Map<String, String> = model.paths.associateWith { path ->

@@ -1,0 +1,129 @@
+package dev.modelkeep
+
+import dev.modelkeep.document.Manifest
+import dev.modelkeep.document.ReleaseOrder
+import dev.modelkeep.document.SignerId
+import dev.modelkeep.json.CanonicalJson
+import dev.modelkeep.json.Record
+import dev.modelkeep.keys.Constraints
+import dev.modelkeep.state.SeenTrust
+import dev.modelkeep.trust.Envelope
+import dev.modelkeep.trust.EnvelopeKind
+import dev.modelkeep.trust.EcdsaKey
+import dev.modelkeep.trust.Publisher
+import dev.modelkeep.trust.ascending
+import dev.modelkeep.trust.checkFormat
+
+/**
+ * What a device believes about publishers: which keys may sign which models, and what does not count any more. Hand it to
+ * [Verifier]. Source: spec/trust-v1.md.
+ *
+ * @property number grows with every new file.
+ * @property expires last second at which it counts, since 1970-01-01 UTC.
+ */
+public class TrustFile private constructor(record: Record, private val roots: Roots) {
+    public val number: Long = record.integer("number")
+    public val expires: Long = record.integer("expires", highest = Constraints.LATEST_TIME)
+    private val publishers = record.items("publishers", MOST_PUBLISHERS).map(Publisher::read)
+    private val revokedKeys: Set<String>
+    private val revokedBundles: Set<String>
+    private val void = record.ascending("void", BUNDLE, MOST_REVOKED)
+    private val floors = floors(record)
+
+    init {
+        val (keys, bundles) = record.nested("revoked") {
+            ascending("keys", FINGERPRINT, MOST_REVOKED) to ascending("bundles", BUNDLE, MOST_REVOKED)
+        }
+        revokedKeys = keys
+        revokedBundles = bundles
+        // Authorities of time: this library reads no timestamps.
+        if (record.items("authorities", MOST_AUTHORITIES).any { it !is String }) {
+            throw record.fault("authorities", "must list PEM certificates")
+        }
+        val named = if ("roots" in record) record.nested("roots") { hexadecimal("set", FINGERPRINT) to integer("number", 1) } else null
+        roots.checkNamed(named?.first?.toHexadecimal(), named?.second ?: 0)
+    }
+
+    /** The keys that count, by fingerprint. */
+    internal val keys: Map<String, EcdsaKey>
+        get() = publishers.map { it.key }.associateBy { it.fingerprint }.filterKeys { it !in revokedKeys }
+
+    internal val seen: SeenTrust
+        get() = SeenTrust(number, roots.keys.keys, roots.threshold, roots.newest?.set, roots.documents, void)
+
+    internal fun floor(model: String): ReleaseOrder? = floors[model]
+
+    internal fun vouches(model: String, signer: SignerId): Boolean =
+        signer.key !in revokedKeys && publishers.any { it.key.fingerprint == signer.key && it.signs(model) }
+
+    internal fun isRevoked(key: String): Boolean = key in revokedKeys
+
+    internal fun checkTime(now: Long) {
+        if (now > expires) throw ExpiredError("the trust file has expired", "get a newer one from the publisher")
+    }
+
+    /** Applies all limits to a release that [signer] signed. */
+    internal fun check(manifest: Manifest, signer: SignerId, now: Long) {
+        checkTime(now)
+        val bundle = manifest.bundle.toHexadecimal()
+        if (bundle in revokedBundles || bundle in void) {
+            throw RefusedError("bundle $bundle is revoked", "get a newer release of the model")
+        }
+        val allowed = signer.key !in revokedKeys &&
+            publishers.any { it.key.fingerprint == signer.key && it.maySign(manifest) }
+        if (!allowed) {
+            throw UntrustedSignerError(
+                "$signer may not sign model '${manifest.model}' of family '${manifest.family}' at the time of sealing",
+                "ask the publisher, or get a newer trust file",
+            )
+        }
+    }
+
+    public companion object {
+        private const val MOST_PUBLISHERS = 1024
+        private const val MOST_REVOKED = 10_000
+        private const val MOST_FLOORS = 10_000
+        private const val MOST_AUTHORITIES = 16
+        private const val FINGERPRINT = 32
+        private const val BUNDLE = 16
+
+        /**
+         * Reads a trust file, whose signatures are verified before anything in it is looked at.
+         *
+         * @param minimum lowest number that counts, where no state remembers it.
+         * @throws SignatureError too few of the roots signed this, or a document that it brings along.
+         * @throws RollbackError an older file, or one of roots that were replaced since.
+         * @throws MalformedError not a trust file.
+         */
+        @JvmStatic
+        @JvmOverloads
+        @Throws(KeepError::class)
+        public fun read(data: ByteArray, roots: Roots, minimum: Long = 0): TrustFile {
+            val envelope = Envelope.parse(data, EnvelopeKind.TRUST)
+            val followed = roots.following(envelope.documents)
+            envelope.checkSigned(followed.keys, followed.threshold)
+            val trust = Record.read(CanonicalJson.decode(envelope.payload, "trust file"), "trust file") {
+                checkFormat("modelkeep/trust")
+                TrustFile(this, followed)
+            }
+            if (trust.number < minimum) {
+                throw RollbackError("trust file ${trust.number} is older than $minimum, which was seen before")
+            }
+            return trust
+        }
+
+        private fun floors(record: Record): Map<String, ReleaseOrder> {
+            val pairs = record.items("floors", MOST_FLOORS).map { item ->
+                Record.read(item, "trust file: floor") {
+                    val model = text("model")
+                    if (!Manifest.isModelId(model)) throw fault("model", "is not a model id")
+                    model to ReleaseOrder(integer("epoch"), integer("sealed_at", highest = Constraints.LATEST_TIME))
+                }
+            }
+            val names = pairs.map { it.first }
+            // Model ids are ASCII, so that this is the order of code points.
+            if (names != names.distinct().sorted()) throw record.fault("floors", "must name each model once, in ascending order")
+            return pairs.toMap()
+        }
+    }
+}

@@ -1,0 +1,72 @@
+package dev.modelkeep.state
+
+import dev.modelkeep.RollbackError
+import dev.modelkeep.StorageError
+import dev.modelkeep.document.ReleaseOrder
+import dev.modelkeep.document.SignerId
+
+/*
+ * Which releases a device has installed, who signed them, and the floor that follows. A mark counts as long as whoever
+ * judges vouches for its signer: so a publisher who is not trusted for a model raises no floor of it, and a key that is
+ * trusted no more holds none up. Source: spec/install-v1.md, section 5.
+ */
+
+/** Whom a verifier believes, whatever the time. */
+internal interface Judge {
+    fun vouches(model: String, signer: SignerId): Boolean
+
+    /** Returns the lowest place that a trust file accepts of [model], or null. */
+    fun floor(model: String): ReleaseOrder?
+}
+
+/**
+ * A release that was installed.
+ *
+ * @property bundle id of its bundle in hexadecimal.
+ */
+internal data class Mark(val signer: SignerId, val order: ReleaseOrder, val bundle: String)
+
+/**
+ * The lowest place that counts.
+ *
+ * @property bundle the only bundle that counts at that very place, or null where every one does.
+ */
+internal class Floor(val order: ReleaseOrder, val bundle: String?) {
+    fun check(order: ReleaseOrder, bundle: String) {
+        if (order < this.order) {
+            throw RollbackError("release $order is older than ${this.order}, which counts here", HINT)
+        }
+        if (order == this.order && this.bundle != null && this.bundle != bundle) {
+            throw RollbackError("another release stands at the place $order", HINT)
+        }
+    }
+
+    companion object {
+        private const val HINT = "get a newer release of the model"
+
+        /** Of two marks at one place the later one counts, and a mark counts before a trust file's floor at its place. */
+        fun of(marks: List<Mark>, model: String, judge: Judge): Floor {
+            var floor = Floor(judge.floor(model) ?: ReleaseOrder.FIRST, null)
+            for (mark in marks) {
+                if (mark.order >= floor.order && judge.vouches(model, mark.signer)) floor = Floor(mark.order, mark.bundle)
+            }
+            return floor
+        }
+    }
+}
+
+internal const val MOST_SIGNERS = 16
+internal const val MOST_OF_ONE_SIGNER = 4
+
+/** Returns the marks with [new] as the latest; of each signer the highest four are kept. */
+internal fun List<Mark>.with(new: Mark): List<Mark> {
+    val others = filter { it.signer != new.signer }
+    if (others.distinctBy { it.signer }.size >= MOST_SIGNERS) {
+        throw StorageError(
+            "the device's state has no room for another signer of this model",
+            "$MOST_SIGNERS signers have installed it; a trust file can void what some of them signed",
+        )
+    }
+    val own = filter { it.signer == new.signer && it != new } + new
+    return others + own.sortedBy { it.order }.takeLast(MOST_OF_ONE_SIGNER)
+}
