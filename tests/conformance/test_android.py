@@ -26,9 +26,6 @@ ANDROID = ROOT / "android"
 MAIN_CLASS = "dev.modelkeep.vectors.Conformance"
 
 
-OLD_STATES = pytest.mark.xfail(strict=True, reason="Android still remembers in the form of before")
-
-
 @pytest.fixture(scope="module")
 def classpath(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Builds library and test classes and returns what `java -cp` needs."""
@@ -59,7 +56,6 @@ def test_the_library_passes_its_own_tests(classpath: str) -> None:
     assert done.returncode == 0, done.stdout[-4000:]
 
 
-@OLD_STATES
 def test_attacks_give_the_same_errors(classpath: str, tmp_path: Path) -> None:
     recording = tmp_path / "recording"
     recording.mkdir()
@@ -117,7 +113,6 @@ def test_grants_made_on_android_open_here(classpath: str, workshop: Workshop, su
     assert workshop.read(bundle, identity=Identity(f"fleet:{device}")) == plain
 
 
-@OLD_STATES
 def test_what_android_installs_opens_here(classpath: str, workshop: Workshop) -> None:
     (workshop.folder / "publisher.pub").write_bytes(workshop.publisher_public)
     installed, older = workshop.folder / "installed.keep", workshop.folder / "older.keep"
@@ -131,7 +126,6 @@ def test_what_android_installs_opens_here(classpath: str, workshop: Workshop) ->
         workshop.read(older)
 
 
-@OLD_STATES
 @pytest.mark.parametrize("suite", Suite)
 def test_what_a_fleets_device_installs_on_android_opens_here(
     classpath: str, workshop: Workshop, suite: Suite
@@ -154,7 +148,6 @@ def test_what_a_fleets_device_installs_on_android_opens_here(
     assert workshop.read(installed, identity=identity) == workshop.read(bundle, identity=identity)
 
 
-@OLD_STATES
 def test_the_number_of_a_trust_file_outlives_an_installation_on_android(
     classpath: str, workshop: Workshop
 ) -> None:

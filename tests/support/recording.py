@@ -146,6 +146,8 @@ def _trust(verifier: object) -> dict[str, Any] | None:
     key = next(iter(verifier._keys.values()))
     pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     result: dict[str, Any] = {"trusted": pem.decode(), "now": verifier.clock.for_ends(), "minimum_epoch": 0}
+    if verifier.require_installed:
+        result["require_installed"] = True
     for policy in verifier._policy._policies:
         match policy:
             case ExpectModel():

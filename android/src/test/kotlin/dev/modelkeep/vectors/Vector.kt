@@ -74,7 +74,8 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
         val trusted = listOf(members["trusted"] as String)
         val lowest = members["minimum_epoch"] as Long
         val model = members["model"] as String? ?: Verifier.UNSAFE_ANY_MODEL
-        return Verifier(trusted, model, lowest, members["maximum_age"] as Long?, clock = clock)
+        val requireInstalled = members["require_installed"] == true
+        return Verifier(trusted, model, lowest, members["maximum_age"] as Long?, requireInstalled, clock)
     }
 
     fun identity(): Identity {
