@@ -141,7 +141,9 @@ def _secret(identity: Identity) -> dict[str, str] | None:
 
 
 def _trust(verifier: object) -> dict[str, Any] | None:
-    if not isinstance(verifier, Verifier) or len(verifier._keys) != 1 or verifier._roots:
+    if not isinstance(verifier, Verifier) or len(verifier._keys) != 1:
+        return None
+    if verifier._roots or verifier._authorities:  # neither certificates nor timestamps are read everywhere
         return None
     key = next(iter(verifier._keys.values()))
     pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
