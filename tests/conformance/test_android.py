@@ -122,7 +122,7 @@ def test_what_android_installs_opens_here(classpath: str, workshop: Workshop) ->
         arguments = [bundle, workshop.folder / "publisher.pub", workshop.device, target, state]
         kotlin(classpath, "install", *arguments)
     assert workshop.read(installed) == workshop.read(bundle)
-    with pytest.raises(RollbackError, match="epoch 1 is below 2"):
+    with pytest.raises(RollbackError, match="release 1 of .* is older than 2"):
         workshop.read(older)
 
 
