@@ -59,7 +59,8 @@ def test_a_stripped_second_signature_is_missed(
 def test_a_stolen_first_key_does_not_sign_another_model(
     workshop: Workshop, forgery: Forgery, demanding: Verifier
 ) -> None:
-    forgery.edit_manifest(epoch=7)
+    # What else a manifest says is in its commitment, too, for which the thief lacks the data key.
+    forgery.edit_manifest(ext={"colour": "red"})
     forgery.sign(workshop.signer)
     _open(workshop, forgery, workshop.verifier())
     with pytest.raises(SignatureError, match="second signature does not verify"):
@@ -109,7 +110,8 @@ def test_a_second_signature_does_not_replace_the_first(
     workshop: Workshop, forgery: Forgery, second: SecondSigner, demanding: Verifier
 ) -> None:
     create_signing_key(workshop.folder / "attacker.pem")
-    forgery.edit_manifest(epoch=7)
+    # What else a manifest says is in its commitment, too, for which the thief lacks the data key.
+    forgery.edit_manifest(ext={"colour": "red"})
     forgery.sign(Signer.from_pem(workshop.folder / "attacker.pem"))
     statement = Statement("a model", forgery.resources())
     forgery.files[SECOND] = bytearray(second_signature.sign(statement, second))

@@ -39,8 +39,9 @@ def office(shop: CommandLine) -> CommandLine:
     return shop
 
 
-def seal(shop: CommandLine, target: str, key: str = "publisher.pem") -> None:
-    line = f"modelkeep seal model.onnx --model-id model --family vision -r pi-17.pub -s {key} -o {target} -f"
+def seal(shop: CommandLine, target: str, key: str = "publisher.pem", epoch: int = 1) -> None:
+    model = f"model.onnx --model-id model --family vision --epoch {epoch}"
+    line = f"modelkeep seal {model} -r pi-17.pub -s {key} -o {target} -f"
     shop.ok(line)
 
 
@@ -77,7 +78,7 @@ def test_bundle_that_must_not_be_opened(office: CommandLine) -> None:
     follow(office, "A publisher's key is stolen.")
     follow(office, "A bundle must not be opened any more")
     assert code(office, "model-2.keep", "trust-4.json") == 3
-    seal(office, "other.keep", "publisher-2.pem")
+    seal(office, "other.keep", "publisher-2.pem", epoch=3)
     assert code(office, "other.keep", "trust-4.json") == 0
 
 
@@ -90,7 +91,7 @@ def test_root_that_is_replaced(office: CommandLine) -> None:
         follow(office, title)
     follow(office, "A root is lost or stolen.")
     run = "modelkeep run other.keep -k file:pi-17.pem --trust-root roots.json -i x=x.npy -t"
-    seal(office, "other.keep", "publisher-2.pem")
+    seal(office, "other.keep", "publisher-2.pem", epoch=3)
     office.ok(f"{run} trust-5.json")
     follow(office, "A root is lost or stolen.", number=1)
     office.ok(f"{run} trust-6.json")
