@@ -81,13 +81,21 @@ FLOAT = [["x", "<f4", [1], 0, 4]]
 @pytest.mark.parametrize(
     "answers",
     [
-        [["outputs", [["x", "<f4", [2**28], 0, 2**30]]]],
+        [["outputs", [["x", "<f4", [2**28], 0, 2**30]], [["x", "array"]]]],
         [["room", 2**40]],
         [["room", -1]],
         [["room", 64], ["room", 64], ["room", 64]],
-        [["outputs", FLOAT * 2]],
-        [["outputs", [["x", "<f4", [4], 0, 16], ["y", "<f4", [4], 8, 16]]]],
-        [["outputs", [["x", "|O8", [1], 0, 8]]]],
+        [["room", 64], ["room", 64]],
+        [["room", 10**4000]],
+        [["outputs", FLOAT * 2, [["x", "array"], ["y", "array"]]]],
+        [["outputs", [["x", "<f4", [0, 2**62, 2**62], 0, 0]], [["x", "array"]]]],
+        [["outputs", [["x", "f4,f4", [0], 0, 0]], []]],
+        [["outputs", [["x", "(9,)f4", [0], 0, 0]], []]],
+        [["outputs", [["x", "<f4", [0], 0, 0]], [[[[[[[["x"]]]]]]]]]],
+        [["outputs", [], {"x": {"x": 2**70}}]],
+        [["error", "KeepError", "x" * 100_000, None]],
+        [["outputs", [["x", "<f4", [4], 0, 16], ["y", "<f4", [4], 8, 16]], [["x", "array"], ["y", "array"]]]],
+        [["outputs", [["x", "|O8", [1], 0, 8]], [["x", "array"]]]],
         [["outputs", "x"]],
         [["outputs"]],
         [["progress", 1]],
@@ -105,14 +113,15 @@ def test_answers_that_are_none_end_the_process(opened: Any, answers: list[Any]) 
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("forms", "words"),
     [
-        (["outputs", [["load", "<f4", [0], 0, 0], ["x", "<f4", [0], 0, 0]]], "another kind"),
-        (["outputs", [["load", "<f4", [0], 0, 0]]], "other outputs"),
-        (["outputs", [["load", "<f4", [0], 0, 0], ["z", "<f4", [0], 0, 0]]], "other outputs"),
+        ([["load", "array"], ["x", "array"]], "another kind"),
+        ([["load", "array"]], "other outputs"),
+        ([["load", "array"], ["z", "array"]], "other outputs"),
     ],
 )
-def test_outputs_are_those_that_were_announced(opened: Any, answer: Any, words: str) -> None:
+def test_outputs_are_those_that_were_announced(opened: Any, forms: Any, words: str) -> None:
+    answer = ["outputs", [[f"{place}", "<f4", [0], 0, 0] for place in range(len(forms))], forms]
     with opened(outputs=("load", "x")) as session:
         tell(session, "environment ")
         with pytest.raises(RuntimeCrashedError, match=words):

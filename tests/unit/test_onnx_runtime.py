@@ -199,6 +199,7 @@ def test_options_reach_onnxruntime(one_file: Held) -> None:
         {"providers": ["CPUExecutionProvider"], "provider_options": [{"trt_engine_cache_enable": True}]},
         {"providers": [("CPUExecutionProvider", {"cache_dir": "/tmp"})]},
         {"providers": [("CPUExecutionProvider", {"trt_dump_ep_context_model": "1"})]},
+        {"providers": [("CPUExecutionProvider", {"migraphx_save_compiled_model": "1"})]},
     ],
     ids=str,
 )
@@ -227,6 +228,19 @@ def test_writing_the_decrypted_model_is_refused(one_file: Held, tmp_path: Path) 
     for settings in (optimized, context):
         with pytest.raises(UsageError, match="would write the decrypted model"):
             OnnxRuntime.load(one_file.model, {"session_options": settings})
+    assert not list(tmp_path.iterdir())
+
+
+def test_session_options_that_write_profiles_or_hide_providers_are_refused(
+    one_file: Held, tmp_path: Path
+) -> None:
+    profiling, hiding = ort.SessionOptions(), ort.SessionOptions()
+    profiling.enable_profiling, profiling.profile_file_prefix = True, str(tmp_path / "profile")
+    hiding.add_provider("CPUExecutionProvider", {})
+    for settings in (profiling, hiding):
+        with pytest.raises(UsageError, match="enable_profiling|brings providers") as caught:
+            OnnxRuntime.load(one_file.model, {"session_options": settings})
+        assert caught.value.hint is not None
     assert not list(tmp_path.iterdir())
 
 

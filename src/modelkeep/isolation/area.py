@@ -11,6 +11,7 @@ import json
 import math
 import mmap
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ _MOST_DIMENSIONS = 32
 _TEXT_KINDS = {"O": "text", "U": "characters"}
 _TEXTS = frozenset(_TEXT_KINDS.values())
 _KINDS = "biufc"
+# NumPy reads whole languages from such a text: records, shapes, dates.
+_KIND = re.compile(r"[<>|=]?[biufc]\d{1,2}")
 # How much larger than its encoding a text can be in memory, and how large a character is in an array.
 _TEXT_GROWTH, _CHARACTER = 16, 4
 
@@ -194,6 +197,8 @@ def _array(area: Area | None, place: list[Any], copy: bool, limit: int) -> NDArr
 def _numbers(part: memoryview, shape: list[int], kind: str, copy: bool) -> NDArray[Any]:
     import numpy as np
 
+    if kind not in FOREIGN and not _KIND.fullmatch(kind):
+        raise _no_array()
     try:
         dtype = foreign_dtype(kind) if kind in FOREIGN else np.dtype(kind)
     except (TypeError, ValueError):

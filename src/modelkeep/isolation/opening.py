@@ -7,6 +7,7 @@ from typing import Any
 
 from modelkeep.errors import RuntimeCrashedError
 from modelkeep.isolation.hardening import Hardening
+from modelkeep.isolation.inspection import filtered
 from modelkeep.isolation.process import Process
 from modelkeep.isolation.protocol import Opening, SealedFile, error_from
 from modelkeep.isolation.remarks import printable
@@ -54,7 +55,10 @@ def open_process(
         process.send_secret(key)
         ready = _expect(process, "ready", _Told(progress, total))
         outputs, held, more = _readiness(ready)
-        return ProcessRunner(process, settings, outputs), done + more, held
+        done += more
+        if not done.missing and not filtered(process.pid):
+            raise _nonsense()
+        return ProcessRunner(process, settings, outputs), done, held
     except BaseException:
         process.end()
         raise

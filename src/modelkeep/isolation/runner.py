@@ -113,7 +113,10 @@ class ProcessRunner(Runner):
             match message:
                 case ["outputs", places, forms]:
                     return self._read(places, forms)
-        except MalformedError as error:
+        except UnavailableError:
+            raise
+        except Exception as error:
+            # Whatever a hostile process makes the reading of its answer trip over.
             self.process.end()
             raise RuntimeCrashedError(
                 f"the isolated process gave no proper outputs: {error}", hint="open the model again"
@@ -123,7 +126,12 @@ class ProcessRunner(Runner):
         raise error_from(message)
 
     def _make_room(self, size: int) -> None:
-        """Gives the process memory for outputs, once in a run and within the limit."""
+        """Gives the process memory for outputs, within the limit and each time more than before.
+
+        The process may keep what it had, which counts nowhere: growing at least twofold bounds the sum.
+        """
+        if self._outputs is not None and size <= self._outputs.size:
+            raise MalformedError("no more room than there is")
         if not 0 <= size <= self._settings.output_limit:
             self.process.end()
             raise UnavailableError(

@@ -30,7 +30,7 @@ _NO_PREPACKING = "session.disable_prepacking"
 _PLAIN: Mapping[str, Any] = {"enable_fallback": 0, "read_config_from_model": 0}
 
 # Provider options with these words in their names keep compiled or partial models in files.
-_FILE_WORDS = ("cache", "dump", "ep_context")
+_FILE_WORDS = ("cache", "dump", "ep_context", "save_compiled", "load_compiled", "profiling")
 _OFF = frozenset({"", "0", "false", "none"})
 
 # What ONNX Runtime says when a model is sound but it is too old, or lacks an operator.
@@ -224,6 +224,13 @@ def _refuse_model_files(settings: Any) -> None:
         raise _writes_model("optimized_model_filepath")
     if _entry(settings, "ep.context_enable") not in (None, "0"):
         raise _writes_model("ep.context_enable")
+    if settings.enable_profiling:
+        raise UsageError(
+            "enable_profiling would write names of the model's parts to a file", hint="leave it out"
+        )
+    # What is set there cannot be looked at.
+    if getattr(settings, "has_providers", bool)():
+        raise UsageError("session_options brings providers along", hint="pass them as `providers`")
 
 
 def read_providers(options: Mapping[str, object]) -> list[Any] | None:
