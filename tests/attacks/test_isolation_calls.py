@@ -8,12 +8,14 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from modelkeep.device.state_place import FOLDER_VARIABLE
 from modelkeep.isolation import ProcessIsolation, system_calls
 from modelkeep.isolation.system_calls import NUMBERS
 from support import intruder
@@ -152,33 +154,36 @@ NOBODY = 65534
 
 
 @pytest.mark.parametrize("who", ["root without capabilities", "another user"])
-def test_it_is_the_same_for_those_with_fewer_rights(who: str, workshop: Workshop) -> None:
+def test_it_is_the_same_for_those_with_fewer_rights(who: str) -> None:
     user = NOBODY if who == "another user" else None
     if user is not None and (os.geteuid() != 0 or not _readable_by_all(sys.executable)):
         pytest.skip("needs root, and an interpreter that everybody may run")
-    site = intruder.install(workshop.folder / "site")
-    public = workshop.folder / "publisher.pub"
-    public.write_bytes(workshop.publisher_public)
-    arguments = [site, workshop.seal(), public, workshop.device, MODEL_ID]
-    if user is not None:
-        _give_away(workshop.folder, user)
-    attempts = [sweep(system_calls.serving()), make()]
-    command = [sys.executable, "-c", _WITHOUT_CAPABILITIES * (user is None) + _OPENER]
-    result = subprocess.run(
-        [*command, *map(str, arguments), *attempts], check=True, stdout=subprocess.PIPE, timeout=60, user=user
-    )
+    # Not in pytest's folder, into which only its owner may look.
+    with tempfile.TemporaryDirectory() as name:
+        workshop = Workshop(Path(name))
+        site = intruder.install(workshop.folder / "site")
+        public = workshop.folder / "publisher.pub"
+        public.write_bytes(workshop.publisher_public)
+        arguments = [site, workshop.seal(), public, workshop.device, MODEL_ID]
+        attempts = [sweep(system_calls.serving()), make()]
+        command = [sys.executable, "-c", _WITHOUT_CAPABILITIES * (user is None) + _OPENER]
+        command += [*map(str, arguments), *attempts]
+        own_state = {**os.environ, FOLDER_VARIABLE: str(workshop.folder / "state")}
+        result = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, timeout=60, env=own_state, **_rights(workshop, user)
+        )
     swept, made = json.loads(result.stdout)
     assert swept == "done [[], []]"
     assert set(json.loads(made.removeprefix("done "))) <= REFUSALS
 
 
+def _rights(workshop: Workshop, user: int | None) -> dict[str, Any]:
+    if user is None:
+        return {}
+    for each in (workshop.folder, *workshop.folder.rglob("*")):
+        os.chown(each, user, user)
+    return {"user": user, "group": user, "extra_groups": [], "cwd": "/"}
+
+
 def _readable_by_all(path: str) -> bool:
     return all(each.stat().st_mode & 0o5 for each in Path(path).resolve().parents)
-
-
-def _give_away(folder: Path, user: int) -> None:
-    for each in (folder, *folder.rglob("*")):
-        os.chown(each, user, user)
-    for parent in folder.parents[:3]:
-        if parent.stat().st_uid == os.geteuid() and parent.name.startswith("pytest-"):
-            parent.chmod(0o755)
