@@ -128,6 +128,14 @@ def test_outputs_are_those_that_were_announced(opened: Any, forms: Any, words: s
             session.run({"x": np.array(f"answer {json.dumps([answer])}")})
 
 
+def test_saying_that_the_filters_are_in_force_does_not_help(opened: Any) -> None:
+    running = children()
+    ready = json.dumps([["ready", 0, 0, False, None, ["seccomp: nothing but computing"], []]])
+    with pytest.raises(RuntimeCrashedError, match="nonsense"):
+        opened(at_load=(f"answer {ready}", "wait 10"))
+    assert children() == running
+
+
 def test_a_large_output_costs_the_session_no_more_than_the_limit(opened: Any) -> None:
     with opened(output_limit=2**20) as session, pytest.raises(UnavailableError, match="more than the limit"):
         session.run({"x": np.array("repeat 2000000")})
