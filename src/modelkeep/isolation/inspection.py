@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +13,12 @@ _COUNT = re.compile(r"^Seccomp_filters:\s*(\d+)$", re.MULTILINE)
 
 
 def filtered(pid: int) -> bool:
-    """Returns whether every thread has all filters, as far as this user and this kernel let one see."""
-    return all(count >= _FILTERS for count in _counts(pid))
+    """Returns whether every thread has all filters, as far as this user and this kernel let one see.
+
+    A container may have given this process filters of its own, which the other one inherited.
+    """
+    inherited = min(_counts(os.getpid()), default=0)
+    return all(count >= inherited + _FILTERS for count in _counts(pid))
 
 
 def _counts(pid: int) -> list[int]:
