@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelkeep.errors import MalformedError
-from modelkeep.formats.safetensors import Place, read_places
+from modelkeep.formats.safetensors import Place, read_places, read_spread_places
 
 A = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
 B = {"dtype": "U8", "shape": [5], "data_offsets": [24, 29]}
@@ -65,3 +65,29 @@ def test_everything_else_is_malformed(header: Any, size: int) -> None:
 def test_an_impossible_header_length_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError, match="header length"):
         read_places(memoryview(data))
+
+
+def shard(name: str) -> memoryview:
+    header = json.dumps({name: {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+    return memoryview(len(header).to_bytes(8, "little") + header + bytes(4))
+
+
+def spread(weight_map: dict[str, str]) -> dict[str, memoryview]:
+    index = memoryview(json.dumps({"weight_map": weight_map}).encode())
+    return {"d/m.index.json": index, "d/a.safetensors": shard("w"), "d/b.safetensors": shard("v")}
+
+
+def test_tensors_of_several_files_are_found_by_the_index() -> None:
+    files = spread({"w": "a.safetensors", "v": "b.safetensors"})
+    found = read_spread_places(files, "d/m.index.json")
+    assert {name: path for name, (path, _place) in found.items()} == {
+        "w": "d/a.safetensors",
+        "v": "d/b.safetensors",
+    }
+    assert read_spread_places(files, "d/a.safetensors")["w"][0] == "d/a.safetensors"
+
+
+@pytest.mark.parametrize("weight_map", [{"w": "b.safetensors"}, {"w": "c.safetensors"}, {"w": "../a"}, {}])
+def test_an_index_that_says_something_else_is_malformed(weight_map: dict[str, str]) -> None:
+    with pytest.raises(MalformedError):
+        read_spread_places(spread(weight_map), "d/m.index.json")

@@ -7,12 +7,14 @@ JSON header, then the tensors without holes.
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from modelkeep import canonical
 from modelkeep.errors import MalformedError
+from modelkeep.formats.shards import is_index, read_index
 
 LARGEST_HEADER = 100_000_000
 _MOST_DIMENSIONS = 64
@@ -100,3 +102,25 @@ def _check_cover(places: Mapping[str, Place], start: int, end: int) -> None:
         start += place.count * ITEM_SIZES[place.dtype]
     if start != end:
         raise MalformedError("safetensors: the file is longer or shorter than its tensors")
+
+
+def read_spread_places(files: Mapping[str, memoryview], entry: str) -> dict[str, tuple[str, Place]]:
+    """Returns name -> file and place of all tensors of a model of one file, or of several with an index.
+
+    Args:
+        files: the files of the model.
+        entry: the one file, or the index.
+
+    Raises:
+        MalformedError: a file is damaged, missing, or holds other tensors than the index says.
+    """
+    if not is_index(files[entry]):
+        return {name: (entry, place) for name, place in read_places(files[entry]).items()}
+    folder = posixpath.dirname(entry)
+    wanted = {name: posixpath.join(folder, file) for name, file in read_index(files[entry]).items()}
+    if not set(wanted.values()) <= files.keys():
+        raise MalformedError("safetensors index: a file is missing")
+    found = {path: read_places(files[path]) for path in sorted(set(wanted.values()))}
+    if any(name not in found[path] for name, path in wanted.items()):
+        raise MalformedError("safetensors index: a tensor is not in the file that it names")
+    return {name: (path, found[path][name]) for name, path in wanted.items()}

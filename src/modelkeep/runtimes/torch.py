@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
-from modelkeep.formats.safetensors import Place, read_places
+from modelkeep.formats.safetensors import Place, read_spread_places
 from modelkeep.formats.torch_archive import MemoryStream, is_torch_script
 from modelkeep.memory import freed_memory_overwritten
 from modelkeep.runtimes.messages import first_line
@@ -55,7 +55,7 @@ class TorchRuntime(Runtime):
         in_place = model.format == "safetensors"
         try:
             with freed_memory_overwritten():
-                native = _tensors_in(view) if in_place else _load_checkpoint(view)
+                native = _tensors_in(model) if in_place else _load_checkpoint(view)
                 if module is not None and isinstance(native, dict):
                     module.load_state_dict(native, strict=bool(options.get("strict", True)), assign=True)
                     native = module.eval()
@@ -63,7 +63,7 @@ class TorchRuntime(Runtime):
             raise
         except Exception as error:
             raise _load_error(error) from error
-        return TorchRunner(native, {model.entry: view} if in_place else {})
+        return TorchRunner(native, dict(model.files) if in_place else {})
 
 
 class TorchRunner(Runner):
@@ -120,8 +120,9 @@ def _module(options: Mapping[str, object]) -> Any:
     return module
 
 
-def _tensors_in(view: memoryview) -> dict[str, Any]:
-    return {name: _tensor(view, place) for name, place in read_places(view).items()}
+def _tensors_in(model: LoadedModel) -> dict[str, Any]:
+    places = read_spread_places(model.files, model.entry)
+    return {name: _tensor(model.files[path], place) for name, (path, place) in places.items()}
 
 
 def _tensor(view: memoryview, place: Place) -> Any:
