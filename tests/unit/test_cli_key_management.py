@@ -73,18 +73,20 @@ def test_lost_publisher_key_is_replaced_by_one_that_devices_trust_besides(shop: 
 
 
 def test_keys_that_are_bound_to_no_state_get_no_approval(shop: CommandLine) -> None:
-    refused = shop.shell("modelkeep keys approve file:pi-17.pem -s publisher.pem")
+    shop.ok("modelkeep keys create --kind approving authority.pem > authority.pub")
+    refused = shop.shell("modelkeep keys approve file:pi-17.pem -s authority.pem")
     assert (refused.code, "do not support 'approve'" in refused.err) == (2, True)
-    assert shop.shell("modelkeep keys approve -s publisher.pem").code == 2
+    assert shop.shell("modelkeep keys approve -s authority.pem").code == 2
 
 
 def test_approval_is_made_without_a_tpm(shop: CommandLine) -> None:
+    shop.ok("modelkeep keys create --kind approving authority.pem > authority.pub")
     (shop.folder / "values.json").write_text(json.dumps({"7": "00" * 32, "11": "11" * 32}))
-    shop.ok("modelkeep keys approve -s publisher.pem --values values.json -o approval.json")
+    shop.ok("modelkeep keys approve -s authority.pem --values values.json -o approval.json")
     assert json.loads((shop.folder / "approval.json").read_text())["pcrs"] == [7, 11]
     for broken in ("{}", '{"7": "00"}', '{"24": "' + "00" * 32 + '"}'):
         (shop.folder / "values.json").write_text(broken)
-        assert shop.shell("modelkeep keys approve -s publisher.pem --values values.json -o a.json").code == 5
+        assert shop.shell("modelkeep keys approve -s authority.pem --values values.json -o a.json").code == 5
 
 
 def test_doctor_names_every_store_and_what_is_better(command: CommandLine) -> None:
@@ -173,7 +175,7 @@ def test_fleet_keys_are_shown_by_nobody_and_not_rotated(shop: CommandLine) -> No
 
 
 def test_output_goes_with_an_approval_made_elsewhere(shop: CommandLine) -> None:
-    line = "modelkeep keys approve file:pi-17.pem -s publisher.pem -o approval.json"
+    line = "modelkeep keys approve file:pi-17.pem -s authority.pem -o approval.json"
     assert shop.shell(line).code == 2
     assert shop.shell("modelkeep keys approve file:pi-17.pem --approval missing.json").code == 6
 
