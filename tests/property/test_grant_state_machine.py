@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from modelkeep.bundle.access import Access, sidecar_path, unlock_bundle
-from modelkeep.errors import NotForThisDeviceError, RefusedError
+from modelkeep.errors import NotForThisDeviceError, RefusedError, UsageError
 from modelkeep.granting import grant
 from modelkeep.grants.constraints import Constraints
 from support.workshop import Workshop
@@ -25,6 +25,10 @@ moments = st.none() | st.sampled_from([NOW - 10, NOW, NOW + 10])
 postures = st.sets(st.sampled_from([*PROVED, "unheard-of"])).map(tuple)
 constraints = st.builds(Constraints, moments, moments, postures)
 names = st.sampled_from(list(DEVICES))
+
+
+def has_a_time(limits: Constraints) -> bool:
+    return limits.not_before is None or limits.not_after is None or limits.not_before <= limits.not_after
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,10 @@ class Given:
         not_before = self.not_before if wanted.not_before is None else max(self.not_before, wanted.not_before)
         not_after = self.not_after if wanted.not_after is None else min(self.not_after, wanted.not_after)
         return Given(device, not_before, not_after, self.posture | set(wanted.posture), delegate)
+
+    @property
+    def ever_counts(self) -> bool:
+        return self.not_before <= self.not_after
 
     def counts(self, posture: frozenset[str]) -> bool:
         return self.not_before <= NOW <= self.not_after and self.posture <= posture
@@ -85,7 +93,7 @@ class Granting(RuleBasedStateMachine):
         self.embedded: list[Given] = []
         self.beside: list[Given] = []
 
-    @initialize(plain=st.none() | names, limits=constraints)
+    @initialize(plain=st.none() | names, limits=constraints.filter(has_a_time))
     def seal(self, plain: str | None, limits: Constraints) -> None:
         recipients = [] if plain is None else [self.keys.public(plain)]
         self.sealed = self.keys.workshop.seal(
@@ -109,10 +117,14 @@ class Granting(RuleBasedStateMachine):
             with pytest.raises((RefusedError, NotForThisDeviceError)):
                 self.grant(holder, plain, admin, wanted)
             return
+        asked = [(plain, False), (admin, True)]
+        made = [own.passed_on(device, wanted, delegate=delegate) for device, delegate in asked if device]
+        if not all(given.ever_counts for given in made):
+            with pytest.raises(UsageError, match="never counts"):
+                self.grant(holder, plain, admin, wanted)
+            return
         self.grant(holder, plain, admin, wanted)
-        for device, delegate in ((plain, False), (admin, True)):
-            if device is not None:
-                self.beside.append(own.passed_on(device, wanted, delegate=delegate))
+        self.beside += made
 
     def grant(self, holder: str, plain: str | None, admin: str | None, wanted: Constraints) -> None:
         grant(
