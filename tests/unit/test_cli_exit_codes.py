@@ -292,11 +292,7 @@ def test_odd_arguments_never_give_a_traceback(shop: CommandLine, name: str) -> N
     ],
 )
 def test_odd_arguments_about_trust_files_neither(shop: CommandLine, template: str) -> None:
-<<<<<<< HEAD
     shop.ok("modelkeep trust create -o trust.json --expires +1d --publisher publisher.pub=*")
-=======
-    shop.ok("modelkeep trust create -o trust.json --expires +1d --publisher 'publisher.pub=*'")
->>>>>>> 7c5d588 (Follow what keys are for and what comes of epochs in tests)
     for odd in ODD:
         result = shop(*(word.replace("{o}", odd) for word in template.split()))
         assert result.code in DOCUMENTED, (template, odd)
