@@ -28,8 +28,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--clean", type=int, default=1500, help="clean samples to learn from (default: 1500)")
     parser.add_argument("--splits", type=int, default=20, help="how often (default: 20)")
+    parser.add_argument("--only", choices=sorted(_SETS), action="append", help="measure these sets")
     arguments = parser.parse_args()
-    for name, draw in _SETS.items():
+    for name in arguments.only or _SETS:
+        draw = _SETS[name]
         print(
             _table(name, [_split(draw, arguments.clean, seed) for seed in range(arguments.splits)]),
             flush=True,
