@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -77,6 +78,13 @@ def outcome(open_: Callable[[], Session], case: Case, wanted: list[list[Any]] | 
     return "equal" if differing is None else f"DIFFERS {case.name}: {differing}"
 
 
+NEVER = re.compile(r"(?!)")
+# What OpenVINO's adapter refuses although OpenVINO runs it: spec/limitations.md.
+KNOWN = {
+    "openvino": re.compile(
+        r"^REFUSED .*(must be an array of|takes other inputs|cannot be checked|NegativeLogLikelihoodLoss)"
+    )
+}
 MODES: dict[str, tuple[Callable[[bytes], Run], dict[str, Any], int]] = {
     "in-process": (plain_onnx, {}, 1),
     "isolated": (plain_onnx, {"isolation": "process"}, 7),
@@ -101,7 +109,7 @@ def test_cases_of_the_onnx_package(workshop: Workshop, mode: str) -> None:
             continue
         counts[outcome(functools.partial(workshop.open, bundle, **options), case, wanted)] += 1
     print(f"{mode}: {dict(counts)}")
-    assert not [words for words in counts if words[0].isupper()]
+    assert not [words for words in counts if words[0].isupper() and not KNOWN.get(mode, NEVER).search(words)]
     assert counts["equal"] > 100
 
 
