@@ -7,12 +7,16 @@ import dev.modelkeep.json.CanonicalJson
 import dev.modelkeep.json.Record
 import dev.modelkeep.keys.Constraints
 import dev.modelkeep.state.SeenTrust
+import dev.modelkeep.trust.EcdsaKey
 import dev.modelkeep.trust.Envelope
 import dev.modelkeep.trust.EnvelopeKind
-import dev.modelkeep.trust.EcdsaKey
 import dev.modelkeep.trust.Publisher
+import dev.modelkeep.trust.SignedRelease
 import dev.modelkeep.trust.ascending
 import dev.modelkeep.trust.checkFormat
+import java.io.ByteArrayInputStream
+import java.security.cert.CertificateException
+import java.security.cert.CertificateFactory
 
 /**
  * What a device believes about publishers: which keys may sign which models, and what does not count any more. Hand it to
@@ -37,9 +41,7 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
         revokedKeys = keys
         revokedBundles = bundles
         // Authorities of time: this library reads no timestamps.
-        if (record.items("authorities", MOST_AUTHORITIES).any { it !is String }) {
-            throw record.fault("authorities", "must list PEM certificates")
-        }
+        record.items("authorities", MOST_AUTHORITIES).forEach(::checkCertificate)
         val named = if ("roots" in record) record.nested("roots") { hexadecimal("set", FINGERPRINT) to integer("number", 1) } else null
         roots.checkNamed(named?.first?.toHexadecimal(), named?.second ?: 0)
     }
@@ -63,17 +65,16 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
     }
 
     /** Applies all limits to a release that [signer] signed. */
-    internal fun check(manifest: Manifest, signer: SignerId, now: Long) {
+    internal fun check(release: SignedRelease, signer: SignerId, now: Long) {
         checkTime(now)
-        val bundle = manifest.bundle.toHexadecimal()
-        if (bundle in revokedBundles || bundle in void) {
-            throw RefusedError("bundle $bundle is revoked", "get a newer release of the model")
+        if (release.bundle in revokedBundles || release.bundle in void) {
+            throw RefusedError("bundle ${release.bundle} is revoked", "get a newer release of the model")
         }
         val allowed = signer.key !in revokedKeys &&
-            publishers.any { it.key.fingerprint == signer.key && it.maySign(manifest) }
+            publishers.any { it.key.fingerprint == signer.key && it.maySign(release) }
         if (!allowed) {
             throw UntrustedSignerError(
-                "$signer may not sign model '${manifest.model}' of family '${manifest.family}' at the time of sealing",
+                "$signer may not sign model '${release.model}' of family '${release.family}' at the time of sealing",
                 "ask the publisher, or get a newer trust file",
             )
         }
@@ -110,6 +111,15 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
                 throw RollbackError("trust file ${trust.number} is older than $minimum, which was seen before")
             }
             return trust
+        }
+
+        private fun checkCertificate(item: Any?) {
+            try {
+                val text = (item as? String).orEmpty().encodeToByteArray()
+                CertificateFactory.getInstance("X.509").generateCertificate(ByteArrayInputStream(text))
+            } catch (_: CertificateException) {
+                throw MalformedError("trust file: an authority is not a PEM certificate")
+            }
         }
 
         private fun floors(record: Record): Map<String, ReleaseOrder> {

@@ -7,6 +7,7 @@ import dev.modelkeep.state.Judge
 import dev.modelkeep.state.SeenTrust
 import dev.modelkeep.trust.EcdsaKey
 import dev.modelkeep.trust.OmsDocument
+import dev.modelkeep.trust.SignedRelease
 import dev.modelkeep.trust.Statement
 
 /**
@@ -125,7 +126,8 @@ public class Verifier private constructor(
         if (maximumAgeSeconds != null && now - manifest.sealedAt > maximumAgeSeconds) {
             throw ExpiredError("sealed ${now - manifest.sealedAt} seconds ago, too long", "get a newer release of the model")
         }
-        trust?.check(manifest, signer, now)
+        val bundle = manifest.bundle.toHexadecimal()
+        trust?.check(SignedRelease(manifest.model, manifest.family, manifest.sealedAt, bundle), signer, now)
     }
 
     internal fun now(manifest: Manifest) = Now(clock.forBegins(), clock.forEnds(manifest.sealedAt))

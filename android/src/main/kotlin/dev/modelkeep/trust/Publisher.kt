@@ -28,9 +28,9 @@ internal class Publisher private constructor(record: Record) {
     }
 
     /** Returns whether model, family and time of sealing are within its limits. */
-    fun maySign(manifest: Manifest): Boolean =
-        signs(manifest.model) && families.any { it == EVERY || it == manifest.family } &&
-            manifest.sealedAt in notBefore..notAfter
+    fun maySign(release: SignedRelease): Boolean =
+        signs(release.model) && families.any { it == EVERY || it == release.family } &&
+            release.sealedAt in notBefore..notAfter
 
     companion object {
         private const val EVERY = "*"
