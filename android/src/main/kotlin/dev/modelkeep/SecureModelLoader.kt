@@ -70,7 +70,7 @@ public class SecureModelLoader @JvmOverloads constructor(
     private fun openInstallation(file: File, isLastTry: Boolean): OpenModel =
         try {
             remembering { remembered ->
-                Installation(BundleFile.open(file)).use { it.unlock(remembered, posture).use(::load) }
+                Installation(file).use { it.unlock(remembered, posture).use(::load) }
             }
         } catch (error: RollbackError) {
             if (isLastTry) throw error

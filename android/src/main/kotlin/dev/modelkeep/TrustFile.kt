@@ -51,7 +51,7 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
         get() = publishers.map { it.key }.associateBy { it.fingerprint }.filterKeys { it !in revokedKeys }
 
     internal val seen: SeenTrust
-        get() = SeenTrust(number, roots.keys.keys, roots.threshold, roots.newest?.set, roots.documents, void)
+        get() = SeenTrust(number, roots.keys.keys, roots.threshold, roots.newest?.set, roots.documents, void, ::vouches)
 
     internal fun floor(model: String): ReleaseOrder? = floors[model]
 

@@ -26,6 +26,12 @@ internal class InstallHeader(
     val constraints: Constraints,
     val deviceId: String,
 ) {
+    /** Returns the same header with another end. */
+    fun renewed(notAfter: Long): InstallHeader {
+        val changed = Constraints(constraints.notBefore, notAfter, constraints.posture, constraints.delegate)
+        return InstallHeader(installation, manifest, model, epoch, suite, changed, deviceId)
+    }
+
     fun toBytes(): ByteArray = CanonicalJson.encode(
         mapOf(
             "constraints" to constraints.toJson(),

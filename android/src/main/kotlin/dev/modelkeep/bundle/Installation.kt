@@ -23,15 +23,17 @@ import java.nio.ByteBuffer
  * A model that was installed on this device. Digests were checked when it was installed; what can change since is
  * checked at every open. Owns its file. Source: spec/install-v1.md, section 7.
  */
-internal class Installation private constructor(private val archive: Archive) : Closeable by archive {
-    constructor(file: BundleFile) : this(Archive.open(file, Form.INSTALLATION))
+internal class Installation private constructor(private val file: File, private val archive: Archive) :
+    Closeable by archive {
+    constructor(file: File) : this(file, Archive.open(BundleFile.open(file), Form.INSTALLATION))
 
     /** Checks everything that can have changed since the model was installed. */
     fun unlock(remembered: Remembered, posture: Set<String>): Unlocked {
         val signed = SignedManifest.verify(archive, remembered.verifier)
-        val record = InstallRecord.parse(archive.read(Names.INSTALL))
+        val installed = InstallRecord.parse(archive.read(Names.INSTALL))
+        checkHeader(installed.header, signed)
+        val record = Lease.inForce(file, installed, signed.manifest.grantIssuers.isNotEmpty())
         val header = record.header
-        checkHeader(header, signed)
         checkSizes(signed)
         val installKey = remembered.state.local.unwrap(record.wrapped, InstallRecord.context(record.headerBytes))
         return installKey.wipedAfter {

@@ -33,7 +33,7 @@ internal class Contents(
     fun see(seen: SeenTrust): Boolean {
         val before = trust
         trust = TrustEntry.with(before, seen)
-        return removeMarks(seen.void) || trust != before
+        return removeMarks(seen) || trust != before
     }
 
     /** Remembers a time that has passed; returns whether it was a day or more ahead. */
@@ -43,10 +43,10 @@ internal class Contents(
         return isNews
     }
 
-    private fun removeMarks(void: Set<String>): Boolean {
+    private fun removeMarks(seen: SeenTrust): Boolean {
         var isRemoved = false
-        for (state in models.values) {
-            val kept = state.marks.filter { it.bundle !in void }
+        for ((model, state) in models) {
+            val kept = state.marks.filterNot { it.bundle in seen.void && seen.vouches(model, it.signer) }
             isRemoved = isRemoved || kept.size != state.marks.size
             state.marks = kept
         }

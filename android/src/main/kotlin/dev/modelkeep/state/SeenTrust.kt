@@ -1,6 +1,7 @@
 package dev.modelkeep.state
 
 import dev.modelkeep.RollbackError
+import dev.modelkeep.document.SignerId
 
 /**
  * A verified trust file, as far as a device remembers it. Digests, fingerprints and ids are in hexadecimal.
@@ -9,7 +10,7 @@ import dev.modelkeep.RollbackError
  * @property threshold how many of them must have signed.
  * @property set the name of the chain of roots documents; null for loose keys.
  * @property documents digest of each verified document of the chain, by its number.
- * @property void bundles whose marks do not count any more.
+ * @property void bundles whose marks do not count any more, as far as the file vouches for who signed them.
  */
 internal class SeenTrust(
     val number: Long,
@@ -18,6 +19,7 @@ internal class SeenTrust(
     val set: String? = null,
     val documents: Map<Long, String> = emptyMap(),
     val void: Set<String> = emptySet(),
+    val vouches: (model: String, signer: SignerId) -> Boolean = { _, _ -> true },
 )
 
 /**
