@@ -79,7 +79,9 @@ class Demo:
     def grant_to_another_device(self) -> None:
         title("Grant it to pi-18: the administrator adds a few hundred bytes, the model is not touched")
         before = self.bundle.read_bytes()
-        self.modelkeep("grant", "model.keep", "-k", "file:admin.pem", "-r", "pi-18.pub")
+        self.modelkeep(
+            "grant", "model.keep", "-k", "file:admin.pem", "-t", "publisher.pub", "-r", "pi-18.pub"
+        )
         row("grant", f"{(self.folder / 'model.keep.grants').stat().st_size} bytes")
         check(self.bundle.read_bytes() == before, "granting changed the bundle")
 
