@@ -57,7 +57,7 @@ class Judging:
     @property
     def seen(self) -> SeenTrust:
         void = frozenset(map(name, self.trust.void))
-        return SeenTrust(self.trust.number, ROOTS, 1, void=void)
+        return SeenTrust(self.trust.number, ROOTS, 1, void=void, vouches=self.vouches)
 
 
 def mark_of(release: ModelRelease) -> Mark:

@@ -55,7 +55,12 @@ class ModelDevice:
         if trust.number < self.number:
             raise RefusedByModelError
         self.number = trust.number
-        self.marks = [mark for mark in self.marks if mark.bundle not in trust.void]
+        # A trust file takes away what its own publishers signed, and nobody else's.
+        self.marks = [
+            mark
+            for mark in self.marks
+            if mark.bundle not in trust.void or mark.signer not in trust.publishers
+        ]
 
     def floor(self, trust: ModelTrust) -> tuple[Place, int | None]:
         counting = [mark for mark in self.marks if mark.signer in trust.publishers]
