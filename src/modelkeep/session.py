@@ -7,12 +7,11 @@ import gc
 import os
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from modelkeep.bundle.access import Access, IdentityLike, unlock
-from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.clock import Clock
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
@@ -20,9 +19,8 @@ from modelkeep.gate import Gate
 from modelkeep.grants.constraints import Constraints
 from modelkeep.guard import UNUSUAL, ContractCheck, Guard, GuardFinding, GuardProfile, advice
 from modelkeep.guard.profile_json import parse_profile
-from modelkeep.inner_manifest import Entry, InnerManifest
 from modelkeep.inputs import own_inputs
-from modelkeep.isolation import ProcessIsolation
+from modelkeep.isolated_loading import Isolation, isolation_settings, load_isolated
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import Memory, overwrite_small_blocks, stacks_overwritten
 from modelkeep.memory import report as memory_report
@@ -36,10 +34,6 @@ from modelkeep.trust.bundle_verifier import BundleVerifier
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from modelkeep.isolation.protocol import SealedFile
-
-Isolation = Literal["in-process", "process"] | ProcessIsolation
 
 
 class FlaggedOutputs(NamedTuple):
@@ -274,9 +268,9 @@ def open_session(
         chosen = inner.choose(entry)
         # Read before the weights are: a profile that cannot be applied ends the opening.
         guard = None if inner.guard is None else _guard(parse_profile(inner.guard), site, access.identity)
-        settings = _isolation_settings(isolation)
+        settings = isolation_settings(isolation)
         if settings is not None:
-            runner, report = _load_isolated(bundle, inner, chosen, settings, runtime, progress, options)
+            runner, report = load_isolated(bundle, inner, chosen, settings, runtime, progress, options)
             return Session(runner, {}, chosen.contract, report, guard, access.verifier.clock)
         adapter = open_runtime(chosen.format, runtime)
         memory: dict[str, Memory] = {}
@@ -293,60 +287,6 @@ def open_session(
 
 def _guard(profile: GuardProfile, site: str | os.PathLike[str] | None, identity: Identity) -> Guard:
     return Guard(profile, None if site is None else load_site(site, profile=profile, identity=identity))
-
-
-def _isolation_settings(isolation: Isolation) -> ProcessIsolation | None:
-    match isolation:
-        case "in-process":
-            return None
-        case "process":
-            return ProcessIsolation()
-        case ProcessIsolation():
-            return isolation
-    raise UsageError(
-        f"no such isolation: {isolation!r}", hint="'in-process', 'process', or a ProcessIsolation"
-    )
-
-
-def _load_isolated(
-    bundle: Unlocked,
-    inner: InnerManifest,
-    chosen: Entry,
-    settings: ProcessIsolation,
-    runtime: str | None,
-    progress: Progress,
-    options: Mapping[str, object],
-) -> tuple[Runner, Report]:
-    from modelkeep.isolation.opening import open_process
-    from modelkeep.isolation.protocol import Opening
-
-    files = tuple(inner.files_for(chosen))
-    opening = Opening(
-        format=chosen.format,
-        entry=chosen.path,
-        function=chosen.function,
-        runtime=runtime,
-        options=options,
-        secret=settings.secret,
-        memory_limit=settings.memory_limit,
-        files=len(files),
-    )
-    runner, hardening, held = open_process(
-        opening,
-        _sealed_files(bundle, files),
-        bundle.payload_key,
-        settings=settings,
-        progress=progress,
-    )
-    return runner, opening_report(bundle, chosen, held, hardening)
-
-
-def _sealed_files(bundle: Unlocked, files: Iterable[tuple[int, str]]) -> Iterator[SealedFile]:
-    from modelkeep.isolation.protocol import SealedFile
-
-    for index, path in files:
-        with bundle.open_stream(index) as extent:
-            yield SealedFile(path, bundle.sealed_stream(index), extent)
 
 
 def _weakly(engine: Any) -> Callable[[], Any]:

@@ -41,7 +41,7 @@ class Installed:
     """
 
     mark: Mark
-    secret: bytes
+    secret: bytes = field(repr=False)
     stage: Stage = Stage.STAGED
 
 
