@@ -213,7 +213,7 @@ def test_the_same_seed_gives_the_same_report(
 def test_a_profile_of_another_model_and_missing_samples_are_refused(
     model: Path, profile: GuardProfile, tmp_path: Path
 ) -> None:
-    (tmp_path / "other.onnx").write_bytes(model.read_bytes() + b"\x0a\x00")
+    (tmp_path / "other.onnx").write_bytes(model.read_bytes() + b"\x32\x01x")
     with pytest.raises(UsageError, match="another model"):
         measured(tmp_path / "other.onnx", profile)
     wrong_samples: list[list[Mapping[str, Any]]] = [
