@@ -6,14 +6,17 @@ A store has these methods if it can; of one that cannot, the calls here raise a 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.registry import calling_store, schemes
 from modelkeep.uri import split
+
+Ability = TypeVar("Ability")
 
 
 class Level(Enum):
@@ -86,6 +89,46 @@ class StoreReport:
         return None if self.protection is None else self.protection.level
 
 
+@runtime_checkable
+class DeletingStore(Protocol):
+    """A store that can delete keys."""
+
+    def delete(self, address: str) -> None:
+        """Deletes the key at `address`."""
+
+
+@runtime_checkable
+class ListingStore(Protocol):
+    """A store that can find keys."""
+
+    def list(self, address: str) -> Iterable[str]:
+        """Yields the addresses of the keys at `address`: a folder, a token, nothing."""
+
+
+@runtime_checkable
+class DescribingStore(Protocol):
+    """A store that can say what is public about a key."""
+
+    def describe(self, address: str) -> dict[str, Any]:
+        """Returns it, name to value."""
+
+
+@runtime_checkable
+class ApprovingStore(Protocol):
+    """A store whose keys are bound to a state of the system that an authority may approve."""
+
+    def approve(self, address: str, **options: Any) -> None:
+        """Lets the key at `address` work in another state; the options are the store's."""
+
+
+@runtime_checkable
+class ExaminableStore(Protocol):
+    """A store that can say what it is worth on this device."""
+
+    def examine(self) -> StoreReport:
+        """Returns that."""
+
+
 def delete_key(uri: str | os.PathLike[str]) -> None:
     """Deletes the key at `uri`: its grants never open again.
 
@@ -94,7 +137,8 @@ def delete_key(uri: str | os.PathLike[str]) -> None:
         KeyStoreError: the store refuses, or there is no such key.
         StorageError: a file cannot be removed.
     """
-    _ask(uri, "delete")
+    with _able(uri, DeletingStore, "delete") as (store, address):
+        store.delete(address)
 
 
 def list_keys(scheme: str, address: str = "") -> tuple[str, ...]:
@@ -104,8 +148,8 @@ def list_keys(scheme: str, address: str = "") -> tuple[str, ...]:
         UsageError: the store cannot list.
         KeyStoreError: the store cannot be reached.
     """
-    found = _ask(f"{scheme}:{address}", "list")
-    return tuple(sorted(f"{scheme}:{name}" for name in found))
+    with _able(f"{scheme}:{address}", ListingStore, "list") as (store, place):
+        return tuple(sorted(f"{scheme}:{name}" for name in store.list(place)))
 
 
 def describe_key(uri: str | os.PathLike[str]) -> dict[str, Any]:
@@ -116,8 +160,8 @@ def describe_key(uri: str | os.PathLike[str]) -> dict[str, Any]:
         KeyStoreError: there is no such key.
         StorageError: a file cannot be read.
     """
-    described: dict[str, Any] = _ask(uri, "describe")
-    return described
+    with _able(uri, DescribingStore, "describe") as (store, address):
+        return store.describe(address)
 
 
 def approve_key(uri: str | os.PathLike[str], **options: Any) -> None:
@@ -129,7 +173,8 @@ def approve_key(uri: str | os.PathLike[str], **options: Any) -> None:
         KeyStoreError: the store cannot be reached.
         StorageError: a file cannot be read or replaced.
     """
-    _ask(uri, "approve", **options)
+    with _able(uri, ApprovingStore, "approve") as (store, address):
+        store.approve(address, **options)
 
 
 def examine_stores() -> tuple[StoreReport, ...]:
@@ -141,16 +186,15 @@ def examine_stores() -> tuple[StoreReport, ...]:
 def _examine(scheme: str) -> StoreReport | None:
     try:
         with calling_store(scheme) as store:
-            examine: Callable[[], StoreReport] | None = getattr(store, "examine", None)
-            return None if examine is None else examine()
+            return store.examine() if isinstance(store, ExaminableStore) else None
     except KeyStoreError as error:
         return StoreReport(scheme, False, None, str(error), error.hint or "")
 
 
-def _ask(uri: str | os.PathLike[str], wish: str, **options: Any) -> Any:
+@contextmanager
+def _able(uri: str | os.PathLike[str], ability: type[Ability], verb: str) -> Iterator[tuple[Ability, str]]:
     scheme, address = split(uri)
     with calling_store(scheme) as store:
-        method = getattr(store, wish, None)
-        if method is None:
-            raise UsageError(f"keys of scheme {scheme!r} do not support {wish!r}")
-        return method(address, **options)
+        if not isinstance(store, ability):
+            raise UsageError(f"keys of scheme {scheme!r} do not support {verb!r}")
+        yield store, address
