@@ -63,7 +63,7 @@ def _open_with_tink(forgery: Forgery, data_key: bytes) -> bytes:
     streaming_aead.register()
     handle = json_proto_keyset_format.parse(_tink_keyset(payload_key(data_key)), secret_key_access.TOKEN)
     sealed = io.BytesIO(forgery.files["payload/1"])
-    primitive = handle.primitive(streaming_aead.StreamingAead)  # type: ignore[type-abstract]
+    primitive = handle.primitive(streaming_aead.StreamingAead)
     with primitive.new_decrypting_stream(sealed, stream_associated_data(forgery, 1)) as stream:
         return bytes(stream.read())
 
