@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,11 @@ from support.swtpm import SoftwareTpm, copy_of, manufacture
 from support.workshop import Workshop, scale_model
 
 _numbers = itertools.count()
+
+
+# What a shell starts in the background ignores interrupts, and so would every process that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ Source: RFC 5116 section 5.2, RFC 5869.
 from __future__ import annotations
 
 import binascii
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,6 +118,7 @@ def legacy_model(
     *,
     associated: bytes = b"",
     format: str | None = None,
+    sha256: bytes | None = None,
 ) -> Iterator[Model]:
     """Decrypts an old file in memory and gives the model inside, to be sealed within the block.
 
@@ -126,11 +128,14 @@ def legacy_model(
         name: file name of the model inside, for example ``model.onnx``.
         associated: the associated data with which it was encrypted.
         format: name of the model's format, where its content does not tell.
+        sha256: digest of the model inside, as its publisher knows it. Everybody who had the old key, every
+            device perhaps, could have made this file; None takes whatever decrypts.
 
     Raises:
         StorageError: cannot be read.
         MalformedError: too short to be such a file, or one of another kind.
-        TamperedError: the key is wrong, the file was changed, or associated data are missing.
+        TamperedError: the key is wrong, the file was changed, associated data are missing, or the model
+            inside is another one.
         UsageError: the key has the wrong length.
     """
     if len(key) not in _KEYS:
@@ -141,7 +146,17 @@ def legacy_model(
         _refuse_others(path, file.fileno(), length)
         with Pages.allocate(length - _LAYOUTS[0].nonce - _TAG) as pages:
             view = _decrypted(file.fileno(), length, key, associated, pages.view)
+            _check_content(path, view, sha256)
             yield from_memory(name, MemorySource(view), view, format=format)
+
+
+def _check_content(path: Path, view: memoryview, expected: bytes | None) -> None:
+    found = hashlib.sha256(view).digest()
+    if expected not in (None, found):
+        raise TamperedError(
+            f"{path}: holds another model, with SHA-256 {found.hex()}",
+            hint="whoever had the old key could have made it: take the file from your own archive",
+        )
 
 
 def _refuse_others(path: Path, descriptor: int, length: int) -> None:

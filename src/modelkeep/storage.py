@@ -83,6 +83,26 @@ def wait_for_lock(descriptor: int, path: str | os.PathLike[str]) -> None:
             time.sleep(_BETWEEN_TRIES)
 
 
+@contextlib.contextmanager
+def folder_locked(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Keeps others out who do this for a file of the same folder.
+
+    A file that is replaced has no lock of its own that would last.
+
+    Raises:
+        UnavailableError: somebody else holds the lock for too long.
+        StorageError: there is no such folder.
+    """
+    folder = Path(path).parent
+    with words_for(folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            wait_for_lock(descriptor, folder)
+            yield
+        finally:
+            os.close(descriptor)
+
+
 class Replacement:
     """A new file that takes the place of `target` only when it is complete.
 

@@ -182,7 +182,11 @@ def test_a_stopped_process_leaves_the_old_file(
         assert process.stdout is not None
         assert process.stdout.readline()
         process.send_signal(stop)
-        process.communicate()
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     assert process.returncode == -stop
     assert target.read_bytes() == b"old"
     if stop is signal.SIGINT:

@@ -125,7 +125,8 @@ def test_4_when_no_grant_is_for_this_key(shop: CommandLine) -> None:
         "modelkeep seal empty -r pi-17.pub -s publisher.pem --model-id a -o new.keep --entry empty -r x.npy",
         "modelkeep seal bad.onnx -r pi-17.pub -s publisher.pem -o new.keep",
         "modelkeep seal model.onnx -r x.npy -s publisher.pem -o new.keep",
-        "modelkeep import x.npy --old-key x.npy --name m.onnx -r pi-17.pub -s publisher.pem -o new.keep",
+        "modelkeep import x.npy --unsafe-unverified --old-key x.npy --name m.onnx -r pi-17.pub "
+        "-s publisher.pem -o new.keep",
     ],
 )
 def test_5_for_bytes_that_are_not_of_the_form(shop: CommandLine, line: str) -> None:

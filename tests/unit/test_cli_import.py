@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from collections.abc import Callable
 
@@ -14,7 +15,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from support.command_line import CommandLine, files
 
 KEY = bytes(range(32))
-IMPORT = "modelkeep import old.enc --name model.onnx -r pi-17.pub -s publisher.pem -o imported.keep"
+OLD = "modelkeep import old.enc --name model.onnx -r pi-17.pub -s publisher.pem -o imported.keep"
+IMPORT = f"{OLD} --unsafe-unverified"
 RUN = "modelkeep run imported.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy"
 
 
@@ -62,3 +64,17 @@ def test_a_changed_file_leaves_nothing_behind(shop: CommandLine) -> None:
     before = files(shop.folder)
     assert shop.shell(f"{IMPORT} --old-key old.key").code == 3
     assert files(shop.folder) == before
+
+
+def test_what_is_signed_is_what_was_expected(shop: CommandLine) -> None:
+    """Every device had the old key; one of them made this file."""
+    encrypt(shop, KEY)
+    (shop.folder / "old.key").write_bytes(KEY)
+    digest = hashlib.sha256((shop.folder / "model.onnx").read_bytes()).hexdigest()
+    for missing in ("", "--sha256 12", f"--unsafe-unverified --sha256 {digest}"):
+        assert shop.shell(f"{OLD} --old-key old.key {missing}").code == 2
+    refused = shop.shell(f"{OLD} --old-key old.key --sha256 {'0' * 64}")
+    assert (refused.code, digest in refused.err) == (3, True)
+    assert "imported.keep" not in files(shop.folder)
+    shop.ok(f"{OLD} --old-key old.key --sha256 {digest}")
+    shop.ok(RUN)

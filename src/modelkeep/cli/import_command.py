@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.name,
             associated=os.fsencode(arguments.old_associated),
             format=arguments.format,
+            sha256=_expected(arguments),
         ) as model:
             draft = seal(
                 model,
@@ -33,6 +35,23 @@ def run(arguments: argparse.Namespace) -> None:
             save(draft, Path(arguments.output), force=arguments.force)
     finally:
         wipe(key)
+
+
+def _expected(arguments: argparse.Namespace) -> bytes | None:
+    if arguments.unsafe_unverified == (arguments.sha256 is not None):
+        raise UsageError(
+            "whoever had the old key could have made this file, and you are about to sign what is in it",
+            hint="pass --sha256 of the model inside, or --unsafe-unverified to sign whatever decrypts",
+        )
+    if arguments.sha256 is None:
+        return None
+    try:
+        digest = bytes.fromhex(arguments.sha256)
+    except ValueError:
+        digest = b""
+    if len(digest) != hashlib.sha256().digest_size:
+        raise UsageError(f"not a SHA-256: {arguments.sha256[:80]!r}", hint="64 hexadecimal digits")
+    return digest
 
 
 def _old_key(arguments: argparse.Namespace) -> bytearray:

@@ -13,7 +13,7 @@ from modelkeep.cli import objects as options
 from modelkeep.cli.options.trust import YES
 from modelkeep.cli.output import print_json, say, show
 from modelkeep.errors import UsageError
-from modelkeep.storage import read_small, refuse_overwrite, write_file
+from modelkeep.storage import folder_locked, read_small, refuse_overwrite, write_file
 from modelkeep.trust.document_report import DocumentReport, changes, statements
 from modelkeep.trust.envelope import LARGEST_FILE, Envelope, Kind
 from modelkeep.trust.roots import Roots
@@ -66,10 +66,14 @@ def _sign(arguments: argparse.Namespace) -> None:
         say(f"{'signed already by' if signed is envelope else 'signed by'} sha256:{name}")
         envelope = signed
     target = arguments.output or arguments.file
-    if _read(arguments.file) != data:
-        raise UsageError(f"{arguments.file}: was changed meanwhile", hint="look at it again, then sign it")
-    # The file itself takes the signature: it says what it said before, and lacks none that it had.
-    write_file(target, envelope.to_bytes(), force=arguments.force or arguments.output is None)
+    # Two who sign at the same moment: the later one sees that the file has changed.
+    with folder_locked(target):
+        if _read(arguments.file) != data:
+            raise UsageError(
+                f"{arguments.file}: was changed meanwhile", hint="look at it again, then sign it"
+            )
+        # The file itself takes the signature: it says what it said before, and lacks none that it had.
+        write_file(target, envelope.to_bytes(), force=arguments.force or arguments.output is None)
     say(f"written: {target}")
 
 

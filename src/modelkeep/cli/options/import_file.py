@@ -20,6 +20,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", metavar="NAME", required=True, help="the model's file name, for example model.onnx"
     )
+    parser.add_argument("--sha256", metavar="HEX", help="digest of the model inside, as you know it")
+    parser.add_argument(
+        "--unsafe-unverified", action="store_true", help="sign whatever decrypts under the old key"
+    )
     add_recipients(parser)
     add_signer(parser)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="bundle to write")
