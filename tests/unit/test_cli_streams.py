@@ -23,7 +23,10 @@ RUN = "modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy"
     ("line", "keys"),
     [
         (SEAL, {"bundle", "epoch", "files", "format", "grants", "model", "recipients", "size"}),
-        ("modelkeep verify model.keep -t publisher.pub", {"bundle", "epoch", "model", "release", "signer"}),
+        (
+            "modelkeep verify model.keep -t publisher.pub",
+            {"bundle", "epoch", "model", "release", "signed_at", "signer"},
+        ),
         (RUN, {"model", "notes", "outputs"}),
     ],
 )

@@ -175,7 +175,10 @@ def test_grants_have_a_largest_size() -> None:
 def test_listed_issuer_is_accepted(curve: ec.EllipticCurve) -> None:
     signer = Signer(curve)
     grant = Grant.from_bytes(grant_of("fleet").signed_by(signer).to_bytes())
-    assert grant.issuer == hashlib.sha256(signer.der).digest()
+    pem = signer.public_key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    assert grant.issuer == hashlib.sha256(pem).digest()
     grant.check_issuer((Signer().der, signer.der))
 
 

@@ -91,10 +91,10 @@ def test_a_bad_name_is_refused(tmp_path: Path) -> None:
 
 def test_the_command_line_seals_standard_input(workshop: Workshop) -> None:
     data = os.urandom(70_000)
-    arguments = "seal - --name weights.gguf --model-id acme/detector -r pi-17.pub -s publisher.pem"
+    arguments = "seal - --name weights.bin --model-id acme/detector -r pi-17.pub -s publisher.pem"
     command = [sys.executable, "-m", "modelkeep", *arguments.split()]
     subprocess.run(command, input=data, cwd=workshop.folder, check=True, capture_output=True)
-    assert workshop.read(workshop.folder / "weights.keep") == {"weights.gguf": data}
+    assert workshop.read(workshop.folder / "weights.keep") == {"weights.bin": data}
     refused = subprocess.run(command, input=data, cwd=workshop.folder, check=False, capture_output=True)
     assert refused.returncode == 2
     assert b"exists already" in refused.stderr

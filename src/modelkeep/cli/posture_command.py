@@ -11,9 +11,8 @@ from modelkeep.cli.options.posture import ONLY_DEVICE
 from modelkeep.cli.output import print_json, say, show
 from modelkeep.errors import UsageError
 from modelkeep.keys.tpm2 import approval_file
-from modelkeep.keys.tpm2.address import DEFAULT_PCRS
+from modelkeep.keys.tpm2.policy import DEFAULT_PCRS, device_key_digest
 from modelkeep.keys.tpm2.policy import Policy as KeyPolicy
-from modelkeep.keys.tpm2.policy import device_key_digest
 from modelkeep.posture import policy_file
 from modelkeep.posture.android.revocations import LARGEST_LIST, Revocations
 from modelkeep.posture.challenge import Asked

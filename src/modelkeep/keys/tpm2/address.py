@@ -15,11 +15,8 @@ from modelkeep.keys.passphrase_source import choose
 from modelkeep.keys.point import public_from_pem
 from modelkeep.keys.tpm2.device import choose_tcti
 from modelkeep.keys.tpm2.key_file import KeyFile
-from modelkeep.keys.tpm2.policy import Policy
+from modelkeep.keys.tpm2.policy import DEFAULT_PCRS, Policy
 from modelkeep.memory import Pages
-
-# Secure Boot's own register: a kernel update leaves it alone, another boot chain does not.
-DEFAULT_PCRS = (7,)
 
 _OPTIONS = frozenset({"tcti", "auth-env", "auth-file", "pcrs", "authority", "handle"})
 

@@ -20,6 +20,8 @@ from modelkeep.errors import UsageError
 from modelkeep.keys.point import coordinates_of
 
 DIGEST_BYTES = 32
+# Secure Boot's own register: a kernel update leaves it alone, another boot chain does not.
+DEFAULT_PCRS = (7,)
 PCRS = 24
 
 # Commands that say something about a key instead of using it (TPM_CC).

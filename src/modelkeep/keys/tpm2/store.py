@@ -11,13 +11,13 @@ from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.keys.management import Protection, StoreReport
 from modelkeep.keys.tpm2 import creation
-from modelkeep.keys.tpm2.address import DEFAULT_PCRS, TpmAddress
+from modelkeep.keys.tpm2.address import TpmAddress
 from modelkeep.keys.tpm2.approving import add_approval, approve_here
 from modelkeep.keys.tpm2.device import choose_tcti, connected
 from modelkeep.keys.tpm2.handle import TpmHandle, counter_of
 from modelkeep.keys.tpm2.key_file import OPEN, QUOTE, SIGN, KeyFile
 from modelkeep.keys.tpm2.maker import Maker
-from modelkeep.keys.tpm2.policy import Approval
+from modelkeep.keys.tpm2.policy import DEFAULT_PCRS, Approval
 from modelkeep.storage import refuse_overwrite, words_for
 
 KINDS = {"p256": OPEN, "signing": SIGN, "quote": QUOTE}
