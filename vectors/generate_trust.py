@@ -18,10 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from modelkeep import canonical, public_key
+from modelkeep.clock import LATEST_TIME
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust import timestamps
 from modelkeep.trust.envelope import Envelope, Kind
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.roots_document import RootsDocument, RootsName
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.ticket import Adopt, ForgetQuarantine, SetTime, Ticket, Void

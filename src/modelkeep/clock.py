@@ -18,6 +18,8 @@ from modelkeep.errors import RefusedError
 
 # No clock that shows less can be right: this version was not written then.
 BUILT_AT = 1_795_651_200
+# The end of the year 9999, beyond which calendars cannot show a time.
+LATEST_TIME = 253_402_300_799
 TOLERANCE = 86_400
 
 Reading = Callable[[], float]

@@ -12,6 +12,7 @@ import pytest
 from modelkeep.bundle.access import Access, unlock_bundle
 from modelkeep.bundle.installer import _Installing, _mark
 from modelkeep.bundle.rollback import remembering
+from modelkeep.clock import LATEST_TIME
 from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.device.state import DeviceState
 from modelkeep.errors import KeepError, RefusedError, RollbackError
@@ -22,7 +23,7 @@ from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
 from modelkeep.public_key import to_pem
 from modelkeep.session import open_session
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from modelkeep.bundle.install_record import InstallRecord
 from modelkeep.bundle.installation import Installation
+from modelkeep.clock import LATEST_TIME
 from modelkeep.container import names
 from modelkeep.device.contents import Contents
 from modelkeep.device.local_key import from_secret
@@ -34,7 +35,7 @@ from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import UnsafeUnsigned, Verifier

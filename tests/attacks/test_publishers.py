@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import public_key
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import RefusedError, RollbackError, SignatureError, UntrustedSignerError
 from modelkeep.installing import install
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.policy import UnsafeAnyModel
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.roots import Roots
 from modelkeep.trust.roots_document import RootsDocument, RootsName
 from modelkeep.trust.signer import Signer

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.clock import Clock
+from modelkeep.clock import LATEST_TIME, Clock
 from modelkeep.errors import ExpiredError, RefusedError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.installing import install
 from modelkeep.trust.policy import UnsafeAnyModel
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from support.workshop import Workshop

@@ -17,14 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from modelkeep import public_key
-from modelkeep.clock import Clock
+from modelkeep.clock import LATEST_TIME, Clock
 from modelkeep.errors import ExpiredError, RefusedError, UntrustedSignerError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.installing import install
 from modelkeep.trust import timestamps
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.policy import UnsafeAnyModel
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from modelkeep import public_key
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import MalformedError, RefusedError, RollbackError, TamperedError, UntrustedSignerError
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.registry import create_key
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile

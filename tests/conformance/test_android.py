@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import NotForThisDeviceError, RollbackError
 from modelkeep.installing import install
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Suite
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from support.needs import require

@@ -16,10 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from modelkeep import plugins, public_key
 from modelkeep.cli import main
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.registry import create_key
 from modelkeep.trust.envelope import Envelope
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import GROUP, open_signer
 from modelkeep.trust.signing_keys import create_signing_key

@@ -11,9 +11,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from modelkeep import canonical
-from modelkeep.clock import Now
+from modelkeep.clock import LATEST_TIME, Now
 from modelkeep.errors import ExpiredError, KeepError, PostureError, TamperedError
-from modelkeep.grants.constraints import LATEST_TIME, Constraints
+from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.fleet_device import FleetDevice
 from modelkeep.grants.grant import Grant

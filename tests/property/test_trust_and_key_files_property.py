@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import KeepError
 from modelkeep.keys.tpm2.key_file import OPEN, Creation, KeyFile
 from modelkeep.keys.tpm2.policy import Policy, approve
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.trust_file import TrustFile
 

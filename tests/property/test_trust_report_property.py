@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelkeep import public_key
+from modelkeep.clock import LATEST_TIME
 from modelkeep.release_order import ReleaseOrder
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.roots_document import RootsName
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_report import changes, statements

@@ -12,9 +12,10 @@ import pytest
 
 from modelkeep import public_key
 from modelkeep.cli.parser import build_parser
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import SignatureError, UsageError
 from modelkeep.trust.envelope import MOST_SIGNATURES, Envelope, Kind
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_editing import first, following, with_end, with_publisher, with_revoked

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from modelkeep import canonical
-from modelkeep.clock import Now
+from modelkeep.clock import LATEST_TIME, Now
 from modelkeep.errors import (
     ExpiredError,
     MalformedError,
@@ -12,7 +12,7 @@ from modelkeep.errors import (
     UnsupportedVersionError,
     UsageError,
 )
-from modelkeep.grants.constraints import LATEST_TIME, Constraints
+from modelkeep.grants.constraints import Constraints
 
 FULL = Constraints(not_before=100, not_after=200, posture=("tpm", "boot"), delegate=True)
 

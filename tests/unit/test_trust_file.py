@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import canonical, dsse, public_key
 from modelkeep.bundle.access import Access, unlock
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import (
     ExpiredError,
     MalformedError,
@@ -28,7 +29,7 @@ from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId
 from modelkeep.trust.envelope import Kind
 from modelkeep.trust.policy import UnsafeAnyModel
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier

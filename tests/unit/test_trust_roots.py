@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import canonical, public_key
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import (
     MalformedError,
     RollbackError,
@@ -17,7 +18,7 @@ from modelkeep.errors import (
     UsageError,
 )
 from modelkeep.trust.envelope import MOST_DOCUMENTS, Envelope, Kind
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.roots import Roots
 from modelkeep.trust.roots_document import RootsDocument, RootsName
 from modelkeep.trust.signer import Signer

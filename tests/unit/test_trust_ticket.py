@@ -8,11 +8,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import canonical, dsse, public_key
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import MalformedError, SignatureError, UnsupportedVersionError, UsageError
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.policy import UnsafeAnyModel
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.ticket import Adopt, ForgetQuarantine, SetTime, Ticket, Void
 from modelkeep.trust.trust_file import TrustFile

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelkeep import canonical
+from modelkeep.device.contents_json import INSTALLATION_BYTES
 from modelkeep.errors import MalformedError, UnsupportedVersionError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Suite
@@ -19,7 +20,6 @@ from modelkeep.record import Record
 FORMAT = "modelkeep/install"
 VERSION = 1
 LARGEST_RECORD = 65_536
-INSTALLATION_BYTES = 16
 
 _LABEL = b"modelkeep/v1/install"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from modelkeep.clock import Now
+from modelkeep.clock import LATEST_TIME, Now
 from modelkeep.errors import (
     ExpiredError,
     PostureError,
@@ -24,7 +24,6 @@ from modelkeep.errors import (
 )
 from modelkeep.record import Record
 
-LATEST_TIME = 253_402_300_799
 MOST_POSTURES = 16
 
 _KNOWN = frozenset({"not_before", "not_after", "posture", "delegate", "ext"})

@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modelkeep.contract import FLOAT8_DTYPES, FLOAT_DTYPES, Dimension, TensorContract
 from modelkeep.dtypes import FOREIGN, bits, is_foreign
 from modelkeep.finding import Finding
+from modelkeep.guard.numbers import Array
 from modelkeep.guard.words import kind
-
-Array = NDArray[Any]
 
 _CHUNK = 2**16  # elements looked at together where a temporary copy is needed
 

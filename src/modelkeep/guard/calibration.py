@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from modelkeep.errors import UsageError
 from modelkeep.guard import bound, rules
 from modelkeep.guard.fit import Usual
-from modelkeep.guard.measurement import Numbers
+from modelkeep.guard.numbers import Numbers
 from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, Stage
 from modelkeep.guard.sample import Measurement

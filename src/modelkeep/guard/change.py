@@ -11,17 +11,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modelkeep.guard.causes import feature_at
 from modelkeep.guard.meanings import describe
+from modelkeep.guard.numbers import Numbers
 from modelkeep.guard.packing import number, numbers, pack
 from modelkeep.guard.profile import InputProfile
 from modelkeep.guard.sequence import BINS, SequenceProfile, bins_of
 from modelkeep.guard.signal import Signal
 from modelkeep.record import Record
-
-Numbers = NDArray[np.float64]
 
 # Bets on a p-value: each of these powers wins against changes of another size.
 _POWERS = np.array([0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9])

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modelkeep.guard.layout import Layout
+from modelkeep.guard.numbers import Array
 
-Array = NDArray[Any]
 Fault = Callable[[Array, Layout, np.random.Generator], Array]
 
 # Axes along which a sensor reads one element after the other.

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelkeep.guard.layout import Layout
-from modelkeep.guard.statistics import Array, summarize
+from modelkeep.guard.numbers import Array, Numbers
+from modelkeep.guard.statistics import summarize
 from modelkeep.guard.summary import Summary
 
 SUITE = 1
@@ -27,7 +28,6 @@ LEAST = 2.0**-20  # of the range; below that, differences are rounding
 LEAST_STEP = 2.0**-30
 
 Features = NDArray[np.int64]
-Numbers = NDArray[np.float64]
 
 NOT_FINITE = "not-finite"
 LOGARITHM, LINEAR = "logarithm", "linear"

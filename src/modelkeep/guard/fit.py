@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modelkeep.errors import UsageError
 from modelkeep.guard import features, rules
@@ -14,12 +12,11 @@ from modelkeep.guard.features import MISSING, NOT_FINITE, UNIT, Features, featur
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.measurement import EMBEDDING_UNIT
 from modelkeep.guard.moments import Moments, whitening
+from modelkeep.guard.numbers import Array
 from modelkeep.guard.plan import Plan, has_joint
 from modelkeep.guard.profile import InputProfile, Joint, OutputProfile
 from modelkeep.guard.sample import Measurement
 from modelkeep.guard.tails import Tails, fit_tails
-
-Array = NDArray[Any]
 
 # A third of two hundredths of a range, of a share or of a factor of two: less is no difference.
 _LEAST_SCALE = 0.02 / 3 * UNIT

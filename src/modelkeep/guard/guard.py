@@ -81,11 +81,6 @@ class Guard:
         self.counters = Counters()
         self._stages = {stage.name: stage for stage in profile.stages if stage.action != "off"}
 
-    @property
-    def squeezes(self) -> bool:
-        """Whether a whole check runs the model again, on squeezed inputs."""
-        return "squeeze" in self._stages
-
     def check(
         self,
         inputs: Mapping[str, object],

@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modelkeep.contract import TensorContract
 from modelkeep.errors import UsageError
-
-Array = NDArray[Any]
+from modelkeep.guard.numbers import Array
 
 # N: samples, H: rows, W: columns, T: time, C: channels, F: features.
 LAYOUTS = ("HW", "NHW", "HWC", "CHW", "NHWC", "NCHW", "TC", "CT", "NTC", "NCT", "F", "NF")

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,7 @@ from numpy.typing import NDArray
 from modelkeep.guard import features
 from modelkeep.guard.features import Features
 from modelkeep.guard.layout import Layout
-
-Array = NDArray[Any]
-Numbers = NDArray[np.float64]
+from modelkeep.guard.numbers import Array, Numbers
 
 EMBEDDING_SIZE = 64
 EMBEDDING_UNIT = 2**20

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelkeep.guard.numbers import Numbers
+
 Integers = NDArray[np.int64]
-Numbers = NDArray[np.float64]
 
 _BUFFERED = 256
 _RIDGE = 0.05

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from modelkeep.guard.numbers import Numbers
 from modelkeep.record import Record
-
-Numbers = NDArray[np.float64]
 
 
 def number(record: Record, name: str) -> float:

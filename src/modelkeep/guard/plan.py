@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modelkeep.contract import Contract
 from modelkeep.errors import UsageError
 from modelkeep.guard import layout, squeezing
 from modelkeep.guard.features import features_of, joint_places
 from modelkeep.guard.layout import Layout
-from modelkeep.guard.measurement import Numbers, output_fault, projected, rows_of
+from modelkeep.guard.measurement import output_fault, projected, rows_of
+from modelkeep.guard.numbers import Array, Numbers
 from modelkeep.guard.profile import EVERY_INPUT, RULES
-
-Array = NDArray[Any]
 
 LARGEST_JOINT = 128
 MODEL_RULES = RULES["model"]

@@ -11,13 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from modelkeep import canonical
 from modelkeep.errors import UsageError
 from modelkeep.guard.features import SUITE
 from modelkeep.guard.layout import Layout
+from modelkeep.guard.numbers import Numbers
 from modelkeep.guard.sequence import SequenceProfile
 from modelkeep.guard.squeezing import SQUEEZERS
 from modelkeep.guard.tails import Tails
@@ -35,8 +33,6 @@ RULES = {
 }
 EVERY_INPUT = "*"  # the signal stage has one threshold for all inputs
 SCORE_KINDS = ("logits", "probabilities")
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from modelkeep import canonical
 from modelkeep.errors import MalformedError, UnsupportedVersionError
 from modelkeep.guard.features import SUITE, features_of, joint_places
 from modelkeep.guard.layout import LAYOUTS, MOST_CHANNELS, Layout
+from modelkeep.guard.numbers import Numbers
 from modelkeep.guard.packing import number, numbers, pack
 from modelkeep.guard.profile import (
     ACTIONS,
@@ -26,7 +27,6 @@ from modelkeep.guard.profile import (
     GuardProfile,
     InputProfile,
     Joint,
-    Numbers,
     OutputProfile,
     Stage,
 )

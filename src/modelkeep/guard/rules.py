@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelkeep.guard.features import MISSING, UNIT, Features, joint_places
-from modelkeep.guard.measurement import EMBEDDING_UNIT, Numbers, OutputMeasurement
+from modelkeep.guard.measurement import EMBEDDING_UNIT, OutputMeasurement
+from modelkeep.guard.numbers import Numbers
 from modelkeep.guard.profile import InputProfile, Joint, OutputProfile
 from modelkeep.guard.tails import MOST
 

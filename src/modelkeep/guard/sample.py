@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-from numpy.typing import NDArray
 
 from modelkeep.errors import UsageError
 from modelkeep.guard.features import Features
 from modelkeep.guard.measurement import (
-    Numbers,
     OutputMeasurement,
     measure_input,
     measure_outputs,
     measure_squeezed,
     output_fault,
 )
+from modelkeep.guard.numbers import Array, Numbers
 from modelkeep.guard.plan import Plan
 from modelkeep.guard.squeezing import Run, squeezed
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from modelkeep.errors import UsageError
 from modelkeep.guard import bound
 
-Numbers = NDArray[np.float64]
-
 
 def threshold(scores: NDArray[Any], alpha: float, delta: float) -> float:
     """Returns the threshold that scores of clean samples set; scores above it are alarms.

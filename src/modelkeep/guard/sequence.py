@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelkeep.guard.numbers import Numbers
 from modelkeep.guard.tails import SHARES, Tails
 
-Numbers = NDArray[np.float64]
 Rows = NDArray[Any]
 
 BINS = len(SHARES) + 1

@@ -13,9 +13,8 @@ from modelkeep.guard import rules
 from modelkeep.guard.causes import Cause, causes
 from modelkeep.guard.features import Features
 from modelkeep.guard.measurement import measure_input
+from modelkeep.guard.numbers import Numbers
 from modelkeep.guard.profile import GuardProfile, InputProfile
-
-Numbers = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modelkeep.guard.layout import Layout
+from modelkeep.guard.numbers import Array
 
-Array = NDArray[Any]
 # Runs the model: arrays by input name -> arrays by output name.
 Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 

@@ -13,14 +13,13 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from modelkeep.guard.layout import Layout
+from modelkeep.guard.numbers import Array
 from modelkeep.guard.summary import BINS, Summary, histogram_step
 
 _LOG = logging.getLogger("modelkeep.guard")
 
-Array = NDArray[Any]
 
 _BAND = 2**16  # elements that are looked at together, so that temporary copies stay in the cache
 

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.float64]
+from modelkeep.guard.numbers import Numbers
+
 Rows = NDArray[Any]
 
 # Of all samples, these shares do not exceed a quantile; the histograms over time have them as edges.

@@ -14,8 +14,8 @@ from modelkeep.errors import InputError, UsageError
 from modelkeep.guard import ContractCheck, Guard, GuardFinding
 from modelkeep.guard.faults import in_type
 from modelkeep.guard.layout import Layout
+from modelkeep.guard.numbers import Array
 
-Array = NDArray[Any]
 Sample = Mapping[str, Array]
 Classes = NDArray[np.int64]
 Run = Callable[[Sample], Mapping[str, Any]]

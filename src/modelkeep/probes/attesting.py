@@ -7,6 +7,7 @@ from dataclasses import replace
 from modelkeep.errors import UsageError
 from modelkeep.grants.hpke import P256, HpkeRecipient
 from modelkeep.keys.identity import Identity
+from modelkeep.keys.registry import calling_store
 from modelkeep.posture.challenge import Challenge
 from modelkeep.posture.evidence import Evidence
 from modelkeep.probes.local import claims, local_findings
@@ -31,9 +32,12 @@ def attest(key: str, challenge: Challenge | None = None, *, unapproved: bool = F
         StorageError: the key's file cannot be read.
     """
     scheme, address = split(key)
-    evidence = (
-        _of_tpm(address, challenge, unapproved=unapproved) if scheme == _TPM else _of_store(key, challenge)
-    )
+    if scheme == _TPM:
+        # Loading the store first says what to install where the TPM's library is missing.
+        with calling_store(_TPM):
+            evidence = _of_tpm(address, challenge, unapproved=unapproved)
+    else:
+        evidence = _of_store(key, challenge)
     return replace(evidence, claims=claims(local_findings()))
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import public_key
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import UsageError
 from modelkeep.manifest import Manifest, check_model_id
 
-LATEST_TIME = 253_402_300_799
 EVERY_FAMILY = "*"
 EVERY_MODEL = "*"
 _BELOW = "/*"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelkeep import canonical
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import MalformedError, UnsupportedVersionError, UsageError
 from modelkeep.manifest import check_model_id
 from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
-from modelkeep.trust.publisher import LATEST_TIME
 
 FORMAT, VERSION = "modelkeep/ticket", 1
 DEVICE_BYTES, GENERATION_BYTES, BUNDLE_BYTES = 32, 16, 16

@@ -13,9 +13,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import public_key
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import UsageError
 from modelkeep.release_order import ReleaseOrder
-from modelkeep.trust.publisher import LATEST_TIME, Publisher, covers, matches
+from modelkeep.trust.publisher import Publisher, covers, matches
 from modelkeep.trust.roots_document import RootsName
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_payload import MOST_AUTHORITIES, MOST_FLOORS, MOST_PUBLISHERS, MOST_REVOKED

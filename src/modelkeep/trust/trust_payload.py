@@ -9,12 +9,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from modelkeep import canonical, public_key
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import UnsupportedVersionError, UsageError
 from modelkeep.manifest import check_model_id
 from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust import certificates
-from modelkeep.trust.publisher import LATEST_TIME, Publisher
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.roots_document import RootsName
 
 if TYPE_CHECKING:

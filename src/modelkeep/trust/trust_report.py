@@ -9,9 +9,10 @@ from collections import Counter
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from modelkeep.clock import LATEST_TIME
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust import certificates
-from modelkeep.trust.publisher import EVERY_FAMILY, EVERY_MODEL, LATEST_TIME, Publisher
+from modelkeep.trust.publisher import EVERY_FAMILY, EVERY_MODEL, Publisher
 from modelkeep.trust.roots_document import RootsName
 from modelkeep.trust.trust_file import TrustFile
 
