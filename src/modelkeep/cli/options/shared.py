@@ -26,6 +26,17 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")
 
 
+def add_actions(parser: argparse.ArgumentParser) -> Any:
+    """Adds room for the commands of a command."""
+    return parser.add_subparsers(
+        title="commands",
+        metavar="COMMAND",
+        required=True,
+        dest="action",
+        parser_class=argparse.ArgumentParser,
+    )
+
+
 def add_action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
     """Adds a command to the commands of a command; returns its parser."""
     parser: argparse.ArgumentParser = actions.add_parser(

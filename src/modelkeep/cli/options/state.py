@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.opening import add_trust_options
-from modelkeep.cli.options.shared import add_action, add_json
+from modelkeep.cli.options.shared import add_action, add_actions, add_json
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the commands."""
-    actions = parser.add_subparsers(
-        title="commands",
-        metavar="COMMAND",
-        required=True,
-        dest="action",
-        parser_class=argparse.ArgumentParser,
-    )
+    actions = add_actions(parser)
     for add_command in (_show, _forget):
         add_command(actions)
 

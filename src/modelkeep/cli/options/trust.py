@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.shared import add_action, add_force, add_json
+from modelkeep.cli.options.shared import add_action, add_actions, add_force, add_json
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -18,13 +18,7 @@ YES = "yes"
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the commands."""
-    actions = parser.add_subparsers(
-        title="commands",
-        metavar="COMMAND",
-        required=True,
-        dest="action",
-        parser_class=argparse.ArgumentParser,
-    )
+    actions = add_actions(parser)
     for add_command in (_create, _next, _roots_document, _ticket, _sign, _show):
         add_command(actions)
 

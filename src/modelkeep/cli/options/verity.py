@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.publishing import add_signer
-from modelkeep.cli.options.shared import add_action, add_force, add_json
+from modelkeep.cli.options.shared import add_action, add_actions, add_force, add_json
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the commands."""
-    actions = parser.add_subparsers(
-        title="commands",
-        metavar="COMMAND",
-        required=True,
-        dest="action",
-        parser_class=argparse.ArgumentParser,
-    )
+    actions = add_actions(parser)
     _format(actions)
     _verify(actions)
 
