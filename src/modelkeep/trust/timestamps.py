@@ -9,9 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -47,7 +44,9 @@ def check_address(url: str) -> str:
     Raises:
         UsageError: not one.
     """
-    parts = urllib.parse.urlsplit(url)
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
             f"not the address of an authority: {url[:200]!r}", hint="for example http://tsa.example"
@@ -125,12 +124,16 @@ def _moment(data: bytes, signature: bytes, root: x509.Certificate) -> int | None
 
 def _ask(url: str, query: bytes) -> bytes:
     # The address was checked: no other scheme opens files of this machine.
-    question = urllib.request.Request(url, query, {"Content-Type": _QUERY, "Accept": _REPLY})  # noqa: S310
+    # Only who asks an authority needs them, and they take as long to import as half of an opening.
+    from urllib.error import URLError
+    from urllib.request import Request, urlopen
+
+    question = Request(url, query, {"Content-Type": _QUERY, "Accept": _REPLY})  # noqa: S310
     try:
-        with urllib.request.urlopen(question, timeout=_TIMEOUT) as answer:  # noqa: S310
+        with urlopen(question, timeout=_TIMEOUT) as answer:  # noqa: S310
             data: bytes = answer.read(LARGEST_TIMESTAMP + 1)
     except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, urllib.error.URLError) else type(error).__name__
+        reason = error.reason if isinstance(error, URLError) else type(error).__name__
         raise UnavailableError(
             f"the authority of time cannot be reached: {reason}", hint="try again"
         ) from None
