@@ -56,7 +56,7 @@ fast-tests: .venv/statistics
 	@$(coverage) erase
 	$(pytest) $(fast)
 
-other-tests: .venv/ready
+other-tests: .venv/statistics
 	$(call installed,openssl)
 	$(call installed,bsdtar,libarchive-tools)
 	$(call installed,busybox)

@@ -35,6 +35,8 @@ class Judging:
     signers: tuple[SignerId, ...]
     own_floor: ReleaseOrder | None = None
 
+    void = frozenset[bytes]()
+
     def vouches(self, model: str, signer: SignerId) -> bool:
         """Returns whether the signer is one of those."""
         return signer in self.signers

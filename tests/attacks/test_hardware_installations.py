@@ -249,6 +249,7 @@ def test_putting_a_key_of_ones_own_in_the_place_of_one_with_a_passphrase(
     device.install(epoch=1)
     for folder, options in (("plain", "?pcrs=none"), ("guarded", "?auth-file=" + str(tmp_path / "own"))):
         (tmp_path / "own").write_text("wrong horse")
+        (tmp_path / "own").chmod(0o600)
         (tmp_path / folder).mkdir()
         theirs = Device(workshop, tmp_path / folder, f"tpm2:{tmp_path / folder / 'own.tpm'}{options}")
         theirs.install(epoch=1)

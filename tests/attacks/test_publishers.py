@@ -170,6 +170,10 @@ def test_another_publishers_trust_file_makes_nothing_void_that_is_not_its_own(wo
     workshop.open(foreign, verifier=by_roots(workshop, other_root, 1, theirs, void=void)).close()
     with pytest.raises(RollbackError):
         workshop.open(old, verifier=mine)
+    # Nor one that names the same publisher: it speaks for its own readers.
+    workshop.open(foreign, verifier=by_roots(workshop, other_root, 2, theirs, own, void=void)).close()
+    with pytest.raises(RollbackError):
+        workshop.open(old, verifier=mine)
     # Its own trust file may: the release with the mistyped epoch is out of the way.
     workshop.open(old, verifier=by_roots(workshop, root, 2, own, void=void)).close()
 

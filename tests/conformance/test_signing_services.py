@@ -72,7 +72,7 @@ def test_commands_seal_and_sign_with_a_key_in_a_cloud_service(workshop: Workshop
     assert done.returncode == 0, done.stderr
     assert workshop.read(folder / "model.keep", verifier=Verifier(public, model=MODEL_ID))
     trust = folder / "trust.json"
-    create = f"trust create -o {trust} --expires +1d --publisher {public}".split()
+    create = f"trust create -o {trust} --expires +1d --publisher {public}=*".split()
     assert outside(*create).returncode == 0
     assert outside("trust", "sign", trust, "-s", by_alias, "--yes").returncode == 0
     assert TrustFile.from_bytes(trust.read_bytes(), [public]).number == 1
@@ -159,7 +159,10 @@ def test_failure_is_told_once_and_in_our_words(kms: CloudKms, tmp_path: Path) ->
 def signable(folder: Path, uri: str) -> Path:
     trust = folder / "trust.json"
     public = uri.partition("#")[2]
-    assert outside("trust", "create", "-o", trust, "--expires", "+1d", "--publisher", public).returncode == 0
+    assert (
+        outside("trust", "create", "-o", trust, "--expires", "+1d", "--publisher", f"{public}=*").returncode
+        == 0
+    )
     return trust
 
 

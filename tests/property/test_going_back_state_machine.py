@@ -55,9 +55,12 @@ class Judging:
         return None if self.trust.floor is None else ReleaseOrder(*self.trust.floor)
 
     @property
+    def void(self) -> frozenset[bytes]:
+        return frozenset(map(name, self.trust.void))
+
+    @property
     def seen(self) -> SeenTrust:
-        void = frozenset(map(name, self.trust.void))
-        return SeenTrust(self.trust.number, ROOTS, 1, void=void, vouches=self.vouches)
+        return SeenTrust(self.trust.number, ROOTS, 1)
 
 
 def mark_of(release: ModelRelease) -> Mark:

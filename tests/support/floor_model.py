@@ -55,15 +55,9 @@ class ModelDevice:
         if trust.number < self.number:
             raise RefusedByModelError
         self.number = trust.number
-        # A trust file takes away what its own publishers signed, and nobody else's.
-        self.marks = [
-            mark
-            for mark in self.marks
-            if mark.bundle not in trust.void or mark.signer not in trust.publishers
-        ]
 
     def floor(self, trust: ModelTrust) -> tuple[Place, int | None]:
-        counting = [mark for mark in self.marks if mark.signer in trust.publishers]
+        counting = [mark for mark in self.marks if trust.accepts(mark)]
         highest = max([mark.place for mark in counting] + [trust.floor or (0, 0)])
         at_the_place = [mark.bundle for mark in counting if mark.place == highest]
         return highest, at_the_place[-1] if at_the_place else None
@@ -83,7 +77,8 @@ class ModelDevice:
             raise RefusedByModelError
         others = [mark for mark in self.marks if mark.signer != release.signer]
         own = [mark for mark in self.marks if mark.signer == release.signer and mark != release]
-        self.marks = others + sorted([*own, release], key=lambda mark: mark.place)[-MOST_OF_ONE_SIGNER:]
+        kept = sorted(own, key=lambda mark: mark.place)[1 - MOST_OF_ONE_SIGNER :]
+        self.marks = others + sorted([*kept, release], key=lambda mark: mark.place)
         self.installed = {
             bundle: each
             for bundle, each in self.installed.items()

@@ -49,6 +49,7 @@ class Believing:
 
     signers: frozenset[SignerId] | None = None
     floors: dict[str, ReleaseOrder] = field(default_factory=dict)
+    void: frozenset[bytes] = frozenset()
 
     def vouches(self, model: str, signer: SignerId) -> bool:
         return self.signers is None or signer in self.signers

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep.device import contents, contents_json, state_file
 from modelkeep.device.contents import Contents, Quarantined, Stage, TufRole
+from modelkeep.device.marks import Mark, floor_of, with_mark
 from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.device.state import DeviceState
 from modelkeep.device.state_file import write_state
@@ -23,6 +24,7 @@ from modelkeep.errors import MalformedError, RollbackError, StorageError, UsageE
 from modelkeep.grants.fleet_device import FleetDevice
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.keys.identity import Identity
+from modelkeep.release_order import ReleaseOrder
 from support.paper import (
     EVERYBODY,
     MODEL,
@@ -184,16 +186,20 @@ def test_seeing_does_not_begin_a_state(state: DeviceState) -> None:
     assert not state.path.exists()
 
 
-def test_void_releases_lose_their_marks_for_good(state: DeviceState) -> None:
+def test_void_releases_count_for_nobody_who_says_so_and_for_everybody_else(state: DeviceState) -> None:
     install(state, 1, epoch=7)
     install(state, 2, epoch=700)
-    state.see(seen(1, void=frozenset({name(2)})))
+    judge = Believing(void=frozenset({name(2)}))
+    assert state.look().floor(MODEL, judge).bundle == name(1)
     assert state.look().floor(MODEL, EVERYBODY).bundle == name(2)
-    state.see(seen(1, void=frozenset({name(2)}), vouches=EVERYBODY.vouches))
-    assert state.look().floor(MODEL, EVERYBODY).bundle == name(1)
-    install(state, 3, epoch=8)
-    state.see(seen(1, void=frozenset({name(2)}), vouches=EVERYBODY.vouches))
-    assert state.look().floor(MODEL, EVERYBODY).bundle == name(3)
+
+
+def test_what_is_installed_below_void_releases_counts() -> None:
+    void, low, own = frozenset(map(name, range(4))), name(9), signer("a")
+    marks = tuple(Mark(own, ReleaseOrder(100 + each, 0), name(each)) for each in range(4))
+    marks = with_mark(marks, Mark(own, ReleaseOrder(8, 0), low))
+    assert [mark.bundle for mark in marks] == [low, name(1), name(2), name(3)]
+    assert floor_of(marks, MODEL, Believing(void=void)).bundle == low
 
 
 def test_time_is_remembered_when_it_is_a_day_ahead(state: DeviceState) -> None:

@@ -144,6 +144,4 @@ def seen_trust(verifier: BundleVerifier) -> SeenTrust | None:
         roots.threshold,
         roots.set,
         roots.documents,
-        trust.void,
-        trust.vouches,
     )

@@ -187,7 +187,7 @@ class Contents:
         """
         before = self.trust
         self.trust = with_seen(before, seen)
-        return self._remove_marks(seen) or self.trust != before
+        return self.trust != before
 
     def see_time(self, time: int) -> bool:
         """Remembers a time that has passed; returns whether it was a day or more ahead."""
@@ -202,15 +202,3 @@ class Contents:
             for name, state in self.models.items()
         }
         return Contents(models, self.trust, dict(self.tuf), self.time)
-
-    def _remove_marks(self, seen: SeenTrust) -> bool:
-        removed = False
-        for model, state in self.models.items():
-            kept = tuple(
-                mark
-                for mark in state.marks
-                if mark.bundle not in seen.void or not seen.vouches(model, mark.signer)
-            )
-            removed = removed or kept != state.marks
-            state.marks = kept
-        return removed

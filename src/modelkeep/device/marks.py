@@ -1,7 +1,8 @@
 """Marks: which releases a device has installed, who signed them, and the floor that follows.
 
-A mark counts as long as whoever judges vouches for its signer. So a publisher who is not trusted for a
-model raises no floor of it, and a key that is trusted no more holds none up.
+A mark counts as long as whoever judges vouches for its signer and does not call its bundle void. So a
+publisher who is not trusted for a model raises no floor of it, a key that is trusted no more holds none up,
+and what one judge says takes nothing away from the next.
 Source: spec/install-v1.md, "Order" and "Marks".
 """
 
@@ -23,6 +24,10 @@ _HINT = "get a newer release of the model"
 
 class Judge(Protocol):
     """Whom a verifier believes, whatever the time."""
+
+    @property
+    def void(self) -> frozenset[bytes]:
+        """Bundles (16 bytes) whose marks do not count."""
 
     def vouches(self, model: str, signer: SignerId) -> bool:
         """Returns whether `signer` may sign `model`, whatever the time."""
@@ -70,19 +75,23 @@ class Floor(NamedTuple):
 
 
 def floor_of(marks: Iterable[Mark], model: str, judge: Judge) -> Floor:
-    """Returns the highest of the marks that `judge` vouches for and of its own floor.
+    """Returns the highest of the marks that count for `judge` and of its own floor.
 
     Of two marks at one place the later one counts, and a mark counts before a floor at its place.
     """
     floor = Floor(judge.floor(model) or ReleaseOrder(0, 0))
     for mark in marks:
-        if mark.order >= floor.order and judge.vouches(model, mark.signer):
+        if mark.order >= floor.order and _counts(mark, model, judge):
             floor = Floor(mark.order, mark.bundle)
     return floor
 
 
+def _counts(mark: Mark, model: str, judge: Judge) -> bool:
+    return mark.bundle not in judge.void and judge.vouches(model, mark.signer)
+
+
 def with_mark(marks: tuple[Mark, ...], new: Mark) -> tuple[Mark, ...]:
-    """Returns `marks` with `new` as the latest; of each signer the highest four are kept.
+    """Returns `marks` with `new` as the latest, and of the same signer's others the highest three.
 
     Raises:
         StorageError: there are marks of 16 other signers; nobody's are given up for a new one's.
@@ -91,8 +100,9 @@ def with_mark(marks: tuple[Mark, ...], new: Mark) -> tuple[Mark, ...]:
     if len({mark.signer for mark in others}) >= MOST_SIGNERS:
         raise StorageError(
             "the device's state has no room for another signer of this model",
-            hint=f"{MOST_SIGNERS} signers have installed it; a trust file can void what some of them signed",
+            hint=f"{MOST_SIGNERS} signers have installed it; a ticket can take away what some of them signed",
         )
     own = [mark for mark in marks if mark.signer == new.signer and mark != new]
-    kept = sorted([*own, new], key=lambda mark: mark.order)[-MOST_OF_ONE_SIGNER:]
-    return others + tuple(kept)
+    # Higher ones may be void, and then it is the new one that counts.
+    highest = sorted(own, key=lambda mark: mark.order)[1 - MOST_OF_ONE_SIGNER :]
+    return others + tuple(sorted([*highest, new], key=lambda mark: mark.order))

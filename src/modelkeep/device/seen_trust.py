@@ -7,18 +7,10 @@ Source: spec/trust-v1.md, "Numbers".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from modelkeep.errors import RollbackError
-from modelkeep.signer_id import SignerId
-
-Vouches = Callable[[str, SignerId], bool]
-
-
-def nobody(_model: str, _signer: SignerId) -> bool:
-    """Vouches for nobody."""
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +23,6 @@ class SeenTrust:
         threshold: how many of them must have signed.
         set: the name of the chain of roots documents, 32 bytes; None for loose keys.
         documents: digest (32 bytes) of each verified document of the chain, by its number.
-        void: bundles (16 bytes) whose marks do not count any more.
-        vouches: whether it vouches for a signer of a model: only such marks are its own to take away.
     """
 
     number: int
@@ -40,8 +30,6 @@ class SeenTrust:
     threshold: int
     set: bytes | None = None
     documents: Mapping[int, bytes] = field(default_factory=dict)
-    void: frozenset[bytes] = frozenset()
-    vouches: Vouches = field(default=nobody, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
     private val publishers = record.items("publishers", MOST_PUBLISHERS).map(Publisher::read)
     private val revokedKeys: Set<String>
     private val revokedBundles: Set<String>
-    private val void = record.ascending("void", BUNDLE, MOST_REVOKED)
+    internal val void = record.ascending("void", BUNDLE, MOST_REVOKED)
     private val floors = floors(record)
 
     init {
@@ -51,7 +51,7 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
         get() = publishers.map { it.key }.associateBy { it.fingerprint }.filterKeys { it !in revokedKeys }
 
     internal val seen: SeenTrust
-        get() = SeenTrust(number, roots.keys.keys, roots.threshold, roots.newest?.set, roots.documents, void, ::vouches)
+        get() = SeenTrust(number, roots.keys.keys, roots.threshold, roots.newest?.set, roots.documents)
 
     internal fun floor(model: String): ReleaseOrder? = floors[model]
 

@@ -90,6 +90,8 @@ public class Verifier private constructor(
         override fun vouches(model: String, signer: SignerId): Boolean =
             trust?.vouches(model, signer) ?: (signer.key in keys)
 
+        override fun voids(bundle: String): Boolean = trust != null && bundle in trust.void
+
         override fun floor(model: String): ReleaseOrder? = trust?.floor(model)
     }
 

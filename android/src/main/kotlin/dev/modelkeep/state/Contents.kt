@@ -33,7 +33,7 @@ internal class Contents(
     fun see(seen: SeenTrust): Boolean {
         val before = trust
         trust = TrustEntry.with(before, seen)
-        return removeMarks(seen) || trust != before
+        return trust != before
     }
 
     /** Remembers a time that has passed; returns whether it was a day or more ahead. */
@@ -41,16 +41,6 @@ internal class Contents(
         val isNews = time >= this.time + DAY
         this.time = maxOf(this.time, time)
         return isNews
-    }
-
-    private fun removeMarks(seen: SeenTrust): Boolean {
-        var isRemoved = false
-        for ((model, state) in models) {
-            val kept = state.marks.filterNot { it.bundle in seen.void && seen.vouches(model, it.signer) }
-            isRemoved = isRemoved || kept.size != state.marks.size
-            state.marks = kept
-        }
-        return isRemoved
     }
 
     companion object {

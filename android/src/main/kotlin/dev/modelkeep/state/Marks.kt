@@ -7,13 +7,16 @@ import dev.modelkeep.document.SignerId
 
 /*
  * Which releases a device has installed, who signed them, and the floor that follows. A mark counts as long as whoever
- * judges vouches for its signer: so a publisher who is not trusted for a model raises no floor of it, and a key that is
+ * judges vouches for its signer and does not call its bundle void: so a publisher who is not trusted for a model raises no floor of it, and a key that is
  * trusted no more holds none up. Source: spec/install-v1.md, section 5.
  */
 
 /** Whom a verifier believes, whatever the time. */
 internal interface Judge {
     fun vouches(model: String, signer: SignerId): Boolean
+
+    /** Returns whether what is remembered of [bundle] does not count. */
+    fun voids(bundle: String): Boolean
 
     /** Returns the lowest place that a trust file accepts of [model], or null. */
     fun floor(model: String): ReleaseOrder?
@@ -24,7 +27,9 @@ internal interface Judge {
  *
  * @property bundle id of its bundle in hexadecimal.
  */
-internal data class Mark(val signer: SignerId, val order: ReleaseOrder, val bundle: String)
+internal data class Mark(val signer: SignerId, val order: ReleaseOrder, val bundle: String) {
+    fun countsFor(judge: Judge, model: String) = !judge.voids(bundle) && judge.vouches(model, signer)
+}
 
 /**
  * The lowest place that counts.
@@ -48,7 +53,7 @@ internal class Floor(val order: ReleaseOrder, val bundle: String?) {
         fun of(marks: List<Mark>, model: String, judge: Judge): Floor {
             var floor = Floor(judge.floor(model) ?: ReleaseOrder.FIRST, null)
             for (mark in marks) {
-                if (mark.order >= floor.order && judge.vouches(model, mark.signer)) floor = Floor(mark.order, mark.bundle)
+                if (mark.order >= floor.order && mark.countsFor(judge, model)) floor = Floor(mark.order, mark.bundle)
             }
             return floor
         }
@@ -58,15 +63,16 @@ internal class Floor(val order: ReleaseOrder, val bundle: String?) {
 internal const val MOST_SIGNERS = 16
 internal const val MOST_OF_ONE_SIGNER = 4
 
-/** Returns the marks with [new] as the latest; of each signer the highest four are kept. */
+/** Returns the marks with [new] as the latest, and of the same signer's others the highest three. */
 internal fun List<Mark>.with(new: Mark): List<Mark> {
     val others = filter { it.signer != new.signer }
     if (others.distinctBy { it.signer }.size >= MOST_SIGNERS) {
         throw StorageError(
             "the device's state has no room for another signer of this model",
-            "$MOST_SIGNERS signers have installed it; a trust file can void what some of them signed",
+            "$MOST_SIGNERS signers have installed it; a ticket can take away what some of them signed",
         )
     }
-    val own = filter { it.signer == new.signer && it != new } + new
-    return others + own.sortedBy { it.order }.takeLast(MOST_OF_ONE_SIGNER)
+    val own = filter { it.signer == new.signer && it != new }.sortedBy { it.order }
+    // Higher ones may be void, and then it is the new one that counts.
+    return others + (own.takeLast(MOST_OF_ONE_SIGNER - 1) + new).sortedBy { it.order }
 }

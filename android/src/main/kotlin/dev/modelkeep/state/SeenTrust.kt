@@ -1,7 +1,6 @@
 package dev.modelkeep.state
 
 import dev.modelkeep.RollbackError
-import dev.modelkeep.document.SignerId
 
 /**
  * A verified trust file, as far as a device remembers it. Digests, fingerprints and ids are in hexadecimal.
@@ -10,7 +9,6 @@ import dev.modelkeep.document.SignerId
  * @property threshold how many of them must have signed.
  * @property set the name of the chain of roots documents; null for loose keys.
  * @property documents digest of each verified document of the chain, by its number.
- * @property void bundles whose marks do not count any more, as far as the file vouches for who signed them.
  */
 internal class SeenTrust(
     val number: Long,
@@ -18,8 +16,6 @@ internal class SeenTrust(
     val threshold: Int,
     val set: String? = null,
     val documents: Map<Long, String> = emptyMap(),
-    val void: Set<String> = emptySet(),
-    val vouches: (model: String, signer: SignerId) -> Boolean = { _, _ -> true },
 )
 
 /**

@@ -254,6 +254,8 @@ internal class InstallationTest {
     private fun judge(believed: SignerId) = object : Judge {
         override fun vouches(model: String, signer: SignerId) = signer == believed
 
+        override fun voids(bundle: String) = false
+
         override fun floor(model: String): ReleaseOrder? = null
     }
 

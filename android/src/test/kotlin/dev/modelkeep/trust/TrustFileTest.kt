@@ -198,12 +198,15 @@ internal class TrustFileTest {
     }
 
     @Test
-    fun `a key that is revoked holds up no floor, and void marks are gone`() {
+    fun `a key that is revoked holds up no floor, nor do void marks for whoever calls them so`() {
         val installed = File(folder, "installed.keep")
         loader(trust(1)).install(vector.bundle, installed)
         assertEquals("RefusedError", outcome(trust(2, mapOf("void" to listOf(bundleId)))))
         val state = DeviceState(File(folder, "states"), device.publicValue, device::localKey)
-        state.use { assertEquals(0, it.look().models.getValue("acme/detector").marks.size) }
+        val contents = state.use { it.look() }
+        fun floor(trust: TrustFile) = contents.floor("acme/detector", Verifier(trust, "acme/detector").judge).bundle
+        assertEquals(null, floor(trust(2, mapOf("void" to listOf(bundleId)))))
+        assertEquals(bundleId, floor(trust(1)))
     }
 
     @Test
