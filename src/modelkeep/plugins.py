@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, EntryPoints, PackageNotFoundError, distribution, entry_points
 
+from modelkeep.errors import RuntimeMissingError
+
 _PACKAGE = "modelkeep"
 
 
@@ -31,6 +33,21 @@ def every(group: str) -> Iterator[EntryPoint]:
     yield from sorted(own, key=lambda point: point.name)
     others = (point for point in entry_points(group=group) if point.name not in own.names)
     yield from sorted(others, key=lambda point: point.name)
+
+
+def load(point: EntryPoint, what: str) -> object:
+    """Returns what is registered, a `what`.
+
+    Raises:
+        RuntimeMissingError: its package cannot be imported.
+    """
+    try:
+        loaded: object = point.load()
+    except (ImportError, AttributeError) as error:
+        raise RuntimeMissingError(
+            f"{what} {point.name}: cannot be imported", hint=f"install the package of {point.value}"
+        ) from error
+    return loaded
 
 
 def _own(group: str) -> EntryPoints:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from modelkeep.errors import MalformedError
+from modelkeep.errors import MalformedError, UnsupportedVersionError
 
 _Value = TypeVar("_Value")
 
@@ -55,6 +55,20 @@ class Record:
 
     def __contains__(self, name: str) -> bool:
         return name in self._members
+
+    def check_format(self, name: str, version: int) -> None:
+        """Takes `format` and `version` of a document, which must be these.
+
+        Raises:
+            MalformedError: another document.
+            UnsupportedVersionError: another version of it.
+        """
+        if self.text("format") != name:
+            raise self.fault("format", f"must be {name!r}")
+        if self.integer("version") != version:
+            raise UnsupportedVersionError(
+                f"{self._what}: of a version that this one does not know", hint="update modelkeep"
+            )
 
     def text(self, name: str, *, longest: int = 1024) -> str:
         """Takes a string of at most `longest` characters."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from support.command_line import CommandLine
-from support.swtpm import SoftwareTpm, copy_of, manufacture
+from support.swtpm import SoftwareTpm
 
 POLICY = """format = "modelkeep/posture-policy"
 version = 1
@@ -19,24 +18,6 @@ key-protection = "tpm"
 pcr-7 = "PCR"
 key-policy = "POLICY"
 """
-
-
-@pytest.fixture(scope="module")
-def manufactured(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The state of a new TPM and the authority that certified it."""
-    folder = tmp_path_factory.mktemp("manufactured")
-    manufacture(folder)
-    return folder
-
-
-@pytest.fixture
-def tpm(manufactured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SoftwareTpm]:
-    """This device's TPM."""
-    device = copy_of(manufactured, tmp_path / "tpm")
-    device.start()
-    monkeypatch.setenv("MODELKEEP_TPM2_TCTI", device.tcti)
-    yield device
-    device.stop(clean=False)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from modelkeep.device.contents import (
 )
 from modelkeep.device.marks import MOST_OF_ONE_SIGNER, MOST_SIGNERS, Mark
 from modelkeep.device.seen_trust import TrustEntry
-from modelkeep.errors import MalformedError, UnsupportedVersionError
+from modelkeep.errors import MalformedError
 from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId
@@ -68,10 +68,7 @@ def from_bytes(body: bytes) -> Contents:
         UnsupportedVersionError: written by a newer modelkeep.
     """
     with Record(canonical.decode(body, "device state"), "device state") as record:
-        if record.text("format") != FORMAT:
-            raise record.fault("format", f"must be {FORMAT!r}")
-        if record.integer("version") != VERSION:
-            raise UnsupportedVersionError("device state: written by another version", hint="update modelkeep")
+        record.check_format(FORMAT, VERSION)
         return Contents(
             models=_by_name(map(_model, record.items("models", longest=MOST_MODELS)), "model"),
             trust=tuple(map(_trust, record.items("trust", longest=MOST_ROOT_SETS))),

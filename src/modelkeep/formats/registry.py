@@ -79,12 +79,7 @@ def _names() -> list[str]:
 
 
 def _load(entry: EntryPoint) -> type[Format]:
-    try:
-        found = entry.load()
-    except (ImportError, AttributeError) as error:
-        raise RuntimeMissingError(
-            f"format {entry.name}: cannot be imported", hint=f"install the package of {entry.value}"
-        ) from error
+    found = plugins.load(entry, "format")
     if not isinstance(found, type) or not issubclass(found, Format):
         raise RuntimeMissingError(
             f"format {entry.name}: not a format", hint=f"update the package of {entry.value}"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelkeep import canonical
-from modelkeep.errors import MalformedError, UnsupportedVersionError, UsageError
+from modelkeep.errors import MalformedError, UsageError
 from modelkeep.posture.tpm2.credential import SECRET_BYTES, Credential
 from modelkeep.record import Record
 
@@ -96,7 +96,7 @@ class Challenge:
     def from_json(value: object) -> Challenge:
         """Reads the document from a parsed JSON object; raises as `from_bytes`."""
         with Record(value, "challenge") as record:
-            check_format(record, _FORMAT, _VERSION)
+            record.check_format(_FORMAT, _VERSION)
             origin = record.text("origin", longest=LONGEST_ORIGIN)
             if not origin:
                 raise record.fault("origin", "is empty")
@@ -154,21 +154,6 @@ class Asked:
             found.finish()
             names.finish()
             return asked
-
-
-def check_format(record: Record, name: str, version: int) -> None:
-    """Takes `format` and `version` of a document.
-
-    Raises:
-        MalformedError: another document.
-        UnsupportedVersionError: a newer one.
-    """
-    if record.text("format") != name:
-        raise record.fault("format", f"is not {name!r}")
-    if record.integer("version") != version:
-        raise UnsupportedVersionError(
-            f"{name}: a version that this one does not know", hint="update modelkeep"
-        )
 
 
 def _digest(*parts: bytes) -> bytes:

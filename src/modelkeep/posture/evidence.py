@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import canonical
 from modelkeep.errors import MalformedError
-from modelkeep.posture.challenge import NONCE_BYTES, check_format
+from modelkeep.posture.challenge import NONCE_BYTES
 from modelkeep.posture.finding import FindingValue
 from modelkeep.posture.tpm2.evidence import TpmEvidence, base64_items
 from modelkeep.record import Record
@@ -70,7 +70,7 @@ class Evidence:
         if len(data) > LARGEST_EVIDENCE:
             raise MalformedError(f"evidence: larger than {LARGEST_EVIDENCE} bytes")
         with Record(canonical.decode(data, "evidence"), "evidence") as record:
-            check_format(record, _FORMAT, _VERSION)
+            record.check_format(_FORMAT, _VERSION)
             return Evidence(
                 device_key=_point(record),
                 nonce=record.hexadecimal("nonce", NONCE_BYTES) if "nonce" in record else None,

@@ -42,10 +42,7 @@ def parse(data: bytes) -> Policy:
 
 
 def _policy(record: Record) -> Policy:
-    if record.text("format") != _FORMAT:
-        raise record.fault("format", f"is not {_FORMAT!r}")
-    if record.integer("version") != _VERSION:
-        raise UnsupportedVersionError("posture policy: of a version that this one does not know")
+    record.check_format(_FORMAT, _VERSION)
     age = (
         record.integer("maximum-age", lowest=1, highest=_LONGEST_AGE)
         if "maximum-age" in record

@@ -206,12 +206,7 @@ def _registered() -> str:
 
 
 def _load(entry: EntryPoint) -> type[Runtime]:
-    try:
-        runtime = entry.load()
-    except (ImportError, AttributeError) as error:
-        raise RuntimeMissingError(
-            f"runtime {entry.name}: cannot be imported", hint=f"install the package of {entry.value}"
-        ) from error
+    runtime = plugins.load(entry, "runtime")
     if not isinstance(runtime, type) or not issubclass(runtime, Runtime):
         raise RuntimeMissingError(
             f"runtime {entry.name}: not a runtime adapter", hint=f"update the package of {entry.value}"

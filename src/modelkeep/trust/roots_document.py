@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import canonical, public_key
-from modelkeep.errors import MalformedError, SignatureError, UnsupportedVersionError, UsageError
+from modelkeep.errors import MalformedError, SignatureError, UsageError
 from modelkeep.public_key import TrustedKey
 from modelkeep.record import Record
 
@@ -119,12 +119,7 @@ class RootsDocument:
             UnsupportedVersionError: made by a newer version.
         """
         with Record(canonical.decode(payload, "roots document"), "roots document") as record:
-            if record.text("format") != FORMAT:
-                raise record.fault("format", f"must be {FORMAT!r}")
-            if record.integer("version") != VERSION:
-                raise UnsupportedVersionError(
-                    "roots document: made by a newer version", hint="update modelkeep"
-                )
+            record.check_format(FORMAT, VERSION)
             number, threshold = record.integer("number", lowest=1), record.integer("threshold")
             chain = record.hexadecimal("set", _DIGEST_BYTES) if "set" in record else None
             keys, removed = _keys(record), _removed(record)

@@ -12,9 +12,9 @@ from typing import Any
 from modelkeep import canonical
 from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import MalformedError, UnsupportedVersionError, UsageError
-from modelkeep.manifest import check_model_id
 from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
+from modelkeep.trust import model_place
 
 FORMAT, VERSION = "modelkeep/ticket", 1
 DEVICE_BYTES, GENERATION_BYTES, BUNDLE_BYTES = 32, 16, 16
@@ -106,10 +106,7 @@ class Ticket:
             UnsupportedVersionError: made by a newer version, or something that this one cannot do.
         """
         with Record(canonical.decode(payload, "ticket"), "ticket") as record:
-            if record.text("format") != FORMAT:
-                raise record.fault("format", f"must be {FORMAT!r}")
-            if record.integer("version") != VERSION:
-                raise UnsupportedVersionError("ticket: made by a newer version", hint="update modelkeep")
+            record.check_format(FORMAT, VERSION)
             device = record.hexadecimal("device", DEVICE_BYTES)
             generation = record.hexadecimal("generation", GENERATION_BYTES)
             acts = record.items("acts", longest=MOST_ACTS)
@@ -144,11 +141,11 @@ def _act_to_json(act: Act) -> dict[str, Any]:
         case ForgetQuarantine():
             return {"act": "forget-quarantine"}
         case Adopt(counter, marks):
-            return {"act": "adopt", "counter": counter, "marks": [_mark_to_json(*mark) for mark in marks]}
-
-
-def _mark_to_json(model: str, order: ReleaseOrder) -> dict[str, Any]:
-    return {"model": model, "epoch": order.epoch, "sealed_at": order.sealed_at}
+            return {
+                "act": "adopt",
+                "counter": counter,
+                "marks": [model_place.to_json(*mark) for mark in marks],
+            }
 
 
 def _act(item: object) -> Act:
@@ -162,18 +159,9 @@ def _act(item: object) -> Act:
                 return ForgetQuarantine()
             case "adopt":
                 counter = record.integer("counter")
-                return Adopt(counter, tuple(map(_mark, record.items("marks", longest=MOST_MARKS))))
+                marks = record.items("marks", longest=MOST_MARKS)
+                return Adopt(counter, tuple(model_place.from_json(each, "ticket: mark") for each in marks))
             case other:
                 raise UnsupportedVersionError(
                     f"ticket: {other[:32]!r} is not known to this version", hint="update modelkeep"
                 )
-
-
-def _mark(item: object) -> tuple[str, ReleaseOrder]:
-    with Record(item, "ticket: mark") as record:
-        model = record.text("model")
-        try:
-            check_model_id(model)
-        except UsageError:
-            raise record.fault("model", "is not a model id") from None
-        return model, ReleaseOrder(record.integer("epoch"), record.integer("sealed_at", highest=LATEST_TIME))

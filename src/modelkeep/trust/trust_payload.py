@@ -10,11 +10,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from modelkeep import canonical, public_key
 from modelkeep.clock import LATEST_TIME
-from modelkeep.errors import UnsupportedVersionError, UsageError
-from modelkeep.manifest import check_model_id
+from modelkeep.errors import UsageError
 from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
-from modelkeep.trust import certificates
+from modelkeep.trust import certificates, model_place
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.roots_document import RootsName
 
@@ -45,10 +44,7 @@ def encode(trust: TrustFile) -> bytes:
                 "bundles": sorted(bundle.hex() for bundle in trust.revoked_bundles),
             },
             "void": sorted(bundle.hex() for bundle in trust.void),
-            "floors": [
-                {"model": model, "epoch": floor.epoch, "sealed_at": floor.sealed_at}
-                for model, floor in sorted(trust.floors.items())
-            ],
+            "floors": [model_place.to_json(model, floor) for model, floor in sorted(trust.floors.items())],
             "authorities": [authority.public_bytes(Encoding.PEM).decode() for authority in trust.authorities],
         }
         | _roots_to_json(trust.named_roots)
@@ -63,10 +59,7 @@ def decode(payload: bytes) -> dict[str, Any]:
         UnsupportedVersionError: made by a newer version.
     """
     with Record(canonical.decode(payload, "trust file"), "trust file") as record:
-        if record.text("format") != FORMAT:
-            raise record.fault("format", f"must be {FORMAT!r}")
-        if record.integer("version") != VERSION:
-            raise UnsupportedVersionError("trust file: made by a newer version", hint="update modelkeep")
+        record.check_format(FORMAT, VERSION)
         with record.object("revoked") as revoked:
             keys = _ascending(revoked, "keys", _FINGERPRINT_BYTES)
             bundles = _ascending(revoked, "bundles", _BUNDLE_BYTES)
@@ -127,21 +120,11 @@ def _names(record: Record, name: str) -> tuple[str, ...]:
 
 
 def _floors(record: Record) -> dict[str, ReleaseOrder]:
-    floors = dict(map(_floor, items := record.items("floors", longest=MOST_FLOORS)))
+    items = record.items("floors", longest=MOST_FLOORS)
+    floors = dict(model_place.from_json(each, "trust file: floor") for each in items)
     if len(floors) != len(items) or list(floors) != sorted(floors):
         raise record.fault("floors", "must name each model once, in ascending order")
     return floors
-
-
-def _floor(item: object) -> tuple[str, ReleaseOrder]:
-    with Record(item, "trust file: floor") as record:
-        model = record.text("model")
-        try:
-            check_model_id(model)
-        except UsageError:
-            raise record.fault("model", "is not a model id") from None
-        sealed_at = record.integer("sealed_at", highest=LATEST_TIME)
-        return model, ReleaseOrder(record.integer("epoch"), sealed_at)
 
 
 def _authorities(record: Record) -> tuple[x509.Certificate, ...]:

@@ -25,7 +25,7 @@ class WithinTrustFile:
         """
         manifest = release.manifest
         self.trust.check_time(release.now)
-        if manifest.bundle in self.trust.revoked_bundles | self.trust.void:
+        if manifest.bundle in self.trust.revoked_bundles or manifest.bundle in self.trust.void:
             raise RefusedError(
                 f"bundle {manifest.bundle.hex()} is revoked", hint="get a newer release of the model"
             )

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from uuid import UUID
 
 from modelkeep import canonical
-from modelkeep.errors import MalformedError, TamperedError, UnsupportedVersionError
+from modelkeep.errors import MalformedError, TamperedError
 from modelkeep.record import Record
 from modelkeep.verity import dm_verity, fs_verity
 from modelkeep.verity.dm_verity import MOST_SALT, VerityTree
@@ -74,10 +74,7 @@ class VerityStatement:
             UnsupportedVersionError: a newer one.
         """
         with Record(canonical.decode(data, "verity statement"), "verity statement") as record:
-            if record.text("format") != _FORMAT:
-                raise record.fault("format", f"is not {_FORMAT!r}")
-            if record.integer("version") != _VERSION:
-                raise UnsupportedVersionError("verity statement: of a version that this one does not know")
+            record.check_format(_FORMAT, _VERSION)
             return VerityStatement(
                 record.integer("size", highest=_LARGEST_SIZE),
                 record.hexadecimal("fs_verity", DIGEST_BYTES),

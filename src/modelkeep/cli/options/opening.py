@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from modelkeep.cli.options.shared import add_time_authority
+
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,13 +67,7 @@ def add_trust_options(parser: Options) -> None:
     parser.add_argument(
         "--second-trust", metavar="PEM", help="ML-DSA-65 public key: demand its second signature as well"
     )
-    parser.add_argument(
-        "--time-authority",
-        metavar="PEM",
-        action="append",
-        default=[],
-        help="root certificate of an authority whose timestamps count",
-    )
+    add_time_authority(parser)
     parser.add_argument("--model-id", metavar="ID", help="refuse every other model of this publisher")
     parser.add_argument("--minimum-epoch", metavar="N", type=int, default=0, help="refuse older releases")
     parser.add_argument("--maximum-age", metavar="DAYS", type=float, help="refuse releases sealed longer ago")

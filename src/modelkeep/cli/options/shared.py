@@ -37,6 +37,17 @@ def add_actions(parser: argparse.ArgumentParser) -> Any:
     )
 
 
+def add_time_authority(parser: Options) -> None:
+    """Adds the option that says whose timestamps count."""
+    parser.add_argument(
+        "--time-authority",
+        metavar="PEM",
+        action="append",
+        default=[],
+        help="root certificate of an authority whose timestamps count",
+    )
+
+
 def add_action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
     """Adds a command to the commands of a command; returns its parser."""
     parser: argparse.ArgumentParser = actions.add_parser(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.shared import add_action, add_actions, add_force, add_json
+from modelkeep.cli.options.shared import add_action, add_actions, add_force, add_json, add_time_authority
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -196,13 +196,7 @@ def _besides(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="nothing older than this release counts: the bundle, or MODEL=EPOCH[@TIME]",
     )
-    parser.add_argument(
-        "--time-authority",
-        metavar="PEM",
-        action="append",
-        default=[],
-        help="root certificate of an authority whose timestamps count",
-    )
+    add_time_authority(parser)
     parser.add_argument(
         "--roots", metavar="FILE", help="the newest roots document, whose keys sign this file"
     )
