@@ -30,12 +30,11 @@ CERTIFIED = SignerId(b"p" * 32, b"r" * 32, TypedSubject("cn", "acme"))
 
 @dataclass(frozen=True)
 class Judging:
-    """Whom a verifier believes, and its own floor."""
+    """Whom a verifier believes, its own floor, and what is void in its trust file."""
 
     signers: tuple[SignerId, ...]
     own_floor: ReleaseOrder | None = None
-
-    void = frozenset[bytes]()
+    void: frozenset[bytes] = frozenset()
 
     def vouches(self, model: str, signer: SignerId) -> bool:
         """Returns whether the signer is one of those."""
@@ -68,6 +67,7 @@ def check(about: str, marks: list[Mark], judge: Judging, release: Mark) -> dict[
         "marks": [to_json(each) for each in marks],
         "vouched": [signer.to_json() for signer in judge.signers],
         "floor": None if floor is None else list(floor),
+        "void": sorted(bundle.hex() for bundle in judge.void),
         "release": to_json(release),
     } | outcome(lambda: floor_of(marks, MODEL, judge).check(release.order, release.bundle))
 
@@ -81,7 +81,8 @@ def to_json(each: Mark) -> dict[str, Any]:
 def checks() -> list[dict[str, Any]]:
     """Returns the vectors of places and marks."""
     both, only_p = Judging((P, Q)), Judging((P,))
-    at_5 = [mark(5, 100, 1)]
+    at_5, typo = [mark(5, 100, 1)], mark(700_000, 1, 3)
+    void = frozenset({typo.bundle})
     return [
         check("nothing is remembered", [], both, mark(0, 0, 9)),
         check("the release itself", at_5, both, mark(5, 100, 1)),
@@ -107,6 +108,11 @@ def checks() -> list[dict[str, Any]]:
         check("below the floor of the trust file", [], Judging((P,), ReleaseOrder(3, 7)), mark(3, 6, 9)),
         check("a floor at the place of a mark", at_5, Judging((P,), ReleaseOrder(5, 100)), mark(5, 100, 2)),
         check("a floor above a mark", at_5, Judging((P,), ReleaseOrder(6, 0)), mark(5, 100, 1)),
+        check("a mark that is void here", [*at_5, typo], Judging((P,), void=void), mark(6, 0, 2)),
+        check("below a mark that is not void here", [*at_5, typo], only_p, mark(6, 0, 2)),
+        check(
+            "below what is left beside a void mark", [*at_5, typo], Judging((P,), void=void), mark(4, 0, 2)
+        ),
     ]
 
 
@@ -126,6 +132,7 @@ def commits() -> list[dict[str, Any]]:
         commit("the first", [], mark(1, 0, 1)),
         commit("the fifth of a signer takes the place of the lowest", four, mark(5, 0, 5)),
         commit("other signers' marks stay", [*four, mark(1, 0, 9, Q)], mark(5, 0, 5)),
+        commit("below all others, which are void", four, mark(0, 9, 5)),
         commit("once more the same", four, mark(2, 0, 2)),
         commit("the seventeenth signer of a model", sixteen, mark(9, 0, 99, Q)),
         commit("another of the sixteen", sixteen, mark(9, 0, 99, SignerId(bytes([3]) * 32))),

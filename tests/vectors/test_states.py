@@ -39,7 +39,8 @@ def expecting(vector: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("vector", INDEX["checks"], ids=about)
 def test_check(vector: dict[str, Any]) -> None:
     floors = {} if vector["floor"] is None else {MODEL: ReleaseOrder(*vector["floor"])}
-    judge = Believing(frozenset(map(SignerId.from_json, vector["vouched"])), floors)
+    void = frozenset(map(bytes.fromhex, vector["void"]))
+    judge = Believing(frozenset(map(SignerId.from_json, vector["vouched"])), floors, void)
     floor, release = floor_of(map(mark_of, vector["marks"]), MODEL, judge), mark_of(vector["release"])
     if vector["error"] is None:
         floor.check(release.order, release.bundle)
