@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from certificates import certificates_for
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.container import names, tar
 from modelkeep.container.slots import lay_out
+from modelkeep.golden import Golden, GoldenCase
+from modelkeep.golden_limits import GoldenLimits, OutputRange
 from modelkeep.granting import grant
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.passphrase import PassphraseRecipient
@@ -114,6 +117,7 @@ class Generator:
         )
         bounds = {"x": {"minimum": 0.0, "maximum": 1.5, "shape": [1, 4], "maximum_bytes": 16}}
         self._add("contract", "a tightened input contract", key, contract=bounds)
+        self._add("golden", "golden vectors, which are no file of the model", key, golden=_golden())
         self._add("labels", "epoch, family and release", key, epoch=7, family="acme", release="1.2.0")
 
     def _constraints(self) -> None:
@@ -265,7 +269,8 @@ class Generator:
             "error": error,
         }
         if error is None:
-            vector["files"] = {path: _digest(source, path) for path in draft.model.sources}
+            of_model = [path for _, path in draft.model.inner_manifest().model_files()]
+            vector["files"] = {path: _digest(source, path) for path in of_model}
             vector["inputs"] = json.loads(draft.model.inner_manifest().to_bytes()).get("inputs")
             vector["device_id"] = "pi-17" if "fleet" in secret else key.stem if isinstance(key, Path) else ""
         self._bundles.append(vector)
@@ -291,6 +296,12 @@ class Generator:
         # Two segments, of bytes that anybody can make again.
         (folder / "weights" / "two segments.bin").write_bytes(bytes(range(251)) * 4200)
         return folder
+
+
+def _golden() -> Golden:
+    x = np.array([[1, 2, 3, 4]], np.float32)
+    limits = GoldenLimits(latency=0.5, ranges=(OutputRange("y", 0.0, 8.0),))
+    return Golden((GoldenCase({"x": x}, {"y": 2 * x}), GoldenCase({"x": 0 * x}, {})), limits)
 
 
 def _public(key: object) -> Path:

@@ -57,6 +57,10 @@ if TYPE_CHECKING:
     from modelkeep.files import Files as Files
     from modelkeep.files import open_files as open_files
     from modelkeep.finding import Finding as Finding
+    from modelkeep.golden import Golden as Golden
+    from modelkeep.golden import GoldenCase as GoldenCase
+    from modelkeep.golden_limits import GoldenLimits as GoldenLimits
+    from modelkeep.golden_limits import OutputRange as OutputRange
     from modelkeep.granting import grant as grant
     from modelkeep.grants.agreement_key import AgreementKey as AgreementKey
     from modelkeep.grants.constraints import Constraints as Constraints
@@ -131,6 +135,9 @@ _HOMES = {
     "ExpiredError": "errors",
     "Files": "files",
     "Finding": "finding",
+    "Golden": "golden",
+    "GoldenCase": "golden",
+    "GoldenLimits": "golden_limits",
     "Guard": "guard",
     "GuardProfile": "guard",
     "Hardening": "isolation",
@@ -145,6 +152,7 @@ _HOMES = {
     "MaximumAge": "trust.policy",
     "MinimumEpoch": "trust.policy",
     "NotForThisDeviceError": "errors",
+    "OutputRange": "golden_limits",
     "Pages": "memory",
     "PostureError": "errors",
     "ProcessIsolation": "isolation",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -67,15 +68,47 @@ def write_arrays(path: str | os.PathLike[str], values: Mapping[str, Any], *, for
         UsageError: it exists and `force` is not set, or a value is no array of numbers or text, no list of
             such and no map.
     """
+    write_file(path, to_npz(values), force=force)
+
+
+def to_npz(values: Mapping[str, Any]) -> memoryview:
+    """Returns values as an uncompressed .npz file.
+
+    Raises:
+        UsageError: see `write_arrays`.
+    """
     import numpy as np
 
     # Not numpy.savez, which takes the names as keyword arguments and so not every name.
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in as_arrays(values):
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            with archive.open(_entry(name), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
-    write_file(path, buffer.getbuffer(), force=force)
+    return buffer.getbuffer()
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    # With the date that ZipInfo has by itself: the same values give the same bytes.
+    return zipfile.ZipInfo(f"{name}.npy")
+
+
+def parse_arrays(data: bytes, what: str) -> dict[str, Any]:
+    """Returns the values of an uncompressed .npz file that is in memory.
+
+    Raises:
+        MalformedError: not such a file.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            stored = all(each.compress_type == zipfile.ZIP_STORED for each in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError, struct.error):
+        stored = False
+    # What is compressed may be of any size.
+    loaded = _load(io.BytesIO(data), what) if stored else None
+    if not isinstance(loaded, dict):
+        raise _not_arrays(what)
+    return as_values(loaded)
 
 
 def _required(name: str | None, path: str | os.PathLike[str]) -> str:

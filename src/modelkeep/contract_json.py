@@ -62,29 +62,20 @@ def _tensor(item: object) -> TensorContract:
             dtype=record.choice("dtype", {name: name for name in DTYPES}),
             shape=_shape(record),
             finite=record.boolean("finite"),
-            minimum=_float(record, "minimum"),
-            maximum=_float(record, "maximum"),
+            minimum=read_float(record, "minimum"),
+            maximum=read_float(record, "maximum"),
             maximum_bytes=record.integer("maximum_bytes"),
-            **{switch: _switch(record, switch) for switch in _SWITCHES},
+            **{switch: record.switch(switch) for switch in _SWITCHES},
             keys=record.choice("keys", {name: name for name in KEY_DTYPES}) if "keys" in record else None,
             quantization=_quantization(record),
         )
-
-
-def _switch(record: Record, name: str) -> bool:
-    """Takes a switch that is off unless it is there: one text for one meaning."""
-    if name not in record:
-        return False
-    if not record.boolean(name):
-        raise record.fault(name, "is left out where it is false")
-    return True
 
 
 def _quantization(record: Record) -> Quantization | None:
     if "quantization" not in record:
         return None
     with record.object("quantization") as inner:
-        scale = _float(inner, "scale")
+        scale = read_float(inner, "scale")
         zero_point = inner.integer("zero_point", lowest=-LARGEST_INTEGER, highest=LARGEST_INTEGER)
     if scale is None:
         raise record.fault("quantization", "has no scale")
@@ -106,7 +97,12 @@ def _is_dimension(value: object) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
 
 
-def _float(record: Record, name: str) -> float | None:
+def read_float(record: Record, name: str) -> float | None:
+    """Takes a hexadecimal float, if it is there.
+
+    Raises:
+        MalformedError: not a finite float in its one spelling.
+    """
     if name not in record:
         return None
     text = record.text(name, longest=64)

@@ -80,18 +80,18 @@ def extract(
 
 
 def _write_files(bundle: Unlocked, target: Path, progress: Progress) -> list[str]:
-    inner = bundle.inner_manifest()
+    files = list(bundle.inner_manifest().model_files())
     with words_for(target):
         new = Partial(target)
         try:
-            for index, file in enumerate(inner.files, start=1):
-                _write_file(bundle, index, new.descriptor, file.path, progress)
+            for index, path in files:
+                _write_file(bundle, index, new.descriptor, path, progress)
             refuse_overwrite(target, force=False)
             new.take_name(target, Path.rename)
             sync_folder(target.parent)
         finally:
             new.discard()
-    return [file.path for file in inner.files]
+    return [path for _, path in files]
 
 
 def _write_file(bundle: Unlocked, index: int, folder: int, path: str, progress: Progress) -> None:

@@ -85,9 +85,9 @@ def open_files(
     ):
         inner = bundle.inner_manifest()
         memory: dict[str, MemoryFile] = {}
-        for index, file in enumerate(inner.files, start=1):
-            memory[file.path] = MemoryFile.allocate(bundle.manifest.members[index].size)
-            memory_on_error.enter_context(memory[file.path])
-            bundle.decrypt(index, memory[file.path].view, progress)
+        for index, file in inner.model_files():
+            memory[file] = MemoryFile.allocate(bundle.manifest.members[index].size)
+            memory_on_error.enter_context(memory[file])
+            bundle.decrypt(index, memory[file].view, progress)
         memory_on_error.pop_all()
         return Files(inner.entry, memory)

@@ -15,6 +15,7 @@ from modelkeep import canonical
 from modelkeep.contract import Contract
 from modelkeep.contract_json import contract_to_json, read_contract
 from modelkeep.errors import MalformedError, UnsupportedVersionError, UsageError
+from modelkeep.golden_limits import GoldenNote, golden_to_json, read_golden
 from modelkeep.record import Record
 
 FORMAT = "modelkeep/inner"
@@ -83,6 +84,7 @@ class InnerManifest:
         guard: the guard profile in canonical JSON (spec: guard-v1.md), or None without one.
         function: which function of the entry is run, where it has several.
         others: further entries, which whoever opens the model may choose instead.
+        golden: what the model makes of known inputs, to be tried on a device; or None.
     """
 
     format: str
@@ -92,6 +94,7 @@ class InnerManifest:
     guard: bytes | None = None
     function: str | None = None
     others: tuple[Entry, ...] = ()
+    golden: GoldenNote | None = None
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -124,12 +127,16 @@ class InnerManifest:
             )
         return chosen
 
+    def model_files(self) -> Iterator[tuple[int, str]]:
+        """Yields number and path of each payload member that belongs to the model: golden vectors do not."""
+        for index, file in enumerate(self.files, start=1):
+            if self.golden is None or file.path != self.golden.path:
+                yield index, file.path
+
     def files_for(self, entry: Entry) -> Iterator[tuple[int, str]]:
         """Yields number and path of each payload member that an entry may need: not of other main files."""
         others = {each.path for each in self.entries} - {entry.path}
-        for index, file in enumerate(self.files, start=1):
-            if file.path not in others:
-                yield index, file.path
+        return ((index, path) for index, path in self.model_files() if path not in others)
 
     def to_bytes(self) -> bytes:
         """Returns the canonical JSON encoding."""
@@ -143,6 +150,8 @@ class InnerManifest:
             value["entry"] = self.entry
         if self.guard is not None:
             value["guard"] = canonical.decode(self.guard, "guard profile")
+        if self.golden is not None:
+            value["golden"] = golden_to_json(self.golden)
         if self.others:
             value["others"] = [_other_to_json(entry) for entry in self.others]
         return canonical.encode(value | _run_to_json(self.function, self.contract))
@@ -191,11 +200,20 @@ def _from_record(record: Record) -> InnerManifest:
     paths = {file.path for file in files}
     entry = _entry_path(record, paths) if "entry" in record else None
     others = _others(record, paths)
+    golden = read_golden(record, paths - {entry} - {each.path for each in others})
     inner = InnerManifest(
-        _format_name(record), entry, files, read_contract(record), _guard(record), _function(record), others
+        _format_name(record),
+        entry,
+        files,
+        read_contract(record),
+        _guard(record),
+        _function(record),
+        others,
+        golden,
     )
     names = [each.name for each in inner.entries]
-    if len(set(names)) != len(names) or (entry is None and (others or inner.function is not None)):
+    needs_entry = others or golden is not None or inner.function is not None
+    if len(set(names)) != len(names) or (entry is None and needs_entry):
         raise record.fault("others", "names an entry twice, or goes without a first one")
     return inner
 

@@ -14,6 +14,7 @@ from modelkeep import canonical
 from modelkeep.contract import Contract
 from modelkeep.errors import MalformedError, StorageError, UsageError
 from modelkeep.formats.registry import PLAIN_FILES
+from modelkeep.golden_limits import GoldenNote
 from modelkeep.inner_manifest import MOST_FILES, Entry, InnerManifest, ModelFile, check_path
 from modelkeep.mapped_files import MappedFiles
 from modelkeep.memory import Pages
@@ -38,6 +39,7 @@ class Model:
         guard: the guard profile in canonical JSON, or None without one.
         function: which function of the entry is run, where it has several.
         others: further entries, which whoever opens the model may choose instead.
+        golden: what is said of golden vectors, whose file is then among the sources; or None.
     """
 
     format: str
@@ -47,6 +49,7 @@ class Model:
     guard: bytes | None = None
     function: str | None = None
     others: tuple[Entry, ...] = ()
+    golden: GoldenNote | None = None
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -73,7 +76,14 @@ class Model:
     def _described(self) -> InnerManifest:
         files = tuple(ModelFile(path, bytes(32)) for path in self.sources)
         return InnerManifest(
-            self.format, self.entry, files, self.contract, self.guard, self.function, self.others
+            self.format,
+            self.entry,
+            files,
+            self.contract,
+            self.guard,
+            self.function,
+            self.others,
+            self.golden,
         )
 
 

@@ -88,6 +88,14 @@ class Record:
         """Takes true or false."""
         return bool(self._take(name, bool))
 
+    def switch(self, name: str) -> bool:
+        """Takes a switch that is off unless it is there: one text for one meaning."""
+        if name not in self:
+            return False
+        if not self.boolean(name):
+            raise self.fault(name, "is left out where it is false")
+        return True
+
     def hexadecimal(self, name: str, length: int) -> bytes:
         """Takes `length` bytes written as lower-case hexadecimal."""
         text = self.text(name, longest=2 * length)

@@ -36,6 +36,7 @@ from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signers import SignerLike, as_signer
 
 if TYPE_CHECKING:
+    from modelkeep.golden import Golden
     from modelkeep.guard.profile import GuardProfile
 
 MOST_EMBEDDED_GRANTS = 1024
@@ -114,6 +115,7 @@ def seal(
     grant_signer: SignerLike | None = None,
     grant_issuers: Iterable[TrustedKey] = (),
     guard: GuardProfile | None = None,
+    golden: Golden | None = None,
     second_signer: SecondSigner | None = None,
     timestamp: str | None = None,
 ) -> Draft:
@@ -143,6 +145,7 @@ def seal(
         grant_signer: signs the embedded grants; the bundle then accepts signed grants only.
         grant_issuers: public keys of others whose signed grants the bundle accepts as well.
         guard: what inputs usually look like; it must have been learned with this very model.
+        golden: what the model makes of known inputs, tried on a device before a new release counts there.
         second_signer: an ML-DSA-65 key that signs as well, for verifiers that demand it.
         timestamp: address (HTTP or HTTPS) of an authority of time (RFC 3161), asked when the bundle is
             written: a certificate that is valid then stays good for this bundle.
@@ -160,7 +163,7 @@ def seal(
     if signer is None and timestamp is not None:
         raise UsageError("a timestamp is for a signature", hint="pass signer= as well")
     found = source if isinstance(source, Model) else read_model(source, entry=entry, format=format)
-    found = _guarded(_adjusted(found, contract), guard)
+    found = _with_golden(_guarded(_adjusted(found, contract), guard), golden, guard)
     manifest = Manifest(
         model=check_model_id(model),
         bundle=bytes(16),
@@ -218,6 +221,14 @@ def _guarded(model: Model, guard: GuardProfile | None) -> Model:
             hint="learn it again: `modelkeep learn SAMPLES --model MODEL -o guard.json`",
         )
     return replace(model, guard=guard.to_bytes())
+
+
+def _with_golden(model: Model, golden: Golden | None, guard: GuardProfile | None) -> Model:
+    if golden is None:
+        return model
+    from modelkeep.golden_sealing import with_golden
+
+    return with_golden(model, golden, guard)
 
 
 def _epoch(epoch: int) -> int:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from modelkeep.bundle.access import Access, IdentityLike, unlock
+from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.clock import Clock
 from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
@@ -259,30 +260,55 @@ def open_session(
     Raises:
         KeepError: the subclass says what the caller does next; see `modelkeep.errors`.
     """
-    with (
-        Access(identity, verifier, grant_file, posture) as access,
-        unlock(path, access) as bundle,
-        ExitStack() as memory_on_error,
-    ):
-        inner = bundle.inner_manifest()
-        chosen = inner.choose(entry)
-        # Read before the weights are: a profile that cannot be applied ends the opening.
-        guard = None if inner.guard is None else _guard(parse_profile(inner.guard), site, access.identity)
-        settings = isolation_settings(isolation)
-        if settings is not None:
-            runner, report = load_isolated(bundle, inner, chosen, settings, runtime, progress, options)
-            return Session(runner, {}, chosen.contract, report, guard, access.verifier.clock)
-        adapter = open_runtime(chosen.format, runtime)
-        memory: dict[str, Memory] = {}
+    with Access(identity, verifier, grant_file, posture) as access, unlock(path, access) as bundle:
+        return session_of(
+            bundle,
+            access,
+            entry=entry,
+            site=site,
+            runtime=runtime,
+            progress=progress,
+            isolation=isolation,
+            options=options,
+        )
+
+
+def session_of(
+    bundle: Unlocked,
+    access: Access,
+    *,
+    entry: str | None = None,
+    site: str | os.PathLike[str] | None = None,
+    runtime: str | None = None,
+    progress: Progress = no_progress,
+    isolation: Isolation = "in-process",
+    options: Mapping[str, Any],
+) -> Session:
+    """Loads what was unlocked; the arguments are those of `open_session`.
+
+    Raises:
+        KeepError: the subclass says what the caller does next; see `modelkeep.errors`.
+    """
+    inner = bundle.inner_manifest()
+    chosen = inner.choose(entry)
+    # Read before the weights are: a profile that cannot be applied ends the opening.
+    guard = None if inner.guard is None else _guard(parse_profile(inner.guard), site, access.identity)
+    settings = isolation_settings(isolation)
+    if settings is not None:
+        runner, report = load_isolated(bundle, inner, chosen, settings, runtime, progress, options)
+        return Session(runner, {}, chosen.contract, report, guard, access.verifier.clock)
+    adapter = open_runtime(chosen.format, runtime)
+    memory: dict[str, Memory] = {}
+    with ExitStack() as memory_on_error:
         for index, file in inner.files_for(chosen):
             size = bundle.manifest.members[index].size
             memory[file] = memory_on_error.enter_context(allocate(adapter, chosen.path, file, size))
             bundle.decrypt(index, memory[file].view, progress)
         runner = adapter.load(loaded_model(chosen.format, chosen.path, memory, chosen.function), options)
         memory_on_error.pop_all()
-        kept = keep_borrowed(memory, runner.borrowed)
-        report = opening_report(bundle, chosen, memory_report(*kept.values()), None)
-        return Session(runner, kept, chosen.contract, report, guard, access.verifier.clock)
+    kept = keep_borrowed(memory, runner.borrowed)
+    report = opening_report(bundle, chosen, memory_report(*kept.values()), None)
+    return Session(runner, kept, chosen.contract, report, guard, access.verifier.clock)
 
 
 def _guard(profile: GuardProfile, site: str | os.PathLike[str] | None, identity: Identity) -> Guard:

@@ -24,10 +24,12 @@ INDEX = json.loads((FOLDER / "index.json").read_text())
 def check_content(opened: UnlockedBundle, vector: dict[str, Any]) -> None:
     inner = opened.inner_manifest()
     assert json.loads(inner.to_bytes()).get("inputs") == vector["inputs"]
+    assert (inner.golden is not None) == (vector["name"] == "golden")
     assert opened.grant.device_id == vector["device_id"]
-    assert {file.path for file in inner.files} == set(vector["files"])
-    for index, file in enumerate(inner.files, start=1):
-        expected = vector["files"][file.path]
+    files = dict(inner.model_files())
+    assert set(files.values()) == set(vector["files"])
+    for index, path in files.items():
+        expected = vector["files"][path]
         content = bytearray(expected["size"])
         opened.decrypt(index, memoryview(content))
         assert hashlib.sha256(content).hexdigest() == expected["sha256"]

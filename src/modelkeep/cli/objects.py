@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cryptography import x509
 
@@ -32,6 +32,9 @@ from modelkeep.trust.signers import open_signer
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
 from modelkeep.uri import DEFAULT_SCHEME, split
+
+if TYPE_CHECKING:
+    from modelkeep.golden import Golden
 
 _FROM_NOW = re.compile(r"\+(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -275,15 +278,39 @@ def contract(path: str | None) -> Mapping[str, Mapping[str, Any]] | None:
     """
     if path is None:
         return None
-    try:
-        value = json.loads(read_small(path, _LARGEST_CONTRACT, "a contract"))
-    except (ValueError, RecursionError):
-        raise UsageError(f"{path}: not JSON") from None
+    value = _json(path, "a contract")
     if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
         raise UsageError(
             f"{path}: not a contract", hint='for example {"image": {"minimum": 0, "maximum": 1}}'
         )
     return value
+
+
+def golden(arguments: argparse.Namespace) -> Golden | None:
+    """Returns the golden vectors to be sealed, or None.
+
+    Raises:
+        StorageError: a file cannot be read.
+        MalformedError, UsageError: not of their forms.
+    """
+    if arguments.golden is None:
+        if arguments.golden_limits is not None:
+            raise UsageError("--golden-limits are for golden vectors", hint="pass --golden as well")
+        return None
+    # Loads NumPy, which most commands do without.
+    from modelkeep.golden import Golden
+    from modelkeep.golden_limits import GoldenLimits
+
+    path = arguments.golden_limits
+    limits = None if path is None else GoldenLimits.of_dict(_json(path, "limits"))
+    return Golden.load(arguments.golden, limits)
+
+
+def _json(path: str, what: str) -> Any:
+    try:
+        return json.loads(read_small(path, _LARGEST_CONTRACT, what))
+    except (ValueError, RecursionError):
+        raise UsageError(f"{path}: not JSON") from None
 
 
 def sealing_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "keys": "make keys and look after them, in files, TPMs, tokens and keyrings",
     "learn": "learn what inputs of a model usually look like",
+    "golden": "record what a model makes of known inputs, to be tried on devices",
     "seal": "seal a model into a bundle",
     "inspect": "say what a bundle says of itself, with a key also what its model takes; proves nothing",
     "verify": "check a bundle, or a plain file against its signature",

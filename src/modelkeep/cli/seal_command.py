@@ -46,6 +46,7 @@ def _seal(arguments: argparse.Namespace, source: str | Model, name: str, target:
         entry=arguments.entry,
         format=arguments.format,
         guard=None if arguments.guard is None else GuardProfile.load(arguments.guard),
+        golden=options.golden(arguments),
         **options.sealing_options(arguments),
     )
     for note in draft.notes:
@@ -93,6 +94,8 @@ def _describe(draft: Draft, target: Path) -> None:
         say(f"  {line}")
     if draft.model.guard is not None:
         say("  with a guard profile")
+    if draft.model.golden is not None:
+        say(f"  with {counted(draft.model.golden.cases, 'golden case')}")
     for grantee in draft.recipe.grantees:
         role = "admin" if grantee.constraints.delegate else "may open"
         say(f"  {grantee.recipient.type} {grantee.recipient.device_id or '(no device id)'}: {role}")

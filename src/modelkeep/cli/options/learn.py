@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.shared import add_force, add_json
+from modelkeep.cli.options.shared import add_force, add_json, add_samples
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
-    parser.add_argument("samples", metavar="SAMPLE", nargs="+", help=".npz with the inputs of one call")
-    parser.add_argument(
-        "--model", metavar="MODEL", required=True, help="file or folder, as it will be sealed"
-    )
+    add_samples(parser)
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="guard profile to write")
     add_force(parser)
-    parser.add_argument("--stacked", action="store_true", help="files hold many samples: cut along axis 0")
-    parser.add_argument("--input", metavar="NAME", help="whose samples .npy files are")
     parser.add_argument("--labels", metavar="NAME", help="array of true classes in the files; left out")
-    parser.add_argument("--entry", metavar="PATH", help="file within a folder that the runtime loads")
     parser.add_argument(
         "--alpha", type=float, default=0.01, help="highest rate of false alarms of each stage (default: 0.01)"
     )

@@ -25,5 +25,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_seal_labels(parser)
     parser.add_argument("--contract", metavar="FILE", help="JSON with tighter bounds for the model's inputs")
     parser.add_argument("--guard", metavar="FILE", help="guard profile that `modelkeep learn` made")
+    parser.add_argument("--golden", metavar="FILE", help="golden vectors that `modelkeep golden` made")
+    parser.add_argument(
+        "--golden-limits", metavar="FILE", help="JSON: tolerances, latency and ranges of golden vectors"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be sealed, write nothing")
     add_json(parser)

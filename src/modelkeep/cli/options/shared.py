@@ -21,6 +21,17 @@ def add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--force", action="store_true", help="replace an existing file")
 
 
+def add_samples(parser: argparse.ArgumentParser) -> None:
+    """Adds calls of a plain model, and the model."""
+    parser.add_argument("samples", metavar="SAMPLE", nargs="+", help=".npz with the inputs of one call")
+    parser.add_argument(
+        "--model", metavar="MODEL", required=True, help="file or folder, as it will be sealed"
+    )
+    parser.add_argument("--stacked", action="store_true", help="files hold many samples: cut along axis 0")
+    parser.add_argument("--input", metavar="NAME", help="whose samples .npy files are")
+    parser.add_argument("--entry", metavar="PATH", help="file within a folder that the runtime loads")
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """Adds output for machines."""
     parser.add_argument("--json", action="store_true", help="print JSON on standard output")

@@ -204,10 +204,10 @@ public class SecureModelLoader @JvmOverloads constructor(
         val inner = bundle.innerManifest()
         val memory = LinkedHashMap<String, ModelMemory>()
         try {
-            inner.paths.forEachIndexed { index, path ->
-                val allocated = ModelMemory.allocate(bundle.manifest.members[index + 1].size)
+            for ((member, path) in inner.modelFiles()) {
+                val allocated = ModelMemory.allocate(bundle.manifest.members[member].size)
                 memory[path] = allocated
-                bundle.decrypt(index + 1, allocated.target)
+                bundle.decrypt(member, allocated.target)
             }
         } catch (error: Throwable) {
             memory.values.forEach(ModelMemory::close)

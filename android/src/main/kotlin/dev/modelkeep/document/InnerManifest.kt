@@ -19,8 +19,12 @@ internal class InnerManifest private constructor(record: Record) {
     /** All ways to run the model; the first one is meant where nobody says which. None for a plain set of files. */
     val entries: List<Entry> = entries(record)
 
+    /** The file of golden vectors, which is none of the model's; null without one. */
+    private val golden: String? = if ("golden" in record) GoldenNotes.path(record, paths - entries.map { it.path }) else null
+
     init {
         checkPaths(record)
+        if (golden != null && entries.isEmpty()) throw record.fault("golden", "goes without an entry")
         // Whoever runs a model that has a guard must hold every input against it.
         if ("guard" in record) {
             throw UnsupportedVersionError(
@@ -29,6 +33,10 @@ internal class InnerManifest private constructor(record: Record) {
             )
         }
     }
+
+    /** Number of the member and path of each file of the model. */
+    fun modelFiles(): List<Pair<Int, String>> =
+        paths.mapIndexed { index, path -> index + 1 to path }.filter { (_, path) -> path != golden }
 
     private fun entries(record: Record): List<Entry> {
         val first = if ("entry" in record) entry(record, format) else null

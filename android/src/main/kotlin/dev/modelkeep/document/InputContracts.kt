@@ -49,7 +49,7 @@ internal object InputContracts {
         quantization = quantization(record),
     )
 
-    private fun switch(record: Record, name: String): Boolean {
+    fun switch(record: Record, name: String): Boolean {
         if (name !in record) return false
         if (!record.boolean(name)) throw record.fault(name, "is left out where it is false")
         return true
@@ -76,7 +76,7 @@ internal object InputContracts {
         }
     }
 
-    private fun bound(record: Record, name: String): Double? {
+    fun bound(record: Record, name: String): Double? {
         if (name !in record) return null
         val text = record.text(name, 64)
         val value = if (FLOAT.matches(text)) text.toDouble() else Double.NaN
