@@ -26,7 +26,7 @@ from modelkeep.device.state_file import read_state, write_state
 from modelkeep.granting import grant
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.recipient_text import format_recipient
-from modelkeep.installing import install
+from modelkeep.updates.installation import install
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity

@@ -75,7 +75,6 @@ if TYPE_CHECKING:
     from modelkeep.guard_report import measure_guard as measure_guard
     from modelkeep.guard_report import measure_session as measure_session
     from modelkeep.guard_report import write_report as write_report
-    from modelkeep.installing import install as install
     from modelkeep.isolation import Hardening as Hardening
     from modelkeep.isolation import ProcessIsolation as ProcessIsolation
     from modelkeep.keys.identity import Identity as Identity
@@ -111,6 +110,7 @@ if TYPE_CHECKING:
     from modelkeep.trust.trust_file import TrustFile as TrustFile
     from modelkeep.trust.verifier import UnsafeUnsigned as UnsafeUnsigned
     from modelkeep.trust.verifier import Verifier as Verifier
+    from modelkeep.updates.installation import install as install
 
     # Exported under other names than they have at home, which takes an assignment.
     ReportSettings = guard_report.Settings
@@ -195,7 +195,7 @@ _HOMES = {
     "format_recipient": "grants.recipient_text",
     "grant": "granting",
     "grant_all": "bulk_granting",
-    "install": "installing",
+    "install": "updates.installation",
     "learn": "learning",
     "measure_guard": "guard_report",
     "measure_session": "guard_report",

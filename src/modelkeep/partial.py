@@ -44,7 +44,7 @@ class Partial:
         # Before anything is made, and not only on leaving a block: an interrupt can come at any time.
         self.discard = weakref.finalize(self, _discard, os.getpid(), self._descriptors, self._paths)
         self.discard.atexit = False  # a forked child must leave its parent's file alone
-        _remove_left_behind(target)
+        remove_left_behind(target, "part")
         while not self._descriptors:
             self._make(_name_beside(target), mode)
 
@@ -71,11 +71,7 @@ class Partial:
         is_folder = stat.S_ISDIR(os.fstat(self.descriptor).st_mode)
         if is_folder:
             os.unlink(_MARK, dir_fd=self.descriptor)
-        take(self.path, target)
-        if not os.path.samestat(os.fstat(self.descriptor), os.lstat(target)):
-            raise OSError(
-                errno.EBUSY, "somebody else changes this folder, and exchanged what is written there"
-            )
+        take_name(self.descriptor, self.path, target, take)
         if is_folder:
             self._paths.clear()
 
@@ -89,8 +85,15 @@ class Partial:
         else:
             self._descriptors.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, mode))
         # Whoever may read a file may lock it, and must not be able to hold up who writes it.
-        if self._descriptors and not _is_ours(path, self.descriptor) and len(self._paths) < _MOST_NAMES:
+        if self._descriptors and not is_ours(path, self.descriptor) and len(self._paths) < _MOST_NAMES:
             os.close(self._descriptors.pop())
+
+
+def take_name(descriptor: int, path: Path, target: Path, take: Callable[[Path, Path], object]) -> None:
+    """Gives what is open, and was made at `path`, the name of `target`; see `Partial.take_name`."""
+    take(path, target)
+    if not os.path.samestat(os.fstat(descriptor), os.lstat(target)):
+        raise OSError(errno.EBUSY, "somebody else changes this folder, and exchanged what is written there")
 
 
 def _discard(maker: int, descriptors: list[int], paths: list[Path]) -> None:
@@ -135,8 +138,13 @@ def _is_marked(descriptor: int) -> bool:
 
 
 def _name_beside(target: Path) -> Path:
+    return name_beside(target, secrets.token_hex(4), "part")
+
+
+def name_beside(target: Path, unique: str, kind: str) -> Path:
+    """Returns the name of a file beside `target` that is still to become it, `unique` to this host."""
     # Fifty characters are at most 200 of the 255 bytes that a name may have.
-    return target.with_name(f".{target.name[:50]}.{_host()}{secrets.token_hex(4)}.part")
+    return target.with_name(f".{target.name[:50]}.{_host()}{unique}.{kind}")
 
 
 def _host() -> str:
@@ -144,7 +152,7 @@ def _host() -> str:
     return hashlib.sha256(os.uname().nodename.encode()).hexdigest()[:4]
 
 
-def _is_ours(path: Path, descriptor: int) -> bool:
+def is_ours(path: Path, descriptor: int) -> bool:
     """Locks what was just made; False if somebody took it for left behind before that, or holds it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -158,8 +166,9 @@ def _is_ours(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _remove_left_behind(target: Path) -> None:
-    wanted = re.compile(rf"\.{re.escape(target.name[:50])}\.[0-9a-f]{{12}}\.part")
+def remove_left_behind(target: Path, kind: str) -> None:
+    """Removes what `name_beside` has named and nobody works on any more."""
+    wanted = re.compile(rf"\.{re.escape(target.name[:50])}\.[0-9a-f]{{12}}\.{kind}")
     # What cannot be removed does no harm here; writing says what is wrong with the place.
     with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
         for entry in entries:
@@ -169,7 +178,7 @@ def _remove_left_behind(target: Path) -> None:
 
 
 def _was_made_here(name: str) -> bool:
-    return name.rpartition(".part")[0].rpartition(".")[2].startswith(_host())
+    return name.rpartition(".")[0].rpartition(".")[2].startswith(_host())
 
 
 def _remove_if_left_behind(path: Path) -> None:

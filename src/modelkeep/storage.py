@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modelkeep.errors import StorageError, UnavailableError, UsageError
+from modelkeep.kept_file import KeptFile
 from modelkeep.partial import Partial
 
 _PIECE = 2**16
@@ -110,12 +111,19 @@ class Replacement:
     the block without `commit` removes it. An existing target is left intact unless `force`.
     """
 
-    def __init__(self, target: str | os.PathLike[str], *, force: bool = False, mode: int = 0o644) -> None:
+    def __init__(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        force: bool = False,
+        mode: int = 0o644,
+        new: Partial | KeptFile | None = None,
+    ) -> None:
         self.target = Path(target)
         self._force = force
         refuse_overwrite(self.target, force=force)
         with words_for(self.target):
-            self._new = Partial(self.target, mode=mode)
+            self._new = new or Partial(self.target, mode=mode)
 
     @property
     def descriptor(self) -> int:

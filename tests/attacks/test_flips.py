@@ -19,12 +19,12 @@ from modelkeep.errors import KeepError, UntrustedSignerError
 from modelkeep.extraction import extract
 from modelkeep.files import open_files
 from modelkeep.granting import grant
-from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import SECOND_KIND, create_signing_key
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.installation import install
 from support.flipping import Exchanger, Flipper, Renamer
 from support.workshop import MODEL_ID, Workshop, scale_model
 

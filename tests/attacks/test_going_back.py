@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from modelkeep.bundle.access import Access, unlock_bundle
-from modelkeep.bundle.installer import _Installing, _mark
-from modelkeep.bundle.rollback import remembering
 from modelkeep.clock import LATEST_TIME
 from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.device.state import DeviceState
@@ -19,7 +17,6 @@ from modelkeep.errors import KeepError, RefusedError, RollbackError
 from modelkeep.extraction import extract
 from modelkeep.files import open_files
 from modelkeep.granting import grant
-from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
 from modelkeep.public_key import to_pem
 from modelkeep.session import open_session
@@ -28,6 +25,8 @@ from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
+from modelkeep.updates.installation import install
+from modelkeep.updates.slots import Slots
 from support.command_line import CommandLine
 from support.device import Device
 from support.paper import EVERYBODY, MODEL, CrashError, PaperCounter, epoch_of, name, new_state, stage
@@ -118,16 +117,10 @@ def test_another_release_at_the_very_place_of_the_installed_one(workshop: Worksh
 
 
 def test_an_installation_that_was_never_finished(workshop: Workshop) -> None:
-    bundle, slot = workshop.seal(), workshop.folder / "slot.keep"
-    access = Access(workshop.identity(), workshop.verifier())
-    with (
-        unlock_bundle(bundle, access) as unlocked,
-        remembering(access.identity, access.verifier) as seen,
-        slot.open("w+b") as file,
-    ):
-        _Installing(unlocked, seen, _mark(unlocked), file.fileno(), lambda _done: None).run()
+    Slots.init(workshop.folder / "slots", MODEL_ID)
+    staged = install_one(workshop, workshop.seal(), "slots")
     with pytest.raises(RollbackError, match="never finished"):
-        workshop.open(slot)
+        workshop.open(staged)
     assert not remembered(workshop.identity()).models[MODEL_ID].marks
 
 

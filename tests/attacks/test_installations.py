@@ -33,12 +33,12 @@ from modelkeep.errors import (
 )
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.hpke import HpkeHandle
-from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
+from modelkeep.updates.installation import install
 from support.planting import Planter, edit_header, files_of, write_archive
 from support.states import path_of, remembered
 from support.workshop import Workshop

@@ -20,9 +20,9 @@ from modelkeep.errors import (
     UntrustedSignerError,
 )
 from modelkeep.grants.constraints import Constraints
-from modelkeep.installing import install
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
+from modelkeep.updates.installation import install
 from support.leasing import DAY, Lessor, record_of, write_lease
 from support.workshop import Workshop
 

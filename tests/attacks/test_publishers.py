@@ -14,7 +14,6 @@ from modelkeep import public_key
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import RefusedError, RollbackError, SignatureError, UntrustedSignerError
-from modelkeep.installing import install
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.policy import UnsafeAnyModel
@@ -24,6 +23,7 @@ from modelkeep.trust.roots_document import RootsDocument, RootsName
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.installation import install
 from support.workshop import MODEL_ID, Workshop
 
 HIGHEST = 2**53 - 1

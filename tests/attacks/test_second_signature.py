@@ -8,13 +8,13 @@ import pytest
 
 from modelkeep import public_key
 from modelkeep.errors import MalformedError, SignatureError, UntrustedSignerError
-from modelkeep.installing import install
 from modelkeep.trust import second_signature
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.installation import install
 from support.attacker import Forgery
 from support.planting import files_of, write_archive
 from support.workshop import Workshop

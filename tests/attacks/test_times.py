@@ -10,11 +10,11 @@ import pytest
 from modelkeep.clock import LATEST_TIME, Clock
 from modelkeep.errors import ExpiredError, RefusedError
 from modelkeep.grants.constraints import Constraints
-from modelkeep.installing import install
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.installation import install
 from support.workshop import Workshop
 
 DAY = 86_400

@@ -20,7 +20,6 @@ from modelkeep import public_key
 from modelkeep.clock import LATEST_TIME, Clock
 from modelkeep.errors import ExpiredError, RefusedError, UntrustedSignerError
 from modelkeep.grants.constraints import Constraints
-from modelkeep.installing import install
 from modelkeep.trust import timestamps
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.policy import UnsafeAnyModel
@@ -28,6 +27,7 @@ from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.installation import install
 from support.attacker import Forgery
 from support.time_authority import TimeAuthority
 from support.workshop import MODEL_ID, Workshop

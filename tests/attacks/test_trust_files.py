@@ -11,7 +11,6 @@ from modelkeep import public_key
 from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import MalformedError, RefusedError, RollbackError, TamperedError, UntrustedSignerError
 from modelkeep.grants.hpke import HpkeRecipient
-from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.registry import create_key
 from modelkeep.trust.publisher import Publisher
@@ -19,6 +18,8 @@ from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.installation import install
+from modelkeep.updates.transfer import Transfer
 from support.states import path_of
 from support.swtpm import SoftwareTpm
 from support.workshop import MODEL_ID, Workshop
@@ -95,15 +96,13 @@ def test_a_newer_trust_file_that_comes_while_a_model_is_installed(
 ) -> None:
     install_one(workshop, workshop.seal(), files.verifier(files.old))
     bundle, stolen = workshop.seal(), files.verifier(files.old)
-    from modelkeep.bundle import installer
+    original = Transfer.run
 
-    original = installer._Installing.run
-
-    def run(self: installer._Installing) -> None:
+    def run(self: Transfer) -> None:
         original(self)
         workshop.open(bundle, verifier=files.verifier(files.new)).close()
 
-    monkeypatch.setattr(installer._Installing, "run", run)
+    monkeypatch.setattr(Transfer, "run", run)
     before = (workshop.folder / "installed.keep").read_bytes()
     with pytest.raises(RollbackError, match=OLDER):
         install_one(workshop, files.stolen, stolen)

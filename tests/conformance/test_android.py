@@ -11,13 +11,13 @@ import pytest
 
 from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import NotForThisDeviceError, RollbackError
-from modelkeep.installing import install
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Suite
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.installation import install
 from support.needs import require
 from support.states import path_of
 from support.workshop import MODEL_ID, Workshop

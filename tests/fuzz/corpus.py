@@ -17,11 +17,11 @@ from modelkeep.device.contents import Quarantined
 from modelkeep.device.marks import Mark
 from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.grants.constraints import Constraints
-from modelkeep.installing import install
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId, TypedSubject
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
+from modelkeep.updates.installation import install
 from support.attacker import Forgery
 from support.gguf_files import language_model
 from support.ort_models import ort_model

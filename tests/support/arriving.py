@@ -30,6 +30,9 @@ def first_payload(bundle: Path) -> int:
 def payload_of(stream: io.BytesIO, verifier: BundleVerifier) -> dict[int, bytes]:
     """Returns every stream as its checked segments give it."""
     found: dict[int, bytes] = {}
-    for segment in ArrivingBundle(stream).verify(verifier).segments():
-        found[segment.member] = found.get(segment.member, b"") + bytes(segment.sealed)
+    arrival = ArrivingBundle(stream).verify(verifier)
+    for member in arrival.members():
+        segments = member.segments(member.whole())
+        found[member.number] = b"".join(bytes(sealed) for _, sealed in segments)
+    arrival.end()
     return found

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 from modelkeep.grants.hpke import HpkeRecipient
-from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.registry import create_key
 from modelkeep.session import Session
+from modelkeep.updates.installation import install
 from support.states import path_of
 from support.workshop import Workshop
 

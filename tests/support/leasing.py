@@ -14,11 +14,11 @@ from modelkeep.bundle.lease import lease_path
 from modelkeep.container import names
 from modelkeep.granting import grant
 from modelkeep.grants.constraints import Constraints
-from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
 from modelkeep.renewing import renew
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
+from modelkeep.updates.installation import install
 from support.workshop import Workshop
 
 DAY = 86_400

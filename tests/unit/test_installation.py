@@ -11,7 +11,7 @@ from modelkeep.bundle.installation import Installation
 from modelkeep.container import names
 from modelkeep.errors import RollbackError, UsageError
 from modelkeep.grants.constraints import Constraints
-from modelkeep.installing import install
+from modelkeep.updates.installation import install
 from support.workshop import Workshop
 
 

@@ -14,11 +14,11 @@ from modelkeep.container import names
 from modelkeep.device.state_file import read_state
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.passphrase import PassphraseRecipient
-from modelkeep.installing import install
 from modelkeep.manifest import Suite
 from modelkeep.memory import Pages
 from modelkeep.payload import spool
 from modelkeep.payload.cipher import StreamCipher, new_header
+from modelkeep.updates.installation import install
 from support.workshop import Workshop
 
 

@@ -11,8 +11,10 @@ from typing import Self
 from modelkeep.bundle.bundle import Bundle, UnlockedBundle
 from modelkeep.bundle.installation import Installation, is_installation
 from modelkeep.bundle.rollback import remembering
+from modelkeep.bundle.slot_folder import SlotFolder
 from modelkeep.bundle.unlocked import Unlocked
-from modelkeep.errors import RefusedError, RollbackError, UnsupportedVersionError, UsageError
+from modelkeep.device.contents import Stage
+from modelkeep.errors import RefusedError, RollbackError, StorageError, UnsupportedVersionError, UsageError
 from modelkeep.grants import sidecar
 from modelkeep.grants.glance import Glance
 from modelkeep.grants.grant import Grant
@@ -31,6 +33,7 @@ class Access:
         verifier: whom to trust, and which model and release to accept.
         grant_file: where to look for the grant instead of in the bundle and its sidecar, or None.
         posture: names of what this device was found to be, for grants that demand some.
+        stage: which installations are opened: those that count, or on a trial the one that is tried.
     """
 
     def __init__(
@@ -39,6 +42,8 @@ class Access:
         verifier: BundleVerifier,
         grant_file: str | os.PathLike[str] | None = None,
         posture: Iterable[str] = (),
+        *,
+        stage: Stage = Stage.CURRENT,
     ) -> None:
         """Takes an identity, or the URI or path of its key.
 
@@ -51,6 +56,7 @@ class Access:
         self.identity = identity if isinstance(identity, Identity) else _identity(identity)
         self._is_own = self.identity is not identity
         self.grant_file = grant_file
+        self.stage = stage
         self.posture = frozenset((posture,) if isinstance(posture, str) else posture)
 
     def __enter__(self) -> Self:
@@ -142,7 +148,7 @@ def unlock(path: str | os.PathLike[str], access: Access) -> Iterator[Unlocked]:
         KeepError: the subclass says what to do; see `Bundle.verify`, `VerifiedBundle.unlock` and
             `Installation.unlock`.
     """
-    if not is_installation(path):
+    if not (SlotFolder.is_at(path) or is_installation(path)):
         _refuse_bundles(access.verifier)
         with unlock_bundle(path, access) as bundle:
             yield bundle
@@ -155,16 +161,21 @@ def unlock(path: str | os.PathLike[str], access: Access) -> Iterator[Unlocked]:
 
 def _unlock_installation(path: Path, access: Access, stack: ExitStack, *, once_more: bool = True) -> Unlocked:
     before = _identity_of(path)
-    installation = stack.enter_context(Installation(path))
     try:
-        return stack.enter_context(
-            installation.unlock(access.identity, access.verifier, posture=access.posture)
-        )
-    except RollbackError:
-        # A newer one may have taken its place between the opening of the file and the look at the state.
-        if not once_more or _identity_of(path) == before:
+        return _unlock_at(path, access, stack)
+    except (RollbackError, StorageError):
+        # A newer one may have taken its place between the look at the state and the opening of the file.
+        if not once_more or (_identity_of(path) == before and not SlotFolder.is_at(path)):
             raise
     return _unlock_installation(path, access, stack, once_more=False)
+
+
+def _unlock_at(path: Path, access: Access, stack: ExitStack) -> Unlocked:
+    with remembering(access.identity, access.verifier) as remembered:
+        if SlotFolder.is_at(path):
+            path = SlotFolder.read(path).current_file(remembered.contents)
+        installation = stack.enter_context(Installation(path))
+        return stack.enter_context(installation.unlock_remembered(remembered, access.posture, access.stage))
 
 
 def _identity_of(path: Path) -> tuple[int, int]:

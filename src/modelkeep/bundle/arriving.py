@@ -6,7 +6,6 @@ Source: spec/bundle-v1.md, "From a stream".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from modelkeep.bundle.signed_manifest import SignedManifest, other_files, verify_manifest
 from modelkeep.container import names
@@ -18,23 +17,7 @@ from modelkeep.grants.grant import Grant, parse_all
 from modelkeep.payload.layout import SEGMENT, sealed_range, sealed_size, segment_count
 from modelkeep.payload.segments import LEAF, WholeSha256, check_leaf
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.payload.workers import Workers
 from modelkeep.trust.bundle_verifier import BundleVerifier
-
-
-@dataclass(frozen=True, slots=True)
-class ArrivedSegment:
-    """A sealed segment whose leaf was checked.
-
-    Attributes:
-        member: number of its stream.
-        index: its number in the stream; segment 0 begins with the stream's header.
-        sealed: its bytes, in private memory that the next segment overwrites.
-    """
-
-    member: int
-    index: int
-    sealed: memoryview
 
 
 class ArrivingBundle:
@@ -94,26 +77,43 @@ class VerifiedArrival:
         """
         return parse_all(self._grants)
 
-    def segments(self, progress: Progress = no_progress) -> Iterator[ArrivedSegment]:
-        """Gives every segment as it arrives, in order; the last one is followed by the end of the archive.
+    def members(self) -> tuple[ArrivingMember, ...]:
+        """Reads the leaf lists and returns what each stream must be; called once, after the grants.
 
-        Nothing that came out counts before this has come to its end without an error. To be used once.
+        The members are then received one after the other, each to its end, and `end` checks what follows.
+
+        Raises:
+            TamperedError: the leaves are not what was signed.
+            MalformedError: the archive is cut short, or not of its form.
+            StorageError: the stream is broken.
+        """
+        lists = [self._leaves(index) for index in range(len(self.signed.manifest.members))]
+        return tuple(
+            ArrivingMember(self._archive, self.signed, number, leaves) for number, leaves in enumerate(lists)
+        )
+
+    def end(self) -> None:
+        """Checks that nothing comes after the last member.
+
+        Raises:
+            TamperedError: something does.
+        """
+        if self._archive.entry is not None:
+            raise other_files()
+
+    def check_digests(self, progress: Progress = no_progress) -> None:
+        """Checks every byte of the payload as it arrives, against the signed digests of both kinds.
 
         Args:
             progress: told the bytes of each segment.
 
         Raises:
-            TamperedError: something is not what was signed.
-            MalformedError: the archive is cut short, or not of its form.
-            StorageError: the stream is broken.
+            KeepError: as for `members`, and `ArrivingMember.segments`.
         """
-        lists = [self._leaves(index) for index in range(len(self.signed.manifest.members))]
-        for member, leaves in enumerate(lists):
-            for segment in self._stream(member, leaves):
-                yield segment
-                progress(len(segment.sealed))
-        if self._archive.entry is not None:
-            raise other_files()
+        for member in self.members():
+            for _, sealed in member.segments(member.whole()):
+                progress(len(sealed))
+        self.end()
 
     def _section(self, section: str) -> Iterator[bytes]:
         while (entry := self._archive.entry) is not None and entry.name.startswith(f"{section}/"):
@@ -121,26 +121,66 @@ class VerifiedArrival:
 
     def _leaves(self, index: int) -> bytes:
         size = LEAF * segment_count(self.signed.manifest.members[index].size)
-        self._expect(names.leaves(index), size)
+        _expect(self._archive, names.leaves(index), size)
         return self.signed.checked_leaves(index, self._archive.read())
 
-    def _stream(self, member: int, leaves: bytes) -> Iterator[ArrivedSegment]:
-        size = self.signed.manifest.members[member].size
-        self._expect(names.payload(member), sealed_size(size))
-        algorithm = self.signed.manifest.leaf_algorithm
-        signed_sha256 = self.signed.resources.get(names.payload(member))
-        whole = WholeSha256(Workers(segment_count(size)), signed_sha256)
-        scratch = memoryview(bytearray(min(SEGMENT, sealed_size(size))))
-        for index in range(segment_count(size)):
-            start, end = sealed_range(index, size)
+
+class ArrivingMember:
+    """A stream that is still to come, and its signed leaves; made by `VerifiedArrival.members`.
+
+    Attributes:
+        number: its number in the bundle.
+        size: length of its plaintext in bytes.
+        count: how many segments it has.
+        leaves: the signed leaf digests.
+        algorithm: hash of the leaves.
+    """
+
+    def __init__(self, archive: ArrivingArchive, signed: SignedManifest, number: int, leaves: bytes) -> None:
+        self.number = number
+        self.size = signed.manifest.members[number].size
+        self.count = segment_count(self.size)
+        self.leaves = leaves
+        self.algorithm = signed.manifest.leaf_algorithm
+        self._archive = archive
+        self._sha256 = signed.resources.get(names.payload(number))
+
+    def whole(self) -> WholeSha256:
+        """Returns what takes the whole stream, where its SHA-256 is signed."""
+        return WholeSha256(self._sha256)
+
+    def segments(self, whole: WholeSha256, first: int = 0) -> Iterator[tuple[int, memoryview]]:
+        """Gives the number of every segment and its sealed bytes as they arrive, whose leaf was checked.
+
+        Nothing of it counts before this has come to its end without an error. To be used once.
+
+        Args:
+            whole: from `whole`; it has taken the segments before `first`.
+            first: the first segment that is wanted; those before are passed over.
+
+        Returns:
+            Numbers, and bytes in private memory that the next segment overwrites; segment 0 begins with
+            the stream's header.
+
+        Raises:
+            TamperedError: something is not what was signed.
+            MalformedError: the archive is cut short, or not of its form.
+            StorageError: the stream is broken.
+        """
+        _expect(self._archive, names.payload(self.number), sealed_size(self.size))
+        self._archive.skip(min(first * SEGMENT, sealed_size(self.size)))
+        scratch = memoryview(bytearray(min(SEGMENT, sealed_size(self.size))))
+        for index in range(first, self.count):
+            start, end = sealed_range(index, self.size)
             sealed = scratch[: end - start]
             self._archive.fill(sealed)
-            check_leaf(index, sealed, leaves, algorithm)
-            whole.update(index, sealed)
-            yield ArrivedSegment(member, index, sealed)
+            check_leaf(index, sealed, self.leaves, self.algorithm)
+            whole.take(sealed)
+            yield index, sealed
         whole.check()
 
-    def _expect(self, name: str, size: int) -> None:
-        entry = self._archive.entry
-        if entry is None or (entry.name, entry.size) != (name, size):
-            raise other_files()
+
+def _expect(archive: ArrivingArchive, name: str, size: int) -> None:
+    entry = archive.entry
+    if entry is None or (entry.name, entry.size) != (name, size):
+        raise other_files()

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from functools import partial
 
 from modelkeep.bundle.signed_manifest import SignedManifest, other_files, verify_manifest
 from modelkeep.bundle.unlocked import Provenance, Unlocked
@@ -25,9 +24,8 @@ from modelkeep.grants.grant import Grant, parse_all
 from modelkeep.keys.identity import Identity, UnwrappedGrant
 from modelkeep.manifest import Manifest
 from modelkeep.payload import stream
-from modelkeep.payload.cipher import StreamCipher, associated_data
+from modelkeep.payload.cipher import associated_data
 from modelkeep.payload.layout import sealed_size, segment_count
-from modelkeep.payload.resealing import reseal
 from modelkeep.payload.sealed_stream import SealedStream
 from modelkeep.payload.segments import LEAF, Extent
 from modelkeep.payload.stream import Progress, no_progress
@@ -205,29 +203,3 @@ class UnlockedBundle(Unlocked):
         """Raises UsageError when the bundle accepts signed grants only and nobody would sign new ones."""
         if self.manifest.grant_issuers and signer is None:
             raise UsageError("this bundle accepts signed grants only", hint="pass the grant signer's key")
-
-    def reseal(
-        self, index: int, target: Extent, cipher: StreamCipher, progress: Progress = no_progress
-    ) -> None:
-        """Checks member `index` against all its signed digests and encrypts it anew into `target`.
-
-        Raises:
-            TamperedError: it is not what was signed; `target` must be thrown away.
-            StorageError: it cannot be read.
-        """
-        with self.open_stream(index) as extent:
-            reseal(
-                extent,
-                self._cipher_maker(index),
-                self.verified.leaves(index),
-                self.manifest.leaf_algorithm,
-                target,
-                cipher,
-                sha256=self.verified.signed_sha256(names.payload(index)),
-                progress=progress,
-            )
-
-    def _cipher_maker(self, index: int) -> Callable[[bytes], StreamCipher]:
-        suite = self.manifest.suite
-        associated = associated_data(suite, self.manifest.bundle, index)
-        return partial(StreamCipher, suite, self._payload_key.view, associated)

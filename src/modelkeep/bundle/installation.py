@@ -25,6 +25,7 @@ from modelkeep.container.archive import Archive, first_name
 from modelkeep.container.files import Files
 from modelkeep.container.front import Front
 from modelkeep.container.order import INSTALLATION
+from modelkeep.device.contents import Stage
 from modelkeep.errors import TamperedError
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Manifest
@@ -75,17 +76,36 @@ class Installation(Files):
             ExpiredError, PostureError: the grant's constraints are not met.
             RefusedError: the verifier's policy says no.
         """
-        with remembering(identity, verifier) as remembered, self.authentic(remembered) as found:
+        with remembering(identity, verifier) as remembered:
+            return self.unlock_remembered(remembered, posture)
+
+    def unlock_remembered(
+        self, remembered: Remembered, posture: frozenset[str], stage: Stage = Stage.CURRENT
+    ) -> UnlockedInstallation:
+        """Does what `unlock` does, with what the device remembers at hand.
+
+        Args:
+            remembered: what the device remembers, and whom it trusts.
+            posture: as for `unlock`.
+            stage: the only stage that is opened; for a trial, it is another one.
+
+        Raises:
+            KeepError: as for `unlock`.
+        """
+        with self.authentic(remembered, stage) as found:
             found.header.constraints.check(found.signed.now, posture)
             key = payload_key(found.install_key, found.secret)
         return UnlockedInstallation(self, found.signed, found.header, key)
 
     @contextmanager
-    def authentic(self, remembered: Remembered) -> Iterator[AuthenticInstallation]:
+    def authentic(
+        self, remembered: Remembered, stage: Stage = Stage.CURRENT
+    ) -> Iterator[AuthenticInstallation]:
         """Checks everything but the grant's constraints; gives the install key for the `with` block.
 
         Args:
             remembered: what the device remembers, and whom it trusts.
+            stage: the only stage that is accepted.
 
         Raises:
             KeepError: as for `unlock`.
@@ -99,7 +119,7 @@ class Installation(Files):
         try:
             # From here on the header is authentic.
             remembered.check(signed.manifest)
-            known = remembered.current(record.header.model, record.header.installation)
+            known = remembered.known(record.header.model, record.header.installation, stage)
             yield AuthenticInstallation(signed, record.header, install_key, known.secret)
         finally:
             wipe(install_key)

@@ -67,11 +67,11 @@ class Remembered:
         """
         self.floor(manifest.model).check(manifest.order, manifest.bundle)
 
-    def current(self, model: str, installation: bytes) -> Installed:
-        """Returns what is known of an installation that may be opened.
+    def known(self, model: str, installation: bytes, stage: Stage = Stage.CURRENT) -> Installed:
+        """Returns what is known of an installation that is at `stage`.
 
         Raises:
-            RollbackError: it was never finished, something newer has replaced it, or it was not made here.
+            RollbackError: it is at another one, something newer has replaced it, or it was not made here.
         """
         state = self.contents.models.get(model)
         known = None if state is None else state.installations.get(installation)
@@ -80,14 +80,15 @@ class Remembered:
                 "this installation does not count any more, or was not made with this key",
                 hint="open the newest installation, or install the bundle again",
             )
-        if known.stage is not Stage.CURRENT:
-            raise RollbackError("this installation was never finished", hint="install the bundle again")
-        self._finish(model, installation, known)
+        if known.stage is not stage:
+            raise _at_other_stage(known.stage)
+        if stage is Stage.CURRENT:
+            self._finish(model, installation, known)
         return known
 
-    def stage(self, model: str, installation: bytes, mark: Mark) -> bytes:
+    def stage(self, model: str, installation: bytes, mark: Mark, *, replaced: bytes | None = None) -> bytes:
         """See `DeviceState.stage`."""
-        return self.state.stage(model, installation, mark, self.verifier)
+        return self.state.stage(model, installation, mark, self.verifier, replaced=replaced)
 
     @contextmanager
     def committing(self, model: str, installation: bytes, signed_at: int | None = None) -> Iterator[None]:
@@ -95,6 +96,11 @@ class Remembered:
         time = partial(self._time, signed_at=signed_at)
         with self.state.committing(model, installation, self.verifier, self._seen, time):
             yield
+
+    def commit(self, model: str, installation: bytes, signed_at: int | None = None) -> None:
+        """See `DeviceState.commit`; the arguments are those of `committing`."""
+        time = partial(self._time, signed_at=signed_at)
+        self.state.commit(model, installation, self.verifier, self._seen, time)
 
     def _finish(self, model: str, installation: bytes, known: Installed) -> None:
         # The power went after its file was put in place, and before that was remembered.
@@ -127,6 +133,12 @@ def remembering(identity: Identity, verifier: BundleVerifier) -> Iterator[Rememb
     finally:
         if state is not None:
             state.close()
+
+
+def _at_other_stage(stage: Stage) -> RollbackError:
+    if stage is Stage.CURRENT:
+        return RollbackError("this installation counts already", hint="open it; it needs no trial")
+    return RollbackError("this installation was never finished", hint="install the bundle again")
 
 
 def seen_trust(verifier: BundleVerifier) -> SeenTrust | None:

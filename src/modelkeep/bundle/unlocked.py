@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Self
@@ -93,12 +94,22 @@ class Unlocked(ABC):
             TamperedError: it is not the one that was signed or installed.
             MalformedError: it is damaged although authentic, or does not fit the manifest.
         """
-        members = self.manifest.members
-        if members[0].size > LARGEST_INNER_MANIFEST:
-            raise MalformedError("inner manifest: larger than 16 MiB")
-        with Pages.allocate(members[0].size) as pages:
-            self.decrypt(0, pages.view)
-            inner = InnerManifest.from_bytes(bytes(pages.view))
-        if len(inner.files) != len(members) - 1:
-            raise MalformedError("inner manifest: does not name every file of the bundle")
-        return inner
+        return inner_manifest(self.manifest, lambda destination: self.decrypt(0, destination))
+
+
+def inner_manifest(manifest: Manifest, decrypt: Callable[[memoryview], None]) -> InnerManifest:
+    """Returns the description of a model; `decrypt` fills memory with member 0.
+
+    Raises:
+        MalformedError: it is damaged although authentic, or does not fit the manifest.
+        KeepError: whatever `decrypt` raises.
+    """
+    members = manifest.members
+    if members[0].size > LARGEST_INNER_MANIFEST:
+        raise MalformedError("inner manifest: larger than 16 MiB")
+    with Pages.allocate(members[0].size) as pages:
+        decrypt(pages.view)
+        inner = InnerManifest.from_bytes(bytes(pages.view))
+    if len(inner.files) != len(members) - 1:
+        raise MalformedError("inner manifest: does not name every file of the bundle")
+    return inner

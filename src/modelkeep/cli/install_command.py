@@ -7,8 +7,8 @@ import time
 
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import human_size, progress, say
-from modelkeep.installing import install
 from modelkeep.keys.identity import Identity
+from modelkeep.updates.installation import install
 
 
 def run(arguments: argparse.Namespace) -> None:

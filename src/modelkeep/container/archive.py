@@ -71,6 +71,19 @@ def first_name(path: Path) -> str | None:
             os.close(descriptor)
 
 
+def first_file(descriptor: int, name: str, largest: int) -> bytes | None:
+    """Returns the first file of an archive that may be incomplete, if it is `name`; checks nothing.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    block = os.pread(descriptor, tar.BLOCK, 0)
+    if len(block) < tar.BLOCK or tar.parse_name(block) != name:
+        return None
+    size = tar.parse_size(block)
+    return None if size is None or size > largest else os.pread(descriptor, size, tar.BLOCK)
+
+
 def _walk(descriptor: int, form: Form) -> dict[str, Place]:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise MalformedError("bundle: neither a regular file nor a folder")

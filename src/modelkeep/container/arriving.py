@@ -48,6 +48,17 @@ class ArrivingArchive:
         self._tape.fill(view)
         self._took(len(view))
 
+    def skip(self, size: int) -> None:
+        """Passes over what comes next of the file that is there; it has that many bytes left.
+
+        Raises:
+            MalformedError: the archive is cut short, or not of its form.
+            StorageError: the stream is broken.
+        """
+        if size:
+            self._tape.skip(size)
+            self._took(size)
+
     def _took(self, size: int) -> None:
         self._left -= size
         if self._left == 0 and self.entry is not None:

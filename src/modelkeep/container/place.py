@@ -22,6 +22,10 @@ class Place:
     offset: int
     size: int
 
+    def part(self, start: int, size: int) -> Place:
+        """Returns `size` bytes of this range, from `start` on."""
+        return Place(self.descriptor, self.offset + start, size)
+
     def read(self) -> bytes:
         """Returns the whole range; only for ranges whose size was checked before.
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from modelkeep.errors import MalformedError, StorageError
 
 _PIECE = 2**16
 
 
+@runtime_checkable
 class Readable(Protocol):
     """A binary stream: a pipe, a socket's file, an open file, a download."""
 
     def read(self, size: int, /) -> bytes | None:
         """Returns at least one byte and at most `size`, nothing at the end."""
+
+
+@runtime_checkable
+class CanSkip(Protocol):
+    """A stream that can pass over bytes without giving them."""
+
+    def skip(self, size: int, /) -> None:
+        """Goes on behind the next `size` bytes."""
 
 
 class Tape(Protocol):
@@ -96,6 +105,21 @@ class StreamTape:
             piece = self._some(len(view) - done)
             view[done : done + len(piece)] = piece
             done += len(piece)
+
+    def skip(self, size: int) -> None:
+        """Goes on behind the next `size` bytes, which may stay unread.
+
+        Raises:
+            MalformedError: there are not so many.
+            StorageError: the stream is broken.
+        """
+        if isinstance(self._stream, CanSkip):
+            self._stream.skip(size)
+            self.position += size
+            return
+        end = self.position + size
+        while self.position < end:
+            self._some(min(end - self.position, _PIECE))
 
     def ends(self) -> bool:
         """See `Tape.ends`."""

@@ -75,8 +75,13 @@ class ModelState:
     tries: int = 0
     quarantine: tuple[Quarantined, ...] = ()
 
-    def stage(self, installation: bytes, installed: Installed) -> None:
-        """Adds an installation that is about to be made; another release that was staged goes."""
+    def stage(self, installation: bytes, installed: Installed, replaced: bytes | None = None) -> None:
+        """Adds an installation that is about to be made; another release that was staged goes.
+
+        So does the one that was `replaced`, whose file is about to be overwritten.
+        """
+        if replaced is not None:
+            self.drop(replaced)
         self._keep(lambda each: each.stage is Stage.CURRENT or each.mark.bundle == installed.mark.bundle)
         self.installations[installation] = installed
         self.tries = 0
@@ -97,6 +102,17 @@ class ModelState:
         changed = replace(self.installations[installation], stage=stage)
         self.installations[installation] = changed
         return changed
+
+    def on_trial(self, installation: bytes) -> Installed:
+        """Returns the installation that is on trial.
+
+        Raises:
+            RollbackError: it is not, or not any more.
+        """
+        known = self.installations.get(installation)
+        if known is None or known.stage is not Stage.TRIAL:
+            raise RollbackError("this installation is not on trial any more", hint="install the bundle again")
+        return known
 
     def commit(self, model: str, installation: bytes, judge: Judge) -> None:
         """Makes an installation the active one; the secrets of older ones that `judge` vouches for go.

@@ -113,8 +113,17 @@ class DeviceState:
                 raise
             return contents
 
-    def stage(self, model: str, installation: bytes, mark: Mark, judge: Judge) -> bytes:
+    def stage(
+        self, model: str, installation: bytes, mark: Mark, judge: Judge, *, replaced: bytes | None = None
+    ) -> bytes:
         """Adds an installation that is about to be made and returns its new secret, 32 bytes.
+
+        Args:
+            model: the model's id.
+            installation: its id, 16 bytes.
+            mark: the release, and who signed it.
+            judge: whom the verifier believes.
+            replaced: an installation whose file is about to be overwritten; it is forgotten.
 
         Raises:
             RollbackError: the release is older than what counts here.
@@ -124,7 +133,7 @@ class DeviceState:
             installed = Installed(mark, bytes(fresh))
         with self._changing_uncounted() as contents:
             contents.check(model, mark.order, mark.bundle, judge)
-            contents.model(model).stage(installation, installed)
+            contents.model(model).stage(installation, installed, replaced)
         return installed.secret
 
     def try_out(self, model: str, installation: bytes) -> int:
@@ -186,6 +195,32 @@ class DeviceState:
             yield
             changed.counter = contents.counter
             self._store.write_counted(changed, lock)
+
+    def commit(
+        self,
+        model: str,
+        installation: bytes,
+        judge: Judge,
+        seen: SeenTrust | None = None,
+        time: Time = unchanged,
+    ) -> None:
+        """Makes an installation count that was tried where it stays, in one counted change.
+
+        The arguments, and what older releases come to, are those of `committing`.
+
+        Raises:
+            RollbackError: it is not on trial any more, something newer was installed since, or a newer
+                trust file seen.
+        """
+
+        def change(contents: Contents) -> bool:
+            _learn(contents, seen, time)
+            mark = contents.model(model).on_trial(installation).mark
+            contents.check(model, mark.order, mark.bundle, judge)
+            contents.model(model).commit(model, installation, judge)
+            return True
+
+        self._change(change)
 
     def obey(self, verified: VerifiedTicket) -> Contents:
         """Lets go of what a ticket says; returns what is remembered afterwards.

@@ -75,15 +75,20 @@ class SignedSegments:
 
 
 class WholeSha256:
-    """SHA-256 over a whole stream whose segments come from several threads; idle when not asked for."""
+    """SHA-256 over a whole stream, segment by segment in their order; idle when not asked for."""
 
-    def __init__(self, workers: Workers, expected: bytes | None) -> None:
-        self._workers, self._expected, self._whole = workers, expected, hashlib.sha256()
+    def __init__(self, expected: bytes | None) -> None:
+        self._expected, self._whole = expected, hashlib.sha256()
 
-    def update(self, index: int, sealed: memoryview) -> None:
-        """Takes segment `index`; waits for its turn."""
+    def take(self, sealed: memoryview) -> None:
+        """Takes the next segment."""
         if self._expected is not None:
-            self._workers.in_turn(index, lambda: self._whole.update(sealed))
+            self._whole.update(sealed)
+
+    def take_in_turn(self, workers: Workers, index: int, sealed: memoryview) -> None:
+        """Takes segment `index` from one of several threads; waits for its turn."""
+        if self._expected is not None:
+            workers.in_turn(index, lambda: self._whole.update(sealed))
 
     def check(self) -> None:
         """Raises TamperedError unless the stream is the one that was signed."""

@@ -202,14 +202,14 @@ def check(
     """
     segments = SignedSegments(extent, leaves, algorithm)
     workers = Workers(segment_count(extent.size))
-    whole = WholeSha256(workers, sha256)
+    whole = WholeSha256(sha256)
 
     @contextmanager
     def prepare() -> Iterator[SegmentWork]:
         scratch = extent.scratch()
 
         def work(index: int) -> None:
-            whole.update(index, segments.read(index, scratch))
+            whole.take_in_turn(workers, index, segments.read(index, scratch))
             start, end = plain_range(index, extent.size)
             progress(end - start)
 

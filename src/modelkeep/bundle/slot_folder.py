@@ -1,0 +1,116 @@
+"""A folder of two slots: a model that is opened in one of them while the other takes the next release.
+
+Which slot is opened is not said here: the device's state knows it, by the id of the installation.
+Source: spec/update-v1.md, "The folder of slots".
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelkeep import canonical
+from modelkeep.bundle.install_record import InstallRecord
+from modelkeep.container import names
+from modelkeep.container.archive import first_file
+from modelkeep.device.contents import Contents, ModelState, Stage
+from modelkeep.errors import KeepError, RollbackError, StorageError
+from modelkeep.record import Record
+from modelkeep.storage import open_regular, read_small, words_for, write_file
+
+FORMAT = "modelkeep/slots"
+VERSION = 1
+SLOTS = ("a", "b")
+_DESCRIPTION = "slots.json"
+_LARGEST_DESCRIPTION = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFolder:
+    """Two slots of one model; nothing that is read here is authentic.
+
+    Attributes:
+        path: the folder.
+        model: the model's id.
+    """
+
+    path: Path
+    model: str
+
+    @staticmethod
+    def is_at(path: str | os.PathLike[str]) -> bool:
+        """Returns whether there is a folder of slots at `path`."""
+        return (Path(path) / _DESCRIPTION).is_file()
+
+    @staticmethod
+    def read(path: str | os.PathLike[str]) -> SlotFolder:
+        """Reads what the folder says of itself.
+
+        Raises:
+            StorageError: cannot be read.
+            MalformedError: not a folder of slots.
+            UnsupportedVersionError: written by a newer modelkeep.
+        """
+        data = read_small(Path(path) / _DESCRIPTION, _LARGEST_DESCRIPTION, "the description of slots")
+        with Record(canonical.decode(data, "slots"), "slots") as record:
+            record.check_format(FORMAT, VERSION)
+            return SlotFolder(Path(path), record.text("model"))
+
+    def create(self) -> None:
+        """Makes the folder, for its owner alone.
+
+        Raises:
+            StorageError: it cannot be made.
+            UsageError: it is one already.
+        """
+        with words_for(self.path):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        members = {"format": FORMAT, "model": self.model, "version": VERSION}
+        write_file(self.path / _DESCRIPTION, canonical.encode(members), mode=0o600)
+
+    def file(self, slot: str) -> Path:
+        """Returns where the installation in `slot` is."""
+        return self.path / f"{slot}.keep"
+
+    def installation(self, slot: str) -> bytes | None:
+        """Returns the id of what is in `slot`, complete or not; None where nothing is."""
+        try:
+            descriptor = open_regular(self.file(slot))
+        except (OSError, StorageError):
+            return None
+        try:
+            data = first_file(descriptor, names.INSTALL, names.LARGEST_INSTALL)
+            return None if data is None else InstallRecord.from_bytes(data).header.installation
+        except KeepError:
+            return None
+        finally:
+            os.close(descriptor)
+
+    def current(self, contents: Contents) -> str | None:
+        """Returns the slot that counts by what the device remembers; None where none does."""
+        state = contents.models.get(self.model, ModelState())
+        found = {slot: self.installation(slot) for slot in SLOTS}
+        counting = [slot for slot, each in found.items() if each is not None and _is_current(state, each)]
+        # Of the same release installed twice, the last one.
+        active = [slot for slot in counting if found[slot] == state.active]
+        return next(iter(active + counting), None)
+
+    def current_file(self, contents: Contents) -> Path:
+        """Returns the installation that counts.
+
+        Raises:
+            RollbackError: none does.
+        """
+        slot = self.current(contents)
+        if slot is None:
+            raise RollbackError(
+                f"{self.path}: none of the slots counts yet",
+                hint="modelkeep install BUNDLE -o FOLDER, then modelkeep trial FOLDER",
+            )
+        return self.file(slot)
+
+
+def _is_current(state: ModelState, installation: bytes) -> bool:
+    known = state.installations.get(installation)
+    return known is not None and known.stage is Stage.CURRENT

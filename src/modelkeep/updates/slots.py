@@ -1,0 +1,269 @@
+"""Two slots of one model: one counts, the other takes the next release, which is tried before it counts.
+
+What counts, and how far an installation has come, is the device's state; what a trial came to so far is
+noted in the folder. Source: spec/update-v1.md, "Slots" and "Trials".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from modelkeep.bundle.access import Access
+from modelkeep.bundle.lease import lease_path
+from modelkeep.bundle.rollback import Remembered, remembering
+from modelkeep.bundle.slot_folder import SLOTS, SlotFolder
+from modelkeep.container.archive import Archive
+from modelkeep.container.order import INSTALLATION
+from modelkeep.device.contents import Contents, Installed, ModelState, Quarantined, Stage
+from modelkeep.errors import KeepError, RefusedError, UsageError, WrongModelError
+from modelkeep.manifest import Manifest
+from modelkeep.storage import folder_locked, open_regular, sync_folder, words_for
+from modelkeep.updates.trial_notes import TrialEnd, TrialNotes
+
+
+@dataclass(frozen=True, slots=True)
+class SlotState:
+    """What is known of one slot.
+
+    Attributes:
+        slot: ``a`` or ``b``.
+        installation: the id of what is in it, or None.
+        known: what the device's state says of it; None of what was never staged here, or counts no more.
+        is_complete: whether all of it has arrived.
+    """
+
+    slot: str
+    installation: bytes | None
+    known: Installed | None
+    is_complete: bool
+
+    @property
+    def stage(self) -> Stage | None:
+        """How far it has come, or None."""
+        return None if self.known is None else self.known.stage
+
+
+@dataclass(slots=True)
+class Trial:
+    """A try that was counted; made by `Slots.begin_trial`.
+
+    Attributes:
+        slot: the slot that is tried.
+        installation: the id of what is in it.
+        known: the release, and who signed it.
+        number: how many tries there were, this one included.
+        end: what it came to, or None for as long as it runs.
+    """
+
+    slot: str
+    installation: bytes
+    known: Installed
+    number: int
+    end: TrialEnd | None = None
+
+
+class Slots:
+    """The slots of one model on one device; RAUC's verbs: which is primary, what is its state, set it.
+
+    Attributes:
+        folder: where they are.
+        access: with which key, and whom to trust.
+    """
+
+    def __init__(self, folder: SlotFolder, access: Access) -> None:
+        self.folder = folder
+        self.access = access
+        self._notes = TrialNotes(folder.path)
+
+    @staticmethod
+    def init(path: str | os.PathLike[str], model: str) -> SlotFolder:
+        """Makes a folder with two empty slots for `model`.
+
+        Raises:
+            StorageError: it cannot be made.
+            UsageError: it is one already.
+        """
+        folder = SlotFolder(Path(path), model)
+        folder.create()
+        return folder
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], access: Access) -> Self:
+        """Returns the slots at `path`.
+
+        Raises:
+            StorageError, MalformedError: there are none.
+        """
+        return cls(SlotFolder.read(path), access)
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keeps others out who install into these slots, try or commit, during a `with` block.
+
+        Raises:
+            UnavailableError: somebody else is at it for longer than 30 seconds.
+        """
+        with folder_locked(self.folder.file(SLOTS[0])):
+            yield
+
+    def primary(self) -> str | None:
+        """Returns the slot that is opened, or None where none counts."""
+        with self._remembered() as remembered:
+            return self.folder.current(remembered.contents)
+
+    def state(self, slot: str) -> SlotState:
+        """Returns what is known of a slot."""
+        with self._remembered() as remembered:
+            return self.state_by(slot, remembered.contents)
+
+    def state_by(self, slot: str, contents: Contents) -> SlotState:
+        """Returns what is known of a slot, with what the device remembers at hand."""
+        installation = self.folder.installation(slot)
+        known = None if installation is None else self._state(contents).installations.get(installation)
+        return SlotState(slot, installation, known, _is_archive(self.folder.file(slot)))
+
+    def choose(self, manifest: Manifest, remembered: Remembered) -> str:
+        """Returns the slot that a verified release goes to: the one that does not count.
+
+        Raises:
+            WrongModelError: the slots are for another model.
+            RefusedError: it is in quarantine here.
+        """
+        if manifest.model != self.folder.model:
+            raise WrongModelError(f"the slots are for {self.folder.model}, and this is {manifest.model}")
+        if any(each.bundle == manifest.bundle for each in self._state(remembered.contents).quarantine):
+            raise RefusedError(
+                f"release {manifest.order} was tried here and failed",
+                hint="get another release; modelkeep status says how it failed",
+            )
+        self._notes.check_disk(manifest.bundle)
+        current = self.folder.current(remembered.contents)
+        return SLOTS[0] if current == SLOTS[1] else SLOTS[1] if current else SLOTS[0]
+
+    @contextmanager
+    def opened(self, slot: str) -> Iterator[int]:
+        """Gives the file of a slot, open for writing, during a `with` block; it lasts afterwards.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        path = self.folder.file(slot)
+        with words_for(path):
+            descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                sync_folder(path.parent)
+                yield descriptor
+            finally:
+                os.close(descriptor)
+
+    def staged(self) -> SlotState | None:
+        """Returns the slot with a release that waits for its trial, complete; or None."""
+        with self._remembered() as remembered:
+            states = [self.state_by(slot, remembered.contents) for slot in SLOTS]
+        waiting = [each for each in states if each.stage in (Stage.STAGED, Stage.TRIAL) and each.is_complete]
+        return waiting[0] if waiting else None
+
+    def begin_trial(self, slot: str) -> Trial:
+        """Counts a try of what is staged in `slot`; to be called before each load, within `exclusively`.
+
+        A try before this one that has no end was cut off: by a crash, or by the power.
+
+        Raises:
+            UsageError: nothing is staged there.
+            RefusedError: the tries before have crashed too often; the release is in quarantine now.
+            UnavailableError: the power failed too often; it is tried again after the next start.
+            StorageError: the try cannot be counted, so there must be none.
+        """
+        state = self.state(slot)
+        if state.installation is None or state.known is None or state.stage is Stage.CURRENT:
+            raise UsageError(f"nothing waits for a trial in slot {slot}", hint="modelkeep install first")
+        try:
+            self._notes.begin(state.known.mark.bundle)
+        except RefusedError:
+            self._give_up(state.installation, state.known.mark.bundle)
+            raise
+        with self._remembered() as remembered:
+            number = remembered.state.try_out(self.folder.model, state.installation)
+        return Trial(slot, state.installation, state.known, number)
+
+    def end_trial(self, trial: Trial, end: TrialEnd, reason: str = "") -> None:
+        """Notes what a try came to; a release that is not to be tried again goes.
+
+        Args:
+            trial: the try.
+            end: what it came to.
+            reason: why, for people.
+        """
+        trial.end = end
+        bundle = trial.known.mark.bundle
+        self._notes.end(bundle, end, reason)
+        if end is TrialEnd.REFUSED:
+            self._give_up(trial.installation, bundle)
+        elif end in (TrialEnd.DAMAGED, TrialEnd.WITHDRAWN):
+            self._give_up(trial.installation, None)
+
+    def commit(self, trial: Trial) -> None:
+        """Lets what was tried count, in one change; what counted before can never be opened again.
+
+        Raises:
+            UsageError: the trial was not passed.
+            RollbackError: something newer was installed meanwhile, or a newer trust file seen.
+            StorageError: this cannot be remembered; what counted before goes on counting.
+        """
+        if trial.end is not TrialEnd.PASSED:
+            raise UsageError("only a release that passed its trial can count")
+        with self._remembered() as remembered:
+            remembered.commit(self.folder.model, trial.installation)
+        for slot in SLOTS:
+            if slot != trial.slot:
+                self._clear(slot)
+
+    def withdraw(self) -> bool:
+        """Lets go of what is staged or on trial, which may come again; returns whether there was any.
+
+        Where it counts already, it counts until something newer does.
+        """
+        with self._remembered() as remembered:
+            waiting = [self.state_by(slot, remembered.contents) for slot in SLOTS]
+            waiting = [each for each in waiting if each.stage in (Stage.STAGED, Stage.TRIAL)]
+        for each in waiting:
+            assert each.installation is not None
+            self._give_up(each.installation, None)
+        return bool(waiting)
+
+    def _give_up(self, installation: bytes, failed: bytes | None) -> None:
+        # Attempts are the publisher's, in release documents; a bundle by itself is its first.
+        quarantined = None if failed is None else Quarantined(failed, 0)
+        with self._remembered() as remembered:
+            remembered.state.give_up(self.folder.model, installation, quarantined)
+        for slot in SLOTS:
+            if self.folder.installation(slot) == installation:
+                self._clear(slot)
+
+    def _clear(self, slot: str) -> None:
+        path = self.folder.file(slot)
+        with words_for(path):
+            path.unlink(missing_ok=True)
+            lease_path(path).unlink(missing_ok=True)
+            sync_folder(path.parent)
+
+    @contextmanager
+    def _remembered(self) -> Iterator[Remembered]:
+        with remembering(self.access.identity, self.access.verifier) as remembered:
+            yield remembered
+
+    def _state(self, contents: Contents) -> ModelState:
+        return contents.models.get(self.folder.model, ModelState())
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        Archive(path, INSTALLATION).close()
+    except KeepError:
+        return False
+    return True

@@ -1,0 +1,184 @@
+"""An installation that is being made: its key, its file, and what of it is there already.
+
+What is encrypted at a place is a function of what the install key is bound to: its header names the
+manifest, which fixes the leaves, and leaf 0 of a stream fixes the header that it arrived with. So a
+segment that is written twice is the same ciphertext, and what the file says can cost time, never a nonce.
+Source: spec/update-v1.md, "Resuming".
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Self
+
+from modelkeep.bundle.install_key import INSTALL_KEY_BYTES, payload_key
+from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
+from modelkeep.bundle.rollback import Remembered
+from modelkeep.container import names
+from modelkeep.container.archive import first_file
+from modelkeep.container.front import Front
+from modelkeep.device.contents import Installed
+from modelkeep.device.contents_json import INSTALLATION_BYTES
+from modelkeep.device.marks import Mark
+from modelkeep.errors import KeepError, TamperedError
+from modelkeep.memory import Pages, wipe
+from modelkeep.memory.randomness import fill_random
+from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
+from modelkeep.payload.layout import SEGMENT
+from modelkeep.payload.segments import Extent
+from modelkeep.storage import write_at
+from modelkeep.updates.layout import Layout, read_header
+
+# What a power cut costs at most is fetched again.
+_BETWEEN_SYNCS = 4 * SEGMENT
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be installed: verified, granted, and no older than what counts here.
+
+    Attributes:
+        header: the header of the installation, whose own id is not decided yet.
+        front: the documents that were verified.
+        sizes: the plaintext bytes of each member.
+        mark: the release, and who signed it.
+    """
+
+    header: InstallHeader
+    front: Front
+    sizes: tuple[int, ...]
+    mark: Mark
+
+    def layout(self, record: bytes) -> Layout:
+        """Returns where everything goes in the installation with this record."""
+        return Layout({names.INSTALL: record, **self.front.files()}, self.sizes)
+
+
+class Unfinished:
+    """An installation in the making, in an open file; a context manager that wipes its key.
+
+    Attributes:
+        installation: its id.
+        has_payload: whether some of its payload may be there from an earlier try.
+    """
+
+    def __init__(
+        self, layout: Layout, header: InstallHeader, descriptor: int, key: Pages, *, has_payload: bool
+    ) -> None:
+        self.installation = header.installation
+        self.has_payload = has_payload
+        self._suite = header.suite
+        self._layout = layout
+        self._descriptor = descriptor
+        self._key = key
+        self._unsynced = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self._key.close()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything is there, and was synced: the journal is cut off last."""
+        return os.fstat(self._descriptor).st_size == self._layout.end
+
+    def extent(self, member: int) -> Extent:
+        """Returns where the stream of `member` is."""
+        return self._layout.extent(self._descriptor, member)
+
+    def cipher(self, member: int) -> StreamCipher:
+        """Returns what encrypts the stream of `member`.
+
+        Raises:
+            TamperedError: the file was changed.
+        """
+        associated = installed_associated_data(self._suite, self.installation, member)
+        header = read_header(self._descriptor, self.extent(member).offset)
+        return StreamCipher(self._suite, self._key.view, associated, header)
+
+    def noted_header(self, member: int) -> bytes:
+        """Returns the header that the stream of `member` arrived with, if it was noted."""
+        return read_header(self._descriptor, self._layout.journal(member))
+
+    def note_header(self, member: int, header: bytes) -> None:
+        """Notes the header that the stream of `member` arrived with."""
+        write_at(self._descriptor, memoryview(header), self._layout.journal(member))
+
+    def write(self, member: int, index: int, sealed: memoryview) -> None:
+        """Writes segment `index` of `member`, and every few of them for good."""
+        write_at(self._descriptor, sealed, self.extent(member).offset + index * SEGMENT)
+        self._unsynced += len(sealed)
+        if self._unsynced >= _BETWEEN_SYNCS:
+            os.fdatasync(self._descriptor)
+            self._unsynced = 0
+
+    def finish(self) -> None:
+        """Makes an archive of it, when all of it is on the disk."""
+        os.fdatasync(self._descriptor)
+        os.ftruncate(self._descriptor, self._layout.end)
+        os.fsync(self._descriptor)
+
+
+def begin(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinished:
+    """Reserves the disk and begins a new installation in place of whatever the file holds.
+
+    Raises:
+        RollbackError: a newer release was installed meanwhile.
+        OSError: there is no room, or it cannot be written.
+        KeyStoreError: the device's key cannot be used.
+    """
+    header = replace(wanted.header, installation=os.urandom(INSTALLATION_BYTES))
+    replaced = _recorded(descriptor)
+    with Pages.allocate(INSTALL_KEY_BYTES) as install_key:
+        fill_random(install_key.view)
+        data = header.to_bytes()
+        wrapped = remembered.state.local.wrap(install_key.view, wrapping_context(data))
+        layout = wanted.layout(InstallRecord(header, data, wrapped).to_bytes())
+        layout.write(descriptor, [new_header() for _ in wanted.sizes])
+        os.fsync(descriptor)
+        secret = remembered.stage(
+            header.model,
+            header.installation,
+            wanted.mark,
+            replaced=None if replaced is None else replaced.header.installation,
+        )
+        key = payload_key(install_key.view, secret)
+    return Unfinished(layout, header, descriptor, key, has_payload=False)
+
+
+def resume(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinished | None:
+    """Returns the installation that the file holds part of; None where it holds none of what is wanted.
+
+    Raises:
+        OSError: the file cannot be read.
+        KeyStoreError: the device's key cannot be used.
+    """
+    record = _recorded(descriptor)
+    if record is None or record.header != replace(wanted.header, installation=record.header.installation):
+        return None
+    layout, known = wanted.layout(record.to_bytes()), _known(record.header, remembered)
+    if known is None or known.mark != wanted.mark or not layout.is_in(descriptor):
+        return None
+    try:
+        install_key = remembered.state.local.unwrap(record.wrapped, wrapping_context(record.header_bytes))
+    except TamperedError:
+        return None
+    key = payload_key(install_key, known.secret)
+    wipe(install_key)
+    return Unfinished(layout, record.header, descriptor, key, has_payload=True)
+
+
+def _recorded(descriptor: int) -> InstallRecord | None:
+    data = first_file(descriptor, names.INSTALL, names.LARGEST_INSTALL)
+    try:
+        return None if data is None else InstallRecord.from_bytes(data)
+    except KeepError:
+        return None
+
+
+def _known(header: InstallHeader, remembered: Remembered) -> Installed | None:
+    state = remembered.contents.models.get(header.model)
+    return None if state is None else state.installations.get(header.installation)

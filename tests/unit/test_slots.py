@@ -1,0 +1,80 @@
+"""Slots: installed into the one that does not count, tried, and let count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelkeep.bundle.access import Access
+from modelkeep.device.contents import Stage
+from modelkeep.errors import RefusedError, RollbackError, UsageError, WrongModelError
+from modelkeep.updates.installation import InstallReport, install
+from modelkeep.updates.slots import Slots
+from modelkeep.updates.trial_notes import TrialEnd
+from support.workshop import MODEL_ID, Workshop
+
+
+@pytest.fixture
+def slots(workshop: Workshop) -> Slots:
+    Slots.init(workshop.folder / "slots", MODEL_ID)
+    return Slots.open(workshop.folder / "slots", Access(workshop.identity(), workshop.verifier()))
+
+
+def stage(workshop: Workshop, slots: Slots, bundle: Path) -> InstallReport:
+    return install(bundle, slots.folder.path, identity=workshop.identity(), verifier=workshop.verifier())
+
+
+def update(workshop: Workshop, slots: Slots, epoch: int) -> None:
+    slot = stage(workshop, slots, workshop.seal(epoch=epoch)).slot
+    assert slot is not None
+    trial = slots.begin_trial(slot)
+    slots.end_trial(trial, TrialEnd.PASSED)
+    slots.commit(trial)
+
+
+def epoch_of(workshop: Workshop, slots: Slots) -> int:
+    with workshop.open(slots.folder.path) as session:
+        return session.report.epoch
+
+
+def test_a_release_counts_after_its_trial_and_the_one_before_is_gone(
+    workshop: Workshop, slots: Slots
+) -> None:
+    with pytest.raises(RollbackError, match="none of the slots counts"):
+        workshop.open(slots.folder.path)
+    for epoch, slot in ((1, "a"), (2, "b"), (3, "a")):
+        update(workshop, slots, epoch)
+        assert (epoch_of(workshop, slots), slots.primary()) == (epoch, slot)
+        assert [each.name for each in slots.folder.path.glob("*.keep")] == [f"{slot}.keep"]
+    with pytest.raises(RollbackError):
+        stage(workshop, slots, workshop.seal(epoch=2))
+
+
+def test_what_is_staged_or_on_trial_is_not_opened(workshop: Workshop, slots: Slots) -> None:
+    update(workshop, slots, 1)
+    staged = stage(workshop, slots, workshop.seal(epoch=2))
+    trial = slots.begin_trial("b")
+    assert (trial.number, slots.state("b").stage) == (1, Stage.TRIAL)
+    assert epoch_of(workshop, slots) == 1
+    with pytest.raises(RollbackError, match="never finished"):
+        workshop.open(staged.path)
+    with pytest.raises(UsageError, match="passed its trial"):
+        slots.commit(trial)
+
+
+def test_a_release_that_is_refused_is_not_installed_again(workshop: Workshop, slots: Slots) -> None:
+    update(workshop, slots, 1)
+    bundle = workshop.seal(epoch=2)
+    stage(workshop, slots, bundle)
+    slots.end_trial(slots.begin_trial("b"), TrialEnd.REFUSED, "output off by 0.3")
+    assert epoch_of(workshop, slots) == 1
+    with pytest.raises(RefusedError, match="was tried here and failed"):
+        stage(workshop, slots, bundle)
+
+
+def test_slots_of_another_model(workshop: Workshop, slots: Slots) -> None:
+    bundle = workshop.seal(model="acme/classifier")
+    verifier = workshop.verifier(model="acme/classifier")
+    with pytest.raises(WrongModelError, match="the slots are for acme/detector"):
+        install(bundle, slots.folder.path, identity=workshop.identity(), verifier=verifier)
