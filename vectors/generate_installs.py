@@ -26,7 +26,6 @@ from modelkeep.device.state_file import read_state, write_state
 from modelkeep.granting import grant
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.recipient_text import format_recipient
-from modelkeep.updates.installation import install
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity
@@ -37,6 +36,7 @@ from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import SECOND_KIND, create_signing_key
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.installation import install
 
 DAY = 86_400
 

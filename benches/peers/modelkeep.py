@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from modelkeep.bundle.installer import install
+
 from benches.cipher import FileCipher, Opening, Sealing
 from benches.peer import command, program_of_this_python, refuses_a_changed, same_content
 from modelkeep.bundle.access import Access, unlock, unlock_bundle
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.bundle.installer import install
 from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
