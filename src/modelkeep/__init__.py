@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from modelkeep.errors import KeepError as KeepError
     from modelkeep.errors import KeyStoreError as KeyStoreError
     from modelkeep.errors import MalformedError as MalformedError
+    from modelkeep.errors import NetworkError as NetworkError
     from modelkeep.errors import NotForThisDeviceError as NotForThisDeviceError
     from modelkeep.errors import PostureError as PostureError
     from modelkeep.errors import RefusedError as RefusedError
@@ -151,6 +152,7 @@ _HOMES = {
     "Manifest": "manifest",
     "MaximumAge": "trust.policy",
     "MinimumEpoch": "trust.policy",
+    "NetworkError": "errors",
     "NotForThisDeviceError": "errors",
     "OutputRange": "golden_limits",
     "Pages": "memory",

@@ -15,6 +15,7 @@
     │   └── UnsupportedVersionError   written by a newer modelkeep
     ├── UnavailableError           fix and retry
     │   ├── StorageError           a file cannot be read or written
+    │   ├── NetworkError           a server cannot be reached, or does not give what it should
     │   ├── KeyStoreError          a key cannot be reached, unlocked or used
     │   ├── RuntimeMissingError    the runtime for this model is not installed
     │   └── RuntimeCrashedError    the process of an isolated model ended
@@ -99,6 +100,10 @@ class UnavailableError(KeepError):
 
 class StorageError(UnavailableError):
     """A file cannot be read, written or replaced."""
+
+
+class NetworkError(UnavailableError):
+    """A server cannot be reached, is too slow, or does not give what it should."""
 
 
 class KeyStoreError(UnavailableError):
