@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.bundle.arriving import ArrivingBundle
 from modelkeep.errors import NetworkError, TamperedError
 from modelkeep.updates.download import HttpSource
 from modelkeep.updates.http_client import ClientSettings
 from modelkeep.updates.pace import DownloadLimits
+from support.arriving import payload_of
 from support.web import Answer, Authority, Headers, giving, reply, serving
 from support.workshop import Workshop
 
@@ -121,4 +121,4 @@ def test_two_bundles_are_never_mixed(workshop: Workshop) -> None:
 
 def arrive(url: str, workshop: Workshop) -> int:
     with HttpSource(url, limits=DownloadLimits(pause=0)).open(0) as stream:
-        return sum(1 for _ in ArrivingBundle(stream).verify(workshop.verifier()).segments())
+        return sum(map(len, payload_of(stream, workshop.verifier()).values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import BinaryIO
 
 from modelkeep.bundle.arriving import ArrivingBundle
 from modelkeep.bundle.bundle import Bundle
@@ -27,7 +28,7 @@ def first_payload(bundle: Path) -> int:
         return place.offset
 
 
-def payload_of(stream: io.BytesIO, verifier: BundleVerifier) -> dict[int, bytes]:
+def payload_of(stream: BinaryIO, verifier: BundleVerifier) -> dict[int, bytes]:
     """Returns every stream as its checked segments give it."""
     found: dict[int, bytes] = {}
     arrival = ArrivingBundle(stream).verify(verifier)
