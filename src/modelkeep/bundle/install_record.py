@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelkeep import canonical
+from modelkeep.container import names
+from modelkeep.container.archive import first_file
 from modelkeep.device.contents_json import INSTALLATION_BYTES
 from modelkeep.errors import MalformedError, UnsupportedVersionError
 from modelkeep.grants.constraints import Constraints
@@ -116,6 +118,19 @@ class InstallRecord:
             header_bytes = record.base64("header", longest=LARGEST_RECORD)
             wrapped = record.base64("wrapped", longest=LARGEST_RECORD)
         return InstallRecord(InstallHeader.from_bytes(header_bytes), header_bytes, wrapped)
+
+
+def first_record(descriptor: int) -> InstallRecord | None:
+    """Returns the record with which an open file begins, complete or not; None where there is none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    data = first_file(descriptor, names.INSTALL, names.LARGEST_INSTALL)
+    try:
+        return None if data is None else InstallRecord.from_bytes(data)
+    except MalformedError:
+        return None
 
 
 def wrapping_context(header_bytes: bytes) -> bytes:

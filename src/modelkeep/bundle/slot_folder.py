@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelkeep import canonical
-from modelkeep.bundle.install_record import InstallRecord
-from modelkeep.container import names
-from modelkeep.container.archive import first_file
+from modelkeep.bundle.install_record import first_record
 from modelkeep.device.contents import Contents, ModelState, Stage
-from modelkeep.errors import KeepError, RollbackError, StorageError
+from modelkeep.errors import RollbackError, StorageError
 from modelkeep.record import Record
 from modelkeep.storage import open_regular, read_small, words_for, write_file
 
@@ -80,12 +78,10 @@ class SlotFolder:
         except (OSError, StorageError):
             return None
         try:
-            data = first_file(descriptor, names.INSTALL, names.LARGEST_INSTALL)
-            return None if data is None else InstallRecord.from_bytes(data).header.installation
-        except KeepError:
-            return None
+            record = first_record(descriptor)
         finally:
             os.close(descriptor)
+        return None if record is None else record.header.installation
 
     def current(self, contents: Contents) -> str | None:
         """Returns the slot that counts by what the device remembers; None where none does."""

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 from typing import Any
 
 from modelkeep.bundle.access import Access, grants_of, unlock
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.bundle.install_record import InstallRecord
+from modelkeep.bundle.installation import Installation, is_installation
+from modelkeep.bundle.lease import in_force, read_lease
+from modelkeep.bundle.slot_folder import SLOTS, SlotFolder
 from modelkeep.cli.contract_words import entries_in_words, entry_to_json
-from modelkeep.cli.output import human_size, print_json, say, show
+from modelkeep.cli.output import counted, human_size, print_json, say, show, time_of
 from modelkeep.container import names
+from modelkeep.container.files import Files
+from modelkeep.errors import UsageError
 from modelkeep.grants.grant import Grant
 from modelkeep.inner_manifest import Entry
+from modelkeep.manifest import Manifest
 from modelkeep.trust import certificates, oms
 from modelkeep.trust.verifier import UnsafeUnsigned
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints what is public, and with a key what the model takes."""
-    with Bundle(arguments.bundle) as bundle:
-        facts = _facts(bundle)
+    with _opened(arguments.bundle) as files:
+        facts = _facts(files)
     entries = () if arguments.key is None else _entries(arguments)
     if arguments.json:
         inside = {} if arguments.key is None else {"entries": [entry_to_json(entry) for entry in entries]}
@@ -42,30 +48,54 @@ def _entries(arguments: argparse.Namespace) -> tuple[Entry, ...]:
         return unlocked.inner_manifest().entries
 
 
-def _facts(bundle: Bundle) -> dict[str, Any]:
-    manifest = bundle.unverified_manifest()
+def _opened(path: str) -> Bundle | Installation:
+    if SlotFolder.is_at(path):
+        # Which one counts, the device's state knows; `modelkeep status` says it.
+        folder = SlotFolder.read(path)
+        there = [slot for slot in SLOTS if folder.installation(slot) is not None]
+        if len(there) != 1:
+            raise UsageError(
+                f"{path}: {counted(len(there), 'slot')} in use",
+                hint="name a file, or see modelkeep status",
+            )
+        return Installation(folder.file(there[0]))
+    return Installation(path) if is_installation(path) else Bundle(path)
+
+
+def _facts(files: Bundle | Installation) -> dict[str, Any]:
+    manifest = Manifest.from_bytes(files.read(names.MANIFEST))
     size = sum(member.size for member in manifest.members)
     return {
         "model": manifest.model,
         "release": manifest.release,
         "family": manifest.family,
         "epoch": manifest.epoch,
-        "sealed": _time(manifest.sealed_at),
+        "sealed": time_of(manifest.sealed_at),
         "bundle": manifest.bundle.hex(),
         "suite": manifest.suite.name,
         "leaf": manifest.leaf_algorithm.value,
         "digest": manifest.coverage.value,
         "members": len(manifest.members),
         "size": size,
-        "signer": _signer(bundle),
-        "grants": [_grant(grant) for grant in grants_of(bundle)],
+        "signer": _signer(files),
+        "grants": [_grant(grant) for grant in grants_of(files)] if isinstance(files, Bundle) else [],
+    } | ({} if isinstance(files, Bundle) else _installed(files, manifest))
+
+
+def _installed(installation: Installation, manifest: Manifest) -> dict[str, Any]:
+    record = InstallRecord.from_bytes(installation.read(names.INSTALL))
+    header = in_force(record, read_lease(installation.path), manifest).header
+    return {
+        "installation": header.installation.hex(),
+        "device_id": header.device_id,
+        "constraints": header.constraints.to_json(),
     }
 
 
-def _signer(bundle: Bundle) -> str:
-    if names.SIGNATURE not in bundle.sizes:
+def _signer(files: Files) -> str:
+    if names.SIGNATURE not in files.sizes:
         return "nobody: not signed"
-    signature = oms.parse(bundle.read(names.SIGNATURE))
+    signature = oms.parse(files.read(names.SIGNATURE))
     if signature.certificates:
         return f"certificate {certificates.name_of(signature.certificates[0])}"
     return f"key sha256:{signature.hint}"
@@ -86,14 +116,7 @@ def _text(name: str, value: Any) -> str:
 
 def _words(grant: dict[str, Any]) -> str:
     limits = [
-        f"{name} {_time(value) if name.startswith('not_') else value}"
+        f"{name} {time_of(value) if name.startswith('not_') else value}"
         for name, value in grant["constraints"].items()
     ]
     return "  ".join([grant["type"], grant["key_id"][:16], *limits])
-
-
-def _time(seconds: int) -> str:
-    try:
-        return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds} s after 1970"

@@ -28,4 +28,9 @@ def run(arguments: argparse.Namespace) -> None:
             progress=advance,
         )
     seconds = time.monotonic() - start
-    say(f"installed {report}: {human_size(size)} in {seconds:.2f} s, into {report.path}")
+    done = "installed" if report.slot is None else "staged"
+    say(f"{done} {report}: {human_size(report.size)} in {seconds:.2f} s, into {report.path}")
+    if report.kept:
+        say(f"{human_size(report.kept)} were there from an earlier try")
+    if report.slot is not None:
+        say(f"it counts after its trial: modelkeep trial {arguments.output}")

@@ -63,12 +63,10 @@ def constraints(arguments: argparse.Namespace) -> Constraints:
 
 
 def posture(arguments: argparse.Namespace) -> frozenset[str]:
-    """Returns what this device finds itself to be: enough for grants that ask by name, and no proof.
-
-    Raises:
-        OSError: the bundle is not there.
-    """
-    return posture_names(local_findings(model=Path(arguments.bundle)))
+    """Returns what this device finds itself to be: enough for grants that ask by name, and no proof."""
+    model = Path(arguments.bundle)
+    # What arrives from elsewhere lies on no disk of this device.
+    return posture_names(local_findings(model=model if model.exists() else None))
 
 
 def optional_moment(text: str | None) -> int | None:

@@ -98,6 +98,16 @@ def human_size(count: float) -> str:
     return f"{count:.1f} {_UNITS[-1]}"
 
 
+def time_of(seconds: int) -> str:
+    """Returns a time (seconds since 1970-01-01 UTC) as people and machines write it, in UTC."""
+    import datetime
+
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} s after 1970"
+
+
 def counted(count: int, noun: str) -> str:
     """Returns a number and what it counts, in its plural where that is due."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

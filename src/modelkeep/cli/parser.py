@@ -25,6 +25,8 @@ COMMANDS = {
     "verity": "sign and check the digests by which a kernel checks images and files",
     "sign": "sign a plain file as `openssl dgst -sha256 -sign` does",
     "install": "verify a bundle once and keep it for this device alone",
+    "slots": "make room for two releases of a model, of which one counts",
+    "status": "say what is installed on this device, and how far it has come",
     "renew": "move the end of what is installed to that of a newer grant",
     "run": "open a bundle in memory and run the model once",
     "extract": "decrypt a bundle to disk, which ends its protection",

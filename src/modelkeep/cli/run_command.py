@@ -11,6 +11,7 @@ from modelkeep.cli.contract_words import in_words
 from modelkeep.cli.output import print_json, progress, say
 from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity
+from modelkeep.opening_report import Report
 from modelkeep.session import Session, open_session
 from modelkeep.stored_values import as_arrays
 
@@ -70,7 +71,20 @@ def _deliver(arguments: argparse.Namespace, session: Session, outputs: dict[str,
     if len(stored) > _MOST_SHOWN:
         say(f"and {len(stored) - _MOST_SHOWN} more")
     if arguments.json:
-        print_json({"model": session.report.model, "notes": list(session.report.notes), "outputs": stored})
+        print_json(_opened(session.report) | {"outputs": stored})
+
+
+def _opened(report: Report) -> dict[str, Any]:
+    return {
+        "bundle": report.bundle,
+        "epoch": report.epoch,
+        "installed": report.installed,
+        "model": report.model,
+        "not_after": report.not_after,
+        "notes": list(report.notes),
+        "release": report.release,
+        "signer": report.signer,
+    }
 
 
 def _facts(array: Any) -> dict[str, Any]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.arriving import ArrivingBundle
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.bundle.installation import UnlockedInstallation, is_installation
 from modelkeep.bundle.signed_manifest import SignedManifest
+from modelkeep.bundle.slot_folder import SlotFolder
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import counted, human_size, print_json, progress, say
 from modelkeep.code_verification import verify_apple
@@ -37,8 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.signature is not None:
         (_folder if _is_model_signature(arguments) else _plain_file)(arguments)
         return
-    check = _from_stream if arguments.file == "-" else _from_file
-    verified = check(arguments.file, options.verifier(arguments))
+    verified = _check(arguments)(arguments.file, options.verifier(arguments))
     manifest = verified.manifest
     size = _sealed_size(manifest)
     options.say_which_model(arguments, manifest.model)
@@ -58,6 +62,25 @@ def run(arguments: argparse.Namespace) -> None:
                 "signer": signer,
             }
         )
+
+
+def _check(arguments: argparse.Namespace) -> Callable[[str, BundleVerifier], SignedManifest]:
+    path, key = arguments.file, arguments.key
+    if path != "-" and (SlotFolder.is_at(path) or is_installation(path)):
+        if key is None:
+            raise UsageError("only this device can check what it installed", hint="pass its key with -k")
+        return partial(_installation, key)
+    if key is not None:
+        raise UsageError("-k goes with what was installed; a bundle is checked without a key")
+    return _from_stream if path == "-" else _from_file
+
+
+def _installation(key: str, path: str, verifier: BundleVerifier) -> SignedManifest:
+    with Access(key, verifier) as access, unlock(path, access) as unlocked:
+        assert isinstance(unlocked, UnlockedInstallation)
+        with progress("verifying", _sealed_size(unlocked.manifest)) as advance:
+            unlocked.check(advance)
+        return unlocked.signed
 
 
 def _witnessed(moment: int | None) -> str:

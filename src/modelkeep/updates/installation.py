@@ -31,7 +31,10 @@ class InstallReport:
         model: the model's id.
         before: the release that counted before on this device, or None for the first one.
         now: the release that was installed.
+        bundle: the id of the bundle that it was made of, in hexadecimal.
+        signer: who signed that.
         slot: the slot where it waits for its trial; None where it counts already.
+        size: how many bytes the model has.
         fetched: how many bytes came from the source.
         kept: how many bytes of the model were there from an earlier try.
     """
@@ -40,7 +43,10 @@ class InstallReport:
     model: str
     before: ReleaseOrder | None
     now: ReleaseOrder
+    bundle: str
+    signer: str
     slot: str | None
+    size: int
     fetched: int
     kept: int
 
@@ -142,7 +148,10 @@ def _report(reception: Reception, path: Path, slot: str | None) -> InstallReport
         manifest.model,
         None if before.bundle is None else before.order,
         manifest.order,
+        manifest.bundle.hex(),
+        str(reception.signed.signer),
         slot,
+        sum(member.size for member in manifest.members),
         reception.fetched,
         reception.kept,
     )

@@ -13,15 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from modelkeep.bundle.install_key import INSTALL_KEY_BYTES, payload_key
-from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
+from modelkeep.bundle.install_record import InstallHeader, InstallRecord, first_record, wrapping_context
 from modelkeep.bundle.rollback import Remembered
 from modelkeep.container import names
-from modelkeep.container.archive import first_file
 from modelkeep.container.front import Front
 from modelkeep.device.contents import Installed
 from modelkeep.device.contents_json import INSTALLATION_BYTES
 from modelkeep.device.marks import Mark
-from modelkeep.errors import KeepError, TamperedError
+from modelkeep.errors import TamperedError
 from modelkeep.memory import Pages, wipe
 from modelkeep.memory.randomness import fill_random
 from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
@@ -131,7 +130,7 @@ def begin(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinished
         KeyStoreError: the device's key cannot be used.
     """
     header = replace(wanted.header, installation=os.urandom(INSTALLATION_BYTES))
-    replaced = _recorded(descriptor)
+    replaced = first_record(descriptor)
     with Pages.allocate(INSTALL_KEY_BYTES) as install_key:
         fill_random(install_key.view)
         data = header.to_bytes()
@@ -156,7 +155,7 @@ def resume(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinishe
         OSError: the file cannot be read.
         KeyStoreError: the device's key cannot be used.
     """
-    record = _recorded(descriptor)
+    record = first_record(descriptor)
     if record is None or record.header != replace(wanted.header, installation=record.header.installation):
         return None
     layout, known = wanted.layout(record.to_bytes()), _known(record.header, remembered)
@@ -169,14 +168,6 @@ def resume(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinishe
     key = payload_key(install_key, known.secret)
     wipe(install_key)
     return Unfinished(layout, record.header, descriptor, key, has_payload=True)
-
-
-def _recorded(descriptor: int) -> InstallRecord | None:
-    data = first_file(descriptor, names.INSTALL, names.LARGEST_INSTALL)
-    try:
-        return None if data is None else InstallRecord.from_bytes(data)
-    except KeepError:
-        return None
 
 
 def _known(header: InstallHeader, remembered: Remembered) -> Installed | None:

@@ -14,6 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "file", metavar="FILE", help="bundle (- reads standard input); with --signature any file or folder"
     )
     add_trust_options(parser)
+    parser.add_argument("-k", "--key", metavar="KEY", help="key of this device, for what it installed")
     parser.add_argument(
         "--signature",
         metavar="FILE",
