@@ -12,7 +12,9 @@ from modelkeep.errors import NetworkError, StorageError, UsageError
 from modelkeep.updates.download import HttpSource
 from modelkeep.updates.http_client import ClientSettings
 from modelkeep.updates.pace import DownloadLimits
+from support.command_line import CommandLine
 from support.web import Answer, Authority, Headers, giving, reply, serving
+from support.workshop import MODEL_ID, Workshop
 
 DATA = bytes(range(251)) * 300
 QUICK = DownloadLimits(pause=0.01, attempts=3)
@@ -146,3 +148,20 @@ def test_slips_are_answered_in_words(tmp_path: Path, stray: Path) -> None:
         HttpSource("https://host/", client=ClientSettings(roots=tmp_path / "missing"))
     with pytest.raises(NetworkError, match="cannot be reached"):
         taken(HttpSource("http://localhost:1/", limits=QUICK))
+
+
+def test_a_release_is_installed_while_it_is_downloaded(
+    workshop: Workshop, command: CommandLine, tmp_path: Path
+) -> None:
+    bundle = workshop.seal().read_bytes()
+    authority = Authority.made(tmp_path)
+    key = ("-k", workshop.device, "-t", tmp_path / "publisher.pub", "--model-id", MODEL_ID)
+    (tmp_path / "publisher.pub").write_bytes(workshop.publisher_public)
+    with serving(giving(bundle, most=9_000), giving(bundle), tls=authority.server()) as web:
+        more = ("--tls-roots", authority.roots, "--bandwidth", "100000000", "--deadline", "60")
+        done = command("install", web.url, *key, *more, "-o", "installed.keep")
+        assert done.code == 0, done.err
+        assert command("install", web.url, *key, "-o", "other.keep").code == 6
+    assert command("install", "file.keep", *key, "--proxy", "http://x", "-o", "other.keep").code == 2
+    with workshop.open(tmp_path / "installed.keep") as session:
+        assert session.report.installed

@@ -7,6 +7,7 @@ import time
 
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import human_size, progress, say
+from modelkeep.cli.sources import source
 from modelkeep.keys.identity import Identity
 from modelkeep.updates.installation import install
 
@@ -18,7 +19,7 @@ def run(arguments: argparse.Namespace) -> None:
     start = time.monotonic()
     with Identity(arguments.key) as identity, progress("installing", size) as advance:
         report = install(
-            arguments.bundle,
+            source(arguments),
             arguments.output,
             identity=identity,
             verifier=options.verifier(arguments),

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import re
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from cryptography import x509
 
+from modelkeep.cli.enclosures import contract
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
@@ -33,13 +32,9 @@ from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
 from modelkeep.uri import DEFAULT_SCHEME, split
 
-if TYPE_CHECKING:
-    from modelkeep.golden import Golden
-
 _FROM_NOW = re.compile(r"\+(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SUITES = {"aes": Suite.AES256_GCM_HKDF_1MB, "chacha": Suite.CHACHA20_POLY1305_HKDF_1MB}
-_LARGEST_CONTRACT = 2**20
 _LARGEST_PEM = 2**20
 _ANYBODY = "any"
 
@@ -265,50 +260,6 @@ def say_which_model(arguments: argparse.Namespace, model: str) -> None:
     """Tells which model was accepted when the caller did not ask for a certain one."""
     if arguments.model_id is None:
         say(f"accepted model {model} (pass --model-id {model} to accept no other)")
-
-
-def contract(path: str | None) -> Mapping[str, Mapping[str, Any]] | None:
-    """Returns changes of the input contract from a JSON file `{"input": {"minimum": 0, ...}}`.
-
-    Raises:
-        StorageError: cannot be read.
-        UsageError: not of this form.
-    """
-    if path is None:
-        return None
-    value = _json(path, "a contract")
-    if not isinstance(value, dict) or not all(isinstance(item, dict) for item in value.values()):
-        raise UsageError(
-            f"{path}: not a contract", hint='for example {"image": {"minimum": 0, "maximum": 1}}'
-        )
-    return value
-
-
-def golden(arguments: argparse.Namespace) -> Golden | None:
-    """Returns the golden vectors to be sealed, or None.
-
-    Raises:
-        StorageError: a file cannot be read.
-        MalformedError, UsageError: not of their forms.
-    """
-    if arguments.golden is None:
-        if arguments.golden_limits is not None:
-            raise UsageError("--golden-limits are for golden vectors", hint="pass --golden as well")
-        return None
-    # Loads NumPy, which most commands do without.
-    from modelkeep.golden import Golden
-    from modelkeep.golden_limits import GoldenLimits
-
-    path = arguments.golden_limits
-    limits = None if path is None else GoldenLimits.of_dict(_json(path, "limits"))
-    return Golden.load(arguments.golden, limits)
-
-
-def _json(path: str, what: str) -> Any:
-    try:
-        return json.loads(read_small(path, _LARGEST_CONTRACT, what))
-    except (ValueError, RecursionError):
-        raise UsageError(f"{path}: not JSON") from None
 
 
 def sealing_options(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelkeep.cli import objects as options
 from modelkeep.cli.contract_words import entries_in_words
+from modelkeep.cli.enclosures import golden
 from modelkeep.cli.output import counted, human_size, named, print_json, progress, say
 from modelkeep.errors import UsageError
 from modelkeep.grants.recipient_text import short_name
@@ -46,7 +47,7 @@ def _seal(arguments: argparse.Namespace, source: str | Model, name: str, target:
         entry=arguments.entry,
         format=arguments.format,
         guard=None if arguments.guard is None else GuardProfile.load(arguments.guard),
-        golden=options.golden(arguments),
+        golden=golden(arguments),
         **options.sealing_options(arguments),
     )
     for note in draft.notes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from modelkeep.errors import NetworkError
+from modelkeep.errors import NetworkError, UsageError
 
 HOUR = 3600.0
 
@@ -35,6 +35,16 @@ class DownloadLimits:
     attempts: int = 5
     pause: float = 1.0
     redirects: int = 5
+
+    def __post_init__(self) -> None:
+        """Refuses what nothing could keep.
+
+        Raises:
+            UsageError: a number below 0, or a bandwidth of 0.
+        """
+        numbers = (self.size, self.slowest, self.window, self.silence, self.deadline, self.pause)
+        if min(numbers) < 0 or (self.bandwidth is not None and self.bandwidth <= 0):
+            raise UsageError("limits of downloads are no negative numbers", hint="and a bandwidth is above 0")
 
 
 class Patience:

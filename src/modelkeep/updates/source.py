@@ -107,7 +107,9 @@ def source_of(source: SourceLike) -> Source:
     if isinstance(source, str) and source == "-":
         return StreamSource(sys.stdin.buffer)
     if isinstance(source, str) and source.startswith(("https://", "http://")):
-        raise UsageError("addresses are not fetched yet", hint="curl ADDRESS | modelkeep install - ...")
+        from modelkeep.updates.download import HttpSource
+
+        return HttpSource(source)
     if isinstance(source, str | os.PathLike):
         return _at_path(Path(source))
     if isinstance(source, Readable):

@@ -1,0 +1,44 @@
+"""Where `modelkeep install` takes a bundle from."""
+
+from __future__ import annotations
+
+import argparse
+
+from modelkeep.errors import UsageError
+from modelkeep.updates.source import Source, source_of
+
+_CLIENT = {
+    "tls_roots": "roots",
+    "client_certificate": "certificate",
+    "client_key": "key",
+    "proxy": "proxy",
+}
+_DOWNLOAD = (*_CLIENT, "bandwidth", "deadline", "mirror", "slowest")
+
+
+def source(arguments: argparse.Namespace) -> Source:
+    """Returns where a bundle comes from.
+
+    Raises:
+        UsageError: options of downloads for something else, or ones that cannot be used.
+        StorageError: a file cannot be read.
+        UnavailableError: the extra for downloads is not installed.
+    """
+    chosen = {name: getattr(arguments, name) for name in _DOWNLOAD if getattr(arguments, name)}
+    if not arguments.bundle.startswith(("https://", "http://")):
+        if chosen:
+            raise UsageError(f"--{min(chosen).replace('_', '-')} is for downloads", hint="name an address")
+        return source_of(arguments.bundle)
+    # What most commands do without, and an extra.
+    from modelkeep.updates.download import HttpSource
+    from modelkeep.updates.http_client import ClientSettings
+    from modelkeep.updates.pace import DownloadLimits
+
+    limits = {name: chosen[name] for name in ("bandwidth", "slowest", "deadline") if name in chosen}
+    client = {setting: chosen[name] for name, setting in _CLIENT.items() if name in chosen}
+    return HttpSource(
+        arguments.bundle,
+        mirrors=arguments.mirror,
+        limits=DownloadLimits(**limits),
+        client=ClientSettings(**client),
+    )
