@@ -27,7 +27,13 @@ RUN = "modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy"
             "modelkeep verify model.keep -t publisher.pub",
             {"bundle", "epoch", "model", "release", "signed_at", "signer"},
         ),
-        (RUN, {"model", "notes", "outputs"}),
+        (
+            RUN,
+            {
+                *("bundle", "epoch", "installed", "model", "not_after"),
+                *("notes", "outputs", "release", "signer"),
+            },
+        ),
     ],
 )
 def test_json_is_alone_on_stdout_and_prose_on_stderr(shop: CommandLine, line: str, keys: set[str]) -> None:
