@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from modelkeep.guard.layout import Layout
-from modelkeep.guard.summary import BINS, histogram_step
+from modelkeep.guard.summary import BINS, LEAST_STEP, histogram_step
 
 _LEAST = 2.0**-20
 _LEAST_STEP = 2.0**-30
@@ -29,7 +29,7 @@ def features(samples: Array, layout: Layout, near: float = NEAR) -> Array:
     if layout.is_vector:
         linear = jnp.arcsinh((samples - jnp.array(layout.centres)) / jnp.array(layout.scales))
         logarithms = jnp.sign(samples) * jnp.log2(1 + jnp.abs(samples) / _LEAST)
-        return jnp.concatenate([jnp.zeros((len(samples), 1)), logarithms, linear], axis=1)
+        return jnp.concatenate([_of_vectors(samples, logarithms), logarithms, linear], axis=1)
     frames = samples[:, None] if samples.ndim == 3 else samples
     scaled = (frames - layout.low) / (layout.high - layout.low)
     # Differences of close values are exact as they came; those of scaled ones are not, and can vanish.
@@ -39,6 +39,7 @@ def features(samples: Array, layout: Layout, near: float = NEAR) -> Array:
     columns = [
         *_of_frame(frames, scaled, steps_x, steps_y, layout, near),
         *_of_rows(edges, links),
+        *_of_steps(steps_y),
         *_of_channels(scaled, steps_x, steps_y, edges, near),
         *_correlations(edges, links),
     ]
@@ -105,6 +106,23 @@ def _of_rows(edges: Array, links: Array) -> list[Array]:
     all_edges = _log_root(energies.sum(axis=1) / area / channels)
     all_tint = _log_root(tint / area / pairs)
     return [row_edges, row_tint, row_edges - all_edges, row_tint - all_tint]
+
+
+def _of_vectors(samples: Array, logarithms: Array) -> Array:
+    is_set = samples != 0
+    magnitudes = jnp.abs(logarithms).sum(axis=1) / jnp.maximum(is_set.sum(axis=1), 1)
+    return jnp.stack([jnp.zeros(len(samples)), 1 - is_set.mean(axis=1), magnitudes], axis=1)
+
+
+def _of_steps(steps_y: Array) -> list[Array]:
+    """Returns by how much the step to one row exceeds those to all rows, and to its neighbours."""
+    rows = jnp.abs(steps_y).mean(axis=(2, 3))
+    if not rows.shape[1]:
+        return [jnp.zeros(len(rows))] * 2
+    over_all = jnp.log2(rows.max(axis=1) + _LEAST) - jnp.log2(rows.mean(axis=1) + _LEAST)
+    raised = rows + LEAST_STEP
+    excesses = raised[:, 1:-1] / jnp.maximum(raised[:, :-2], raised[:, 2:])
+    return [over_all, jnp.log2(excesses.max(axis=1, initial=1.0))]
 
 
 def _of_channels(scaled: Array, steps_x: Array, steps_y: Array, edges: Array, near: float) -> list[Array]:

@@ -18,8 +18,7 @@ from modelkeep.contract import Contract
 from modelkeep.errors import InputError, UsageError
 from modelkeep.gate import Gate
 from modelkeep.grants.constraints import Constraints
-from modelkeep.guard import UNUSUAL, ContractCheck, Guard, GuardFinding, GuardProfile, advice
-from modelkeep.guard.profile_json import parse_profile
+from modelkeep.guard.contract_check import ContractCheck, advice
 from modelkeep.inputs import own_inputs
 from modelkeep.isolated_loading import Isolation, isolation_settings, load_isolated
 from modelkeep.keys.identity import Identity
@@ -30,11 +29,12 @@ from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.runtimes.loading import allocate, keep_borrowed, loaded_model
 from modelkeep.runtimes.messages import without_frames
 from modelkeep.runtimes.registry import Runner, open_runtime
-from modelkeep.site_file import load_site
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from modelkeep.guard import Guard, GuardFinding
 
 
 class FlaggedOutputs(NamedTuple):
@@ -223,6 +223,8 @@ def _by_name(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _refuse(findings: tuple[GuardFinding, ...]) -> tuple[str, ...]:
     """Returns the stages that flag, unless one rejects."""
     if any(finding.action == "reject" for finding in findings):
+        from modelkeep.guard.findings import UNUSUAL
+
         raise InputError((UNUSUAL,), hint="the log `modelkeep.guard` of this device says more")
     return tuple(dict.fromkeys(finding.stage for finding in findings))
 
@@ -292,7 +294,7 @@ def session_of(
     inner = bundle.inner_manifest()
     chosen = inner.choose(entry)
     # Read before the weights are: a profile that cannot be applied ends the opening.
-    guard = None if inner.guard is None else _guard(parse_profile(inner.guard), site, access.identity)
+    guard = None if inner.guard is None else _guard(inner.guard, site, access.identity)
     settings = isolation_settings(isolation)
     if settings is not None:
         runner, report = load_isolated(bundle, inner, chosen, settings, runtime, progress, options)
@@ -311,7 +313,13 @@ def session_of(
     return Session(runner, kept, chosen.contract, report, guard, access.verifier.clock)
 
 
-def _guard(profile: GuardProfile, site: str | os.PathLike[str] | None, identity: Identity) -> Guard:
+def _guard(sealed: bytes, site: str | os.PathLike[str] | None, identity: Identity) -> Guard:
+    # Imported here, as all of the guard: most models have none, and many are opened in a hurry.
+    from modelkeep.guard import Guard
+    from modelkeep.guard.profile_json import parse_profile
+    from modelkeep.site_file import load_site
+
+    profile = parse_profile(sealed)
     return Guard(profile, None if site is None else load_site(site, profile=profile, identity=identity))
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from modelkeep.guard.statistics import summarize, summarize_with_numpy
+from modelkeep.guard.summary import LEAST_STEP
 
 pytestmark = pytest.mark.usefixtures("compiled_statistics")
 
@@ -58,4 +59,8 @@ def test_compiled_code_and_numpy_agree(frame: Array, ends: tuple[float, float]) 
         assert np.allclose(getattr(compiled, name), getattr(expected, name), rtol=1e-5, atol=bound)
     for name in ("peak_edges", "peak_tint"):
         assert getattr(compiled, name) == pytest.approx(getattr(expected, name), rel=1e-5, abs=bound)
+    assert compiled.peak_step == pytest.approx(expected.peak_step, rel=1e-6, abs=1e-6 * extent)
+    # What rounding does to small steps, over what every step is taken to be at least.
+    rounding = 1e-6 * largest / (LEAST_STEP * (ends[1] - ends[0]))
+    assert compiled.seam == pytest.approx(expected.seam, rel=1e-5 + 2 * rounding)
     assert compiled.smallest_step == pytest.approx(expected.smallest_step, abs=1e-6 * max(largest, 1e-30))

@@ -12,6 +12,7 @@ import pytest
 from modelkeep import canonical
 from modelkeep.errors import MalformedError, StorageError, UnsupportedVersionError, UsageError
 from modelkeep.guard import GuardProfile
+from modelkeep.guard.features import SUITE
 from modelkeep.guard.profile_json import parse_profile
 from support.guarded import picture_profile
 
@@ -79,10 +80,14 @@ def test_other_documents_are_refused(change: Change) -> None:
         parse_profile(canonical.encode(value))
 
 
-@pytest.mark.parametrize("member", ["version", "suite"])
-def test_newer_profiles_are_told_apart_from_broken_ones(member: str) -> None:
-    with pytest.raises(UnsupportedVersionError):
-        parse_profile(canonical.encode(picture_profile().to_json() | {member: 2}))
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [({"version": 2}, "update"), ({"suite": SUITE + 1}, "update"), ({"suite": 1}, "again")],
+)
+def test_other_versions_are_told_apart_from_broken_ones(change: dict[str, int], advice: str) -> None:
+    with pytest.raises(UnsupportedVersionError) as refused:
+        parse_profile(canonical.encode(picture_profile().to_json() | change))
+    assert advice in (refused.value.hint or "")
 
 
 def test_other_spellings_are_refused() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from modelkeep import canonical
 from modelkeep.cli import main
 from modelkeep.errors import InputError, UnsupportedVersionError, UsageError
 from modelkeep.guard import GuardProfile
+from modelkeep.guard.features import SUITE
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.model import model_digest, read_model
 from support.classifier import classifier
@@ -23,6 +26,9 @@ from support.pictures import pictures
 from support.workshop import Workshop
 
 Inputs = Mapping[str, NDArray[Any]]
+
+# What the exact check of a contract takes.
+_OF_CONTRACTS = (".array_check", ".container_check", ".contract_check", ".numbers", ".words")
 
 
 def samples(count: int) -> list[Inputs]:
@@ -106,7 +112,7 @@ def test_a_profile_that_cannot_be_applied_ends_the_opening(
 ) -> None:
     model = classifier(workshop.folder / "net.onnx")
     profile = learn(model)
-    newer = canonical.encode(profile.to_json() | {"suite": 2})
+    newer = canonical.encode(profile.to_json() | {"suite": SUITE + 1})
     monkeypatch.setattr(type(profile), "to_bytes", lambda _self: newer)
     bundle = workshop.seal(model, guard=profile)
     with pytest.raises(UnsupportedVersionError):
@@ -149,3 +155,10 @@ def test_learning_and_sealing_from_the_command_line(
     assert main(["seal", str(model), *to, "--guard", str(profile), "-o", str(folder / "net.keep")]) == 0
     other = workshop.model()
     assert main(["seal", str(other), *to, "--guard", str(profile), "-o", str(folder / "other.keep")]) == 2
+
+
+def test_models_without_a_profile_do_not_load_the_guard() -> None:
+    code = "import modelkeep, sys; modelkeep.open; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    loaded = {name for name in done.stdout.split() if name.startswith("modelkeep.guard")}
+    assert loaded <= {f"modelkeep.guard{name}" for name in ("", *_OF_CONTRACTS)}

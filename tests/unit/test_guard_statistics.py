@@ -80,6 +80,18 @@ def test_a_row_that_stands_out_shows(measure: Measure) -> None:
 
 
 @either
+def test_a_seam_between_two_frames_shows(measure: Measure) -> None:
+    frame = np.broadcast_to(np.arange(12, dtype=np.float32)[:, None, None], (12, 16, 2)).copy()
+    frame[6:] += 9
+    found = measure(frame, 0, 32)
+    assert found.peak_step == 10
+    assert found.seam == pytest.approx(10, rel=0.01)
+    assert measure(frame[:6], 0, 32).seam == pytest.approx(1)
+    assert measure(frame[:2], 0, 32)[8:10] == (1.0, 1.0)
+    assert measure(frame[:1], 0, 32)[8:10] == (0.0, 1.0)
+
+
+@either
 def test_the_smallest_frames_have_statistics(measure: Measure) -> None:
     for shape in ((1, 1, 1), (1, 2, 1), (2, 1, 1), (1, 1, 5), (3, 3, 1)):
         found = measure(np.ones(shape, np.float32), 0, 2)

@@ -186,7 +186,7 @@ impl<B: Bytes> Kind for Octets<B> {
     }
 
     #[inline(always)]
-    fn visit(rows: &Rows<u8>, layout: &Layout, lanes: &mut [Lanes<B>], edges: Edges<i16>) -> [f64; 2] {
+    fn visit(rows: &Rows<u8>, layout: &Layout, lanes: &mut [Lanes<B>], edges: Edges<i16>) -> [f64; 3] {
         let grid = layout.grid;
         let count = grid / B::SIZE;
         // Both, and one byte on either side.
@@ -201,6 +201,7 @@ impl<B: Bytes> Kind for Octets<B> {
             count,
         };
         let lanes = &mut lanes[0];
+        let before = lanes.step_y.total();
         let (mut square, mut link) = (0, 0);
         for start in (0..count).step_by(MOST_PRODUCTS) {
             // SAFETY: `cut` and the assertion looked at the lengths.
@@ -210,7 +211,8 @@ impl<B: Bytes> Kind for Octets<B> {
         let (square, link) = (square as f64, link as f64);
         lanes.edges += square;
         lanes.link += link;
-        [square, lanes.place.neighbours * square - 2.0 * lanes.place.linked * link]
+        let tint = lanes.place.neighbours * square - 2.0 * lanes.place.linked * link;
+        [square, tint, (lanes.step_y.total() - before) as f64]
     }
 
     fn total(lanes: &mut Lanes<B>, rows: u64) -> impl Iterator<Item = Sums> {

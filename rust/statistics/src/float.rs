@@ -36,6 +36,8 @@ pub struct Lanes<R> {
     square: [f64; N],
     step_x: [f64; N],
     step_y: [f64; N],
+    /// What the present line adds to it.
+    line_step_y: [f64; N],
     edges: [f64; N],
     link: [f64; N],
 }
@@ -115,7 +117,7 @@ impl<R: Copy> Lanes<R> {
         accumulate(sum, &mut self.sum);
         accumulate(square, &mut self.square);
         accumulate(step_x, &mut self.step_x);
-        accumulate(step_y, &mut self.step_y);
+        accumulate(step_y, &mut self.line_step_y);
         for (count, counts) in [nonzero, between, moved].into_iter().zip(&mut self.counts) {
             count.store(counts);
         }
@@ -165,6 +167,15 @@ impl<R: Copy> Lanes<R> {
         if whole < self.span.chunks {
             self.add_rest::<V>(&chunks.skip(whole * period), self.span.filled);
         }
+    }
+
+    /// Returns the differences of the present line to the one above, for each lane, and adds them up.
+    #[inline(always)]
+    fn end_line<V: Floats<Real = R>>(&mut self) -> V::Wide {
+        let steps = V::Wide::load(&self.line_step_y);
+        V::Wide::load(&self.step_y).plus(steps).store(&mut self.step_y);
+        self.line_step_y = [0.0; N];
+        steps
     }
 
     /// Adds every `period`-th chunk of the Laplacians of a line, from `first` on, with those of the
@@ -237,6 +248,7 @@ impl<V: Floats> Kind for Reals<V> {
             square: [0.0; N],
             step_x: [0.0; N],
             step_y: [0.0; N],
+            line_step_y: [0.0; N],
             edges: [0.0; N],
             link: [0.0; N],
         }
@@ -248,7 +260,7 @@ impl<V: Floats> Kind for Reals<V> {
         layout: &Layout,
         lanes: &mut [Lanes<V::Real>],
         edges: Edges<V::Real>,
-    ) -> [f64; 2] {
+    ) -> [f64; 3] {
         let Edges { row, start, back } = edges;
         let (channels, period) = (layout.channels, layout.period);
         let cut = |row: &[V::Real], start: usize| -> *const [V::Real; N] {
@@ -262,20 +274,22 @@ impl<V: Floats> Kind for Reals<V> {
             below: cut(rows.below, N),
             edges: row[start..][..layout.grid].as_mut_ptr().cast(),
         };
+        let none = V::Wide::load(&[0.0; N]);
+        let mut steps = none;
         for (phase, lanes) in lanes.iter_mut().enumerate() {
             // SAFETY: the pointers reach every chunk that the line begins.
             unsafe { lanes.add_line::<V>(&chunks.skip(phase), period) };
+            steps = steps.plus(lanes.end_line::<V>());
         }
         clear::<V>(layout, &mut row[start - N..]);
         let previous = row[start - back..][..layout.grid].as_ptr().cast();
-        let none = V::Wide::load(&[0.0; N]);
         let (mut squares, mut tints) = (none, none);
         for (phase, lanes) in lanes.iter_mut().enumerate() {
             // SAFETY: as above, and `previous` reaches as far.
             let (square, tint) = unsafe { lanes.connect_line::<V>(chunks.edges, previous, phase, period) };
             (squares, tints) = (squares.plus(square), tints.plus(tint));
         }
-        [total(squares), total(tints)]
+        [total(squares), total(tints), total(steps)]
     }
 
     fn total(lanes: &mut Lanes<V::Real>, rows: u64) -> impl Iterator<Item = Sums> {

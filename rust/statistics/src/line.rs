@@ -130,13 +130,14 @@ pub trait Kind {
     fn lanes(place: &dyn Fn(usize) -> Place<Self::Value>, span: Span, scale: &Scale) -> Self::Lanes;
 
     /// Adds a line; `lanes` has an item for each chunk of a period. Returns the sum of the squared
-    /// Laplacians and that of the squares of their differences to the channel before.
+    /// Laplacians, that of the squares of their differences to the channel before, and that of the
+    /// differences to the row above.
     fn visit(
         rows: &Rows<Self::Value>,
         layout: &Layout,
         lanes: &mut [Self::Lanes],
         edges: Edges<Self::Edge>,
-    ) -> [f64; 2];
+    ) -> [f64; 3];
 
     /// Returns the sums of every lane over `rows` rows.
     fn total(lanes: &mut Self::Lanes, rows: u64) -> impl Iterator<Item = Sums>;

@@ -23,6 +23,8 @@ pub struct Summary {
     pub smallest_step: f64,
     pub peak_edges: f64,
     pub peak_tint: f64,
+    pub peak_step: f64,
+    pub seam: f64,
     pub histogram: [u64; BINS],
     pub minimum: Vec<f64>,
     pub maximum: Vec<f64>,
@@ -96,6 +98,9 @@ fn summarize_rows<S: Set, T: Source>(frame: &Frame<T>, scale: &Scale, histogram_
     pass.finish(frame.height, scale)
 }
 
+/// Of the range: what every difference between rows is taken to be at least, in their ratio.
+const LEAST_STEP: f64 = 1.0 / 32768.0;
+
 struct Pass<K: Kind> {
     layout: Layout,
     above: Buffer<K::Value>,
@@ -111,6 +116,8 @@ struct Pass<K: Kind> {
     /// Largest sums of one row.
     peak_edges: f64,
     peak_tint: f64,
+    /// Of every row, the sum of the differences to the row above.
+    row_steps: Vec<f64>,
     not_finite: u64,
     stuck_rows: u64,
 }
@@ -129,6 +136,7 @@ impl<K: Kind> Pass<K> {
             tally: K::tally(),
             peak_edges: 0.0,
             peak_tint: 0.0,
+            row_steps: Vec::new(),
             not_finite: 0,
             stuck_rows: 0,
         }
@@ -159,7 +167,7 @@ impl<K: Kind> Pass<K> {
     fn visit(&mut self) {
         let layout = &self.layout;
         let (stride, back) = (layout.stride, layout.to_next_channel);
-        let mut sums = [0.0; 2];
+        let mut sums = [0.0; 3];
         for line in 0..layout.lines {
             let lanes = &mut self.lanes[line * layout.period..][..layout.period];
             let place = line * stride..(line + 1) * stride;
@@ -170,10 +178,11 @@ impl<K: Kind> Pass<K> {
             };
             let edges = Edges { row: &mut self.edges, start: (line + 1) * stride + layout.lanes, back };
             let found = K::visit(&rows, layout, lanes, edges);
-            sums = [sums[0] + found[0], sums[1] + found[1]];
+            sums = std::array::from_fn(|i| sums[i] + found[i]);
         }
         self.peak_edges = self.peak_edges.max(sums[0]);
         self.peak_tint = self.peak_tint.max(sums[1]);
+        self.row_steps.push(sums[2]);
     }
 
     /// Whether the row equals the row above, and varies.
@@ -207,6 +216,15 @@ impl<K: Kind> Pass<K> {
         channels
     }
 
+    /// Returns the largest difference between two rows, and by how much one exceeds those before and behind.
+    fn seam(&self, elements: f64, scale: &Scale) -> (f64, f64) {
+        let steps: Vec<f64> = self.row_steps[1..].iter().map(|sum| sum / elements).collect();
+        let least = (scale.high - scale.low) * LEAST_STEP;
+        let excess = |three: &[f64]| (three[1] + least) / (three[0].max(three[2]) + least);
+        let peak = steps.iter().fold(0.0, |most: f64, &step| most.max(step));
+        (peak, steps.windows(3).map(excess).fold(1.0, f64::max))
+    }
+
     fn finish(mut self, height: usize, scale: &Scale) -> Summary {
         let width = self.layout.columns;
         let channels = self.channels(height);
@@ -218,6 +236,7 @@ impl<K: Kind> Pass<K> {
         let origins = self.pivots.iter().map(|&pivot| K::origin(pivot, scale));
         let by_channel = |measure: &dyn Fn(&Sums) -> f64| channels.iter().map(measure).collect();
         let smallest = channels.iter().fold(f64::INFINITY, |least, each| least.min(each.smallest_step));
+        let (peak_step, seam) = self.seam((width * channels.len()) as f64, scale);
         Summary {
             count: (height * width * channels.len()) as u64,
             not_finite: self.not_finite,
@@ -227,6 +246,8 @@ impl<K: Kind> Pass<K> {
             smallest_step: if smallest.is_finite() { smallest } else { 0.0 },
             peak_edges: self.peak_edges / (across * channels.len() as f64),
             peak_tint: self.peak_tint / (across * (channels.len() - 1).max(1) as f64),
+            peak_step,
+            seam,
             histogram: K::histogram(&self.tally, scale),
             minimum: by_channel(&|each| each.minimum),
             maximum: by_channel(&|each| each.maximum),
@@ -256,6 +277,8 @@ mod tests {
         assert_eq!(left.smallest_step.to_bits(), right.smallest_step.to_bits());
         assert_eq!(left.peak_edges.to_bits(), right.peak_edges.to_bits());
         assert_eq!(left.peak_tint.to_bits(), right.peak_tint.to_bits());
+        assert_eq!(left.peak_step.to_bits(), right.peak_step.to_bits());
+        assert_eq!(left.seam.to_bits(), right.seam.to_bits());
         let numbers = |each: &Summary| {
             [&each.minimum, &each.maximum, &each.mean, &each.variance]
                 .into_iter()

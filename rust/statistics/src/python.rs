@@ -47,13 +47,13 @@ where
 
 fn to_tuple(py: Python<'_>, summary: Summary) -> PyResult<Bound<'_, PyTuple>> {
     let Summary { count, not_finite, zeros, saturated, stuck_rows, .. } = summary;
-    let Summary { smallest_step, peak_edges, peak_tint, .. } = summary;
+    let Summary { smallest_step, peak_edges, peak_tint, peak_step, seam, .. } = summary;
     let counts = [count, not_finite, zeros, saturated, stuck_rows];
-    let mut items: Vec<Bound<'_, PyAny>> = Vec::with_capacity(18);
+    let mut items: Vec<Bound<'_, PyAny>> = Vec::with_capacity(20);
     for number in counts {
         items.push(number.into_pyobject(py)?.into_any());
     }
-    for number in [smallest_step, peak_edges, peak_tint] {
+    for number in [smallest_step, peak_edges, peak_tint, peak_step, seam] {
         items.push(number.into_pyobject(py)?.into_any());
     }
     items.push(summary.histogram.into_pyobject(py)?);

@@ -1,13 +1,38 @@
-"""Which inputs pass."""
+"""Which inputs pass. Names are imported when they are first used: most models have a contract alone."""
 
-from modelkeep.guard.clients import ClientGuard
-from modelkeep.guard.contract_check import ContractCheck, advice
-from modelkeep.guard.findings import UNUSUAL, GuardFinding
-from modelkeep.guard.guard import Guard
-from modelkeep.guard.profile import GuardProfile
-from modelkeep.guard.stream import StreamGuard
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelkeep.guard.clients import ClientGuard
+    from modelkeep.guard.contract_check import ContractCheck, advice
+    from modelkeep.guard.findings import UNUSUAL, GuardFinding
+    from modelkeep.guard.guard import Guard
+    from modelkeep.guard.profile import GuardProfile
+    from modelkeep.guard.stream import StreamGuard
+
+_HOMES = {
+    "UNUSUAL": "findings",
+    "ClientGuard": "clients",
+    "ContractCheck": "contract_check",
+    "Guard": "guard",
+    "GuardFinding": "findings",
+    "GuardProfile": "profile",
+    "StreamGuard": "stream",
+    "advice": "contract_check",
+}
 
 __all__ = [
     "UNUSUAL", "ClientGuard", "ContractCheck", "Guard", "GuardFinding", "GuardProfile", "StreamGuard",
     "advice",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,6 +1,6 @@
 """From the statistics of a frame to the numbers that are held against what is usual.
 
-Suite 1. Every feature is cut to -64 ... 64 and rounded to a multiple of 2^-15, so that sums over
+Suite 2. Every feature is cut to -64 ... 64 and rounded to a multiple of 2^-15, so that sums over
 samples are integers and do not depend on their order.
 """
 
@@ -19,7 +19,7 @@ from modelkeep.guard.numbers import Array, Numbers
 from modelkeep.guard.statistics import summarize
 from modelkeep.guard.summary import Summary
 
-SUITE = 1
+SUITE = 2
 LIMIT = 64
 UNIT = 2**15
 # A frame without any step has no smallest one. What is missing is neither usual nor strange.
@@ -29,13 +29,14 @@ LEAST_STEP = 2.0**-30
 
 Features = NDArray[np.int64]
 
-NOT_FINITE = "not-finite"
+NOT_FINITE, MAGNITUDE = "not-finite", "magnitude"
 LOGARITHM, LINEAR = "logarithm", "linear"
-# How much one row stands out, by the sharpness of its edges and by that of its colours.
-_ROWS = ("row-edges", "row-tint", "row-edges-over-all", "row-tint-over-all")
+# How much one row stands out: by the sharpness of its edges, that of its colours, and the step to it.
+_ROWS = ("row-edges", "row-tint", "row-edges-over-all", "row-tint-over-all", "row-step-over-all", "seam")
 _FRAME = (NOT_FINITE, "zeros", "saturated", "stuck-rows", "smallest-step", "entropy", "peak", *_ROWS)
 _CHANNEL = ("minimum", "maximum", "mean", "spread", "step-x", "step-y", "edges", "roughness", "grain", "flat")
 _LINK = "link"
+_VECTOR = (NOT_FINITE, "zeros", MAGNITUDE)
 
 
 class Feature(NamedTuple):
@@ -59,7 +60,7 @@ def features_of(layout: Layout) -> tuple[Feature, ...]:
     channels = range(layout.channels)
     if layout.is_vector:
         scales = (LOGARITHM, LINEAR)
-        return (Feature(NOT_FINITE), *(Feature(scale, each) for scale in scales for each in channels))
+        return (*map(Feature, _VECTOR), *(Feature(scale, each) for scale in scales for each in channels))
     by_channel = [Feature(kind, channel) for channel in channels for kind in _CHANNEL]
     return (*map(Feature, _FRAME), *by_channel, *(Feature(_LINK, channel) for channel in channels[:-1]))
 
@@ -67,7 +68,7 @@ def features_of(layout: Layout) -> tuple[Feature, ...]:
 @lru_cache(maxsize=256)
 def joint_places(layout: Layout) -> slice:
     """Returns which features are looked at together: of a vector, those on the linear scale."""
-    return slice(1 + layout.channels, None) if layout.is_vector else slice(None)
+    return slice(len(_VECTOR) + layout.channels, None) if layout.is_vector else slice(None)
 
 
 def measure(frame: Array, layout: Layout) -> Features:
@@ -84,15 +85,20 @@ def measure_vectors(rows: Array, layout: Layout) -> Features:
         numbers = rows.astype(np.float64)
         is_finite = np.isfinite(numbers)
         linear = np.arcsinh((numbers - np.array(layout.centres)) / np.array(layout.scales))
-        both = np.concatenate([_signed_logarithm(numbers), linear], axis=1)
+        logarithms = _signed_logarithm(numbers)
+        both = np.concatenate([logarithms, linear], axis=1)
         both[~np.concatenate([is_finite, is_finite], axis=1)] = np.nan
-        found = _quantised(both)
-    return np.concatenate([_share_not_finite(is_finite), found], axis=1)
+        whole = _of_vectors(is_finite, numbers != 0, logarithms)
+        return _quantised(np.concatenate([whole, both], axis=1))
 
 
-def _share_not_finite(is_finite: NDArray[np.bool_]) -> Features:
-    shares: Features = np.ceil((~is_finite).mean(axis=1, keepdims=True) * UNIT).astype(np.int64)
-    return shares
+def _of_vectors(is_finite: NDArray[np.bool_], is_set: NDArray[np.bool_], logarithms: Numbers) -> Numbers:
+    """Returns what is said of all columns together; without any to speak of, no magnitude."""
+    counted = is_finite & is_set
+    magnitudes = np.where(counted, np.abs(logarithms), 0).sum(axis=1) / counted.sum(axis=1)
+    # Rounded up: a single one counts.
+    missing = np.ceil((~is_finite).mean(axis=1) * UNIT) / UNIT
+    return np.stack([missing, (~is_set).mean(axis=1), magnitudes], axis=1)
 
 
 def _quantised(values: Numbers) -> Features:
@@ -137,6 +143,8 @@ def _of_frame(summary: Summary, layout: Layout, height: int) -> list[float | Non
 def _of_strangest_row(summary: Summary, layout: Layout) -> tuple[float, ...]:
     energies, channels = summary.laplacian, layout.channels
     tint = sum(energies[:-1]) + sum(energies[1:]) - 2 * sum(summary.link)
+    peak, usual = summary.peak_step, sum(summary.step_y) / channels
+    steps = _logarithm(peak / (layout.high - layout.low)) - _logarithm(usual / (layout.high - layout.low))
     row_edges, row_tint, all_edges, all_tint = (
         _logarithm(math.sqrt(max(energy, 0)) / (layout.high - layout.low))
         for energy in (
@@ -146,7 +154,7 @@ def _of_strangest_row(summary: Summary, layout: Layout) -> tuple[float, ...]:
             tint / max(channels - 1, 1),
         )
     )
-    return row_edges, row_tint, row_edges - all_edges, row_tint - all_tint
+    return row_edges, row_tint, row_edges - all_edges, row_tint - all_tint, steps, math.log2(summary.seam)
 
 
 def _of_channel(summary: Summary, layout: Layout, channel: int, steps: int) -> Sequence[float | None]:

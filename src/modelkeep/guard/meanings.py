@@ -25,6 +25,9 @@ WORDS: Mapping[str, str] = {
     "row-tint": "colour edges of the sharpest row",
     "row-edges-over-all": "sharpest row over all rows",
     "row-tint-over-all": "colour edges of one row over all rows",
+    "row-step-over-all": "step to one row over steps to all rows",
+    "seam": "step to one row over those before and behind",
+    "magnitude": "order of magnitude of all columns",
     "minimum": "lowest value",
     "maximum": "highest value",
     "mean": "mean",
@@ -42,7 +45,7 @@ WORDS: Mapping[str, str] = {
 }
 _OF_RANGE = {"minimum", "maximum", "mean"}
 _OF_EXTENT = {"row-edges", "row-tint", "spread", "step-x", "step-y", "edges"}
-_FACTORS = {"row-edges-over-all", "row-tint-over-all", "roughness", "grain"}
+_FACTORS = {"row-edges-over-all", "row-tint-over-all", "row-step-over-all", "seam", "roughness", "grain"}
 
 
 def describe(feature: Feature, layout: Layout) -> str:
@@ -75,6 +78,8 @@ def natural(feature: Feature, layout: Layout, value: float) -> float:
 
 
 def _of_column(feature: Feature, layout: Layout, number: float) -> float:
+    if feature.kind == features.MAGNITUDE:
+        return (math.exp2(number) - 1) * LEAST
     if feature.channel is None or feature.kind not in (features.LOGARITHM, features.LINEAR):
         return number
     if feature.kind == features.LOGARITHM:

@@ -106,8 +106,10 @@ def _check_version(record: Record) -> None:
         raise MalformedError(f"{_WHAT}: wrong format")
     version, suite = record.integer("version"), record.integer("suite")
     if (version, suite) != (VERSION, SUITE):
+        is_older = (version, suite) < (VERSION, SUITE)
         raise UnsupportedVersionError(
-            f"{_WHAT}: version {version} with suite {suite} is not supported", hint="update modelkeep"
+            f"{_WHAT}: version {version} with suite {suite} is not supported",
+            hint="learn the profile again" if is_older else "update modelkeep",
         )
 
 

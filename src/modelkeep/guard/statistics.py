@@ -16,7 +16,7 @@ import numpy as np
 
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.numbers import Array
-from modelkeep.guard.summary import BINS, Summary, histogram_step
+from modelkeep.guard.summary import BINS, LEAST_STEP, Summary, histogram_step
 
 _LOG = logging.getLogger("modelkeep.guard")
 
@@ -112,6 +112,7 @@ class _Totals:
         self._sum, self._square, self._step_x, self._step_y, self._laplacian = np.zeros((5, channels))
         self._flat = np.zeros(channels, np.int64)
         self._link = np.zeros(channels - 1)
+        self._row_steps: list[Array] = []
 
     def add(self, first: int, last: int) -> None:
         """Adds the rows from `first` up to `last`."""
@@ -149,6 +150,7 @@ class _Totals:
         is_stuck = varies & ~steps.any(axis=(1, 2))
         self._stuck_rows += int(np.count_nonzero(is_stuck[1 if first == 0 else 0 :]))
         self._step_y += steps.sum(axis=(0, 1))
+        self._row_steps.append(steps.mean(axis=(1, 2)))
 
     def _add_horizontal(self, steps: Array) -> None:
         self._step_x += steps.sum(axis=(0, 1))
@@ -172,6 +174,7 @@ class _Totals:
         area, inner = height * width, height * across
         offset = self._sum / area
         variance = np.maximum(self._square / area - offset * offset, 0)
+        peak_step, seam = _seam(np.concatenate(self._row_steps)[1:], float(self._high) - float(self._low))
         return Summary(
             elements=self._frame.size,
             not_finite=self._not_finite,
@@ -181,6 +184,8 @@ class _Totals:
             smallest_step=float(self._smallest_step) if np.isfinite(self._smallest_step) else 0.0,
             peak_edges=float(self._peak_edges / (across * channels)),
             peak_tint=float(self._peak_tint / (across * max(channels - 1, 1))),
+            peak_step=peak_step,
+            seam=seam,
             histogram=self._histogram.tolist(),
             minimum=self._minimum.tolist(),
             maximum=self._maximum.tolist(),
@@ -192,6 +197,13 @@ class _Totals:
             flat=self._flat.tolist(),
             link=(self._link / inner).tolist(),
         )
+
+
+def _seam(steps: Array, extent: float) -> tuple[float, float]:
+    """Returns the largest step between two rows, and by how much one exceeds those before and behind."""
+    raised = steps + LEAST_STEP * extent
+    excesses = raised[1:-1] / np.maximum(raised[:-2], raised[2:])
+    return float(steps.max(initial=0)), float(excesses.max(initial=1))
 
 
 def _finite(rows: Array) -> Array:

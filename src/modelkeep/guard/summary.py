@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 BINS = 64
 SAMPLED_ROWS = 16
+# Of the range: what every difference between rows is taken to be at least, in their ratio.
+LEAST_STEP = 2.0**-15
 
 
 class Summary(NamedTuple):
@@ -27,6 +29,9 @@ class Summary(NamedTuple):
         peak_edges: largest mean square of the Laplacians of one row, over all channels.
         peak_tint: largest mean square, over one row, of the differences between the Laplacians of
             channels c and c + 1; 0.0 with a single channel.
+        peak_step: largest mean absolute difference of one row to the row above, over all channels.
+        seam: by which factor that of one row exceeds the larger of those of the rows before and behind, each
+            with 2^-15 of the range on top; at least 1.0.
         histogram: elements of the sampled rows in each of 64 equal parts of the range; what lies
             outside counts into the first and the last.
         minimum: lowest element, by channel.
@@ -48,6 +53,8 @@ class Summary(NamedTuple):
     smallest_step: float
     peak_edges: float
     peak_tint: float
+    peak_step: float
+    seam: float
     histogram: list[int]
     minimum: list[float]
     maximum: list[float]
