@@ -7,11 +7,10 @@ import os
 import struct
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from modelkeep.errors import MalformedError, UsageError
-from modelkeep.storage import words_for, write_file
+from modelkeep.storage import opened, write_file
 from modelkeep.stored_values import as_arrays, as_values
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def read_arrays(path: str | os.PathLike[str], name: str | None) -> dict[str, Any
         UsageError: a .npy file without a name, or a .npz file with one.
     """
     # Tells what file is missing, before NumPy says it in its own way.
-    with words_for(path), Path(path).open("rb") as file:
+    with opened(path) as file:
         loaded = _load(file, path)
     if not isinstance(loaded, dict):
         return {_required(name, path): loaded}

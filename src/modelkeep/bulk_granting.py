@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
 from modelkeep.bundle.access import Access, IdentityLike, unlock_bundle
@@ -27,7 +27,8 @@ from modelkeep.grants.device_list import LONGEST_LINE, is_device, parse_device
 from modelkeep.grants.grant import Grant
 from modelkeep.grants.header import GrantHeader
 from modelkeep.grants.issuer import GrantIssuer
-from modelkeep.storage import words_for
+from modelkeep.grants.recipient_text import short_name
+from modelkeep.storage import opened
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signers import SignerLike, as_signer
 
@@ -44,10 +45,16 @@ class BulkGrants(NamedTuple):
     Attributes:
         total: how many grants the output holds.
         new: how many of them this run added.
+        recipients: what those of the list are called who may open.
+        admins: what those are called who may open and grant.
+        constraints: what every grant demands.
     """
 
     total: int
     new: int
+    recipients: tuple[str, ...]
+    admins: tuple[str, ...]
+    constraints: Constraints
 
 
 def grant_all(
@@ -60,10 +67,11 @@ def grant_all(
     constraints: Constraints | None = None,
     grant_file: str | os.PathLike[str] | None = None,
     grant_signer: SignerLike | None = None,
+    with_admins: bool = False,
     processes: int | None = None,
     progress: Progress = lambda _count: None,
 ) -> BulkGrants:
-    """Issues a grant for every device of a list; returns how many the output holds, and how many are new.
+    """Issues a grant for every device of a list; returns what that came to.
 
     Args:
         path: the bundle.
@@ -74,13 +82,15 @@ def grant_all(
         verifier: whom to trust; see `modelkeep.granting.grant`.
         grant_file: where the own grant is, when neither embedded nor in the sidecar.
         grant_signer: signs the grants, for bundles that accept signed grants only.
+        with_admins: whether the list may name some who may grant to others; refused without.
         processes: how many work; by default one for each processor.
         progress: told how many devices were finished since the last call.
 
     Raises:
         RefusedError: the own grant does not allow delegation, or its constraints are not met.
         MalformedError: a line of the list is not a device; the message says which.
-        UsageError: the output holds grants for other devices, or under other terms.
+        UsageError: the output holds grants for other devices, or under other terms; the list names nobody,
+            or admins that were not expected.
         UnavailableError: another run is adding to the output.
         StorageError: something cannot be read or written.
     """
@@ -88,16 +98,39 @@ def grant_all(
         Access(identity, verifier, grant_file) as access,
         unlock_bundle(path, access, delegating=True) as unlocked,
     ):
-        issuer = grant_issuer(unlocked, constraints, as_signer(grant_signer))
+        # Before anything is written; and a list that changes meanwhile makes no admins either.
+        roll = _roll(devices, with_admins=with_admins)
+        issuer = grant_issuer(unlocked, constraints, as_signer(grant_signer), delegates=with_admins)
         done, size = _finished(output, devices, issuer)
         progress(done)
-        found, left = done, count_devices(devices) - done
+        found, left = done, len(roll) - done
         with _workers(issuer, processes or os.cpu_count() or 1, left) as run:
             for grants in run(_batches(devices, skip=done)):
                 size = sidecar.append_encoded(output, grants, expected_start=size)
                 done += len(grants)
                 progress(len(grants))
-    return BulkGrants(done, done - found)
+    opening, admins = (tuple(name for name, is_admin in roll if is_admin is asked) for asked in (False, True))
+    return BulkGrants(done, done - found, opening, admins, replace(issuer.terms, delegate=False))
+
+
+def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> list[tuple[str, bool]]:
+    """Returns what the devices of a list are called, and whether they may grant."""
+    roll = []
+    for number, line in _lines(devices):
+        with _naming(number):
+            device = parse_device(line)
+        name, is_admin = short_name(device.recipient), device.constraints.delegate
+        if is_admin and not with_admins:
+            raise UsageError(
+                f"device list: line {number}: would let {name} grant to others",
+                hint="pass --with-admins if that is meant",
+            )
+        roll.append((name, is_admin))
+    if not roll:
+        raise UsageError(
+            f"{os.fspath(devices)}: names no device", hint="one line for each, as keys create prints it"
+        )
+    return roll
 
 
 def count_devices(devices: str | os.PathLike[str]) -> int:
@@ -184,7 +217,7 @@ def _signed(grants: list[bytes], signer: EcdsaSigner | None) -> list[bytes]:
 
 
 def _lines(devices: str | os.PathLike[str]) -> Iterator[Line]:
-    with words_for(devices), Path(devices).open("rb") as file:
+    with opened(devices) as file:
         yield from ((number, line) for number, line in _numbered(file) if is_device(line))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from modelkeep.errors import MalformedError, TamperedError
 from modelkeep.posture.apple.bundle import verify_bundle
 from modelkeep.posture.apple.code import CodeSignature, verify_code
-from modelkeep.storage import words_for
+from modelkeep.storage import open_regular, path_of, words_for
 
 _MARKS = ("Contents/_CodeSignature", "_CodeSignature")
 
@@ -36,10 +36,8 @@ class DiskFiles:
             StorageError: it cannot be read.
         """
         path = self._folder / name
-        with words_for(path):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-            with os.fdopen(descriptor, "rb") as file:
-                return file.read()
+        with words_for(path), os.fdopen(open_regular(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            return file.read()
 
     def link(self, name: str) -> str | None:
         """Returns where a link leads, or None for a file."""
@@ -65,7 +63,7 @@ def verify_apple(
         TamperedError: code or a resource was changed, removed or added.
         KeepError: see `modelkeep.posture.apple.code.verify_code`.
     """
-    place = Path(path)
+    place = path_of(path)
     now = int(time.time()) if now is None else now
     with words_for(path):
         place.stat()

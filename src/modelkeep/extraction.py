@@ -15,7 +15,7 @@ from modelkeep.errors import UsageError
 from modelkeep.partial import Partial
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.release_order import ReleaseOrder
-from modelkeep.storage import refuse_overwrite, sync_folder, words_for
+from modelkeep.storage import path_of, refuse_overwrite, sync_folder, words_for
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
@@ -71,7 +71,7 @@ def extract(
             "extracting leaves the model readable for everybody",
             hint="pass --unsafe-plaintext to do it anyway",
         )
-    target = Path(folder)
+    target = path_of(folder)
     refuse_overwrite(target, force=False)
     with Access(identity, verifier, grant_file, posture) as access, unlock(path, access) as bundle:
         paths = _write_files(bundle, target, progress)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from modelkeep.errors import TamperedError
-from modelkeep.storage import read_small, words_for
+from modelkeep.storage import opened, path_of, read_small, words_for
 from modelkeep.trust import oms
 from modelkeep.trust.statement import Statement
 
@@ -77,7 +77,7 @@ def verify_folder(
     """
     document = read_small(signature, oms.LARGEST_DOCUMENT, "a signature")
     verified = verifier.verify_statement(document)
-    statement, place = verified.statement, Path(folder)
+    statement, place = verified.statement, path_of(folder)
     with words_for(folder):
         found = {_ITSELF} if place.is_file() else set(_files(place, Path(signature)))
     paths = (*statement.ignore_paths, *ignore)
@@ -117,7 +117,7 @@ def _check(path: Path, expected: bytes) -> None:
     with words_for(path):
         if path.is_symlink() or not path.is_file():
             raise TamperedError(f"{path} is a link, or no file")
-        with path.open("rb") as file:
+        with opened(path) as file:
             digest = hashlib.file_digest(file, "sha256").digest()
     if not hmac.compare_digest(digest, expected):
         raise TamperedError(f"{path} is not the file that was signed")

@@ -32,11 +32,13 @@ class Granted:
         path: the file with the grants.
         recipients: who may open now.
         admins: who may open and grant now.
+        constraints: what the new grants demand: what was asked for and what the own grant demands.
     """
 
     path: Path
     recipients: tuple[Recipient, ...]
     admins: tuple[Recipient, ...]
+    constraints: Constraints
 
     def __fspath__(self) -> str:
         return os.fspath(self.path)
@@ -86,11 +88,15 @@ def grant(
             grants = [issuer.issue(recipient, _OPENS) for recipient in recipients]
             grants += [issuer.issue(recipient, _DELEGATES) for recipient in delegates]
     sidecar.append(target, grants)
-    return Granted(target, tuple(recipients), tuple(delegates))
+    return Granted(target, tuple(recipients), tuple(delegates), replace(issuer.terms, delegate=False))
 
 
 def grant_issuer(
-    unlocked: UnlockedBundle, constraints: Constraints | None, signer: EcdsaSigner | None
+    unlocked: UnlockedBundle,
+    constraints: Constraints | None,
+    signer: EcdsaSigner | None,
+    *,
+    delegates: bool = True,
 ) -> GrantIssuer:
     """Returns what issues grants of an unlocked bundle under the authority of the own one.
 
@@ -99,8 +105,8 @@ def grant_issuer(
         UsageError: the bundle accepts signed grants only, and there is no signer.
     """
     unlocked.check_grant_signer(signer)
-    # Who may pass it on is decided grant by grant.
-    terms = unlocked.grant.constraints.delegated(replace(constraints or Constraints(), delegate=True))
+    # Who may pass it on is decided grant by grant, where somebody may.
+    terms = unlocked.grant.constraints.delegated(replace(constraints or Constraints(), delegate=delegates))
     return GrantIssuer(unlocked.manifest.bundle, unlocked.grant.data_key, terms, signer)
 
 

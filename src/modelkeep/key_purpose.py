@@ -23,6 +23,7 @@ class Purpose(Enum):
     BUNDLE = "bundle"
     PLAIN = "plain"
     APPROVE = "approve"
+    ROOT = "root"
 
     @property
     def mark(self) -> bytes:
@@ -35,7 +36,13 @@ _WORDS = {
     Purpose.BUNDLE: "signs bundles",
     Purpose.PLAIN: "signs plain files",
     Purpose.APPROVE: "approves PCR values",
+    Purpose.ROOT: "signs trust files",
 }
+
+
+def is_marked(content: bytes | memoryview) -> bool:
+    """Returns whether modelkeep made this private key, for whatever purpose."""
+    return any(line.startswith(_MARK) for line in _front(content).split(b"\n"))
 
 
 def check_purpose(name: str, content: memoryview, purpose: Purpose) -> None:
@@ -49,14 +56,17 @@ def check_purpose(name: str, content: memoryview, purpose: Purpose) -> None:
     Raises:
         UsageError: it is for something else.
     """
-    begin = _PEM_BEGIN.search(content)
-    front = bytes(content[: begin.start()]) if begin else b""
-    for line in front.split(b"\n"):
+    for line in _front(content).split(b"\n"):
         if line.startswith(_MARK) and line.strip() != purpose.mark.strip():
             raise UsageError(
                 f"{name}: this key {_said(line)}, and is not for anything else",
                 hint=f"use a key of its own that {_WORDS[purpose]}: modelkeep keys create",
             )
+
+
+def _front(content: bytes | memoryview) -> bytes:
+    begin = _PEM_BEGIN.search(content)
+    return bytes(content[: begin.start()]) if begin else b""
 
 
 def _said(line: bytes) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from modelkeep.storage import words_for
+from modelkeep.storage import opened, words_for
 
 
 class MappedFiles(Mapping[str, memoryview]):
@@ -50,7 +50,7 @@ class MappedFiles(Mapping[str, memoryview]):
 
     def _mapped(self, name: str) -> memoryview:
         path = self._paths[name]
-        with words_for(path), path.open("rb") as file:
+        with words_for(path), opened(path) as file:
             if os.fstat(file.fileno()).st_size == 0:
                 return memoryview(b"")
             self._mappings[name] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

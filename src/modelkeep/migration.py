@@ -26,7 +26,7 @@ from modelkeep.errors import MalformedError, TamperedError, UsageError
 from modelkeep.memory import Pages, wipe
 from modelkeep.model import Model, from_memory
 from modelkeep.payload.source import MemorySource, read_fully
-from modelkeep.storage import read_small, words_for
+from modelkeep.storage import opened, read_small
 
 _TAG = 16
 _KEY = 32
@@ -141,7 +141,7 @@ def legacy_model(
     if len(key) not in _KEYS:
         raise UsageError(f"the key has {len(key)} bytes, not 32, 24 or 16")
     path = Path(path)
-    with words_for(path), path.open("rb") as file:
+    with opened(path) as file:
         length = os.fstat(file.fileno()).st_size
         _refuse_others(path, file.fileno(), length)
         with Pages.allocate(length - _LAYOUTS[0].nonce - _TAG) as pages:

@@ -22,7 +22,7 @@ from modelkeep.model_entries import find_entries
 from modelkeep.payload.source import FileSource, Source
 from modelkeep.payload.spool import spooled
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.storage import words_for
+from modelkeep.storage import path_of, words_for
 
 _READ_AT_ONCE = 2**20
 
@@ -130,7 +130,7 @@ def read_model(
         UsageError: the folder is empty, the entry or the format is unknown, or files are missing.
         MalformedError: the model file is damaged, or stands for one.
     """
-    path = Path(path)
+    path = path_of(path)
     with words_for(path):
         sources = _folder_sources(path) if path.is_dir() else _file_source(path)
     with MappedFiles({name: source.path for name, source in sources.items()}) as files:

@@ -42,8 +42,10 @@ def from_pem(data: bytes) -> object:
     """Returns whatever public key a PEM text holds.
 
     Raises:
-        UsageError: none that is known.
+        UsageError: none that is known, or something besides it: who trusts two keys names two files.
     """
+    if data.count(b"-----BEGIN ") > 1:
+        raise UsageError("holds more than one key or certificate", hint="put each into a file of its own")
     try:
         return serialization.load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm):

@@ -31,6 +31,7 @@ from modelkeep.model import Model, model_digest, read_model
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.public_key import TrustedKey
 from modelkeep.runtimes.registry import is_loadable
+from modelkeep.storage import path_of
 from modelkeep.trust import timestamps
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signers import SignerLike, as_signer
@@ -89,7 +90,7 @@ class Draft:
             StorageError: something cannot be read or written; an existing file is intact.
             UsageError: the file exists and `force` is not set.
         """
-        target = Path(path)
+        target = path_of(path)
         write_bundle(self.recipe, target, force=force, progress=progress)
         return target
 

@@ -9,6 +9,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from modelkeep.errors import StorageError, UnavailableError, UsageError
@@ -30,6 +31,28 @@ def words_for(path: str | os.PathLike[str]) -> Iterator[None]:
         raise StorageError(f"{os.fspath(path)}: {reason}", hint=_hint(error)) from error
 
 
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """Returns what somebody named. Nothing, which an unset variable leaves, is not the working directory.
+
+    Raises:
+        UsageError: the path is empty.
+    """
+    if not os.fspath(path):
+        raise UsageError("a path is empty", hint="write . for the working directory")
+    return Path(path)
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
+    """Opens a file that somebody named for reading, for the length of a `with` block.
+
+    Raises:
+        StorageError: cannot be read, or is not a regular file.
+    """
+    with words_for(path), os.fdopen(open_regular(path), "rb") as file:
+        yield file
+
+
 def read_small(path: str | os.PathLike[str], largest: int, what: str) -> bytes:
     """Returns the content of a small regular file.
 
@@ -37,7 +60,7 @@ def read_small(path: str | os.PathLike[str], largest: int, what: str) -> bytes:
         StorageError: cannot be read, is not a regular file, or holds more than `largest` bytes.
     """
     data = bytearray()
-    with words_for(path), os.fdopen(open_regular(path), "rb") as file:
+    with opened(path) as file:
         # Piece by piece: asked for all at once, Python allocates what it is asked for.
         while piece := file.read(min(_PIECE, largest + 1 - len(data))):
             data += piece
@@ -54,12 +77,27 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: i
         OSError: it cannot be opened.
     """
     descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, mode)
-    found = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(found):
+    try:
+        problem = _problem(descriptor, can_read=flags & os.O_ACCMODE != os.O_WRONLY)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    if problem is None:
         return descriptor
     os.close(descriptor)
-    kind = "is a directory" if stat.S_ISDIR(found) else "not a regular file"
-    raise StorageError(f"{os.fspath(path)}: {kind}")
+    raise StorageError(f"{os.fspath(path)}: {problem}")
+
+
+def _problem(descriptor: int, *, can_read: bool) -> str | None:
+    status = os.fstat(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        return "is a directory"
+    if not stat.S_ISREG(status.st_mode):
+        return "not a regular file"
+    # The kernel makes what is in /proc when it is read, so that everybody who asks for sizes sees nothing.
+    if can_read and status.st_size == 0 and os.pread(descriptor, 1, 0):
+        return "is made by the kernel, which does not say how long it is"
+    return None
 
 
 def wait_for_lock(descriptor: int, path: str | os.PathLike[str]) -> None:
@@ -119,7 +157,7 @@ class Replacement:
         mode: int = 0o644,
         new: Partial | KeptFile | None = None,
     ) -> None:
-        self.target = Path(target)
+        self.target = path_of(target)
         self._force = force
         refuse_overwrite(self.target, force=force)
         with words_for(self.target):
@@ -195,6 +233,19 @@ def write_at(descriptor: int, data: memoryview, offset: int) -> None:
     while len(data):
         written = os.pwrite(descriptor, data, offset)
         data, offset = data[written:], offset + written
+
+
+def make_folder(folder: Path, mode: int = 0o700) -> None:
+    """Makes a folder, and those that it is in, durably; nothing where it is there already.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(mode, parents=True, exist_ok=True)
+    # What is written into a folder and synced goes with the folder, if its name does.
+    for each in missing:
+        sync_folder(each.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -125,11 +125,11 @@ def test_the_output_of_another_list_or_bundle_is_left_alone(fleet: Fleet) -> Non
 
 
 def test_a_rerun_says_how_many_are_new(fleet: Fleet) -> None:
-    assert fleet.run() == (5, 5)
-    assert fleet.run() == (5, 0)
+    assert fleet.run()[:2] == (5, 5)
+    assert fleet.run()[:2] == (5, 0)
     fleet.lines.append(fleet.workshop.new_device("late").with_suffix(".pub").read_text().strip())
     fleet.write_list()
-    assert fleet.run() == (6, 1)
+    assert fleet.run()[:2] == (6, 1)
 
 
 def test_a_rerun_under_other_terms_is_refused_and_changes_nothing(fleet: Fleet) -> None:
@@ -166,7 +166,7 @@ def test_json_lines_carry_constraints(fleet: Fleet) -> None:
     fleet.lines[1] = json.dumps({"recipient": fleet.lines[1], "not_after": 5})
     fleet.lines[2] = json.dumps({"recipient": fleet.lines[2], "delegate": True})
     fleet.write_list()
-    fleet.grant_all(constraints=Constraints(not_after=4_000_000_000))
+    fleet.grant_all(with_admins=True, constraints=Constraints(not_after=4_000_000_000))
     constraints = [grant.header.constraints for grant in sidecar.read(fleet.output)]
     assert constraints[0] == Constraints(not_after=4_000_000_000)
     assert constraints[1] == Constraints(not_after=5)

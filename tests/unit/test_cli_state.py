@@ -22,7 +22,7 @@ SEAL = "modelkeep seal model.onnx --model-id acme/detector -r pi-17.pub -s publi
 @pytest.fixture
 def device(shop: CommandLine) -> CommandLine:
     """A device that believes a trust file and has installed release 700000 by mistake."""
-    shop.ok("modelkeep keys create --kind signing root.pem > root.pub")
+    shop.ok("modelkeep keys create --kind root root.pem > root.pub")
     shop.ok("modelkeep trust create -o trust.json --expires +1d --publisher publisher.pub=acme/detector")
     shop.ok("modelkeep trust sign trust.json -s root.pem --yes")
     for epoch in (7, 700_000, 8):

@@ -14,6 +14,7 @@ from modelkeep import public_key
 from modelkeep.cli.parser import build_parser
 from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import SignatureError, UsageError
+from modelkeep.key_purpose import Purpose
 from modelkeep.trust.envelope import MOST_SIGNATURES, Envelope, Kind
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
@@ -33,7 +34,7 @@ CREATE = "modelkeep trust create -o trust.json --expires +365d"
 def office(shop: CommandLine) -> CommandLine:
     """A shop with three roots."""
     for number in (1, 2, 3):
-        shop.ok(f"modelkeep keys create --kind signing root-{number}.pem > root-{number}.pub")
+        shop.ok(f"modelkeep keys create --kind root root-{number}.pem > root-{number}.pub")
     return shop
 
 
@@ -106,7 +107,7 @@ def test_several_keys_and_another_output(office: CommandLine, monkeypatch: pytes
     office.ok("modelkeep trust sign trust.json -s root-3.pem --yes -o signed.json -f")
     assert len(shown(office, "signed.json")["signatures"]) == 1
     monkeypatch.setenv("ROOT_PASSPHRASE", "secret")
-    create_signing_key("locked.pem", passphrase=b"secret")
+    create_signing_key("locked.pem", "root", passphrase=b"secret")
     with_passphrase = "modelkeep trust sign trust.json --passphrase-env ROOT_PASSPHRASE --yes -s locked.pem"
     assert office.shell(f"{with_passphrase} -s root-1.pem").code == 2
     office.ok(with_passphrase)
@@ -142,7 +143,8 @@ def test_show_says_who_may_what_from_when_to_when(office: CommandLine) -> None:
 
 def test_show_counts_the_roots_that_signed(office: CommandLine) -> None:
     office.ok(f"{CREATE} --publisher publisher.pub=*")
-    office.ok("modelkeep trust sign trust.json -s root-2.pem -s stranger.pem --yes")
+    office.ok("modelkeep keys create --kind root other.pem > other.pub")
+    office.ok("modelkeep trust sign trust.json -s root-2.pem -s other.pem --yes")
     unchecked = office.ok("modelkeep trust show trust.json")
     assert "not checked" in unchecked.out
     assert "nothing above was verified" in unchecked.err
@@ -161,7 +163,7 @@ def test_show_counts_the_roots_that_signed(office: CommandLine) -> None:
 
 
 def test_expired_file_is_shown_as_such(office: CommandLine) -> None:
-    root = Signer.from_pem("root-1.pem")
+    root = Signer.from_pem("root-1.pem", purpose=Purpose.ROOT)
     Path("old.json").write_bytes(TrustFile(1, 1_600_000_000, ()).to_bytes(root))
     expired = office.shell("modelkeep trust show old.json --trust-root root-1.pub")
     assert (expired.code, "has expired" in expired.out) == (3, True)

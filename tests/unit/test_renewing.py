@@ -69,5 +69,5 @@ def test_command_says_until_when(lessor: Lessor, capsys: pytest.CaptureFixture[s
     access = ("-k", f"file:{lessor.workshop.device}", "-t", folder / "publisher.pub")
     result = CommandLine(folder, capsys)(*renewing, *access)
     assert result.code == 0
-    assert result.json == {"installation": str(lessor.installed), "not_after": lessor.end + 10 * DAY}
+    assert result.json == {"path": str(lessor.installed), "not_after": lessor.end + 10 * DAY}
     assert "opens until 20" in result.err

@@ -39,6 +39,7 @@ from support.workshop import MODEL_ID, Workshop
 
 ROOTS = [Signer(ec.generate_private_key(ec.SECP256R1())) for _ in range(3)]
 STRANGER = Signer(ec.generate_private_key(ec.SECP384R1()))
+OUTSIDER = Signer(ec.generate_private_key(ec.SECP256R1()))
 ROOT_KEYS = [root.public_key for root in ROOTS]
 PUBLISHER = Publisher(STRANGER.public_key, ("acme/*", "other"), ("vision",), 10, 20)
 TRUST = TrustFile(
@@ -63,8 +64,8 @@ def test_file_reads_back_as_it_was_written() -> None:
         ([ROOTS[0], ROOTS[2]], 2, True),
         ([ROOTS[0]], 2, False),
         ([ROOTS[0], ROOTS[0]], 2, False),
-        ([ROOTS[0], STRANGER], 2, False),
-        ([STRANGER], 1, False),
+        ([ROOTS[0], OUTSIDER], 2, False),
+        ([OUTSIDER], 1, False),
         ([], 1, False),
     ],
 )

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 from modelkeep.bundle.install_key import payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
@@ -36,6 +35,7 @@ from modelkeep.payload.layout import sealed_size
 from modelkeep.payload.sealed_stream import SealedStream
 from modelkeep.payload.segments import Extent
 from modelkeep.payload.stream import Progress, check_installed, no_progress
+from modelkeep.storage import path_of
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
 
@@ -45,7 +45,7 @@ def is_installation(path: str | os.PathLike[str]) -> bool:
     Raises:
         StorageError: cannot be read.
     """
-    path = Path(path)
+    path = path_of(path)
     return not path.is_dir() and first_name(path) == names.INSTALL
 
 
@@ -59,7 +59,7 @@ class Installation(Files):
             StorageError: cannot be read.
             MalformedError: not an installation.
         """
-        super().__init__(Archive(Path(path), INSTALLATION))
+        super().__init__(Archive(path_of(path), INSTALLATION))
 
     def unlock(
         self, identity: Identity, verifier: BundleVerifier, *, posture: frozenset[str] = frozenset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 from modelkeep.cli.output import flush_output, prepare_output, say
@@ -25,6 +26,12 @@ EXIT_CODES: tuple[tuple[type[KeepError], int], ...] = (
     (UnavailableError, 6),
 )
 INTERRUPTED = 130
+# Hints are written for whoever calls the library.
+_SHELL_WORDS = {
+    "`session.contract`": "`modelkeep inspect BUNDLE -k KEY`",
+    "pass certificates through CertificateRoots": "certificates go with --subject, to verify and run",
+}
+_MAY_BE_EMPTY = ("adb", "family", "old_associated", "old_info", "release")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,8 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _perform(arguments: Sequence[str] | None) -> None:
     parsed = build_parser().parse_args(arguments)
+    _refuse_empty_words(parsed)
     # Commands are imported when they run: `--help` must not load NumPy or cryptography.
     parsed.command(parsed)
+
+
+def _refuse_empty_words(parsed: Namespace) -> None:
+    # What a script's unset variable leaves must not mean the working directory, or nobody.
+    for name, value in vars(parsed).items():
+        if name not in _MAY_BE_EMPTY and (value == "" or (isinstance(value, list) and "" in value)):
+            raise UsageError(f"{name.replace('_', '-')} is empty", hint="is a variable of a script not set?")
 
 
 def _attempt(work: Callable[[], None]) -> int:
@@ -67,8 +82,14 @@ def _in_words(error: OSError | MemoryError) -> UnavailableError:
     return StorageError(f"{where}{(error.strerror or str(error)).lower()}")
 
 
+def _for_a_shell(hint: str) -> str:
+    for python, shell in _SHELL_WORDS.items():
+        hint = hint.replace(python, shell)
+    return hint
+
+
 def _complain(error: KeepError) -> int:
     say(f"modelkeep: {error}")
     if error.hint:
-        say(f"  hint: {error.hint}")
+        say(f"  hint: {_for_a_shell(error.hint)}")
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))

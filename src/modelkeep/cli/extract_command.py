@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import progress, say
+from modelkeep.cli.output import progress, report, say
 from modelkeep.extraction import extract
 from modelkeep.keys.identity import Identity
 
@@ -15,7 +15,7 @@ def run(arguments: argparse.Namespace) -> None:
     options.demand_model(arguments)
     size = options.size_of(arguments.bundle)
     with Identity(arguments.key) as identity, progress("extracting", size) as advance:
-        report = extract(
+        done = extract(
             arguments.bundle,
             arguments.output,
             identity=identity,
@@ -25,4 +25,12 @@ def run(arguments: argparse.Namespace) -> None:
             posture=options.posture(arguments),
             progress=advance,
         )
-    say(f"wrote {len(report.paths)} files of {report} in the clear into {arguments.output}")
+    say(f"wrote {len(done.paths)} files of {done} in the clear into {arguments.output}")
+    report(
+        arguments,
+        path=arguments.output,
+        source=arguments.bundle,
+        model=done.model,
+        files=[str(path.relative_to(arguments.output)) for path in done.paths],
+        **done.release._asdict(),
+    )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from modelkeep.bulk_granting import count_devices, grant_all
+from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import counted, named, print_json, progress, say
+from modelkeep.cli.output import counted, named_with_admins, progress, report, say, time_of
 from modelkeep.errors import UsageError
 from modelkeep.granting import grant
+from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.recipient_text import short_name
 from modelkeep.keys.identity import Identity
 
@@ -33,10 +36,12 @@ def _some(arguments: argparse.Namespace) -> None:
             output=arguments.output,
             **_terms(arguments, identity),
         )
-    opening, admins = ([short_name(each) for each in group] for group in (granted.recipients, granted.admins))
-    _report(arguments, granted.path, new=len(opening) + len(admins), recipients=opening, admins=admins)
-    who = named([*opening, *(f"{name} (may grant)" for name in admins)])
-    say(f"granted to {counted(len(opening) + len(admins), 'recipient')}: {who}; in {granted.path}")
+    recipients, admins = (
+        [short_name(each) for each in group] for group in (granted.recipients, granted.admins)
+    )
+    count = counted(len(recipients) + len(admins), "recipient")
+    say(f"granted to {count}: {named_with_admins(recipients, admins)}; in {granted.path}")
+    _finish(arguments, granted.path, granted.constraints, recipients, admins, len(recipients) + len(admins))
 
 
 def _all(arguments: argparse.Namespace) -> None:
@@ -51,17 +56,44 @@ def _all(arguments: argparse.Namespace) -> None:
             arguments.bundle,
             arguments.recipients,
             arguments.output,
+            with_admins=arguments.with_admins,
             progress=advance,
             **_terms(arguments, identity),
         )
     seconds = time.monotonic() - start
-    _report(arguments, arguments.output, **grants._asdict())
-    say(f"{_grants(grants.total)} in {arguments.output}, {grants.new:,} of them new, {seconds:.1f} s")
+    who = named_with_admins(grants.recipients, grants.admins)
+    count = f"{_grants(grants.total)} in {arguments.output}, {grants.new:,} of them new"
+    say(f"{count}, {seconds:.1f} s: for {who}")
+    every = grants.recipients, grants.admins
+    _finish(arguments, arguments.output, grants.constraints, *every, grants.new, total=grants.total)
 
 
-def _report(arguments: argparse.Namespace, path: str | os.PathLike[str], **facts: Any) -> None:
-    if arguments.json:
-        print_json({"bundle": arguments.bundle, "grants": os.fspath(path), **facts})
+def _finish(
+    arguments: argparse.Namespace,
+    path: str | os.PathLike[str],
+    terms: Constraints,
+    recipients: Sequence[str],
+    admins: Sequence[str],
+    new: int,
+    **more: int,
+) -> None:
+    asked = options.constraints(arguments)
+    if terms.not_after is not None and terms.not_after != asked.not_after:
+        say(f"note: until {time_of(terms.not_after)}, when the granter's own grant ends")
+    with Bundle(arguments.bundle) as bundle:
+        manifest = bundle.unverified_manifest()
+    report(
+        arguments,
+        path=os.fspath(path),
+        source=arguments.bundle,
+        bundle=manifest.bundle.hex(),
+        model=manifest.model,
+        constraints=terms.to_json(),
+        recipients=list(recipients),
+        admins=list(admins),
+        new=new,
+        **more,
+    )
 
 
 def _terms(arguments: argparse.Namespace, identity: Identity) -> dict[str, Any]:

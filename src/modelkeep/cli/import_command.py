@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
                 model=options.model_id(arguments, arguments.name),
                 **options.sealing_options(arguments),
             )
-            save(draft, Path(arguments.output), force=arguments.force)
+            save(arguments, draft, Path(arguments.output), arguments.file)
     finally:
         wipe(key)
 

@@ -30,11 +30,10 @@ def run(arguments: argparse.Namespace) -> None:
     entries = () if arguments.key is None else _entries(arguments)
     if arguments.json:
         inside = {} if arguments.key is None else {"entries": [entry_to_json(entry) for entry in entries]}
-        print_json(facts | inside)
+        print_json({"path": arguments.bundle} | facts | inside)
         return
     for name, value in facts.items():
-        if name != "grants":
-            show(f"{name:12} {_text(name, value)}")
+        show(f"{name:12} {_text(name, value)}")
     for grant in facts["grants"]:
         show(f"{'grant':12} {_words(grant)}")
     for line in entries_in_words(entries):
@@ -70,14 +69,14 @@ def _facts(files: Bundle | Installation) -> dict[str, Any]:
         "release": manifest.release,
         "family": manifest.family,
         "epoch": manifest.epoch,
-        "sealed": time_of(manifest.sealed_at),
+        "sealed_at": manifest.sealed_at,
         "bundle": manifest.bundle.hex(),
         "suite": manifest.suite.name,
         "leaf": manifest.leaf_algorithm.value,
         "digest": manifest.coverage.value,
         "members": len(manifest.members),
         "size": size,
-        "signer": _signer(files),
+        "signer": signer_of(files),
         "grants": [_grant(grant) for grant in grants_of(files)] if isinstance(files, Bundle) else [],
     } | ({} if isinstance(files, Bundle) else _installed(files, manifest))
 
@@ -92,9 +91,10 @@ def _installed(installation: Installation, manifest: Manifest) -> dict[str, Any]
     }
 
 
-def _signer(files: Files) -> str:
+def signer_of(files: Files) -> str | None:
+    """Returns who a bundle says has signed it, which nobody has verified; None where nobody did."""
     if names.SIGNATURE not in files.sizes:
-        return "nobody: not signed"
+        return None
     signature = oms.parse(files.read(names.SIGNATURE))
     if signature.certificates:
         return f"certificate {certificates.name_of(signature.certificates[0])}"
@@ -111,7 +111,14 @@ def _grant(grant: Grant) -> dict[str, Any]:
 
 
 def _text(name: str, value: Any) -> str:
-    return human_size(value) if name == "size" else str(value)
+    match name:
+        case "size":
+            return human_size(value)
+        case "sealed_at":
+            return time_of(value)
+        case "grants":
+            return f"{len(value):,}"
+    return "nobody: not signed" if value is None else str(value)
 
 
 def _words(grant: dict[str, Any]) -> str:

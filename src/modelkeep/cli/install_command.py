@@ -6,7 +6,7 @@ import argparse
 import time
 
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import human_size, progress, say
+from modelkeep.cli.output import human_size, progress, report, say
 from modelkeep.cli.sources import source
 from modelkeep.keys.identity import Identity
 from modelkeep.updates.installation import install
@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> None:
     size = options.size_of(arguments.bundle)
     start = time.monotonic()
     with Identity(arguments.key) as identity, progress("installing", size) as advance:
-        report = install(
+        done = install(
             source(arguments),
             arguments.output,
             identity=identity,
@@ -29,9 +29,24 @@ def run(arguments: argparse.Namespace) -> None:
             progress=advance,
         )
     seconds = time.monotonic() - start
-    done = "installed" if report.slot is None else "staged"
-    say(f"{done} {report}: {human_size(report.size)} in {seconds:.2f} s, into {report.path}")
-    if report.kept:
-        say(f"{human_size(report.kept)} were there from an earlier try")
-    if report.slot is not None:
+    verb = "installed" if done.slot is None else "staged"
+    size_of_model = human_size(done.size)
+    say(f"{verb} {done}: {size_of_model} in {seconds:.2f} s, signed by {done.signer}, into {done.path}")
+    if done.kept:
+        say(f"{human_size(done.kept)} were there from an earlier try")
+    if done.slot is not None:
         say(f"it counts after its trial: modelkeep trial {arguments.output}")
+    report(
+        arguments,
+        path=str(done.path),
+        source=arguments.bundle,
+        bundle=done.bundle,
+        model=done.model,
+        signer=done.signer,
+        size=done.size,
+        slot=done.slot,
+        fetched=done.fetched,
+        kept=done.kept,
+        before=None if done.before is None else done.before._asdict(),
+        **done.now._asdict(),
+    )

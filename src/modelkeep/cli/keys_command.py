@@ -9,14 +9,14 @@ from typing import Any
 from modelkeep import public_key
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import print_json, say, show
+from modelkeep.cli.output import print_json, report, say, show
 from modelkeep.device.contents import Contents
 from modelkeep.errors import RefusedError, UsageError
-from modelkeep.granting import grant
+from modelkeep.granting import Granted, grant
 from modelkeep.grants import fleet_device
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.grants.recipient import Recipient
-from modelkeep.grants.recipient_text import format_recipient
+from modelkeep.grants.recipient_text import format_recipient, short_name
 from modelkeep.key_purpose import Purpose
 from modelkeep.keys import management
 from modelkeep.keys.fleet import create_device
@@ -72,20 +72,30 @@ def _create(arguments: argparse.Namespace) -> None:
     if arguments.master is not None:
         _create_fleet_device(scheme, address, arguments)
     elif arguments.kind in SIGNING_KINDS and scheme == DEFAULT_SCHEME:
-        sys.stdout.write(create_signing_key(address, arguments.kind, force=arguments.force).decode())
+        public = create_signing_key(address, arguments.kind, force=arguments.force).decode()
         say(f"private key made: {arguments.key}; keep it off every device")
+        _deliver(arguments, arguments.key, public.rstrip())
     else:
         _create_in_store(arguments)
 
 
 def _create_in_store(arguments: argparse.Namespace) -> None:
     recipient = create_key(arguments.key, arguments.kind, force=arguments.force)
+    public = None if recipient is None else _line(recipient, arguments.device_id)
     if arguments.kind == _SIGNING:
-        sys.stdout.write(public_key.to_pem(open_signer(arguments.key).public_key).decode())
-    elif recipient is not None:
-        show(_line(recipient, arguments.device_id))
+        public = public_key.to_pem(open_signer(arguments.key).public_key).decode().rstrip()
     say(f"key made: {arguments.key}{_ADVICE.get(arguments.kind, '')}")
     _warn_of_zeros(arguments.key)
+    _deliver(arguments, arguments.key, public)
+
+
+def _deliver(arguments: argparse.Namespace, key: str, public: str | None, **more: Any) -> None:
+    """Prints the public key, which is the result; for machines with what else there is to know."""
+    if arguments.json:
+        report(arguments, key=key, public=public, **more)
+    elif public is not None:
+        # Several lines in PEM, all of them printable.
+        sys.stdout.write(f"{public}\n")
 
 
 def _warn_of_zeros(key: str) -> None:
@@ -104,6 +114,7 @@ def _create_fleet_device(scheme: str, path: str, arguments: argparse.Namespace) 
         raise UsageError("a fleet key is made for one device", hint="pass --device-id ID")
     create_device(path, arguments.master, arguments.device_id, force=arguments.force)
     say(f"key of device {arguments.device_id} made: {path}; move it there, and nothing else of the fleet's")
+    _deliver(arguments, arguments.key, None)
 
 
 def _show(arguments: argparse.Namespace) -> None:
@@ -138,13 +149,30 @@ def _rotate(arguments: argparse.Namespace) -> None:
             raise UsageError("the new key cannot be granted to")
         _hand_on(remembered, arguments.new)
         recipient = _renamed(recipient, getattr(old.recipient(), "device_id", ""))
-        refused = [bundle for bundle in arguments.bundles if not _granted(bundle, old, verifier, recipient)]
-    show(_line(recipient, None))
-    for bundle in refused:
-        say(f"{bundle}: the old key may not grant it; send the line above to whoever may")
+        granted = {bundle: _granted(bundle, old, verifier, recipient) for bundle in arguments.bundles}
+    for bundle, made in granted.items():
+        say(_what_became(bundle, made))
     say(
         f"new key made: {arguments.new}; when everything opens with it: modelkeep keys delete {arguments.key}"
     )
+    facts = {
+        "granted": [_grant_facts(bundle, made) for bundle, made in granted.items() if made is not None],
+        "refused": [bundle for bundle, made in granted.items() if made is None],
+    }
+    _deliver(arguments, arguments.new, _line(recipient, None), replaces=arguments.key, **facts)
+
+
+def _what_became(bundle: str, made: Granted | None) -> str:
+    if made is None:
+        return f"{bundle}: the old key may not grant it; send the new public line to whoever may"
+    return f"{bundle}: granted to {short_name(made.admins[0])} (may grant), in {made.path}"
+
+
+def _grant_facts(bundle: str, made: Granted) -> dict[str, Any]:
+    with Bundle(bundle) as opened:
+        name = opened.unverified_manifest().bundle.hex()
+    admins = [short_name(each) for each in made.admins]
+    return {"path": str(made.path), "source": bundle, "bundle": name, "admins": admins}
 
 
 def _remembered(identity: Identity) -> Contents | None:
@@ -166,12 +194,11 @@ def _hand_on(remembered: Contents | None, key: str) -> None:
                 state.inherit(remembered)
 
 
-def _granted(bundle: str, old: Identity, verifier: BundleVerifier, recipient: Recipient) -> bool:
+def _granted(bundle: str, old: Identity, verifier: BundleVerifier, recipient: Recipient) -> Granted | None:
     try:
-        grant(bundle, identity=old, verifier=verifier, admins=[recipient])
+        return grant(bundle, identity=old, verifier=verifier, admins=[recipient])
     except RefusedError:
-        return False
-    return True
+        return None
 
 
 def _approve(arguments: argparse.Namespace) -> None:
@@ -187,6 +214,7 @@ def _approve(arguments: argparse.Namespace) -> None:
     else:
         management.approve_key(arguments.key, signer=_authority(arguments.signer), values=values)
     say(f"approved for {arguments.key}; states approved before stay so")
+    report(arguments, key=arguments.key)
 
 
 def _authority(key: str) -> BundleSigner:
@@ -200,6 +228,7 @@ def _prepare(arguments: argparse.Namespace, values: dict[int, bytes] | None) -> 
     approval = approve(pcrs, values, _authority(arguments.signer))
     write_file(arguments.output, approval_file.approval_to_bytes(approval, pcrs))
     say(f"approval written: {arguments.output}")
+    report(arguments, path=arguments.output, key=arguments.signer)
 
 
 def _attest(arguments: argparse.Namespace) -> None:
@@ -211,6 +240,7 @@ def _attest(arguments: argparse.Namespace) -> None:
     if challenge is None:
         say("an introduction, which proves nothing: modelkeep posture ask makes the question to it")
     say(f"evidence written: {arguments.output}")
+    report(arguments, path=arguments.output, key=arguments.key)
 
 
 def _delete(arguments: argparse.Namespace) -> None:
@@ -220,6 +250,7 @@ def _delete(arguments: argparse.Namespace) -> None:
         )
     management.delete_key(arguments.key)
     say(f"deleted: {arguments.key}")
+    report(arguments, key=arguments.key, deleted=True)
 
 
 def _kind_for(new: str, key: str, old: Identity) -> str | None:

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     _say_trial(trials[0])
     if arguments.json:
-        print_json({**_summary(profile, target), "trial": asdict(trials[0])})
+        print_json({**_summary(profile, target), "source": arguments.model, "trial": asdict(trials[0])})
 
 
 def _say_trial(trial: Trial) -> None:
@@ -69,8 +69,8 @@ def _pairs(specs: list[str], example: str) -> dict[str, str]:
 
 def _summary(profile: GuardProfile, target: Path) -> dict[str, object]:
     return {
-        "profile": str(target),
-        "model": profile.model.hex(),
+        "path": str(target),
+        "model_digest": profile.model.hex(),
         "fitted": profile.fitted,
         "calibrated": profile.calibrated,
         "alpha": profile.alpha,

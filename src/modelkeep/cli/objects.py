@@ -160,6 +160,7 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         UsageError: nobody is trusted and --unsafe-unsigned is not given.
         StorageError: a key cannot be read.
     """
+    _check_threshold(arguments)
     if not arguments.trust:
         if not arguments.unsafe_unsigned:
             raise UsageError(
@@ -216,6 +217,12 @@ def _trust_file(arguments: argparse.Namespace) -> TrustFile:
     return TrustFile.from_bytes(data, trust_roots(arguments), minimum=arguments.minimum_trust_number)
 
 
+def known_roots(arguments: argparse.Namespace) -> Roots | None:
+    """Returns who signs trust files, or None where nobody said so; raises as `trust_roots` does."""
+    _check_threshold(arguments)
+    return trust_roots(arguments) if arguments.trust_root else None
+
+
 def trust_roots(arguments: argparse.Namespace) -> Roots:
     """Returns who signs trust files: the keys that are named, or the roots document.
 
@@ -232,6 +239,13 @@ def trust_roots(arguments: argparse.Namespace) -> Roots:
     return Roots.of_document(found[0])
 
 
+def _check_threshold(arguments: argparse.Namespace) -> None:
+    if arguments.trust_threshold != 1 and not arguments.trust_root:
+        raise UsageError(
+            "--trust-threshold says how many roots sign, and there are none", hint="pass --trust-root as well"
+        )
+
+
 def _age(days: float | None) -> datetime.timedelta | None:
     try:
         return None if days is None else datetime.timedelta(days=days)
@@ -241,7 +255,10 @@ def _age(days: float | None) -> datetime.timedelta | None:
 
 def _trusted(path: str, subject: str | None) -> bytes | CertificateRoots:
     pem = read_small(path, _LARGEST_PEM, "a public key or certificate")
-    if b"BEGIN CERTIFICATE-----" not in pem:
+    blocks, certificates = pem.count(b"-----BEGIN "), pem.count(b"-----BEGIN CERTIFICATE-----")
+    if blocks > max(certificates, 1):
+        raise UsageError(f"{path}: holds {blocks} keys", hint="put each into a file, and pass -t for each")
+    if not certificates:
         return pem
     if subject is None:
         raise UsageError(

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 # Set as `typing` would: what every command imports is kept cheap.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from argparse import Namespace
     from typing import Any, TextIO
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -89,6 +90,12 @@ def print_json(value: Mapping[str, Any]) -> None:
     print(json.dumps(value, indent=2, sort_keys=True))
 
 
+def report(arguments: Namespace, **facts: Any) -> None:
+    """Prints the result for machines where that was asked for; `modelkeep.cli.vocabulary` has the words."""
+    if arguments.json:
+        print_json(facts)
+
+
 def human_size(count: float) -> str:
     """Returns a number of bytes as people write it, in powers of 1000."""
     for unit in _UNITS[:-1]:
@@ -99,7 +106,7 @@ def human_size(count: float) -> str:
 
 
 def time_of(seconds: int) -> str:
-    """Returns a time (seconds since 1970-01-01 UTC) as people and machines write it, in UTC."""
+    """Returns a time in seconds since 1970-01-01 UTC as people write it."""
     import datetime
 
     try:
@@ -118,6 +125,12 @@ def named(names: Iterable[str]) -> str:
     shown = list(names)
     more = len(shown) - _MOST_NAMES
     return ", ".join([*shown[:_MOST_NAMES], *([f"and {more:,} more"] if more > 0 else [])])
+
+
+def named_with_admins(recipients: Iterable[str], admins: Iterable[str]) -> str:
+    """Returns who may open in a row, then everybody who may grant besides: of those, none goes unnamed."""
+    granting = [f"{name} (may grant)" for name in admins]
+    return ", ".join(filter(None, [named(recipients), *granting]))
 
 
 def dim(text: str) -> str:

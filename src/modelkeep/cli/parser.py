@@ -6,7 +6,7 @@ import argparse
 import importlib
 
 from modelkeep._version import __version__
-from modelkeep.cli.options.shared import sentence
+from modelkeep.cli.options.shared import add_json, sentence
 
 # Set as `typing` would: what every command imports is kept cheap.
 TYPE_CHECKING = False
@@ -54,7 +54,15 @@ class _CommandParser(argparse.ArgumentParser):
             name, self._command = self._command, None
             module = importlib.import_module(f"modelkeep.cli.options.{_MODULES.get(name, name)}")
             module.add(self)
+            if not self._is_a_group:
+                add_json(self)
         return super().parse_known_args(args, namespace)
+
+    @property
+    def _is_a_group(self) -> bool:
+        """Whether nothing happens without a command of the command."""
+        groups = [] if self._subparsers is None else self._subparsers._group_actions
+        return any(group.required for group in groups)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelkeep.cli.options.posture import ONLY_DEVICE
-from modelkeep.cli.output import print_json, say, show
+from modelkeep.cli.output import print_json, report, say, show
 from modelkeep.errors import UsageError
 from modelkeep.keys.tpm2 import approval_file
 from modelkeep.keys.tpm2.policy import DEFAULT_PCRS, device_key_digest
@@ -69,6 +69,7 @@ def _ask(arguments: argparse.Namespace) -> None:
     write_file(arguments.keep, asked.to_bytes(), force=arguments.force, mode=0o600)
     write_file(arguments.output, asked.challenge.to_bytes(), force=arguments.force)
     say(f"question written: {arguments.output}; {arguments.keep} is for you alone, and for one answer")
+    report(arguments, path=arguments.output, kept=arguments.keep)
 
 
 def _judge(arguments: argparse.Namespace) -> None:
@@ -104,7 +105,11 @@ def _key_policy(arguments: argparse.Namespace) -> None:
     authority = None if arguments.authority is None else load(arguments.authority)
     # Which PCRs an authority approves is its affair: the key's policy names the authority only.
     policy = KeyPolicy(tuple(values) or DEFAULT_PCRS, authority, arguments.passphrase)
-    show(device_key_digest(policy.digest(values)).hex())
+    digest = device_key_digest(policy.digest(values)).hex()
+    if arguments.json:
+        report(arguments, policy=digest)
+        return
+    show(digest)
 
 
 def _anchors(makers: Sequence[str], revocations: str | None = None) -> Anchors:

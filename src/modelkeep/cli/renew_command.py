@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import print_json, say
+from modelkeep.cli.output import report, say, time_of
 from modelkeep.renewing import renew
 
 
@@ -18,6 +17,5 @@ def run(arguments: argparse.Namespace) -> None:
         verifier=options.verifier(arguments),
         grant_file=arguments.grant,
     )
-    say(f"{arguments.installation} opens until {datetime.datetime.fromtimestamp(end, datetime.UTC):%FT%TZ}")
-    if arguments.json:
-        print_json({"installation": arguments.installation, "not_after": end})
+    say(f"{arguments.installation} opens until {time_of(end)}")
+    report(arguments, path=arguments.installation, not_after=end)

@@ -8,7 +8,7 @@ from typing import Any
 from modelkeep.arrays import read_arrays, write_arrays
 from modelkeep.cli import objects as options
 from modelkeep.cli.contract_words import in_words
-from modelkeep.cli.output import print_json, progress, say
+from modelkeep.cli.output import progress, report, say
 from modelkeep.errors import UsageError
 from modelkeep.keys.identity import Identity
 from modelkeep.opening_report import Report
@@ -70,8 +70,8 @@ def _deliver(arguments: argparse.Namespace, session: Session, outputs: dict[str,
         say(f"{name}: {facts['dtype']} {tuple(facts['shape'])}")
     if len(stored) > _MOST_SHOWN:
         say(f"and {len(stored) - _MOST_SHOWN} more")
-    if arguments.json:
-        print_json(_opened(session.report) | {"outputs": stored})
+    opened = _opened(session.report)
+    report(arguments, path=arguments.output, source=arguments.bundle, outputs=stored, **opened)
 
 
 def _opened(report: Report) -> dict[str, Any]:

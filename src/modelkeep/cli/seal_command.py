@@ -7,13 +7,16 @@ import sys
 import time
 from pathlib import Path
 
+from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import objects as options
 from modelkeep.cli.contract_words import entries_in_words
 from modelkeep.cli.enclosures import golden
-from modelkeep.cli.output import counted, human_size, named, print_json, progress, say
+from modelkeep.cli.inspect_command import signer_of
+from modelkeep.cli.output import counted, human_size, named_with_admins, progress, report, say
 from modelkeep.errors import UsageError
 from modelkeep.grants.recipient_text import short_name
 from modelkeep.guard.profile import GuardProfile
+from modelkeep.manifest import Manifest
 from modelkeep.model import Model, from_stream
 from modelkeep.sealing import Draft, seal
 from modelkeep.storage import refuse_overwrite
@@ -52,32 +55,43 @@ def _seal(arguments: argparse.Namespace, source: str | Model, name: str, target:
     )
     for note in draft.notes:
         say(f"note: {note}")
-    if arguments.dry_run:
-        _describe(draft, target)
-    else:
-        save(draft, target, force=arguments.force)
-    if arguments.json:
-        print_json(_summary(draft, target))
+    if not arguments.dry_run:
+        save(arguments, draft, target, name)
+        return
+    _describe(draft, target)
+    report(arguments, path=str(target), source=name, **_facts(draft, draft.recipe.manifest))
 
 
-def save(draft: Draft, target: Path, *, force: bool) -> None:
+def save(arguments: argparse.Namespace, draft: Draft, target: Path, source: str) -> None:
     """Seals `draft` into `target` and says how that went."""
     start = time.monotonic()
     with progress("sealing", draft.size) as advance:
-        draft.save(target, force=force, progress=advance)
+        draft.save(target, force=arguments.force, progress=advance)
     seconds = time.monotonic() - start
     rate = human_size(draft.size / max(seconds, 1e-6))
     model = draft.recipe.manifest.model
     say(f"sealed {model}, {human_size(draft.size)} in {seconds:.2f} s ({rate}/s), into {target}")
-    names = _recipients(draft)
-    say(f"for {counted(len(names), 'recipient')}: {named(names)}")
+    recipients, admins = _recipients(draft)
+    say(f"for {counted(len(recipients) + len(admins), 'recipient')}: {named_with_admins(recipients, admins)}")
+    with Bundle(target) as bundle:
+        manifest, signer = bundle.unverified_manifest(), signer_of(bundle)
+    report(
+        arguments,
+        path=str(target),
+        source=source,
+        bundle=manifest.bundle.hex(),
+        signer=signer,
+        **_facts(draft, manifest),
+    )
 
 
-def _recipients(draft: Draft) -> list[str]:
-    return [
-        f"{short_name(grantee.recipient)}{' (may grant)' if grantee.constraints.delegate else ''}"
-        for grantee in draft.recipe.grantees
-    ]
+def _recipients(draft: Draft) -> tuple[list[str], list[str]]:
+    """Returns what those are called who may open, and those who may grant besides."""
+    opening, admins = (
+        [short_name(each.recipient) for each in draft.recipe.grantees if each.constraints.delegate is asked]
+        for asked in (False, True)
+    )
+    return opening, admins
 
 
 def _stem(model: str) -> str:
@@ -102,15 +116,16 @@ def _describe(draft: Draft, target: Path) -> None:
         say(f"  {grantee.recipient.type} {grantee.recipient.device_id or '(no device id)'}: {role}")
 
 
-def _summary(draft: Draft, target: Path) -> dict[str, object]:
-    manifest = draft.recipe.manifest
+def _facts(draft: Draft, manifest: Manifest) -> dict[str, object]:
+    recipients, admins = _recipients(draft)
     return {
-        "bundle": str(target),
+        "admins": admins,
         "epoch": manifest.epoch,
         "files": {path: source.size for path, source in draft.model.sources.items()},
         "format": draft.model.format,
-        "grants": len(draft.recipe.grantees),
-        "recipients": _recipients(draft),
         "model": manifest.model,
+        "recipients": recipients,
+        "release": manifest.release,
+        "sealed_at": manifest.sealed_at,
         "size": draft.size,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import say
+from modelkeep.cli.output import report, say
 from modelkeep.storage import write_file
 from modelkeep.trust import plain
 
@@ -16,3 +16,4 @@ def run(arguments: argparse.Namespace) -> None:
     target = arguments.output or f"{arguments.file}.sig"
     write_file(target, signature, force=arguments.force)
     say(f"signed {arguments.file}: {target}")
+    report(arguments, path=target, source=arguments.file, key=arguments.signer)

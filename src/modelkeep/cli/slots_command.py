@@ -6,7 +6,7 @@ import argparse
 
 from modelkeep.bundle.access import Access
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import say
+from modelkeep.cli.output import report, say
 from modelkeep.updates.slots import Slots
 
 
@@ -18,6 +18,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _init(arguments: argparse.Namespace) -> None:
     folder = Slots.init(arguments.folder, arguments.model_id)
     say(f"{folder.path} has two slots for {folder.model}: modelkeep install BUNDLE -o {folder.path}")
+    report(arguments, path=str(folder.path), model=folder.model)
 
 
 def _withdraw(arguments: argparse.Namespace) -> None:
@@ -26,3 +27,4 @@ def _withdraw(arguments: argparse.Namespace) -> None:
         with slots.exclusively():
             withdrawn = slots.withdraw()
     say("withdrawn: what counts goes on counting" if withdrawn else "nothing waits for a trial there")
+    report(arguments, path=arguments.folder, withdrawn=withdrawn)

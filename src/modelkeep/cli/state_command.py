@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import print_json, say, show
+from modelkeep.cli.output import print_json, report, say, show, time_of
 from modelkeep.device.contents import Contents, ModelState
 from modelkeep.device.obeying import newest_of_each
 from modelkeep.device.state import DeviceState
@@ -29,13 +29,24 @@ def _show(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(facts)
         return
-    for name in ("device", "file", "generation", "counter", "counts", "time"):
-        show(f"{name:<11} {facts[name]}")
+    for name in ("device", "path", "generation", "counter", "is_newest", "time"):
+        show(f"{name:<11} {_words(name, facts[name])}")
     for model in facts["models"]:
         for line in _lines(model):
             show(line)
     for entry in facts["trust"]:
-        show(f"trust       file {entry['number']} of {entry['threshold']} of {len(entry['keys'])} roots")
+        show(f"trust       file {entry['number']}, signed by {entry['threshold']} of {len(entry['keys'])}")
+
+
+def _words(name: str, value: Any) -> str:
+    match name, value:
+        case "counter", None:
+            return "none: this key's store does not count, and an old state is not told apart"
+        case "time", int():
+            return time_of(value)
+        case "is_newest", bool():
+            return "yes" if value else "no: an older state was put back, or another one is lost"
+    return str(value)
 
 
 def _forget(arguments: argparse.Namespace) -> None:
@@ -44,9 +55,12 @@ def _forget(arguments: argparse.Namespace) -> None:
     )
     with _state(arguments.key) as state:
         before, after = newest_of_each(state.look_at_file()), newest_of_each(state.obey(verified))
+        device, path = state.device.hex(), str(state.path)
     say(f"done: {len(verified.ticket.acts)} of {len(verified.ticket.acts)} acts of the ticket")
     for model, order in sorted(set(before) - set(after)):
         say(f"{model}: release {order} does not count any more")
+    gone = [_release(model, *order) for model, order in sorted(set(before) - set(after))]
+    report(arguments, device=device, path=path, acts=verified.ticket.to_json()["acts"], gone=gone)
 
 
 @contextmanager
@@ -63,10 +77,10 @@ def _facts(state: DeviceState) -> dict[str, Any]:
     contents = state.look_at_file() if state.has_begun else Contents()
     return {
         "device": state.device.hex(),
-        "file": str(state.path),
+        "path": str(state.path),
         "generation": contents.generation.hex(),
         "counter": state.number,
-        "counts": _counts(state),
+        "is_newest": _is_newest(state),
         "time": contents.time,
         "models": [_model(name, each) for name, each in contents.models.items()],
         "newest": [_release(name, *order) for name, order in newest_of_each(contents)],
@@ -81,7 +95,7 @@ def _facts(state: DeviceState) -> dict[str, Any]:
     }
 
 
-def _counts(state: DeviceState) -> bool:
+def _is_newest(state: DeviceState) -> bool:
     try:
         state.look()
     except RollbackError:

@@ -11,8 +11,9 @@ from pathlib import Path
 from modelkeep import public_key
 from modelkeep.cli import objects as options
 from modelkeep.cli.options.trust import YES
-from modelkeep.cli.output import print_json, say, show
+from modelkeep.cli.output import print_json, report, say, show
 from modelkeep.errors import UsageError
+from modelkeep.key_purpose import Purpose
 from modelkeep.storage import folder_locked, read_small, refuse_overwrite, write_file
 from modelkeep.trust.document_report import DocumentReport, changes, statements
 from modelkeep.trust.envelope import LARGEST_FILE, Envelope, Kind
@@ -58,13 +59,17 @@ def _sign(arguments: argparse.Namespace) -> None:
     _check_agreed(arguments.yes, envelope)
     if arguments.output is not None:
         refuse_overwrite(Path(arguments.output), force=arguments.force)
+    signers = []
     for signer in _signers(arguments):
         name = public_key.fingerprint(signer.public_key)
+        if envelope.kind is Kind.TRUST:
+            TrustFile.unverified(envelope).check_root(name)
         if since is not None:
             _check_signed(since, arguments.since, name, signer)
         signed = envelope.signed(signer)
         say(f"{'signed already by' if signed is envelope else 'signed by'} sha256:{name}")
         envelope = signed
+        signers.append(name)
     target = arguments.output or arguments.file
     # Two who sign at the same moment: the later one sees that the file has changed.
     with folder_locked(target):
@@ -75,6 +80,15 @@ def _sign(arguments: argparse.Namespace) -> None:
         # The file itself takes the signature: it says what it said before, and lacks none that it had.
         write_file(target, envelope.to_bytes(), force=arguments.force or arguments.output is None)
     say(f"written: {target}")
+    report_document(arguments, target, envelope, signers=signers)
+
+
+def report_document(arguments: argparse.Namespace, path: str, envelope: Envelope, **more: list[str]) -> None:
+    """Prints what a document says for machines, where that was asked for."""
+    if arguments.json:
+        digest = hashlib.sha256(envelope.payload).hexdigest()
+        facts = DocumentReport.of(envelope, {}).facts(_now())
+        report(arguments, **facts | {"path": path, "digest": digest} | more)
 
 
 def _check_agreed(yes: str | None, envelope: Envelope) -> None:
@@ -106,21 +120,23 @@ def _signers(arguments: argparse.Namespace) -> list[BundleSigner]:
     passphrase = options.passphrase(arguments)
     if passphrase is not None and len(arguments.signer) > 1:
         raise UsageError("a passphrase goes with one key", hint="sign with one after the other")
-    return [open_signer(uri, passphrase=passphrase) for uri in arguments.signer]
+    return [open_signer(uri, passphrase=passphrase, purpose=Purpose.ROOT) for uri in arguments.signer]
 
 
 def _show(arguments: argparse.Namespace) -> None:
     data = _read(arguments.file)
     envelope = Envelope.from_bytes(data)
-    known = options.trust_roots(arguments) if arguments.trust_root else None
+    known = options.known_roots(arguments)
     since = None
     if arguments.since is not None:
         since = _about(envelope, read_envelope(arguments.since))
-    report = _report(arguments, envelope, known)
+    shown = _shown(arguments, envelope, known)
     if arguments.json:
-        print_json(report.facts(_now()) | ({} if since is None else {"changes": since}))
+        print_json(
+            {"path": arguments.file} | shown.facts(_now()) | ({} if since is None else {"changes": since})
+        )
     else:
-        for line in report.lines(_now()) if since is None else since:
+        for line in shown.lines(_now()) if since is None else since:
             show(line)
     if known is None:
         say("nothing above was verified; --trust-root does that")
@@ -128,7 +144,7 @@ def _show(arguments: argparse.Namespace) -> None:
     _verify(arguments, envelope, data, known)
 
 
-def _report(arguments: argparse.Namespace, envelope: Envelope, known: Roots | None) -> DocumentReport:
+def _shown(arguments: argparse.Namespace, envelope: Envelope, known: Roots | None) -> DocumentReport:
     if known is None:
         return DocumentReport.of(envelope, {})
     if known.newest is not None:

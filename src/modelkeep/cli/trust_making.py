@@ -11,7 +11,7 @@ from modelkeep import public_key
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import say
-from modelkeep.cli.trust_command import read_envelope
+from modelkeep.cli.trust_command import read_envelope, report_document
 from modelkeep.errors import UsageError
 from modelkeep.manifest import Manifest, check_model_id
 from modelkeep.release_order import ReleaseOrder
@@ -42,8 +42,9 @@ def following(arguments: argparse.Namespace) -> None:
     """Makes the next trust file from the last."""
     envelope = read_envelope(arguments.file, Kind.TRUST)
     last = TrustFile.unverified(envelope)
-    if arguments.trust_root:
-        last = TrustFile.from_bytes(envelope.to_bytes(), options.trust_roots(arguments))
+    known = options.known_roots(arguments)
+    if known is not None:
+        last = TrustFile.from_bytes(envelope.to_bytes(), known)
     trust = trust_editing.following(last, options.optional_moment(arguments.expires))
     for text in arguments.end:
         path, separator, when = text.rpartition("=")
@@ -56,7 +57,7 @@ def following(arguments: argparse.Namespace) -> None:
     _write_trust(arguments, *_with_roots(trust, arguments, envelope.documents))
     for line in changes(last, trust, _now()):
         say(line)
-    if not arguments.trust_root:
+    if known is None:
         say(f"{arguments.file} was not verified; pass --trust-root to be sure that it is the last one")
 
 
@@ -147,6 +148,8 @@ def _with_roots(
     # Devices refuse a chain that does not hold, so it is not handed on.
     first, *others = brought or (envelope,)
     Roots.of_document(first.to_bytes()).following(others)
+    for line in statements(envelope, _now()):
+        say(f"signs from now on: {line}")
     return trust_editing.with_roots(trust, RootsName.of(RootsDocument.from_bytes(envelope.payload))), brought
 
 
@@ -159,8 +162,10 @@ def _brought(envelope: Envelope) -> Documents:
 def _write_trust(arguments: argparse.Namespace, trust: TrustFile, documents: Documents) -> None:
     if _now() > trust.expires:
         raise UsageError("the trust file would have expired already", hint="pass a later --expires")
-    write_file(arguments.output, trust.to_bytes(documents=documents), force=arguments.force)
+    data = trust.to_bytes(documents=documents)
+    write_file(arguments.output, data, force=arguments.force)
     say(f"trust file {trust.number} written: {arguments.output}; to do: modelkeep trust sign")
+    report_document(arguments, arguments.output, Envelope.from_bytes(data))
 
 
 def _write(arguments: argparse.Namespace, envelope: Envelope) -> None:
@@ -168,6 +173,7 @@ def _write(arguments: argparse.Namespace, envelope: Envelope) -> None:
     for line in statements(envelope, _now()):
         say(line)
     say(f"{envelope.kind.words} written: {arguments.output}; to do: modelkeep trust sign")
+    report_document(arguments, arguments.output, envelope)
 
 
 def _floor(text: str) -> tuple[str, ReleaseOrder]:

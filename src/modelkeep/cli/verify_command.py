@@ -58,8 +58,11 @@ def run(arguments: argparse.Namespace) -> None:
                 "epoch": manifest.epoch,
                 "model": manifest.model,
                 "release": manifest.release,
+                "path": arguments.file,
+                "sealed_at": manifest.sealed_at,
                 "signed_at": verified.signed_at,
                 "signer": signer,
+                "size": size,
             }
         )
 
@@ -124,6 +127,7 @@ def _apple(arguments: argparse.Namespace) -> None:
                 "cdhashes": [each.hex() for each in signature.cdhashes],
                 "hardened": signature.hardened,
                 "identifier": signature.identifier,
+                "path": arguments.file,
                 "signed_at": signature.signed_at,
                 "team": signature.team,
             }
@@ -143,6 +147,7 @@ def _folder(arguments: argparse.Namespace) -> None:
             {
                 "files": list(signed.files),
                 "ignored": list(signed.ignored),
+                "path": arguments.file,
                 "signer": signed.signer,
                 "verified": True,
             }
@@ -170,4 +175,4 @@ def _plain_file(arguments: argparse.Namespace) -> None:
     plain.verify(arguments.file, signature, public_key)
     say(f"ok: {arguments.file}")
     if arguments.json:
-        print_json({"file": arguments.file, "verified": True})
+        print_json({"path": arguments.file, "verified": True})

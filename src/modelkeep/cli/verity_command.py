@@ -41,7 +41,7 @@ def _show(arguments: argparse.Namespace, statement: VerityStatement, **more: obj
     if (image := statement.image) is not None:
         members |= {"root_hash": image.root_hash.hex(), "salt": image.salt.hex(), "uuid": str(image.uuid)}
     if arguments.json:
-        print_json({**members, **more})
+        print_json({"path": arguments.file, **members, **more})
         return
     for name, value in members.items():
         show(f"{name:10} {value}")

@@ -14,7 +14,7 @@ from typing import Protocol
 from modelkeep.container.archive import Archive
 from modelkeep.container.folder import Folder
 from modelkeep.container.place import Place
-from modelkeep.storage import words_for
+from modelkeep.storage import path_of, words_for
 
 
 class Container(Protocol):
@@ -40,7 +40,7 @@ def open_container(path: str | os.PathLike[str]) -> Container:
         StorageError: cannot be read.
         MalformedError: not a bundle.
     """
-    path = Path(path)
+    path = path_of(path)
     with words_for(path):
         is_folder = path.is_dir()
     return Folder(path) if is_folder else Archive(path)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelkeep.errors import RollbackError
-from modelkeep.storage import words_for
+from modelkeep.storage import make_folder, words_for
 
 
 class StateLock:
@@ -65,5 +65,5 @@ def changed_meanwhile(path: Path) -> RollbackError:
 
 def _open(path: Path) -> int:
     with words_for(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

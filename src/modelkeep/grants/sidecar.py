@@ -14,7 +14,7 @@ from pathlib import Path
 from modelkeep.errors import MalformedError, UnavailableError, UnsupportedVersionError
 from modelkeep.grants.glance import Glance
 from modelkeep.grants.grant import LARGEST_GRANT, Grant, parse_all
-from modelkeep.storage import open_regular, sync_folder, wait_for_lock, words_for, write_at
+from modelkeep.storage import open_regular, opened, sync_folder, wait_for_lock, words_for, write_at
 
 LONGEST_LINE = LARGEST_GRANT + 1
 _BATCH_BYTES = 2**20
@@ -59,6 +59,7 @@ def append_encoded(
         MalformedError: the file is not a sidecar.
         UnavailableError: somebody else has added grants; the file is as it was.
     """
+    is_new = not os.path.lexists(path)
     with words_for(path), _locked(path) as descriptor:
         _refuse_other_files(descriptor, os.fspath(path))
         start = _cut_torn_tail(descriptor, os.fspath(path))
@@ -72,6 +73,9 @@ def append_encoded(
             os.fsync(descriptor)
         except BaseException:
             os.ftruncate(descriptor, start)
+            if is_new and start == 0:
+                # A file that grants nothing looks like something that was done.
+                Path(path).unlink()
             raise
         if start == 0 and end:
             sync_folder(Path(path).parent)
@@ -82,7 +86,7 @@ def _lines(path: str | os.PathLike[str], required: bool) -> Iterator[bytes]:
     with words_for(path):
         if not required and not Path(path).exists():
             return
-        with os.fdopen(open_regular(path), "rb") as file:
+        with opened(path) as file:
             number = 0
             while line := file.readline(LONGEST_LINE):
                 number += 1
@@ -94,13 +98,24 @@ def _lines(path: str | os.PathLike[str], required: bool) -> Iterator[bytes]:
 
 @contextmanager
 def _locked(path: str | os.PathLike[str]) -> Iterator[int]:
-    # Never through a link: it could lead to any file that this user may write.
-    descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+    while True:
+        # Never through a link: it could lead to any file that this user may write.
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        try:
+            wait_for_lock(descriptor, path)
+            if _is_at(descriptor, path):
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: str | os.PathLike[str]) -> bool:
+    # Whoever could not write a new file has removed it again.
     try:
-        wait_for_lock(descriptor, path)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _refuse_other_files(descriptor: int, path: str) -> None:

@@ -5,6 +5,7 @@ The device id is the file's stem where that is a legal one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,17 +14,28 @@ from typing import Any
 from modelkeep.errors import KeyStoreError
 from modelkeep.grants.hpke import HpkeHandle, HpkeRecipient
 from modelkeep.grants.secret import device_id_of
-from modelkeep.key_purpose import Purpose, check_purpose
+from modelkeep.key_purpose import Purpose, check_purpose, is_marked
 from modelkeep.keys import software_key
 from modelkeep.keys.address import parse_address
 from modelkeep.keys.management import Protection, StoreReport
 from modelkeep.keys.passphrase_source import choose
-from modelkeep.memory import wipe
-from modelkeep.private_file import read_private
-from modelkeep.storage import words_for, write_file
+from modelkeep.memory import wipe, wiped
+from modelkeep.private_file import LARGEST_KEY_FILE, check_private, read_private
+from modelkeep.storage import open_regular, words_for, write_at, write_file
 
 _OPTIONS = frozenset({"passphrase-env", "passphrase-file"})
 _ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
+
+
+def _overwrite(path: str, descriptor: int) -> None:
+    with wiped(LARGEST_KEY_FILE) as content:
+        size = os.preadv(descriptor, [content], 0)
+        if not is_marked(memoryview(content)[:size]):
+            raise KeyStoreError(
+                f"{path}: not a key that modelkeep made", hint="remove it yourself if that is what you mean"
+            )
+    write_at(descriptor, memoryview(bytes(size)), 0)
+    os.fsync(descriptor)
 
 
 class FileStore:
@@ -73,14 +85,17 @@ class FileStore:
         Raises:
             UsageError: the address is not of this form.
             StorageError: cannot be read or removed.
-            KeyStoreError: not a private file.
+            KeyStoreError: not a private file, or not a key that was made here.
         """
         path = parse_address(address, _OPTIONS).path
-        with read_private(path) as content:
-            size = len(content)
         with words_for(path):
-            with Path(path).open("r+b", buffering=0) as file:
-                file.write(bytes(size))
+            # Opened once: what was looked at is what is overwritten.
+            descriptor = open_regular(path, os.O_RDWR)
+            try:
+                check_private(path, descriptor)
+                _overwrite(path, descriptor)
+            finally:
+                os.close(descriptor)
             Path(path).unlink()
 
     def list(self, address: str) -> Iterator[str]:

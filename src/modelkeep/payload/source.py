@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from modelkeep.errors import StorageError
-from modelkeep.storage import words_for
+from modelkeep.storage import open_regular, words_for
 
 
 class OpenSource(Protocol):
@@ -41,9 +40,9 @@ class FileSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         with words_for(path):
-            status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise StorageError(f"{path}: not a regular file")
+            descriptor = open_regular(path)
+            status = os.fstat(descriptor)
+            os.close(descriptor)
         self.size = status.st_size
         self._modified = status.st_mtime_ns
 
@@ -55,7 +54,7 @@ class FileSource:
             StorageError: the file cannot be read, or it changed.
         """
         with words_for(self.path):
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = open_regular(self.path)
         try:
             yield _OpenFile(self.path, descriptor)
             status = os.fstat(descriptor)

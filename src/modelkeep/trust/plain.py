@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -85,7 +84,7 @@ def verify(path: str | os.PathLike[str], signature: bytes, public_key_pem: bytes
 def _digest(path: str | os.PathLike[str]) -> tuple[bytes, bool]:
     # The same pass decides whether this is a document, so that no other content can slip in between.
     digest = hashlib.sha256()
-    with storage.words_for(path), Path(path).open("rb") as file:
+    with storage.opened(path) as file:
         piece = file.read(PIECE_BYTES)
         is_document = piece.startswith(dsse.PREFIX) or _is_approval(piece)
         while piece:

@@ -1,6 +1,7 @@
 """Making keys that sign, by kind.
 
-signing, signing-p384, signing-p521   a publisher's ECDSA key, for bundles, grants and trust files
+signing, signing-p384, signing-p521   a publisher's ECDSA key, for bundles and grants
+root, root-p384, root-p521            an ECDSA key for trust files, roots documents and tickets
 plain, plain-p384, plain-p521         an ECDSA key for plain files, as `openssl dgst` signs them
 approving                             an authority's ECDSA key, for PCR values of TPMs
 ml-dsa-65                             a second signer's key (FIPS 204)
@@ -25,11 +26,12 @@ _CURVES: dict[str, type[ec.EllipticCurve]] = {
     "-p384": ec.SECP384R1,
     "-p521": ec.SECP521R1,
 }
-_PURPOSES = {"signing": Purpose.BUNDLE, "plain": Purpose.PLAIN, "approving": Purpose.APPROVE}
+_APPROVING = "approving"
+_PURPOSES = {"signing": Purpose.BUNDLE, "root": Purpose.ROOT, "plain": Purpose.PLAIN}
 # A TPM verifies approvals itself, on P-256 alone.
 SIGNING_KINDS = (
-    *(purpose + curve for purpose in ("signing", "plain") for curve in _CURVES),
-    "approving",
+    *(purpose + curve for purpose in _PURPOSES for curve in _CURVES),
+    _APPROVING,
     SECOND_KIND,
 )
 
@@ -65,5 +67,7 @@ def create_signing_key(
 def _generate(kind: str) -> tuple[ec.EllipticCurvePrivateKey | MLDSA65PrivateKey, Purpose]:
     if kind == SECOND_KIND:
         return MLDSA65PrivateKey.generate(), Purpose.BUNDLE
+    if kind == _APPROVING:
+        return ec.generate_private_key(ec.SECP256R1()), Purpose.APPROVE
     purpose, dash, curve = kind.partition("-")
     return ec.generate_private_key(_CURVES[dash + curve]()), _PURPOSES[purpose]

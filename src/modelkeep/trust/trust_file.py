@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from cryptography import x509
 
-from modelkeep import dsse
-from modelkeep.errors import ExpiredError, MalformedError, RollbackError
+from modelkeep import dsse, public_key
+from modelkeep.errors import ExpiredError, MalformedError, RollbackError, UsageError
 from modelkeep.manifest import Manifest
 from modelkeep.public_key import TrustedKey
 from modelkeep.release_order import ReleaseOrder
@@ -63,11 +63,12 @@ class TrustFile:
             documents: the roots documents that it brings along.
 
         Raises:
-            UsageError: it would be too large to be read again.
+            UsageError: it would be too large to be read again, or a signer is one of the publishers.
             SignatureError, KeyStoreError: a signer cannot sign.
         """
         envelope = Envelope(Kind.TRUST, trust_payload.encode(self), documents=tuple(documents))
         for signer in signers:
+            self.check_root(public_key.fingerprint(signer.public_key))
             envelope = envelope.signed(signer)
         return envelope.to_bytes()
 
@@ -130,6 +131,18 @@ class TrustFile:
         return key not in self.revoked_keys and any(
             each.fingerprint == key and each.may_sign(manifest) for each in self.publishers
         )
+
+    def check_root(self, fingerprint: str) -> None:
+        """Refuses a root that is a publisher of this file: who holds such a key could extend its own rights.
+
+        Raises:
+            UsageError: it is.
+        """
+        if any(each.fingerprint == fingerprint for each in self.publishers):
+            raise UsageError(
+                "this key is a publisher of this file, and does not sign it",
+                hint="use a key of its own that signs trust files: modelkeep keys create --kind root",
+            )
 
     def check_time(self, now: int) -> None:
         """Checks that the file still counts at `now` (seconds since 1970-01-01 UTC).

@@ -13,7 +13,7 @@ from modelkeep import public_key
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import TamperedError
 from modelkeep.public_key import TrustedKey
-from modelkeep.storage import read_small, refuse_overwrite, words_for, write_file
+from modelkeep.storage import opened, read_small, refuse_overwrite, write_file
 from modelkeep.verity import fs_verity
 from modelkeep.verity.dm_verity import VerityTree
 from modelkeep.verity.signed_statement import LARGEST_FILE, SignedStatement
@@ -70,7 +70,7 @@ def sign_file(
     for target in (statement_path(path), tree_path(path)):
         refuse_overwrite(target, force=force)
     salt = secrets.token_bytes(_SALT_BYTES) if salt is None else salt
-    with words_for(path), Path(path).open("rb") as file:
+    with opened(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         statement, tree = describe(file, size, salt, uuid or uuid4())
@@ -98,7 +98,7 @@ def check_file(path: str | os.PathLike[str], trusted: Sequence[TrustedKey]) -> C
     signed = SignedStatement.from_bytes(data)
     signed.check([public_key.load(key) for key in trusted])
     statement = VerityStatement.from_bytes(signed.payload)
-    with words_for(path), Path(path).open("rb") as file:
+    with opened(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         tree = statement.check(file, size)

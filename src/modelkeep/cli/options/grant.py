@@ -6,7 +6,6 @@ import argparse
 
 from modelkeep.cli.options.opening import add_key_options, add_trust_options
 from modelkeep.cli.options.publishing import add_constraints, add_recipients
-from modelkeep.cli.options.shared import add_json
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +16,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_constraints(parser)
     add_trust_options(parser)
     parser.add_argument("--recipients", metavar="FILE", help="a whole fleet: a list of devices, one a line")
-    add_json(parser)
+    parser.add_argument("--with-admins", action="store_true", help="the list may name some who may grant")
     parser.add_argument("--grant-signer", metavar="KEY", help="sign the new grants with this key")
     parser.add_argument("-o", "--output", metavar="FILE", help="append to this file (default: BUNDLE.grants)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.opening import add_isolation, add_key_options, add_trust_options
-from modelkeep.cli.options.shared import add_action, add_json, sentence
+from modelkeep.cli.options.shared import add_action, sentence
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -83,4 +83,3 @@ def _add_effort(report: argparse.ArgumentParser) -> None:
         default=8 / 255,
         help="share of the range an attack may change (default: 8/255)",
     )
-    add_json(report)

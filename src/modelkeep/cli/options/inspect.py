@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.opening import add_key_options
-from modelkeep.cli.options.shared import add_json
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     parser.add_argument("bundle", metavar="BUNDLE")
     add_key_options(parser, "key of a device, to see what the model takes", required=False)
-    add_json(parser)

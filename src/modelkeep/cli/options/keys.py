@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.opening import add_trust_options
-from modelkeep.cli.options.shared import add_action, add_actions, add_force, add_json
+from modelkeep.cli.options.shared import add_action, add_actions, add_force
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -29,7 +29,6 @@ def _list(actions: Any) -> None:
         default=["file:."],
         help="file:FOLDER, tpm2:FOLDER or pkcs11:token=NAME (default: file:.)",
     )
-    add_json(parser)
 
 
 def _create(actions: Any) -> None:
@@ -40,7 +39,8 @@ def _create(actions: Any) -> None:
         metavar="KIND",
         help="what the key is for. To open models: p256 (default), x25519, mlkem768-x25519; of a fleet: "
         "master, device. To sign bundles: signing, signing-p384, signing-p521, ml-dsa-65 (second signature). "
-        "To sign plain files: plain, plain-p384, plain-p521. To approve PCR values: approving. TPM: quote",
+        "To sign trust files: root, root-p384, root-p521. To sign plain files: plain, plain-p384, "
+        "plain-p521. To approve PCR values: approving. TPM: quote",
     )
     parser.add_argument(
         "--master", metavar="FILE", help="fleet master that a fleet: device key is derived from"
@@ -52,7 +52,6 @@ def _create(actions: Any) -> None:
 def _show(actions: Any) -> None:
     parser = add_action(actions, "show", "say what is public about a key")
     _key(parser)
-    add_json(parser)
 
 
 def _rotate(actions: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.shared import add_force, add_json, add_samples
+from modelkeep.cli.options.shared import add_force, add_samples
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -53,4 +53,3 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--action", metavar="STAGE=WHAT", action="append", default=[], help="reject, flag or off; signal=flag"
     )
-    add_json(parser)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.shared import add_action, add_force, add_json
+from modelkeep.cli.options.shared import add_action, add_force
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -27,7 +27,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         const=ONLY_DEVICE,
         help="ask an Android device over adb instead of this one",
     )
-    add_json(parser)
     actions = parser.add_subparsers(
         title="commands", metavar="COMMAND", dest="action", parser_class=argparse.ArgumentParser
     )
@@ -67,7 +66,6 @@ def _judge(actions: Any) -> None:
     parser.add_argument(
         "--revocations", metavar="FILE", help="Google's list of revoked attestation keys (Android)"
     )
-    add_json(parser)
 
 
 def _key_policy(actions: Any) -> None:

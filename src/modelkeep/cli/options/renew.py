@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.opening import add_trust_options
-from modelkeep.cli.options.shared import add_json
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -16,4 +15,3 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--grant", metavar="FILE", required=True, help="file with the newer grant")
     add_trust_options(parser)
-    add_json(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.opening import add_isolation, add_key_options, add_trust_options
-from modelkeep.cli.options.shared import add_force, add_json
+from modelkeep.cli.options.shared import add_force
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -28,4 +28,3 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--runtime", metavar="NAME", help="which runtime, where several could run the model")
     add_isolation(parser)
-    add_json(parser)

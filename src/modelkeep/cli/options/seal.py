@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.publishing import add_recipients, add_seal_labels, add_signer
-from modelkeep.cli.options.shared import add_force, add_json
+from modelkeep.cli.options.shared import add_force
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -30,4 +30,3 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--golden-limits", metavar="FILE", help="JSON: tolerances, latency and ranges of golden vectors"
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be sealed, write nothing")
-    add_json(parser)

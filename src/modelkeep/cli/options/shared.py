@@ -33,8 +33,9 @@ def add_samples(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Adds output for machines."""
-    parser.add_argument("--json", action="store_true", help="print JSON on standard output")
+    """Adds output for machines; every command has it, and none adds it itself."""
+    if "--json" not in parser._option_string_actions:
+        parser.add_argument("--json", action="store_true", help="print JSON on standard output")
 
 
 def add_actions(parser: argparse.ArgumentParser) -> Any:
@@ -64,6 +65,7 @@ def add_action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser
     parser: argparse.ArgumentParser = actions.add_parser(
         name, help=summary, description=sentence(summary), allow_abbrev=False
     )
+    add_json(parser)
     return parser
 
 

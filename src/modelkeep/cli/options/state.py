@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.opening import add_trust_options
-from modelkeep.cli.options.shared import add_action, add_actions, add_json
+from modelkeep.cli.options.shared import add_action, add_actions
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -23,7 +23,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _show(actions: Any) -> None:
     parser = add_action(actions, "show", "say what this device remembers, and what a ticket for it names")
     _key(parser)
-    add_json(parser)
 
 
 def _forget(actions: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.shared import add_action, add_actions, add_force, add_json, add_time_authority
+from modelkeep.cli.options.shared import add_action, add_actions, add_force, add_time_authority
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -150,7 +150,6 @@ def _show(actions: Any) -> None:
     parser.add_argument(
         "--minimum-trust-number", metavar="N", type=int, default=0, help="refuse older trust files"
     )
-    add_json(parser)
 
 
 def _publishers(parser: argparse.ArgumentParser) -> None:

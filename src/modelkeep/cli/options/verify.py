@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.opening import add_trust_options
-from modelkeep.cli.options.shared import add_json
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -40,4 +39,3 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="FILE is Mach-O code, a bundle of Apple's platforms, or a model within one",
     )
     parser.add_argument("--team", metavar="ID", help="with --apple: the team that must have signed")
-    add_json(parser)

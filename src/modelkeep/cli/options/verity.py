@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.publishing import add_signer
-from modelkeep.cli.options.shared import add_action, add_actions, add_force, add_json
+from modelkeep.cli.options.shared import add_action, add_actions, add_force
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -27,7 +27,6 @@ def _format(actions: Any) -> None:
     parser.add_argument("--salt", metavar="HEX", help="salt of dm-verity (default: 32 random bytes)")
     parser.add_argument("--uuid", metavar="UUID", help="name of the hash area (default: a random one)")
     add_force(parser)
-    add_json(parser)
 
 
 def _verify(actions: Any) -> None:
@@ -36,4 +35,3 @@ def _verify(actions: Any) -> None:
     parser.add_argument(
         "-t", "--trust", metavar="PEM", action="append", required=True, help="public key of the publisher"
     )
-    add_json(parser)

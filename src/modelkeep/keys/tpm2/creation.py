@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,14 @@ from tpm2_pytss import (
     TSS2_Exception,
 )
 
-from modelkeep.errors import KeepError, KeyStoreError, UsageError
+from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.keys.tpm2.address import TpmAddress
 from modelkeep.keys.tpm2.device import Handle, Tpm, connected
 from modelkeep.keys.tpm2.key_file import OPEN, Creation, KeyFile
 from modelkeep.keys.tpm2.policy import Policy, device_key_digest
-from modelkeep.keys.tpm2.session import auth_value, load, name_of, parent_key, start_session
+from modelkeep.keys.tpm2.session import auth_value, is_key_of, load, name_of, parent_key, start_session
 from modelkeep.keys.tpm2.templates import key_template
 from modelkeep.memory import Pages
-from modelkeep.storage import Replacement, words_for, write_at
 
 # Where the storage primary key usually is, and where owners may put keys (TCG registry).
 USUAL_PARENT = 0x81000001
@@ -53,39 +51,47 @@ def create_at(address: TpmAddress, use: str, *, force: bool) -> KeyFile:
 
 
 def _persist_at(tpm: Tpm, key_file: KeyFile, handle: int, path: Path, *, force: bool) -> KeyFile:
-    """Makes a key persistent and writes its file; what it replaces goes when nothing else can fail."""
+    """Makes a key persistent and writes its file, in an order in which one key works at every moment.
+
+    The file comes first, with the key itself in it. Until it has its name, what it replaces is untouched;
+    from then on the new key works, whether it is at its handle yet or not.
+    """
     if not FIRST_HANDLE <= handle <= LAST_HANDLE:
         raise UsageError(f"persistent handles for keys lie from {FIRST_HANDLE:#x} to {LAST_HANDLE:#x}")
     old = persistent(tpm, handle)
-    if old is not None and not (force and _is_named_by(tpm, old, path)):
+    before = KeyFile.read(path) if force and path.exists() else None
+    if old is not None and (before is None or not _holds(tpm, old, before, handle)):
         raise UsageError(
             f"the TPM has a key at {handle:#x} already, and {path} is not its file",
             hint="choose another handle",
         )
-    made = replace(key_file, private=b"", handle=handle)
-    with Replacement(path, force=force, mode=0o600) as new, words_for(path):
-        write_at(new.descriptor, memoryview(made.to_bytes()), 0)
-        os.fsync(new.descriptor)  # a full disk may say so only now, and the old key is still there
-        with parent_key(tpm, key_file.parent, key_file.parent_name) as parent:
-            key = load(tpm, key_file, parent)
-        if old is not None:
-            tpm.esapi.evict_control(ESYS_TR.OWNER, old, handle)
-        tpm.esapi.evict_control(ESYS_TR.OWNER, key, handle)
-        try:
-            new.commit()
-        except KeepError:
-            remove(tpm, made)
-            raise
+    moving, made = replace(key_file, handle=handle), replace(key_file, handle=handle, private=b"")
+    moving.write(path, force=force)
+    _take_place(tpm, moving, old, before, path)
+    made.write(path, force=True)
     return made
 
 
-def _is_named_by(tpm: Tpm, key: Handle, path: Path) -> bool:
-    """Returns whether a key file is that of a persistent key."""
-    if not path.exists():
-        return False
-    answer = tpm.esapi.read_public(key)
-    public = answer[0]
-    return bool(KeyFile.read(path).public == public.marshal())
+def _take_place(tpm: Tpm, key_file: KeyFile, old: Handle | None, before: KeyFile | None, path: Path) -> None:
+    """Puts a key where its file says; where that fails, the file is again what it was."""
+    try:
+        with parent_key(tpm, key_file.parent, key_file.parent_name) as parent:
+            key = load(tpm, key_file, parent)
+        if old is not None:
+            tpm.esapi.evict_control(ESYS_TR.OWNER, old, key_file.handle)
+            before = key_file  # the old key is gone, and the new one works out of its file
+        tpm.esapi.evict_control(ESYS_TR.OWNER, key, key_file.handle)
+    except TSS2_Exception:
+        if before is None:
+            path.unlink()
+        elif before is not key_file:
+            before.write(path, force=True)
+        raise
+
+
+def _holds(tpm: Tpm, key: Handle, key_file: KeyFile, handle: int) -> bool:
+    """Returns whether what is at a handle is the key of a file, or is one that it was about to replace."""
+    return key_file.handle == handle and (bool(key_file.private) or is_key_of(tpm, key, key_file))
 
 
 def create(tpm: Tpm, use: str, policy: Policy, auth: Pages | None) -> KeyFile:
@@ -112,8 +118,9 @@ def _policy_digest(tpm: Tpm, use: str, policy: Policy) -> bytes:
 
 
 def remove(tpm: Tpm, key_file: KeyFile) -> None:
-    """Removes a persistent key from the TPM; the others were never in it."""
-    if key_file.handle and (key := persistent(tpm, key_file.handle)) is not None:
+    """Removes a persistent key from the TPM; the others were never in it, and somebody else's stays."""
+    key = persistent(tpm, key_file.handle) if key_file.handle else None
+    if key is not None and _holds(tpm, key, key_file, key_file.handle):
         tpm.esapi.evict_control(ESYS_TR.OWNER, key, key_file.handle)
 
 

@@ -53,7 +53,7 @@ class KeyFile:
     Attributes:
         use: ``open`` (grants), ``sign`` (bundles) or ``quote`` (PCR values).
         public: marshalled TPM2B_PUBLIC.
-        private: marshalled TPM2B_PRIVATE; empty for a persistent key.
+        private: marshalled TPM2B_PRIVATE; empty for a persistent key, once it is where `handle` says.
         creation: what the TPM said when it made the key.
         handle: persistent handle, or 0.
         parent: persistent handle of the parent, or 0 for the storage primary key made afresh.

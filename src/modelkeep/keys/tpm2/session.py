@@ -108,17 +108,24 @@ def load(tpm: Tpm, key_file: KeyFile, parent: Handle) -> Handle:
     Raises:
         KeyStoreError: the persistent handle holds another key.
     """
-    public, _ = TPM2B_PUBLIC.unmarshal(key_file.public)
-    if not key_file.handle:
+    if key_file.private:
+        # Also with a handle: a power cut may have come before the key was there.
+        public, _ = TPM2B_PUBLIC.unmarshal(key_file.public)
         private, _ = TPM2B_PRIVATE.unmarshal(key_file.private)
         return tpm.flush_later(tpm.esapi.load(parent, private, public))
     key = tpm.esapi.tr_from_tpmpublic(key_file.handle)
-    area = public.publicArea
-    if name_of(tpm, key) != bytes(area.get_name()):
+    if not is_key_of(tpm, key, key_file):
         raise KeyStoreError(
             f"the TPM holds another key at {key_file.handle:#x}", hint="create the key again, get a new grant"
         )
     return key
+
+
+def is_key_of(tpm: Tpm, key: Handle, key_file: KeyFile) -> bool:
+    """Returns whether something in the TPM is the key of a file."""
+    public, _ = TPM2B_PUBLIC.unmarshal(key_file.public)
+    area = public.publicArea
+    return name_of(tpm, key) == bytes(area.get_name())
 
 
 def name_of(tpm: Tpm, handle: Handle) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from tpm2_pytss import TPM2_ALG, TPMT_SIG_SCHEME
 
+from modelkeep.errors import UsageError
 from modelkeep.keys.tpm2.address import TpmAddress
 from modelkeep.keys.tpm2.device import connected
 from modelkeep.keys.tpm2.key import public_key_of
@@ -40,6 +41,7 @@ class TpmSigner:
         self._auth = auth
         self._public = public_key_of(key_file)
         self.certificates = certificates
+        self._is_closed = False
 
     @staticmethod
     def open(address: str, certificates: tuple[x509.Certificate, ...] = ()) -> TpmSigner:
@@ -54,6 +56,18 @@ class TpmSigner:
         key_file = parsed.read(SIGN)
         return TpmSigner(key_file, parsed.tcti, parsed.passphrase_for(key_file.policy), certificates)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_details: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Wipes the passphrase; it signs no more. Harmless when repeated."""
+        self._is_closed = True
+        if self._auth is not None:
+            self._auth.close()
+
     @property
     def public_key(self) -> ec.EllipticCurvePublicKey:
         """The key that verifies."""
@@ -64,7 +78,10 @@ class TpmSigner:
 
         Raises:
             KeyStoreError: the TPM cannot be reached, or the key's policy is not met.
+            UsageError: the signer is closed.
         """
+        if self._is_closed:
+            raise UsageError("this signer is closed", hint="open it again")
         digest = hashlib.sha256(message).digest()
         with connected(self._tcti) as tpm, using(tpm, self._file, self._auth) as (key, session):
             scheme = TPMT_SIG_SCHEME(scheme=TPM2_ALG.NULL)
