@@ -6,6 +6,7 @@
 # make bench      figures of this machine
 # make wheels     the compiled statistics for x86_64 and aarch64, into dist/; needs rustup
 # make test-arm   their tests as aarch64 runs them, under qemu; needs rustup
+# make mutate     changes the security core in 400 random places and sees whether tests notice; SEED=1
 # make leftovers  what stays in memory after a model is closed; writes docs/leftovers.md
 #
 # Every environment is made when it is first needed, and again when pyproject.toml changes.
@@ -14,6 +15,7 @@
 PYTHON ?= python3
 MODEL ?=
 SECONDS ?= 60
+SEED ?= 1
 # Branches and lines together; measured, minus one.
 COVERAGE_FLOOR := 97
 
@@ -35,7 +37,7 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: wheels test-arm demo check test test-slow fuzz bench leftovers clean lint fast-tests other-tests
+.PHONY: wheels test-arm demo check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
@@ -83,6 +85,10 @@ fuzz: .venv-fuzz/ready
 bench: .venv-bench/ready
 	$(call installed,age)
 	.venv-bench/bin/python -m benches
+
+# Hours on a busy machine; goes on where it was stopped. Not part of continuous integration.
+mutate: .venv/ready
+	nice $(test_python) tools/mutate.py --sample 400 --seed $(SEED)
 
 leftovers: .venv/ready
 	$(test_python) tools/leftovers.py

@@ -11,13 +11,13 @@ before the real ones on the path; processes that tests start take the copy, too.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -50,9 +50,9 @@ TESTS = (
 )  # fmt: skip
 # Of other rooms, or of every file at once.
 OTHER_TESTS = (
-    "test_is", "test_posture", "test_docs", "test_door", "test_words", "test_model", "test_guard", "test_onnx",
-    "test_openvino", "test_tflite", "test_gguf", "test_ort", "test_runtime", "test_contract", "test_cli_posture",
-    "test_cli_contracts", "test_learn", "test_probes", "test_safetensors", "test_verity", "test_threat_model",
+    "test_is", "test_posture", "test_docs", "test_door", "test_words", "test_model", "test_guard",
+    "test_onnx", "test_openvino", "test_tflite", "test_gguf", "test_ort", "test_runtime", "test_contract",
+    "test_cli_posture", "test_cli_contracts", "test_learn", "test_probes", "test_safetensors", "test_verity", "test_threat_model",
     "test_sites", "test_inputs", "test_apple", "test_attestation", "test_tpm_evidence", "test_benches",
     "test_cli_exit", "test_cli_streams", "test_hardware", "test_memory_residue", "test_flips", "test_arrays",
     "test_migration", "test_cli_import", "test_concurrency", "test_resources", "test_inner", "test_races",
@@ -95,7 +95,8 @@ def main() -> None:
 
 
 def _check_that_nothing_changed_passes(covered: dict[str, Any]) -> None:
-    some = sorted(covered["seconds"], key=covered["seconds"].__getitem__)[:: len(covered["seconds"]) // 20 + 1]
+    quick = sorted(covered["seconds"], key=covered["seconds"].__getitem__)
+    some = quick[:: len(quick) // 20 + 1]
     if _in_a_copy(lambda: _run(some), seconds=600) != 0:
         raise SystemExit("tests fail although nothing was changed")
 
@@ -104,7 +105,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--again", type=Path, help="results of an earlier run, whose survivors are tried again")
+    parser.add_argument("--again", type=Path, help="results whose survivors are tried again")
     return parser.parse_args()
 
 
@@ -119,7 +120,7 @@ def _core() -> list[str]:
 
 def _sample(count: int, seed: int) -> list[tuple[str, Mutation]]:
     every = [(name, each) for name in _core() for each in mutations((SOURCE / name).read_bytes())]
-    chosen = random.Random(seed).sample(every, min(count, len(every)))  # noqa: S311 - no secret
+    chosen = random.Random(seed).sample(every, min(count, len(every)))
     print(f"{len(chosen)} of {len(every)} changes, seed {seed}", flush=True)
     return chosen
 
@@ -164,10 +165,8 @@ def _in_a_copy(work: Any, seconds: float | None = None) -> int | None:
 
 
 def _end(group: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 class _Contexts:
@@ -228,7 +227,9 @@ def _chosen_tests(covered: dict[str, Any], name: str, line: int) -> list[str]:
         # Run when the file is imported, like a constant: every test of the file may notice.
         tests = {test for found in lines.values() for test in found}
     breadth = _breadth(lines)
-    ranked = sorted((test for test in tests if test in seconds), key=lambda test: (breadth[test], seconds[test]))
+    ranked = sorted(
+        (test for test in tests if test in seconds), key=lambda test: (breadth[test], seconds[test])
+    )
     return list(_affordable(_dealt(ranked), seconds))
 
 

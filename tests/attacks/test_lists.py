@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import modelkeep as mk
+from modelkeep.granting import grant_issuer
+from modelkeep.grants import sidecar
 from modelkeep.grants.device_list import LONGEST_LINE
 from support.command_line import CommandLine
 from support.workshop import MODEL_ID, Workshop
@@ -82,3 +86,61 @@ def test_who_got_what_is_said(shop: CommandLine) -> None:
     granted = shop.ok("modelkeep grant new.keep -k file:admin.pem -t publisher.pub -r pi-18.pub --json")
     assert "granted to 1 recipient: pi-18" in granted.err
     assert (granted.json["new"], granted.json["recipients"], granted.json["admins"]) == (1, ["pi-18"], [])
+
+
+def test_a_list_makes_no_admins_unless_that_was_asked_for(shop: CommandLine) -> None:
+    lines = [(shop.folder / f"pi-{number}.pub").read_text().strip() for number in (17, 18)]
+    boss = json.dumps({"recipient": lines[1], "delegate": True})
+    (shop.folder / "devices.jsonl").write_text(f"{lines[0]}\n{boss}\n")
+    grant = (
+        "modelkeep grant model.keep -k file:admin.pem -t publisher.pub --recipients devices.jsonl -o fleet"
+    )
+    refused = shop.shell(grant)
+    assert (refused.code, "line 2: would let pi-18 grant to others" in refused.err) == (2, True)
+    assert not (shop.folder / "fleet").exists()
+    granted = shop.ok(f"{grant} --with-admins --json")
+    assert "pi-18 (may grant)" in granted.err
+    assert (granted.json["recipients"], granted.json["admins"]) == (["pi-17"], ["pi-18"])
+
+
+def test_a_list_that_changes_after_it_was_looked_at_makes_no_admins(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = workshop.seal(to=[], admins=[workshop.device.with_suffix(".pub")])
+    devices, output = workshop.folder / "devices.jsonl", workshop.folder / "grants.jsonl"
+    devices.write_text(public(workshop, "line-4") + "\n")
+
+    def meanwhile(*arguments: Any, **options: Any) -> Any:
+        line = json.dumps({"recipient": public(workshop, "mine"), "delegate": True})
+        devices.write_text(f"{line}\n")
+        return grant_issuer(*arguments, **options)
+
+    monkeypatch.setattr("modelkeep.bulk_granting.grant_issuer", meanwhile)
+    mk.grant_all(bundle, devices, output, identity=workshop.identity(), verifier=workshop.verifier())
+    assert [grant.header.constraints.delegate for grant in sidecar.read(output)] == [False]
+
+
+def test_an_empty_list_is_not_done(shop: CommandLine) -> None:
+    (shop.folder / "devices.jsonl").write_text("# nobody yet\n")
+    grant = (
+        "modelkeep grant model.keep -k file:admin.pem -t publisher.pub --recipients devices.jsonl -o fleet"
+    )
+    refused = shop.shell(grant)
+    assert (refused.code, "names no device" in refused.err) == (2, True)
+    assert not (shop.folder / "fleet").exists()
+
+
+def test_an_end_that_the_own_grant_brings_is_said(shop: CommandLine) -> None:
+    shop.ok("modelkeep keys create file:boss.pem > boss.pub")
+    verified = "-t publisher.pub --json"
+    line = f"modelkeep grant model.keep -k file:admin.pem --admin boss.pub --not-after 2099-01-01 {verified}"
+    assert "until" not in shop.ok(line).err
+    for asked in ("", "--not-after 2099-06-01"):
+        granted = shop.ok(f"modelkeep grant model.keep -k file:boss.pem -r pi-18.pub {asked} {verified}")
+        assert "until 2099-01-01T00:00:00Z, when the granter's own grant ends" in granted.err
+        assert granted.json["constraints"] == {"not_after": 4070908800}
+
+
+def test_rotating_says_what_was_granted_to_whom(shop: CommandLine) -> None:
+    rotated = shop.ok("modelkeep keys rotate file:admin.pem file:newer.pem model.keep -t publisher.pub")
+    assert "model.keep: granted to admin (may grant), in model.keep.grants" in rotated.err

@@ -138,7 +138,7 @@ def test_plain_signatures_are_those_of_openssl(command: CommandLine) -> None:
     sign = ["openssl", "dgst", "-sha256", "-sign", "plain.pem", "-out", "theirs.sig", "data.csv"]
     subprocess.run(sign, check=True)
     verify = "modelkeep verify data.csv --signature theirs.sig -t plain.pub"
-    assert command.ok(f"{verify} --json").json == {"file": "data.csv", "verified": True}
+    assert command.ok(f"{verify} --json").json == {"path": "data.csv", "verified": True}
     (command.folder / "data.csv").write_text("1,2,4\n")
     assert command.shell(verify).code == 3
 

@@ -13,7 +13,7 @@ from modelkeep.cli.parser import COMMANDS, build_parser
 from modelkeep.cli.vocabulary import MEMBERS
 from support.command_line import CommandLine
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "cli.md"
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 # In this order, in one folder: a command, and what its result says at least.
 CASES = """
 keys create --kind root root.pem
@@ -90,6 +90,8 @@ ELSEWHERE = {
     "posture judge": "tests/conformance/test_posture_commands.py",
 }
 WITHOUT_COMMAND = {"posture"}
+# What they print besides is what a store, a kernel, a state or a document of `spec/` says, in its own words.
+DOCUMENTS = ("keys show", "doctor", "posture", "state show", "trust", "verity")
 
 
 def leaves() -> dict[str, argparse.ArgumentParser]:
@@ -126,7 +128,8 @@ def filled(line: str) -> str:
 
 def check_members(facts: Any, line: str) -> None:
     assert isinstance(facts, dict)
-    assert facts.keys() <= MEMBERS.keys(), f"{line}: {facts.keys() - MEMBERS.keys()}"
+    if not line.startswith(DOCUMENTS):
+        assert facts.keys() <= MEMBERS.keys(), f"{line}: {facts.keys() - MEMBERS.keys()}"
     if "bundle" in facts:
         assert re.fullmatch("[0-9a-f]{32}", facts["bundle"])
     if facts.get("path") is not None and "--dry-run" not in line:
@@ -167,5 +170,5 @@ def test_results_have_one_vocabulary(shop: CommandLine) -> None:
 
 
 def test_the_vocabulary_is_documented() -> None:
-    table = dict(re.findall(r"^\| `([a-z_]+)` \| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE))
+    table = dict(re.findall(r"^\| `([a-z_]+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE))
     assert {name: table.get(name) for name in MEMBERS} == MEMBERS
