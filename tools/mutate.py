@@ -52,10 +52,11 @@ TESTS = (
 OTHER_TESTS = (
     "test_is", "test_posture", "test_docs", "test_door", "test_words", "test_model", "test_guard",
     "test_onnx", "test_openvino", "test_tflite", "test_gguf", "test_ort", "test_runtime", "test_contract",
-    "test_cli_posture", "test_cli_contracts", "test_learn", "test_probes", "test_safetensors", "test_verity", "test_threat_model",
-    "test_sites", "test_inputs", "test_apple", "test_attestation", "test_tpm_evidence", "test_benches",
-    "test_cli_exit", "test_cli_streams", "test_hardware", "test_memory_residue", "test_flips", "test_arrays",
-    "test_migration", "test_cli_import", "test_concurrency", "test_resources", "test_inner", "test_races",
+    "test_cli_posture", "test_cli_contracts", "test_learn", "test_probes", "test_safetensors", "test_verity",
+    "test_threat_model", "test_sites", "test_inputs", "test_apple", "test_attestation", "test_tpm_evidence",
+    "test_benches", "test_cli_exit", "test_cli_streams", "test_hardware", "test_memory_residue",
+    "test_flips", "test_arrays", "test_migration", "test_cli_import", "test_concurrency", "test_resources",
+    "test_inner", "test_races", "test_power",
 )  # fmt: skip
 # Imported once; every trial begins as a copy of this process.
 HEAVY = ("pytest", "numpy", "cryptography.x509", "blake3", "onnx", "concurrent.futures")

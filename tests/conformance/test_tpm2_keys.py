@@ -568,7 +568,7 @@ def test_a_signer_that_is_closed_has_wiped_its_passphrase(
         assert signer._auth is not None
         kept = signer._auth.view
         assert bytes(kept) == b"secret"
-        wiped = []
+        wiped: list[object] = []
         close = signer._auth.close
         monkeypatch.setattr(type(signer._auth), "close", wiped.append)
     assert wiped == [signer._auth]

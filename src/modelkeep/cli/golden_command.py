@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from modelkeep.cli.output import counted, say
+from modelkeep.cli.output import counted, report, say
 from modelkeep.cli.samples import read_samples
 from modelkeep.golden import Golden
 from modelkeep.learning import running
@@ -21,3 +21,4 @@ def run(arguments: argparse.Namespace) -> None:
         golden = Golden.record(runner.run, read_samples(arguments))
     write_file(target, golden.to_bytes(), force=arguments.force)
     say(f"recorded {counted(len(golden.cases), 'golden case')} into {target}")
+    report(arguments, path=str(target), source=arguments.model, cases=len(golden.cases))

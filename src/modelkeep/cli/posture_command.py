@@ -69,7 +69,7 @@ def _ask(arguments: argparse.Namespace) -> None:
     write_file(arguments.keep, asked.to_bytes(), force=arguments.force, mode=0o600)
     write_file(arguments.output, asked.challenge.to_bytes(), force=arguments.force)
     say(f"question written: {arguments.output}; {arguments.keep} is for you alone, and for one answer")
-    report(arguments, path=arguments.output, kept=arguments.keep)
+    report(arguments, path=arguments.output, keep=arguments.keep)
 
 
 def _judge(arguments: argparse.Namespace) -> None:
