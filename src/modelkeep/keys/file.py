@@ -89,7 +89,7 @@ class FileStore:
         """
         path = parse_address(address, _OPTIONS).path
         with words_for(path):
-            # Opened once: what was looked at is what is overwritten.
+            # One descriptor: what was looked at is what is overwritten.
             descriptor = open_regular(path, os.O_RDWR)
             try:
                 check_private(path, descriptor)
