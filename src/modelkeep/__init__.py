@@ -112,6 +112,10 @@ if TYPE_CHECKING:
     from modelkeep.trust.verifier import UnsafeUnsigned as UnsafeUnsigned
     from modelkeep.trust.verifier import Verifier as Verifier
     from modelkeep.updates.installation import install as install
+    from modelkeep.updates.slots import Slots as Slots
+    from modelkeep.updates.trial import TrialResult as TrialResult
+    from modelkeep.updates.trial import try_out as try_out
+    from modelkeep.updates.trial_notes import TrialEnd as TrialEnd
 
     # Exported under other names than they have at home, which takes an assignment.
     ReportSettings = guard_report.Settings
@@ -174,11 +178,14 @@ _HOMES = {
     "SignatureError": "errors",
     "Signer": "trust.signer",
     "SignerId": "signer_id",
+    "Slots": "updates.slots",
     "StreamGuard": "guard",
     "StorageError": "errors",
     "Suite": "manifest",
     "TamperedError": "errors",
     "TensorContract": "contract",
+    "TrialEnd": "updates.trial_notes",
+    "TrialResult": "updates.trial",
     "TrustFile": "trust.trust_file",
     "UnavailableError": "errors",
     "Unlocked": "bundle.unlocked",
@@ -208,6 +215,7 @@ _HOMES = {
     "renew": "renewing",
     "save_site": "site_file",
     "seal": "sealing",
+    "try_out": "updates.trial",
     "unlock": "bundle.access",
     "write_report": "guard_report",
 }

@@ -26,6 +26,7 @@ COMMANDS = {
     "sign": "sign a plain file as `openssl dgst -sha256 -sign` does",
     "install": "verify a bundle once and keep it for this device alone",
     "slots": "make room for two releases of a model, of which one counts",
+    "trial": "try the release that waits in a slot; if it passes it counts, else what counted goes on",
     "status": "say what is installed on this device, and how far it has come",
     "renew": "move the end of what is installed to that of a newer grant",
     "run": "open a bundle in memory and run the model once",

@@ -32,7 +32,8 @@ class TrialEnd(Enum):
 
     `PASSED`: it may count. `REFUSED`: a check of the trial said no. `CRASHED`: the process ended.
     `INTERRUPTED`: the device did. `DAMAGED`: what is on the disk does not decrypt, or cannot be read.
-    `WITHDRAWN`: it is not to be tried any more.
+    `WITHDRAWN`: it is not to be tried any more. `POSTPONED`: something else than the release was in the
+    way, for example a key that cannot be reached; it is tried again.
     """
 
     PASSED = "passed"
@@ -41,6 +42,7 @@ class TrialEnd(Enum):
     INTERRUPTED = "interrupted"
     DAMAGED = "damaged"
     WITHDRAWN = "withdrawn"
+    POSTPONED = "postponed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,13 @@ class Notes:
     end: TrialEnd | None = None
     reason: str = ""
     at: int = 0
+
+    def counted(self, end: TrialEnd) -> Notes:
+        """Returns them after a try that came to this; crashes count one after the other."""
+        if end is TrialEnd.POSTPONED:
+            return self
+        damaged = self.damaged + (end is TrialEnd.DAMAGED)
+        return Notes(self.bundle, crashed=self.crashed + 1 if end is TrialEnd.CRASHED else 0, damaged=damaged)
 
     def cut_off(self, boot: str) -> Notes:
         """Returns them after a try that has no end: the device was started anew meanwhile, or was not."""
@@ -129,11 +138,8 @@ class TrialNotes:
         Raises:
             StorageError: it cannot be noted.
         """
-        notes = self._of(bundle)
-        damaged = notes.damaged + (end is TrialEnd.DAMAGED)
-        self._write(
-            Notes(bundle, damaged=damaged, end=end, reason=reason[:_LONGEST_REASON], at=int(time.time()))
-        )
+        notes = self._of(bundle).counted(end)
+        self._write(replace(notes, boot=None, end=end, reason=reason[:_LONGEST_REASON], at=int(time.time())))
 
     def check_disk(self, bundle: bytes) -> None:
         """Refuses what was damaged here twice: it is the disk.
