@@ -3,6 +3,7 @@
 A model of what file systems promise, and not more: a file's content is there after it was synced, a name
 after its folder was. Whatever else was done may be there or not. Two of the many outcomes are played for each
 moment: nothing that was not synced is there; or all names are, and contents lack what was not synced.
+With `torn` there is a third one: of what was not synced, every other page.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-_CHANGES = ("fsync", "replace", "rename", "link", "unlink", "mkdir", "rmdir")
+_CHANGES = ("fsync", "fdatasync", "replace", "rename", "link", "unlink", "mkdir", "rmdir")
+
+_PAGE = 4096
 
 Image = dict[str, bytes | None]  # path below the root -> content, None for folders
 
@@ -30,8 +33,9 @@ class PowerCuts:
         last: the two images for a cut right after the work.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, torn: bool = False) -> None:
         self.root = root
+        self._torn = torn
         self.events: list[str] = []
         self.images: list[Image] = []
         self.last: list[Image] = []
@@ -47,12 +51,19 @@ class PowerCuts:
     def watching(self) -> Iterator[None]:
         """Takes images during a `with` block, which changes nothing about what is done."""
         with pytest.MonkeyPatch.context() as patch:
-            for name in _CHANGES:
+            for name in (*_CHANGES, *(["ftruncate"] if self._torn else [])):
                 patch.setattr(os, name, self._watched(name, getattr(os, name)))
             yield
         for descriptor in self._held:
             os.close(descriptor)
         self._held.clear()
+
+    def present(self) -> Image:
+        """Returns what is there now."""
+        found: Image = {}
+        for path in sorted(self.root.rglob("*")):
+            found[path.relative_to(self.root).as_posix()] = None if path.is_dir() else path.read_bytes()
+        return found
 
     def restore(self, image: Image) -> None:
         """Puts an image into the folder's place."""
@@ -76,12 +87,15 @@ class PowerCuts:
 
     def _note(self, name: str, arguments: tuple[object, ...]) -> None:
         # A folder below another one is named by its descriptor alone.
-        place = f"/proc/self/fd/{arguments[0]}" if name == "fsync" else str(arguments[-1])
+        is_sync = name in ("fsync", "fdatasync")
+        place = f"/proc/self/fd/{arguments[0]}" if isinstance(arguments[0], int) else str(arguments[-1])
         if not Path(place).resolve().is_relative_to(self.root):
             return
-        self.events.append(f"fsync {self._sync(Path(place))}" if name == "fsync" else name)
+        self.events.append(f"{name} {self._sync(Path(place))}" if is_sync else name)
         self._hold()
         self.last = [self._image(self._names, ""), self._image(self._folders(), "")]
+        if self._torn:
+            self.last.append({path: self._half_written(path, it) for path, it in self.last[1].items()})
         self.images += [image for image in self.last if image not in self.images]
 
     def _sync(self, place: Path) -> str:
@@ -91,6 +105,16 @@ class PowerCuts:
         name = place.resolve().relative_to(self.root).as_posix()
         self._names[name] = self._folders()[name]
         return "folder"
+
+    def _half_written(self, path: str, content: bytes | None) -> bytes | None:
+        """Returns a content of which every other page is what was synced, and the others what was written."""
+        if content is None:
+            return None
+        written = bytearray((self.root / path).read_bytes())
+        synced = content.ljust(len(written), b"\0")[: len(written)]
+        for start in range(0, len(written), 2 * _PAGE):
+            written[start : start + _PAGE] = synced[start : start + _PAGE]
+        return bytes(written)
 
     def _hold(self) -> None:
         # The number of a file that is gone would be given to the next one, which has synced nothing.
