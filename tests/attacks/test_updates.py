@@ -106,14 +106,8 @@ def test_an_edited_journal_costs_time_and_nothing_else(workshop: Workshop, place
         half.edit(half.file.stat().st_size, b"more")
     else:
         journal = half.file.stat().st_size - HEADER
-        offset = {
-            "journal": journal,
-            "salt": journal + 1,
-            "new header": half.payload(1),
-            "frame": 100,
-            "record": 600,
-        }[place]
-        half.edit(offset, bytes(HEADER - 1))
+        places = {"journal": journal, "salt": journal + 1, "new header": half.payload(1)}
+        half.edit((places | {"frame": 100, "record": 600})[place], bytes(HEADER - 1))
     assert half.go_on().kept < SEGMENT
 
 
