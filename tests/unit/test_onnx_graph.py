@@ -350,11 +350,11 @@ def test_onnx_files_are_known_by_their_name() -> None:
 def test_fields_point_into_the_view() -> None:
     data = b"\x08\x96\x01" + b"\x12\x03abc" + b"\x1d1234" + b"\x2112345678" + b"\x28" + b"\xff" * 9 + b"\x01"
     assert list(fields(memoryview(data), 0, len(data))) == [
-        Field(1, VARINT, 150, (1, 3)),
-        Field(2, BYTES, 0, (5, 8)),
-        Field(3, FIXED32, 0, (9, 13)),
-        Field(4, FIXED64, 0, (14, 22)),
-        Field(5, VARINT, 2**64 - 1, (23, 33)),
+        Field(1, VARINT, 150, (1, 3), (0, 3)),
+        Field(2, BYTES, 0, (5, 8), (3, 8)),
+        Field(3, FIXED32, 0, (9, 13), (8, 13)),
+        Field(4, FIXED64, 0, (14, 22), (13, 22)),
+        Field(5, VARINT, 2**64 - 1, (23, 33), (22, 33)),
     ]
 
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 from modelkeep.contract import Contract, TensorContract
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.formats.onnx_types import read_type
-from modelkeep.formats.protobuf import Field, Span, collect, fields, integer, message, only, text
+from modelkeep.formats.protobuf import Field, Span, collect, fields, grouped, integer, message, only, text
 
 DEEPEST_NESTING = 100  # messages within messages, protobuf's own default limit
 
@@ -29,6 +30,13 @@ _TENSOR_NAME, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 8, 13, 14
 _INTERNAL, _EXTERNAL = 0, 1
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _VALUE_NAME, _VALUE_TYPE = 1, 2
+_NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 2, 4, 5, 7
+_ONCE_IN_CONSTANTS = (_NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE)
+# Besides these, the node's own name, documentation and metadata.
+_OF_CONSTANTS = frozenset({*_ONCE_IN_CONSTANTS, _NODE_DOMAIN, 3, 6, 9})
+# Name, tensor and type of an attribute, which has all three and nothing else.
+_OF_TENSOR_ATTRIBUTES = (1, 5, 20)
+_TENSOR_KIND = 4
 
 # Which fields of a message lead to tensors, and the kind of message that lies there.
 _TOWARDS_TENSORS: Mapping[str, Mapping[int, str]] = MappingProxyType(
@@ -144,6 +152,49 @@ def external_files(view: memoryview) -> tuple[str, ...]:
             )
         locations.add(location)
     return tuple(sorted(locations))
+
+
+class ConstantNode(NamedTuple):
+    """A node that computes nothing: it gives one tensor a name.
+
+    Attributes:
+        output: the name, encoded.
+        tensor: where the tensor lies.
+    """
+
+    output: bytes
+    tensor: Span
+
+
+def read_constant(view: memoryview, node: Span) -> ConstantNode | None:
+    """Returns the node at a place in the view if it is a constant of one tensor and nothing else.
+
+    Raises:
+        MalformedError: not a message.
+    """
+    found = grouped(fields(view, *node), _OF_CONSTANTS)
+    if found is None or any(len(found[number]) != 1 for number in _ONCE_IN_CONSTANTS):
+        return None
+    output, operator, attribute = (found[number][0] for number in _ONCE_IN_CONSTANTS)
+    in_a_domain = any(_content(view, each) for each in found[_NODE_DOMAIN])
+    if in_a_domain or _content(view, operator) != b"Constant" or not _content(view, output):
+        return None
+    tensor = _tensor_attribute(view, message(attribute, "attribute"))
+    return None if tensor is None else ConstantNode(_content(view, output), tensor)
+
+
+def _tensor_attribute(view: memoryview, span: Span) -> Span | None:
+    found = grouped(fields(view, *span), _OF_TENSOR_ATTRIBUTES)
+    if found is None or any(len(found[number]) != 1 for number in _OF_TENSOR_ATTRIBUTES):
+        return None
+    name, tensor, kind = (found[number][0] for number in _OF_TENSOR_ATTRIBUTES)
+    if _content(view, name) != b"value" or integer(kind, "attribute type") != _TENSOR_KIND:
+        return None
+    return message(tensor, "constant")
+
+
+def _content(view: memoryview, field: Field) -> bytes:
+    return bytes(view[slice(*message(field, "text"))])
 
 
 def external_path(entry: str, location: str) -> str:

@@ -7,7 +7,7 @@ model of many gigabytes costs no memory to walk.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from modelkeep.errors import MalformedError
@@ -31,12 +31,14 @@ class Field(NamedTuple):
         wire_type: `VARINT`, `FIXED64`, `BYTES` or `FIXED32`.
         value: the unsigned value of a varint; 0 for the other wire types.
         span: where the payload lies in the view.
+        whole: where all of it lies, key and length included.
     """
 
     number: int
     wire_type: int
     value: int
     span: Span
+    whole: Span
 
 
 def fields(view: memoryview, start: int, end: int) -> Iterator[Field]:
@@ -53,12 +55,16 @@ def fields(view: memoryview, start: int, end: int) -> Iterator[Field]:
     """
     position = start
     while position < end:
-        key, position = _varint(view, position, end)
+        key, after = (view[position], position + 1) if view[position] < 0x80 else _varint(view, position, end)
         number, wire_type = key >> 3, key & 7
         if number == 0 or key > _LARGEST_KEY:
             raise MalformedError("protobuf: invalid field number")
-        value, span = _payload(view, wire_type, position, end)
-        yield Field(number, wire_type, value, span)
+        # Most fields are short messages and texts, and models have hundreds of thousands.
+        if wire_type == BYTES and after < end and view[after] < 0x80 and view[after] < end - after:
+            value, span = 0, (after + 1, after + 1 + view[after])
+        else:
+            value, span = _payload(view, wire_type, after, end)
+        yield Field(number, wire_type, value, span, (position, span[1]))
         position = span[1]
 
 
@@ -73,6 +79,16 @@ def collect(view: memoryview, span: Span, numbers: Collection[int]) -> dict[int,
         if field.number in found:
             found[field.number].append(field)
     return found
+
+
+def grouped(found: Iterable[Field], numbers: Collection[int]) -> dict[int, list[Field]] | None:
+    """Returns fields keyed by number, or None if one has a number that is not in `numbers`."""
+    groups: dict[int, list[Field]] = {number: [] for number in numbers}
+    for field in found:
+        if field.number not in groups:
+            return None
+        groups[field.number].append(field)
+    return groups
 
 
 def only(found: list[Field], what: str) -> Field | None:

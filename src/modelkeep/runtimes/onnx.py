@@ -84,13 +84,7 @@ class OnnxRuntime(Runtime):
         """See `Runtime.load`."""
         settings = read_settings(options)
         arguments = (settings, read_providers(options), options.get("provider_options"))
-        paths = _external_paths(model)
-        names = _names_in_memory(model.entry, paths.values())
-        slim = SlimGraph(
-            model.files[model.entry],
-            names[model.entry],
-            {location: names[path] for location, path in paths.items()},
-        )
+        slim, names = _slimmed(model)
         lent = [path for path in names if path != model.entry or slim.lends]
         _lend(settings, {names[path]: model.files[path] for path in lent})
         # Weights are copied, and copies are freed, while the graph is parsed and optimised.
@@ -261,6 +255,19 @@ def _refuse_provider_files(settings: Sequence[object]) -> None:
     for name, value in pairs:
         if any(word in str(name).lower() for word in _FILE_WORDS) and str(value).lower() not in _OFF:
             raise _writes_model(str(name))
+
+
+def _slimmed(model: LoadedModel) -> tuple[SlimGraph, Mapping[str, str]]:
+    """Returns the small graph, and the names under which it finds files: path -> name."""
+    view = model.files[model.entry]
+    names = _names_in_memory(model.entry, ())
+    slim = SlimGraph(view, names[model.entry], {})
+    if not slim.may_need_other_files():
+        return slim, names
+    paths = _external_paths(model)
+    names = _names_in_memory(model.entry, paths.values())
+    renamed = {location: names[path] for location, path in paths.items()}
+    return SlimGraph(view, names[model.entry], renamed), names
 
 
 def _external_paths(model: LoadedModel) -> dict[str, str]:

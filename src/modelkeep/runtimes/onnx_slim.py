@@ -8,9 +8,12 @@ is copied except that small graph. Field numbers: onnx.proto of the ONNX specifi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from modelkeep.errors import MalformedError
+from modelkeep.formats.onnx_graph import read_constant
 from modelkeep.formats.protobuf import (
     BYTES,
     VARINT,
@@ -19,18 +22,20 @@ from modelkeep.formats.protobuf import (
     collect,
     encode_varint,
     fields,
+    grouped,
     integer,
     message,
     only,
     text,
 )
 
-_MODEL_GRAPH, _GRAPH_INITIALIZER = 7, 5
-_DIMENSIONS, _ELEMENT_TYPE, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 1, 2, 9, 13, 14
+_MODEL_GRAPH = 7
+_GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
+_DIMENSIONS, _ELEMENT_TYPE, _NAME, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 1, 2, 8, 9, 13, 14
 _EXTERNAL = 1
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
-# Fields that a tensor with raw data alone has: besides the above, its name and its documentation.
-_OF_RAW_TENSORS = frozenset({_DIMENSIONS, _ELEMENT_TYPE, 8, _RAW_DATA, 12})
+# Fields that a tensor with raw data alone has: besides the above, its documentation.
+_OF_RAW_TENSORS = frozenset({_DIMENSIONS, _ELEMENT_TYPE, _NAME, _RAW_DATA, 12})
 
 _ELEMENT_BITS: Mapping[int, int] = {
     **dict.fromkeys((21, 22, 23), 4),
@@ -47,8 +52,12 @@ _WIDEST_ALIGNMENT = 8
 _SMALLEST_LENT = 128
 # Shapes and axes are int64, and ONNX Runtime wants to see them while it infers other shapes.
 _SMALLEST_LENT_INT64 = 4096
+# Nodes have fields of their own to read through; hardly one without weights is as long.
+_SMALLEST_CONSTANT = 1024
 
-_Piece = memoryview | bytes
+_ELSEWHERE = re.compile(b"location")
+
+_Piece = Span | bytes  # of the original, or new
 
 
 @dataclass(slots=True)
@@ -58,9 +67,17 @@ class _Message:
     pieces: list[_Piece] = field(default_factory=list)
     size: int = 0
 
-    def add(self, piece: _Piece) -> None:
-        self.pieces.append(piece)
-        self.size += len(piece)
+    def add(self, new: bytes) -> None:
+        self.pieces.append(new)
+        self.size += len(new)
+
+    def keep(self, span: Span) -> None:
+        last = self.pieces[-1] if self.pieces else b""
+        if isinstance(last, tuple) and last[1] == span[0]:
+            self.pieces[-1] = (last[0], span[1])
+        else:
+            self.pieces.append(span)
+        self.size += span[1] - span[0]
 
     def nest(self, number: int, inner: _Message) -> None:
         self.add(encode_varint(number << 3 | BYTES) + encode_varint(inner.size))
@@ -77,8 +94,20 @@ class _Shift:
     distance: int
 
 
+@dataclass(frozen=True, slots=True)
+class _RawTensor:
+    """A tensor whose weights can stay where they are: these, and whatever else it says of itself."""
+
+    start: int
+    end: int
+    alignment: int
+    rest: tuple[Span, ...]
+
+
 class SlimGraph:
     """A model without its weights, which it finds in the file that it was made from.
+
+    Weights of constants are lent like those of initializers, which is what ONNX Runtime makes of constants.
 
     Attributes:
         size: length of the small model in bytes.
@@ -104,6 +133,15 @@ class SlimGraph:
         self._message = self._model()
         self.size = self._message.size
 
+    def may_need_other_files(self) -> bool:
+        """Returns False where no tensor lies in another file, without a walk to all of them.
+
+        Such a tensor says so with one word, in what is left of the model when weights are taken out. The walk
+        (`external_files`) takes longer than loading most small models.
+        """
+        spans = (piece for piece in self._message.pieces if isinstance(piece, tuple))
+        return any(_ELSEWHERE.search(self._view, *span) for span in spans)
+
     def write(self, destination: memoryview) -> None:
         """Writes the small model into `destination`, then aligns the weights in the original.
 
@@ -111,51 +149,74 @@ class SlimGraph:
         """
         position = 0
         for piece in self._message.pieces:
-            destination[position : position + len(piece)] = piece
-            position += len(piece)
+            content = piece if isinstance(piece, bytes) else self._view[slice(*piece)]
+            destination[position : position + len(content)] = content
+            position += len(content)
         for shift in self._shifts:
             start, end = shift.start - shift.distance, shift.end - shift.distance
             self._view[start:end] = self._view[shift.start : shift.end]
 
     def _model(self) -> _Message:
         result = _Message()
-        for part, whole in _parts(self._view, (0, len(self._view))):
+        graphs = 0
+        for part in fields(self._view, 0, len(self._view)):
             if part.number == _MODEL_GRAPH:
+                graphs += 1
                 result.nest(_MODEL_GRAPH, self._graph(message(part, "ONNX model: graph")))
             else:
-                result.add(self._view[slice(*whole)])
+                result.keep(part.whole)
+        if graphs != 1:
+            raise MalformedError(f"not an ONNX model: it has {graphs or 'no'} graphs")
         return result
 
     def _graph(self, span: Span) -> _Message:
         result = _Message()
-        for part, whole in _parts(self._view, span):
-            if part.number == _GRAPH_INITIALIZER:
-                tensor = self._initializer(message(part, "initializer"), whole[0])
-                result.nest(_GRAPH_INITIALIZER, tensor)
+        for part in fields(self._view, *span):
+            tensor = self._rewritten(part)
+            if tensor is None:
+                result.keep(part.whole)
             else:
-                result.add(self._view[slice(*whole)])
+                result.nest(_GRAPH_INITIALIZER, tensor)
         return result
 
-    def _initializer(self, span: Span, header: int) -> _Message:
+    def _rewritten(self, part: Field) -> _Message | None:
+        """Returns the initializer that takes the place of a part of the graph, or None to keep that."""
+        if part.number == _GRAPH_INITIALIZER:
+            return self._initializer(message(part, "initializer"), part.whole[0])
+        if part.number == _GRAPH_NODE and part.span[1] - part.span[0] >= _SMALLEST_CONSTANT:
+            return self._constant(message(part, "node"))
+        return None
+
+    def _initializer(self, span: Span, header: int) -> _Message | None:
         raw = _lendable(self._view, span)
-        if raw is None:
-            return self._with_names_replaced(span)
+        if raw is not None:
+            return self._lent(raw, header)
+        return self._with_names_replaced(span) if self._renamed else None
+
+    def _constant(self, span: Span) -> _Message | None:
+        found = read_constant(self._view, span)
+        raw = None if found is None else _lendable(self._view, found.tensor)
+        if found is None or raw is None:
+            return None
+        result = self._lent(raw, found.tensor[0])
+        result.add(_bytes_field(_NAME, found.output))  # of two names, the last one counts
+        return result
+
+    def _lent(self, raw: _RawTensor, header: int) -> _Message:
         result = _Message()
-        for part, whole in _parts(self._view, span):
-            if part.number != _RAW_DATA:
-                result.add(self._view[slice(*whole)])
-        offset = self._aligned(raw, header)
+        for span in raw.rest:
+            result.keep(span)
         self.lends = True
         for key, value in (
             ("location", self._name),
-            ("offset", str(offset)),
+            ("offset", str(self._aligned(raw, header))),
             ("length", str(raw.end - raw.start)),
         ):
             result.nest(_EXTERNAL_DATA, _entry(key, value))
         result.add(encode_varint(_DATA_LOCATION << 3 | VARINT) + encode_varint(_EXTERNAL))
         return result
 
-    def _aligned(self, raw: _RawData, header: int) -> int:
+    def _aligned(self, raw: _RawTensor, header: int) -> int:
         """Returns where the data will start; where its own header is too short to move, it stays."""
         distance = raw.start % raw.alignment
         if distance == 0 or distance > raw.start - header:
@@ -165,11 +226,11 @@ class SlimGraph:
 
     def _with_names_replaced(self, span: Span) -> _Message:
         result = _Message()
-        for part, whole in _parts(self._view, span):
+        for part in fields(self._view, *span):
             if part.number == _EXTERNAL_DATA:
                 result.nest(_EXTERNAL_DATA, self._renamed_entry(message(part, "external data")))
             else:
-                result.add(self._view[slice(*whole)])
+                result.keep(part.whole)
         return result
 
     def _renamed_entry(self, span: Span) -> _Message:
@@ -179,35 +240,30 @@ class SlimGraph:
             location = text(self._view, value, "external data")
             return _entry("location", self._renamed.get(location, location))
         result = _Message()
-        result.add(self._view[slice(*span)])
+        result.keep(span)
         return result
 
 
-@dataclass(frozen=True, slots=True)
-class _RawData:
-    start: int
-    end: int
-    alignment: int
-
-
-def _lendable(view: memoryview, span: Span) -> _RawData | None:
-    """Returns the weights of a tensor if they can stay where they are.
+def _lendable(view: memoryview, span: Span) -> _RawTensor | None:
+    """Returns a tensor if its weights can stay where they are.
 
     Small or unusual tensors cannot; what is wrong with them, the runtime says better.
     """
+    if span[1] - span[0] < _SMALLEST_LENT:
+        return None
     parts = list(fields(view, *span))
-    found = {number: [part for part in parts if part.number == number] for number in _OF_RAW_TENSORS}
-    if not all(part.number in _OF_RAW_TENSORS for part in parts):
+    found = grouped(parts, _OF_RAW_TENSORS)
+    if found is None or len(found[_RAW_DATA]) != 1 or len(found[_ELEMENT_TYPE]) != 1:
         return None
-    raw, kind = found[_RAW_DATA], found[_ELEMENT_TYPE]
-    if len(raw) != 1 or raw[0].wire_type != BYTES or len(kind) != 1:
-        return None
-    element = integer(kind[0], "initializer: element type")
+    (raw,), (kind,) = found[_RAW_DATA], found[_ELEMENT_TYPE]
+    element = integer(kind, "initializer: element type")
     length = _length(found[_DIMENSIONS], element)
-    start, end = raw[0].span
-    if end - start != length or length < (_SMALLEST_LENT_INT64 if element == _INT64 else _SMALLEST_LENT):
+    start, end = raw.span
+    smallest = _SMALLEST_LENT_INT64 if element == _INT64 else _SMALLEST_LENT
+    if raw.wire_type != BYTES or end - start != length or length < smallest:
         return None
-    return _RawData(start, end, min(max(_ELEMENT_BITS[element] // 8, 1), _WIDEST_ALIGNMENT))
+    rest = tuple(part.whole for part in parts if part.number != _RAW_DATA)
+    return _RawTensor(start, end, min(max(_ELEMENT_BITS[element] // 8, 1), _WIDEST_ALIGNMENT), rest)
 
 
 def _length(dimensions: list[Field], element: int) -> int | None:
@@ -221,14 +277,10 @@ def _length(dimensions: list[Field], element: int) -> int | None:
 
 def _entry(key: str, value: str) -> _Message:
     result = _Message()
-    for number, content in ((_ENTRY_KEY, key.encode()), (_ENTRY_VALUE, value.encode())):
-        result.add(encode_varint(number << 3 | BYTES) + encode_varint(len(content)) + content)
+    result.add(_bytes_field(_ENTRY_KEY, key.encode()))
+    result.add(_bytes_field(_ENTRY_VALUE, value.encode()))
     return result
 
 
-def _parts(view: memoryview, span: Span) -> Iterator[tuple[Field, Span]]:
-    """Yields each field together with the place of all of it, key and length included."""
-    start, _ = span
-    for part in fields(view, *span):
-        yield part, (start, part.span[1])
-        start = part.span[1]
+def _bytes_field(number: int, content: bytes) -> bytes:
+    return encode_varint(number << 3 | BYTES) + encode_varint(len(content)) + content

@@ -13,6 +13,7 @@ from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, Una
 from modelkeep.formats.onnx_graph import external_files, is_onnx
 from modelkeep.memory import freed_memory_overwritten
 from modelkeep.runtimes.messages import first_line
+from modelkeep.runtimes.onnx_slim import SlimGraph
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -193,7 +194,8 @@ def _read_ir(core: Any, model: LoadedModel) -> tuple[Any, list[str]]:
 
 
 def _read_onnx(core: Any, model: LoadedModel) -> tuple[Any, list[str]]:
-    if external_files(model.files[model.entry]):
+    view = model.files[model.entry]
+    if SlimGraph(view, model.entry, {}).may_need_other_files() and external_files(view):
         raise UsageError(
             "OpenVINO reads external data of ONNX models from disks alone",
             hint="convert the model with openvino.save_model, or use the onnx runtime",
