@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import warnings
@@ -184,6 +183,8 @@ class Session:
         Raises:
             InputError, UsageError: see `run`.
         """
+        import asyncio
+
         return await asyncio.to_thread(self.run, inputs, copy=copy)
 
     def close(self) -> None:

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from modelkeep.contract import Contract
-from modelkeep.errors import KeepError
+from modelkeep.errors import KeepError, UsageError
 from modelkeep.formats.onnx_graph import external_files, read_contract
 from modelkeep.formats.protobuf import BYTES, fields
+from modelkeep.runtimes.onnx_slim import SlimGraph
 
 
 def _model() -> bytes:
@@ -34,6 +35,25 @@ def walk(data: bytes) -> None:
         assert isinstance(read_contract(memoryview(data)), Contract)
     with contextlib.suppress(KeepError):
         assert all(".." not in location.split("/") for location in external_files(memoryview(data)))
+
+
+def refers_elsewhere(data: bytes) -> bool:
+    try:
+        return bool(external_files(memoryview(data)))
+    except UsageError:
+        return True
+    except KeepError:
+        return False
+
+
+@given(EDITS)
+def test_what_lies_in_other_files_is_noticed_without_the_walk(edits: list[tuple[int, int]]) -> None:
+    """However a model is damaged: where the walk finds something, the look before it has seen the word."""
+    data = bytearray(MODEL)
+    for position, byte in edits:
+        data[position] = byte
+    if refers_elsewhere(bytes(data)):
+        assert SlimGraph(memoryview(data), "x", {}).may_need_other_files()
 
 
 @given(st.binary(max_size=300))

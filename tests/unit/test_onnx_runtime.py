@@ -97,6 +97,20 @@ def test_a_model_of_one_file_is_computed_on_where_it_lies(one_file: Held) -> Non
     assert not runner.run({"x": X})["y"].any()
 
 
+def test_weights_of_constants_are_computed_on_where_they_lie() -> None:
+    constant = helper.make_node("Constant", [], ["w"], value=numpy_helper.from_array(WEIGHTS, "inner"))
+    model = proto([constant, helper.make_node("MatMul", ["x", "w"], ["y"])], [], ("y", "w"))
+    held = Held("net.onnx", {"net.onnx": model.SerializeToString()})
+    outputs = OnnxRuntime.load(held.model, {}).run({"x": X})
+    plain = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    for name, value in zip(("y", "w"), plain.run(["y", "w"], {"x": X}), strict=True):
+        np.testing.assert_array_equal(outputs[name], value)
+    again = Held("net.onnx", {"net.onnx": model.SerializeToString()})
+    runner = OnnxRuntime.load(again.model, {"profile": "single-copy"})
+    again.pages["net.onnx"].view[:] = bytes(again.pages["net.onnx"].size)
+    assert not runner.run({"x": X})["y"].any()
+
+
 def test_a_model_without_large_weights_outlives_its_plaintext() -> None:
     nodes = [helper.make_node("Add", ["x", "one"], ["y"])]
     model = proto(nodes, [numpy_helper.from_array(np.ones(1, np.float32), "one")])

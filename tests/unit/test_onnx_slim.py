@@ -81,6 +81,56 @@ def test_small_and_unusual_tensors_stay_in_the_graph(odd: TensorProto) -> None:
     assert slimmed(data) == (data, bytearray(data))
 
 
+def constant(**fields: Any) -> Any:
+    """A node that gives a tensor of 2,048 floats a name, whose fields can be overwritten."""
+    node = helper.make_node("Constant", [], ["w"], value=tensor(count=2048, name="inner"))
+    for name, value in fields.items():
+        node.ClearField(name)
+        getattr(node, name).extend(value) if isinstance(value, list) else setattr(node, name, value)
+    return node
+
+
+def with_node(node: Any) -> bytes:
+    whole = onnx.load_model_from_string(model())
+    whole.graph.node.insert(0, node)
+    return bytes(whole.SerializeToString())
+
+
+def test_constants_are_lent_like_initializers_under_the_name_of_their_output() -> None:
+    data = with_node(constant())
+    small, original = slimmed(data)
+    assert len(small) < 200
+    whole = rejoined(small, original)
+    assert [node.op_type for node in whole.graph.node] == ["Identity"]
+    assert whole.graph.initializer[0] == tensor(count=2048, name="w")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        constant(op_type="Constants"),
+        constant(domain="own"),
+        constant(input=["x"]),
+        constant(output=["w", "v"]),
+        constant(output=[""]),
+        constant(overload="other"),
+        constant(attribute=[]),
+        constant(
+            attribute=[helper.make_attribute("value", tensor(count=2048)), helper.make_attribute("a", 1)]
+        ),
+        constant(attribute=[helper.make_attribute("other", tensor(count=2048))]),
+        constant(attribute=[helper.make_attribute("value", [0.5] * 2048)]),
+        constant(attribute=[onnx.AttributeProto(name="value", t=tensor(count=2048), type="FLOAT")]),
+        constant(attribute=[helper.make_attribute("value", tensor(TensorProto.INT64, 500))]),
+        constant(attribute=[helper.make_attribute("value", tensor(count=100))]),
+    ],
+    ids=lambda odd: "",
+)
+def test_other_nodes_stay_as_they_are(odd: Any) -> None:
+    data = with_node(odd)
+    assert slimmed(data) == (data, bytearray(data))
+
+
 def test_fields_behind_the_weights_are_kept() -> None:
     data = model(tensor(doc_string="why"))
     assert data.index(b"why") > data.index(tensor().raw_data)
@@ -126,7 +176,9 @@ def test_nothing_is_changed_before_the_small_graph_is_written() -> None:
     assert original == data
 
 
-@pytest.mark.parametrize("data", [b"\xff" * 20, b"\x3a\x05ab", b"\x38\x01", b"\x3a\x02\x28\x01"])
+@pytest.mark.parametrize(
+    "data", [b"\xff" * 20, b"\x3a\x05ab", b"\x38\x01", b"\x3a\x02\x28\x01", b"", model() * 2]
+)
 def test_what_is_no_model_is_malformed(data: bytes) -> None:
     with pytest.raises(MalformedError):
         SlimGraph(memoryview(bytearray(data)), "whole", {})

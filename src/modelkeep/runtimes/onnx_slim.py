@@ -53,7 +53,7 @@ _SMALLEST_LENT = 128
 # Shapes and axes are int64, and ONNX Runtime wants to see them while it infers other shapes.
 _SMALLEST_LENT_INT64 = 4096
 # Nodes have fields of their own to read through; hardly one without weights is as long.
-_SMALLEST_CONSTANT = 1024
+_SMALLEST_CONSTANT = 4096
 
 _ELSEWHERE = re.compile(b"location")
 
