@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from modelkeep.guard_report import write_report as write_report
     from modelkeep.isolation import Hardening as Hardening
     from modelkeep.isolation import ProcessIsolation as ProcessIsolation
+    from modelkeep.isolation.preparation import prepare_isolation as prepare_isolation
     from modelkeep.keys.identity import Identity as Identity
     from modelkeep.keys.management import delete_key as delete_key
     from modelkeep.keys.registry import create_key as create_key
@@ -212,6 +213,7 @@ _HOMES = {
     "open_files": "files",
     "open_signer": "trust.signers",
     "parse_recipient": "grants.recipient_text",
+    "prepare_isolation": "isolation.preparation",
     "renew": "renewing",
     "save_site": "site_file",
     "seal": "sealing",

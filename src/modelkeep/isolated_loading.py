@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -35,6 +36,20 @@ def isolation_settings(isolation: Isolation) -> ProcessIsolation | None:
     raise UsageError(
         f"no such isolation: {isolation!r}", hint="'in-process', 'process', or a ProcessIsolation"
     )
+
+
+def begin(isolation: Isolation) -> None:
+    """Starts what processes are copied from, if one is wanted; it gets ready while the bundle is unlocked.
+
+    Raises:
+        UnavailableError: it does not start.
+        UsageError: no such isolation.
+    """
+    settings = isolation_settings(isolation)
+    if settings is not None and not settings.fresh and sys.platform == "linux":
+        from modelkeep.isolation.preparation import PREPARATION
+
+        PREPARATION.begin()
 
 
 def load_isolated(

@@ -20,6 +20,7 @@ from modelkeep.grants.constraints import Constraints
 from modelkeep.guard.contract_check import ContractCheck, advice
 from modelkeep.inputs import own_inputs
 from modelkeep.isolated_loading import Isolation, isolation_settings, load_isolated
+from modelkeep.isolated_loading import begin as begin_isolated
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import Memory, overwrite_small_blocks, stacks_overwritten
 from modelkeep.memory import report as memory_report
@@ -263,6 +264,7 @@ def open_session(
     Raises:
         KeepError: the subclass says what the caller does next; see `modelkeep.errors`.
     """
+    begin_isolated(isolation)
     with Access(identity, verifier, grant_file, posture) as access, unlock(path, access) as bundle:
         return session_of(
             bundle,

@@ -89,8 +89,8 @@ def make() -> str:
 def opened(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(intruder.install(workshop.folder / "site"))
 
-    def opened(**options: Any) -> Any:
-        isolation = ProcessIsolation(timeout=60)
+    def opened(*, fresh: bool = False, **options: Any) -> Any:
+        isolation = ProcessIsolation(timeout=60, fresh=fresh)
         session = workshop.open(workshop.seal(), isolation=isolation, runtime=intruder.PACKAGE, **options)
         session.contract = None
         return session
@@ -104,8 +104,9 @@ def outcome(session: Any, attempt: str) -> Any:
     return json.loads(text.removeprefix("done "))
 
 
-def test_no_call_exists_that_is_not_on_the_list(opened: Any) -> None:
-    with opened() as session:
+@pytest.mark.parametrize("fresh", [True, False])
+def test_no_call_exists_that_is_not_on_the_list(opened: Any, fresh: bool) -> None:
+    with opened(fresh=fresh) as session:
         assert session.report.hardening.missing == ()
         assert outcome(session, sweep(system_calls.serving())) == [[], []]
 

@@ -5,11 +5,36 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+_FORK_SERVER = b"modelkeep.isolation.forking"
+
 
 def children(pid: int | None = None) -> set[int]:
-    """Returns the ids of the children of a process, by default of this one."""
-    tasks = Path("/proc", str(pid or os.getpid()), "task").glob("*/children")
+    """Returns the ids of the children of a process, by default of this one, and of its fork servers."""
+    found = _children(pid or os.getpid())
+    servers = fork_servers(pid)
+    return (found - servers).union(*map(_running, servers))
+
+
+def fork_servers(pid: int | None = None) -> set[int]:
+    """Returns the ids of the fork servers of a process, by default of this one."""
+    return {child for child in _children(pid or os.getpid()) if _FORK_SERVER in _command(child)}
+
+
+def _children(pid: int) -> set[int]:
+    tasks = Path("/proc", str(pid), "task").glob("*/children")
     return {int(child) for task in tasks for child in task.read_text().split()}
+
+
+def _running(server: int) -> set[int]:
+    """Returns the copies that a fork server made and that have not ended."""
+    return {child for child in _children(server) if status(child, "State")[0] not in "ZX"}
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path("/proc", str(pid), "cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def threads(pid: int) -> int:

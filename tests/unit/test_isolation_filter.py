@@ -103,6 +103,20 @@ def test_nothing_is_opened_in_the_end(column: int, audit: int) -> None:
     assert decide(program, audit, number) == -errno.EACCES
 
 
+@pytest.mark.parametrize(("column", "audit"), ARCHITECTURES)
+def test_what_copies_itself_may_do_that_and_no_more(column: int, audit: int) -> None:
+    program = seccomp.compiled(system_calls.forking(), column, audit)
+    for name in ("socket", "execve", "ptrace", "process_vm_readv", "unlinkat", "shmget", "io_uring_setup"):
+        assert decide(program, audit, CALLS[name][column]) == -errno.ENOSYS, name
+    clone, openat, prctl = (system_calls.NUMBERS[name][column] for name in ("clone", "openat", "prctl"))
+    assert clone is not None and openat is not None and prctl is not None
+    assert decide(program, audit, clone, 0x01200011) == ALLOWED
+    for flags in (0x01200011 | 0x10000000, 0x100 | 0x4000 | 17):
+        assert decide(program, audit, clone, flags) == -errno.EPERM
+    assert decide(program, audit, openat, 0, 0, os.O_WRONLY | os.O_CREAT) == -errno.EPERM
+    assert decide(program, audit, prctl, 35) == -errno.EPERM
+
+
 def test_calls_by_another_table_do_not_slip_through() -> None:
     program = seccomp.compiled(system_calls.loading(), 0, X86)
     assert decide(program, 0x40000003, 5) == 0x80000000  # 32-bit calls end the process

@@ -8,7 +8,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from cryptography import x509
 
@@ -31,6 +31,9 @@ from modelkeep.trust.signers import open_signer
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
 from modelkeep.uri import DEFAULT_SCHEME, split
+
+if TYPE_CHECKING:
+    from modelkeep.isolation import ProcessIsolation
 
 _FROM_NOW = re.compile(r"\+(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -268,9 +271,12 @@ def _trusted(path: str, subject: str | None) -> bytes | CertificateRoots:
     return CertificateRoots(pem, subject=None if subject == _ANYBODY else subject)
 
 
-def isolation(arguments: argparse.Namespace) -> Literal["in-process", "process"]:
+def isolation(arguments: argparse.Namespace) -> Literal["in-process"] | ProcessIsolation:
     """Returns which process the model is to run in."""
-    return "process" if arguments.isolated else "in-process"
+    from modelkeep.isolation import ProcessIsolation
+
+    # Nothing to copy a process from is left for a second model: a command opens one.
+    return ProcessIsolation(fresh=True) if arguments.isolated else "in-process"
 
 
 def say_which_model(arguments: argparse.Namespace, model: str) -> None:

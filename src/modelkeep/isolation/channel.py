@@ -65,7 +65,8 @@ class Channel:
     @classmethod
     def inherited(cls, descriptor: int) -> Channel:
         """Returns the end that this process was started with."""
-        return cls(socket.socket(fileno=descriptor))
+        # The kind is said, because this process may not be able to ask for it any more.
+        return cls(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptor))
 
     @property
     def descriptor(self) -> int:

@@ -12,7 +12,16 @@ from modelkeep.isolation.channel import Channel
 
 def main() -> None:
     """Serves on the channel whose descriptor is the first argument; the second is the session's process."""
-    descriptor, parent = map(int, sys.argv[1:])
+    run(*map(int, sys.argv[1:]))
+
+
+def run(descriptor: int, parent: int) -> None:
+    """Gives up what it can and serves.
+
+    Args:
+        descriptor: of the channel to the session.
+        parent: id of the process that this one ends with.
+    """
     channel = Channel.inherited(descriptor)
     # The keyboard's interrupt is for the session, which ends this process when it wants to.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -43,6 +43,24 @@ def before_imports(parent: int, channel: int) -> Hardening:
     Raises:
         UnavailableError: this system lets everybody read this process, or somebody debugs it already.
     """
+    done = _privileges(parent, channel)
+    done += _attempt(lambda: landlock.restrict(readable(_OWN)), "landlock")
+    return done + _attempt(_only_starting, "seccomp")
+
+
+def before_forking(parent: int, channel: int) -> None:
+    """Gives up the same in a process that makes copies of itself, as far as the copies can do without it.
+
+    Raises:
+        UnavailableError: see `before_imports`.
+    """
+    _privileges(parent, channel)
+    # A copy may read what the kernel tells of itself, which has not been made yet; it gives up the rest.
+    _attempt(lambda: landlock.restrict(readable("/proc")), "landlock")
+    _attempt(_only_forking, "seccomp")
+
+
+def _privileges(parent: int, channel: int) -> Hardening:
     if sys.platform != "linux":
         raise UnavailableError("isolated processes need Linux", hint="leave `isolation` out")
     _required("no core dumps", privileges.forbid_dumps)
@@ -51,8 +69,7 @@ def before_imports(parent: int, channel: int) -> Hardening:
     _required("no capabilities", lambda: privileges.drop_capabilities(but_locking=True))
     _required("the session", lambda: privileges.end_with(parent))
     keep_open(channel)
-    folders = readable()
-    done = Hardening(
+    return Hardening(
         (
             *("no core dumps", "no debugger, no reader of memory", "no new privileges", "no capabilities"),
             "no terminal",
@@ -60,8 +77,6 @@ def before_imports(parent: int, channel: int) -> Hardening:
         ),
         (),
     )
-    done += _attempt(lambda: landlock.restrict(folders), "landlock")
-    return done + _attempt(_only_starting, "seccomp")
 
 
 def before_loading() -> Hardening:
@@ -80,8 +95,11 @@ def after_loading(channel: int) -> Hardening:
     return _attempt(_only_serving, "seccomp")
 
 
-def readable() -> tuple[str, ...]:
+def readable(process: str) -> tuple[str, ...]:
     """Returns the folders and files that an interpreter and its libraries read.
+
+    Args:
+        process: the folder in which the kernel tells of this process.
 
     Raises:
         UnavailableError: one of them can be read with the privileges of root alone.
@@ -96,16 +114,17 @@ def readable() -> tuple[str, ...]:
     libraries = [os.path.join(prefix, name) for prefix in prefixes for name in ("lib", "lib64")]  # noqa: PTH118
     asked = os.environ.get("LD_LIBRARY_PATH", "").split(os.pathsep)
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
-    return (*_SYSTEM, own, *filter(None, (*sys.path, *libraries, *asked)))
+    return (*_SYSTEM, process, own, *filter(None, (*sys.path, *libraries, *asked)))
 
 
 # Libraries, and what runtimes ask of processors and memory.
 _SYSTEM = (
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/nix/store"),
     *("/etc/ld.so.cache", "/etc/localtime", "/usr/share/zoneinfo", "/dev/urandom"),
-    *("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys/vm"),
+    *("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/sys/vm"),
     *("/sys/devices/system", "/sys/kernel/mm", "/sys/fs/cgroup"),
 )
+_OWN = "/proc/self"
 _STANDARD = 3  # input, output, errors
 
 
@@ -139,6 +158,11 @@ def _refuse_tracer() -> None:
         tracer = next(line.split()[1] for line in status if line.startswith("TracerPid:"))
     if tracer != "0":
         raise UnavailableError("a debugger is attached to the isolated process", hint="detach it")
+
+
+def _only_forking() -> tuple[str, ...]:
+    seccomp.install(system_calls.forking())
+    return ()
 
 
 def _only_starting() -> tuple[str, ...]:

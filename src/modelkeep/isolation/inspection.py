@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +11,12 @@ _FILTERS = 3
 _COUNT = re.compile(r"^Seccomp_filters:\s*(\d+)$", re.MULTILINE)
 
 
-def filtered(pid: int) -> bool:
+def filtered(pid: int, parent: int) -> bool:
     """Returns whether every thread has all filters, as far as this user and this kernel let one see.
 
-    A container may have given this process filters of its own, which the other one inherited.
+    What the other one inherited from its parent does not count: a container's filters, a fork server's.
     """
-    inherited = min(_counts(os.getpid()), default=0)
+    inherited = min(_counts(parent), default=0)
     return all(count >= inherited + _FILTERS for count in _counts(pid))
 
 

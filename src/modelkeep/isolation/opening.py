@@ -8,7 +8,7 @@ from typing import Any
 from modelkeep.errors import RuntimeCrashedError
 from modelkeep.isolation.hardening import Hardening
 from modelkeep.isolation.inspection import filtered
-from modelkeep.isolation.process import Process
+from modelkeep.isolation.process import Process, Start
 from modelkeep.isolation.protocol import Opening, SealedFile, error_from
 from modelkeep.isolation.remarks import printable
 from modelkeep.isolation.runner import ProcessRunner
@@ -43,9 +43,8 @@ def open_process(
         KeepError: what decrypting and loading raise.
     """
     message = opening.message()
-    process = Process()
+    process = Process(Start(opening.format, opening.runtime, settings.fresh, settings.open_timeout))
     try:
-        process.allow(settings.open_timeout)
         done = _hardening(_expect(process, "hardened", _no_more))
         process.send(message)
         total = 0
@@ -56,7 +55,7 @@ def open_process(
         ready = _expect(process, "ready", _Told(progress, total))
         outputs, held, more = _readiness(ready)
         done += more
-        if not done.missing and not filtered(process.pid):
+        if not done.missing and not filtered(process.pid, process.parent):
             raise _nonsense()
         return ProcessRunner(process, settings, outputs), done, held
     except BaseException:

@@ -6,37 +6,63 @@ import logging
 import os
 import signal
 import subprocess
-import sys
+import time
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from modelkeep.errors import MalformedError, RuntimeCrashedError, RuntimeTimeoutError, UnavailableError
+from modelkeep.errors import MalformedError, RuntimeCrashedError, RuntimeTimeoutError
+from modelkeep.isolation import starter
 from modelkeep.isolation.channel import Channel, ChannelClosedError
+from modelkeep.isolation.fork_server import Copy
+from modelkeep.isolation.preparation import PREPARATION
 from modelkeep.isolation.remarks import Remarks
-from modelkeep.isolation.starter import STARTER
-from modelkeep.isolation.surroundings import environment
 
 _CHILD = "modelkeep.isolation.child"
 # How long a process that closed its channel may take to end by itself.
 _GRACE = 5.0
 
 Result = TypeVar("Result")
+Child = subprocess.Popen[bytes] | Copy
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a process is started.
+
+    Attributes:
+        format: of the model that it is for.
+        runtime: name of the adapter, or None.
+        fresh: start it anew instead of copying one that has the runtime imported.
+        seconds: how long that, and what follows, may take; None for ever.
+    """
+
+    format: str
+    runtime: str | None
+    fresh: bool
+    seconds: float | None
 
 
 class Process:
-    """A child process that ends with `end`, with this object, or with the process that started it."""
+    """A process that ends with `end`, with this object, or with the process that this one is.
 
-    def __init__(self) -> None:
-        """Starts the process.
+    Attributes:
+        parent: id of the process that started it, whose filters it inherited.
+    """
+
+    def __init__(self, start: Start) -> None:
+        """Starts the process, or has it copied from one that is ready.
 
         Raises:
             UnavailableError: it does not start.
+            RuntimeTimeoutError: it took too long.
         """
         self._channel, other = Channel.pair()
+        self._channel.allow(start.seconds)
         self._remarks = Remarks()
         try:
-            self._child = STARTER.call(lambda: _start(other, self._remarks.writing))
+            self._child, self.parent = _begin(start, other.descriptor, self._remarks.writing)
         except BaseException:
             self._channel.close()
             self._remarks.close()
@@ -127,21 +153,14 @@ class Process:
         )
 
 
-def _start(other: Channel, remarks: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", _CHILD, str(other.descriptor), str(os.getpid())]
-    try:
-        return subprocess.Popen(
-            command,
-            env=environment(),
-            cwd="/",
-            pass_fds=[other.descriptor],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=remarks,
-            start_new_session=True,  # no terminal: what is typed there is not for it, nor by it
-        )
-    except OSError as error:
-        raise UnavailableError(f"cannot start an isolated process: {error.strerror}") from error
+def _begin(start: Start, session: int, remarks: int) -> tuple[Child, int]:
+    """Returns the process, and the id of the one whose filters it has on top of its own."""
+    if not start.fresh:
+        until = None if start.seconds is None else time.monotonic() + start.seconds
+        copy = PREPARATION.copy(start.format, start.runtime, session, remarks, until)
+        if copy is not None:
+            return copy, copy.server_pid
+    return starter.start(_CHILD, session, remarks), os.getpid()
 
 
 def _reason(code: int) -> str:

@@ -19,6 +19,8 @@ class ProcessIsolation:
         output_limit: how many bytes the outputs of one run may take in all; text counts 16-fold.
         secret: hold key and weights in memory that no other process can read, not even one of root.
             What the runtime copies is in ordinary memory all the same.
+        fresh: start the process anew, with a layout of its memory that no other one has, instead of copying
+            one that has imported the runtime; that takes longer.
     """
 
     timeout: float | None = None
@@ -26,6 +28,7 @@ class ProcessIsolation:
     memory_limit: int | None = None
     output_limit: int = 2**30
     secret: bool = False
+    fresh: bool = False
 
     def __post_init__(self) -> None:
         for name in ("timeout", "open_timeout", "memory_limit", "output_limit"):

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
+
+from modelkeep.errors import UnavailableError
+from modelkeep.isolation.surroundings import environment
 
 Result = TypeVar("Result")
 
@@ -51,3 +56,34 @@ class Starter:
 
 
 STARTER = Starter()
+
+
+def start(module: str, channel: int, errors: int) -> subprocess.Popen[bytes]:
+    """Starts a process, in the thread of `STARTER`, that has nothing of this one but two descriptors.
+
+    Args:
+        module: what it runs; its arguments are the first descriptor and the id of this process.
+        channel: descriptor of its end of a channel.
+        errors: descriptor that becomes its standard error.
+
+    Raises:
+        UnavailableError: it does not start.
+    """
+    command = [sys.executable, "-P", "-m", module, str(channel), str(os.getpid())]
+    return STARTER.call(lambda: _start(command, channel, errors))
+
+
+def _start(command: list[str], channel: int, errors: int) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            command,
+            env=environment(),
+            cwd="/",
+            pass_fds=[channel],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,  # no terminal: what is typed there is not for it, nor by it
+        )
+    except OSError as error:
+        raise UnavailableError(f"cannot start an isolated process: {error.strerror}") from error

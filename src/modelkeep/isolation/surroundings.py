@@ -36,6 +36,24 @@ def environment() -> dict[str, str]:
     }
 
 
+def inherited() -> tuple[object, ...]:
+    """Returns what a process gets from this one, if it is started now; one from before may have other."""
+    import resource  # not there on every system that imports this
+
+    kinds = sorted({value for name, value in vars(resource).items() if name.startswith("RLIMIT_")})
+    limits = tuple(map(resource.getrlimit, kinds))
+    users = (os.getresuid(), os.getresgid(), tuple(os.getgroups()))
+    return (sys.executable, environment(), users, limits, _group())
+
+
+def _group() -> bytes:
+    """Returns the control group, which bounds memory and processor."""
+    try:
+        return Path("/proc/self/cgroup").read_bytes()
+    except OSError:
+        return b""
+
+
 def packages() -> Iterator[str]:
     """Yields where packages are imported from.
 

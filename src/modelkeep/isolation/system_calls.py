@@ -62,6 +62,11 @@ NUMBERS: Mapping[str, tuple[int | None, int | None]] = {
     "getegid": (108, 177),
     "getppid": (110, 173),
     "sigaltstack": (131, 132),
+    "dup2": (33, None),
+    "dup3": (292, 24),
+    "setsid": (112, 157),
+    "wait4": (61, 260),
+    "kill": (62, 129),
     "prctl": (157, 167),
     "arch_prctl": (158, None),
     "gettid": (186, 178),
@@ -94,6 +99,9 @@ NUMBERS: Mapping[str, tuple[int | None, int | None]] = {
     "mlock2": (325, 284),
     "statx": (332, 291),
     "rseq": (334, 293),
+    "landlock_create_ruleset": (444, 444),
+    "landlock_add_rule": (445, 445),
+    "landlock_restrict_self": (446, 446),
     "faccessat2": (439, 439),
     "memfd_secret": (447, 447),
     "futex_waitv": (449, 449),
@@ -129,9 +137,12 @@ _WHOLE = 0xFFFFFFFF
 # From Linux's uapi headers; the same for both processors.
 _MAP_SHARED, _MAP_ANONYMOUS, _MAP_GROWSDOWN, _MAP_LOCKED = 0x01, 0x20, 0x0100, 0x2000
 _THREAD, _THREAD_OF_MUSL = 0x003D0F00, 0x007D0F00
+_COPY, _COPY_OF_MUSL = 0x01200011, 0x11
 _F_GETFD, _F_SETFD, _F_GETFL, _F_DUPFD_CLOEXEC, _F_ADD_SEALS, _F_GET_SEALS = 1, 2, 3, 1030, 1033, 1034
-_TCGETS, _FIOCLEX = 0x5401, 0x5451
+_TCGETS, _FIOCLEX, _FIONBIO = 0x5401, 0x5451, 0x5421
 _PR_SET_NAME, _PR_GET_NAME, _PR_SET_VMA = 15, 16, 0x53564D41
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP = 1, 4, 24
+_PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 38, 47
 # Questions about, and the request for, the registers of matrix units.
 _MATRIX_UNITS = (0x1021, 0x1022, 0x1023)
 _O_LARGEFILE = 0o400000 | 0o100000
@@ -160,6 +171,19 @@ def starting() -> list[Call]:
     return [*loading(), *_plain(_STARTING), seals, limits]
 
 
+def forking() -> list[Call]:
+    """Returns what it takes beyond that to make copies of a process, and for a copy to give up the rest."""
+    giving_up = (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT)
+    return [
+        *(call for call in starting() if call.name != "tgkill"),
+        *_plain(_FORKING),
+        *(Call("clone", (Test(0, flags),)) for flags in (_COPY, _COPY_OF_MUSL)),
+        *(Call("prctl", (Test(0, option),)) for option in giving_up),
+        Call("openat", (Test(2, os.O_PATH | os.O_CLOEXEC),)),
+        Call("ioctl", (Test(1, _FIONBIO),)),
+    ]
+
+
 _SERVING = (
     *("read", "write", "readv", "writev", "pread64", "lseek", "close", "fstat", "poll", "ppoll"),
     *("sendmsg", "recvmsg", "sendto", "recvfrom"),
@@ -176,6 +200,10 @@ _LOOKING = (
     *("readlink", "readlinkat", "getdents64", "getcwd"),
 )
 
+_FORKING = (
+    *("tgkill", "kill", "wait4", "setsid", "dup2", "dup3"),
+    *("landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self"),
+)
 _STARTING = ("preadv", "capget", "capset", "memfd_create", "memfd_secret", "ftruncate", "mlock2")
 
 
