@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy.random  # noqa: F401  # seeded as it is imported, which is before the process is copied
+
 from modelkeep.runtimes import LoadedModel, Runner, Runtime
 
 PACKAGE = "intruder"

@@ -111,8 +111,10 @@ def _become(channel: Channel, session: int, remarks: int) -> None:
 
 
 def _new_randomness() -> None:
-    numpy: Any = importlib.import_module("numpy")
-    numpy.random.seed()
+    """Python's own generator is seeded anew by forking; the one of NumPy is not, if it is there."""
+    generator: Any = sys.modules.get("numpy.random")
+    if generator is not None:
+        generator.seed()
 
 
 if __name__ == "__main__":
