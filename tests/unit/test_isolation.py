@@ -210,6 +210,7 @@ def test_opening_that_takes_too_long_is_ended(workshop: Workshop) -> None:
     running = children()
     with pytest.raises(RuntimeTimeoutError):
         open_isolated(workshop, isolation=ProcessIsolation(open_timeout=0.001))
+    open_isolated(workshop).close()
     assert children() == running
 
 

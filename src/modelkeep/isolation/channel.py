@@ -81,8 +81,8 @@ class Channel:
         """Gives everything from now on this long in all, then raises TimeoutError; None waits for ever."""
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
-    def send(self, message: Sequence[object], descriptor: int | None = None) -> None:
-        """Sends a message and a copy of a descriptor.
+    def send(self, message: Sequence[object], *descriptors: int) -> None:
+        """Sends a message and copies of descriptors.
 
         Raises:
             ChannelClosedError: the other side is gone.
@@ -90,8 +90,8 @@ class Channel:
         """
         data = _encode(message).encode()
         ancillary = []
-        if descriptor is not None:
-            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
+        if descriptors:
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         with self._in_time():
             self._socket.sendmsg([_LENGTH.pack(len(data)), data[:_PACKET]], ancillary)
         for start in range(_PACKET, len(data), _PACKET):
@@ -117,7 +117,18 @@ class Channel:
         Raises:
             ChannelClosedError, MalformedError: see `receive`.
         """
-        return self._received(LARGEST_MESSAGE, 1)
+        message, descriptors = self._received(LARGEST_MESSAGE, 1)
+        return message, next(iter(descriptors), None)
+
+    def receive_with_descriptors(self, most: int) -> tuple[list[Any], list[int]]:
+        """Returns the next message of the session and the descriptors, `most` at most, that came with it.
+
+        The caller closes them.
+
+        Raises:
+            ChannelClosedError, MalformedError: see `receive`.
+        """
+        return self._received(LARGEST_MESSAGE, most)
 
     def send_secret(self, secret: memoryview) -> None:
         """Sends bytes without making a copy of them in this process.
@@ -141,20 +152,21 @@ class Channel:
         if count != len(destination):
             raise MalformedError("isolated process: a key of another length came")
 
-    def _received(self, longest: int, descriptors: int) -> tuple[list[Any], int | None]:
+    def _received(self, longest: int, most: int) -> tuple[list[Any], list[int]]:
         # Exactly as much room as is wanted: the kernel closes further descriptors itself, and says so.
-        room = socket.CMSG_LEN(descriptors * _DESCRIPTOR) if descriptors else 0
+        room = socket.CMSG_LEN(most * _DESCRIPTOR) if most else 0
         with self._in_time():
             packet, ancillary, flags, _address = self._socket.recvmsg(
                 _LENGTH.size + _PACKET, room, socket.MSG_CMSG_CLOEXEC
             )
-        descriptor = _descriptor(ancillary)
+        descriptors = _descriptors(ancillary)
         try:
             if flags & socket.MSG_CTRUNC:
                 raise MalformedError("isolated process: descriptors that nobody asked for")
-            return self._message(packet, longest), descriptor
+            return self._message(packet, longest), descriptors
         except BaseException:
-            close_quietly(descriptor)
+            for descriptor in descriptors:
+                close_quietly(descriptor)
             raise
 
     def _message(self, packet: bytes, longest: int) -> list[Any]:
@@ -198,15 +210,14 @@ def _parsed(data: bytes, length: int) -> list[Any]:
     return message
 
 
-def _descriptor(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS) and len(data) >= _DESCRIPTOR:
-            return int(array.array("i", data[:_DESCRIPTOR])[0])
-    return None
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            return array.array("i", data[: len(data) - len(data) % _DESCRIPTOR]).tolist()
+    return []
 
 
-def close_quietly(descriptor: int | None) -> None:
-    """Closes a descriptor that may be none."""
-    if descriptor is not None:
-        with suppress(OSError):
-            os.close(descriptor)
+def close_quietly(descriptor: int) -> None:
+    """Closes a descriptor that may be closed already."""
+    with suppress(OSError):
+        os.close(descriptor)

@@ -81,8 +81,8 @@ class ForkServer:
         """
         with self._exchange(until):
             self._number += 1
-            self._channel.send(["copy", self._number], remarks)
-            self._channel.send(["session"], session)
+            # One message, so that one that is given up in the middle leaves nothing half said.
+            self._channel.send(["copy", self._number], session, remarks)
             pid = self._answer("copied")
             return None if pid is None else self._made(pid)
         return None

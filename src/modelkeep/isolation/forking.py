@@ -21,6 +21,7 @@ from modelkeep.isolation import child, hardening
 from modelkeep.isolation.channel import Channel, ChannelClosedError
 
 _STDERR = 2
+_SESSION_AND_REMARKS = 2
 
 
 def main() -> None:
@@ -39,14 +40,12 @@ def main() -> None:
 
 
 def _answer(channel: Channel) -> None:
-    message, remarks = channel.receive_with_descriptor()
+    message, descriptors = channel.receive_with_descriptors(_SESSION_AND_REMARKS)
     match message:
         case ["import", model_format, runtime]:
             _import(model_format, runtime)
-        case ["copy", number] if remarks is not None:
-            _message, session = channel.receive_with_descriptor()
-            assert session is not None
-            channel.send(["copied", number, _copied(channel, session, remarks)])
+        case ["copy", number]:
+            channel.send(["copied", number, _copied(channel, *descriptors)])
         case ["reap", number, pid]:
             channel.send(["reaped", number, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])])
 

@@ -81,14 +81,14 @@ class Process:
         """Gives everything from now on this long in all; None for ever."""
         self._channel.allow(seconds)
 
-    def send(self, message: list[object], descriptor: int | None = None) -> None:
+    def send(self, message: list[object], *descriptors: int) -> None:
         """Sends a message.
 
         Raises:
             RuntimeCrashedError: the process is gone.
             RuntimeTimeoutError: it did not take the message in time, and was ended.
         """
-        self._exchange(lambda: self._channel.send(message, descriptor))
+        self._exchange(lambda: self._channel.send(message, *descriptors))
 
     def send_secret(self, secret: memoryview) -> None:
         """Sends a key.

@@ -90,18 +90,18 @@ class ProcessRunner(Runner):
         assert self._inputs is not None
         self.process.allow(self._settings.timeout)
         places = area.write(self._inputs, laid_out)
-        self.process.send(["run", places, forms, self._inputs.size], new)
+        self.process.send(["run", places, forms, self._inputs.size], *new)
         return self._answer()
 
-    def _room_for(self, size: int) -> int | None:
+    def _room_for(self, size: int) -> tuple[int, ...]:
         """Makes room for inputs; returns the descriptor to tell the process of, if it is new."""
         if self._inputs is not None and size <= self._inputs.size:
-            return None
+            return ()
         new = Area.allocate(size)
         if self._inputs is not None:
             self._inputs.close()
         self._inputs = new
-        return new.descriptor
+        return (new.descriptor,)
 
     def _answer(self) -> dict[str, Any]:
         message = self.process.receive()
