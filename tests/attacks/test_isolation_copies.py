@@ -99,6 +99,7 @@ def test_all_end_with_the_origin_and_the_next_model_opens(workshop: Workshop) ->
         with pytest.raises(RuntimeCrashedError):
             first.run({"x": X})
         with workshop.open(bundle, isolation="process") as second:
+            assert fork_servers() == {server_of(second)}
             assert np.array_equal(second.run({"x": X})["y"], 2 * X)
 
 

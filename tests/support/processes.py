@@ -31,8 +31,12 @@ def _running(server: int) -> set[int]:
 
 
 def _command(pid: int) -> bytes:
+    """Returns what a process runs; one that is just becoming a program has nothing to show for a moment."""
     try:
-        return Path("/proc", str(pid), "cmdline").read_bytes()
+        command = b""
+        while not command and status(pid, "State")[0] not in "ZX":
+            command = Path("/proc", str(pid), "cmdline").read_bytes()
+        return command
     except OSError:
         return b""
 

@@ -72,7 +72,7 @@ class Preparation:
             return None
         purposes: tuple[_Purpose, ...] = ((model_format, runtime), None)
         for purpose in purposes:
-            if purpose not in self._known.impossible:
+            while purpose not in self._known.impossible:
                 server = self._server(purpose)
                 if copy := server.copy(session, remarks, until):
                     return copy
