@@ -1,8 +1,10 @@
 """A web service with a sealed model: `gunicorn --preload -k uvicorn_worker.UvicornWorker service:app`.
 
 Preloading shares the imports between the workers, not the model: memory with weights is not passed on
-to forked processes, so each worker opens the model when it starts. Settings come from the environment:
-MODEL, IDENTITY (for example file:device.pem), PUBLISHER (a public key file) and MODEL_ID.
+to forked processes, so each worker opens the model when it starts. When another release counts, each worker
+lets it take over; requests that are under way end on the old one. Settings come from the environment:
+MODEL (a folder of slots, an installation or a bundle), IDENTITY (for example file:device.pem), PUBLISHER
+(a public key file) and MODEL_ID.
 """
 
 import os
@@ -21,10 +23,8 @@ import modelkeep as mk
 async def opened(service: FastAPI) -> AsyncIterator[None]:
     """Opens the model in this worker, and wipes it when the worker ends."""
     verifier = mk.Verifier(os.environ["PUBLISHER"], model=os.environ["MODEL_ID"])
-    with mk.open(
-        os.environ["MODEL"], identity=mk.Identity(os.environ["IDENTITY"]), verifier=verifier
-    ) as session:
-        service.state.session = session
+    with mk.watch(os.environ["MODEL"], identity=os.environ["IDENTITY"], verifier=verifier) as model:
+        service.state.model = model
         yield
 
 
@@ -35,7 +35,7 @@ app = FastAPI(lifespan=opened)
 async def run(inputs: dict[str, list[Any]], request: Request) -> dict[str, Any]:
     """Computes all outputs; inputs are lists of float32 by name."""
     arrays = {name: np.asarray(value, np.float32) for name, value in inputs.items()}
-    outputs = await request.app.state.session.run_async(arrays)
+    outputs = await request.app.state.model.run_async(arrays)
     return {"worker": os.getpid(), "outputs": {name: value.tolist() for name, value in outputs.items()}}
 
 

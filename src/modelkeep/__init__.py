@@ -117,6 +117,8 @@ if TYPE_CHECKING:
     from modelkeep.updates.trial import TrialResult as TrialResult
     from modelkeep.updates.trial import try_out as try_out
     from modelkeep.updates.trial_notes import TrialEnd as TrialEnd
+    from modelkeep.updates.watch import Watched as Watched
+    from modelkeep.updates.watch import watch as watch
 
     # Exported under other names than they have at home, which takes an assignment.
     ReportSettings = guard_report.Settings
@@ -196,6 +198,7 @@ _HOMES = {
     "UntrustedSignerError": "errors",
     "UsageError": "errors",
     "Verifier": "trust.verifier",
+    "Watched": "updates.watch",
     "WrongModelError": "errors",
     "adapt": "guard.site",
     "create_key": "keys.registry",
@@ -219,6 +222,7 @@ _HOMES = {
     "seal": "sealing",
     "try_out": "updates.trial",
     "unlock": "bundle.access",
+    "watch": "updates.watch",
     "write_report": "guard_report",
 }
 

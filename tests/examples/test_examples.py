@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
+from modelkeep.updates.slots import Slots
 from support.needs import missing
+from support.slots import slots_with, update
 from support.workshop import MODEL_ID, Workshop
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -39,7 +41,13 @@ def test_a_real_model_computes_the_same_bits_sealed(name: str) -> None:
 
 
 @pytest.fixture
-def service(workshop: Workshop) -> Iterator[str]:
+def slots(workshop: Workshop) -> Slots:
+    """Slots in which a model that triples counts."""
+    return slots_with(workshop, 3.0)
+
+
+@pytest.fixture
+def service(workshop: Workshop, slots: Slots) -> Iterator[str]:
     """The address of the service, with workers that were forked after everything was imported."""
     for module in ("fastapi", "gunicorn", "uvicorn_worker"):
         if importlib.util.find_spec(module) is None:
@@ -47,7 +55,7 @@ def service(workshop: Workshop) -> Iterator[str]:
     publisher = workshop.folder / "publisher.pub"
     publisher.write_bytes(workshop.publisher_public)
     settings = {
-        "MODEL": str(workshop.seal(workshop.model(weight=3.0))),
+        "MODEL": str(slots.folder.path),
         "IDENTITY": f"file:{workshop.device}",
         "PUBLISHER": str(publisher),
         "MODEL_ID": MODEL_ID,
@@ -78,7 +86,9 @@ def ask(address: str, inputs: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def test_every_worker_of_the_service_has_the_model(service: str) -> None:
+def test_every_worker_of_the_service_has_the_model_and_its_updates(
+    service: str, workshop: Workshop, slots: Slots
+) -> None:
     workers: set[int] = set()
     end = time.monotonic() + 60
     while len(workers) < WORKERS and time.monotonic() < end:
@@ -86,6 +96,14 @@ def test_every_worker_of_the_service_has_the_model(service: str) -> None:
         assert answer["outputs"] == {"y": [[3.0, 6.0, 9.0, 12.0]]}
         workers.add(answer["worker"])
     assert len(workers) == WORKERS
+    update(workshop, slots, 5.0)
+    updated: set[int] = set()
+    # Every request is answered meanwhile, by one release or the other; `ask` raises otherwise.
+    while len(updated) < WORKERS and time.monotonic() < end:
+        answer = ask(service, {"x": [[1, 2, 3, 4]]})
+        assert answer["outputs"]["y"][0][0] in (3.0, 5.0)
+        updated |= {answer["worker"]} if answer["outputs"]["y"][0][0] == 5.0 else set()
+    assert len(updated) == WORKERS
     with pytest.raises(urllib.error.HTTPError) as caught:
         ask(service, {"x": [[1, 2]]})
     with caught.value as response:

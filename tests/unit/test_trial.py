@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelkeep.bundle.access import Access
 from modelkeep.bundle.installation import Installation
 from modelkeep.errors import KeyStoreError, RefusedError, StorageError
 from modelkeep.golden import Golden, GoldenCase
@@ -22,6 +21,8 @@ from modelkeep.updates.slots import Slots
 from modelkeep.updates.trial import try_out
 from modelkeep.updates.trial_notes import MOST_CRASHES, TrialEnd
 from support.command_line import CommandLine
+from support.slots import slots_with
+from support.slots import stage as stage_release
 from support.workshop import MODEL_ID, Workshop
 
 X = np.array([[1, 2, 3, 4]], np.float32)
@@ -32,18 +33,12 @@ TRIPLES = GoldenCase({"x": X}, {"y": 3 * X})
 @pytest.fixture
 def slots(workshop: Workshop) -> Slots:
     """Slots in which release 1 counts."""
-    Slots.init(workshop.folder / "slots", MODEL_ID)
-    slots = Slots.open(workshop.folder / "slots", Access(workshop.identity(), workshop.verifier()))
-    stage(workshop, slots, DOUBLES)
-    assert end_of(slots) == (TrialEnd.PASSED, "golden cases held: 1")
-    return slots
+    return slots_with(workshop, 2.0)
 
 
 def stage(workshop: Workshop, slots: Slots, *cases: GoldenCase, **limits: Any) -> Path:
     golden = Golden(cases, GoldenLimits(**limits)) if cases else None
-    bundle = workshop.seal(golden=golden)
-    install(bundle, slots.folder.path, identity=workshop.identity(), verifier=workshop.verifier())
-    return bundle
+    return stage_release(workshop, slots, golden=golden)
 
 
 def end_of(slots: Slots, **options: Any) -> tuple[TrialEnd, str]:
@@ -69,7 +64,7 @@ def test_golden_cases_decide(workshop: Workshop, slots: Slots, isolation: str) -
     with pytest.raises(RefusedError, match="tried here and failed"):
         install(wrong, slots.folder.path, identity=workshop.identity(), verifier=workshop.verifier())
     stage(workshop, slots, DOUBLES, latency=60.0)
-    assert end_of(slots, isolation=isolation)[0] is TrialEnd.PASSED
+    assert end_of(slots, isolation=isolation) == (TrialEnd.PASSED, "golden cases held: 1")
     assert bundle_of(workshop, slots) != first
 
 

@@ -102,12 +102,12 @@ class TrialNotes:
     """The notes in a folder of slots."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "trial.json"
+        self.path = folder / "trial.json"
 
     def read(self) -> Notes | None:
         """Returns what is noted, or None where nothing is, or nothing that can be read."""
         try:
-            return _parse(read_small(self._path, _LARGEST, "notes of trials"))
+            return _parse(read_small(self.path, _LARGEST, "notes of trials"))
         except KeepError:
             return None
 
@@ -149,8 +149,8 @@ class TrialNotes:
         """
         if self._of(bundle).damaged >= MOST_DAMAGES:
             raise StorageError(
-                f"{self._path.parent}: this release was damaged here {MOST_DAMAGES} times",
-                hint=f"see to the disk; then remove {self._path}",
+                f"{self.path.parent}: this release was damaged here {MOST_DAMAGES} times",
+                hint=f"see to the disk; then remove {self.path}",
             )
 
     def _of(self, bundle: bytes) -> Notes:
@@ -158,7 +158,7 @@ class TrialNotes:
         return notes if notes is not None and notes.bundle == bundle else Notes(bundle)
 
     def _write(self, notes: Notes) -> None:
-        write_file(self._path, _encode(notes), force=True, mode=0o600)
+        write_file(self.path, _encode(notes), force=True, mode=0o600)
 
 
 def boot_id() -> str:
