@@ -8,18 +8,21 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from modelkeep.device import contents_json
 from modelkeep.device.contents import Contents, Installed, Quarantined, TufRole
 from modelkeep.device.marks import Mark, floor_of, with_mark
-from modelkeep.device.seen_trust import SeenTrust, TrustEntry, with_seen
+from modelkeep.device.obeying import obey
+from modelkeep.device.seen_trust import SeenTrust, TrustEntry, with_seen, with_time
 from modelkeep.device.state_place import state_path
 from modelkeep.errors import KeepError
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId, TypedSubject
+from modelkeep.trust.ticket import Act, Adopt, ForgetQuarantine, SetTime, Ticket, VerifiedTicket, Void
 
 FOLDER = Path(__file__).parent / "v1" / "states"
 MODEL = "acme/detector"
@@ -45,9 +48,19 @@ class Judging:
         return self.own_floor
 
 
-def mark(epoch: int, sealed_at: int, bundle: int, signer: SignerId = P) -> Mark:
-    """Returns the mark of a bundle."""
-    return Mark(signer, ReleaseOrder(epoch, sealed_at), bundle.to_bytes(16, "big"))
+def mark(epoch: int, sealed_at: int, bundle: int, signer: SignerId = P, voucher: bytes = b"") -> Mark:
+    """Returns the mark of a bundle, for readers of no trust file by default."""
+    return Mark(signer, ReleaseOrder(epoch, sealed_at), bundle.to_bytes(16, "big"), voucher or signer.key)
+
+
+def keys(letters: str) -> frozenset[bytes]:
+    """Returns root keys of one letter each."""
+    return frozenset(letter.encode() * 32 for letter in letters)
+
+
+FIRST, SECOND, FORK = b"1" * 32, b"2" * 32, b"3" * 32
+OURS = SeenTrust(5, keys("abc"), 2)
+CHAIN = SeenTrust(5, keys("abc"), 2, FIRST, {1: FIRST, 2: SECOND})
 
 
 def outcome(work: Callable[[], Any]) -> dict[str, Any]:
@@ -75,7 +88,8 @@ def check(about: str, marks: list[Mark], judge: Judging, release: Mark) -> dict[
 def to_json(each: Mark) -> dict[str, Any]:
     """Returns a mark as states have it."""
     order = {"epoch": each.order.epoch, "sealed_at": each.order.sealed_at}
-    return order | {"bundle": each.bundle.hex(), "signer": each.signer.to_json()}
+    names = {"bundle": each.bundle.hex(), "voucher": each.voucher.hex()}
+    return order | names | {"signer": each.signer.to_json()}
 
 
 def checks() -> list[dict[str, Any]]:
@@ -136,19 +150,18 @@ def commits() -> list[dict[str, Any]]:
         commit("once more the same", four, mark(2, 0, 2)),
         commit("the seventeenth signer of a model", sixteen, mark(9, 0, 99, Q)),
         commit("another of the sixteen", sixteen, mark(9, 0, 99, SignerId(bytes([3]) * 32))),
+        commit("the same signer for others: nobody's give way", four, mark(5, 0, 5, voucher=OURS.voucher)),
+        commit("the same release for others", four, mark(2, 0, 2, voucher=OURS.voucher)),
+        commit("the seventeenth, of a signer that others have", sixteen, mark(9, 0, 9, P, OURS.voucher)),
     ]
 
 
-def keys(letters: str) -> frozenset[bytes]:
-    """Returns root keys of one letter each."""
-    return frozenset(letter.encode() * 32 for letter in letters)
-
-
-def sighting(about: str, before: list[SeenTrust], now: SeenTrust) -> dict[str, Any]:
-    """Returns a vector: what is remembered of trust files after one more."""
+def sighting(about: str, before: list[SeenTrust], now: SeenTrust, time: int = 0) -> dict[str, Any]:
+    """Returns a vector: what is remembered of trust files after one more, which was seen at no time."""
     entries: tuple[TrustEntry, ...] = ()
     for each in before:
         entries = with_seen(entries, each)
+        entries = with_time(entries, entries, time)
     result = outcome(lambda: with_seen(entries, now))
     after = None if result["error"] else [entry_to_json(each) for each in with_seen(entries, now)]
     file = {
@@ -171,9 +184,7 @@ def entry_to_json(entry: TrustEntry) -> dict[str, Any]:
 
 def sightings() -> list[dict[str, Any]]:
     """Returns the vectors of trust files that are seen."""
-    first, second, fork = b"1" * 32, b"2" * 32, b"3" * 32
-    loose = SeenTrust(5, keys("abc"), 2)
-    chain = SeenTrust(5, keys("abc"), 2, first, {1: first, 2: second})
+    loose, chain, first, second, fork = OURS, CHAIN, FIRST, SECOND, FORK
     return [
         sighting("the first", [], loose),
         sighting("the same once more", [loose], loose),
@@ -186,7 +197,7 @@ def sightings() -> list[dict[str, Any]]:
         sighting(
             "a chain whose keys were all replaced",
             [chain],
-            SeenTrust(4, keys("xyz"), 2, first, {2: second, 3: fork}),
+            SeenTrust(4, keys("xyz"), 2, first, {1: first, 2: second, 3: fork}),
         ),
         sighting(
             "a chain that ends before what was seen", [chain], SeenTrust(6, keys("abc"), 2, first, {1: first})
@@ -196,22 +207,96 @@ def sightings() -> list[dict[str, Any]]:
             [chain],
             SeenTrust(6, keys("abc"), 2, first, {1: first, 2: fork}),
         ),
+        sighting(
+            "a document that nothing leads to",
+            [chain],
+            SeenTrust(6, keys("x"), 1, first, {1: first, 9: fork}),
+        ),
         sighting("another chain of other keys", [chain], SeenTrust(1, keys("xyz"), 2, fork, {1: fork})),
+        sighting(
+            "another chain that names the same keys", [chain], SeenTrust(1, keys("abc"), 2, fork, {1: fork})
+        ),
+        sighting("a chain after loose keys", [loose], replace(chain, number=4)),
+        sighting("a chain raises no loose keys", [loose], replace(chain, number=6)),
+        sighting("loose keys after a chain", [chain], replace(loose, number=4)),
+        sighting("loose keys with another threshold are other roots", [loose], replace(loose, threshold=1)),
+        sighting("the same roots have the time that they had", [loose], loose, time=9),
+        sighting(
+            "new roots begin with the time of what counts", [loose], SeenTrust(6, keys("abd"), 2), time=9
+        ),
+        sighting("strangers' roots know nothing of the time", [loose], SeenTrust(1, keys("xyz"), 2), time=9),
     ]
 
 
 def everything() -> Contents:
     """Returns contents that have something of everything."""
-    state = Contents(time=5, counter=7, generation=bytes(range(16)), tuf={"root": TufRole(1, bytes(32))})
-    state.see(SeenTrust(3, keys("a"), 1))
-    state.see(SeenTrust(4, keys("bc"), 2, b"1" * 32, {1: b"1" * 32}))
+    state = Contents(counter=7, generation=bytes(range(16)), tuf={"root": TufRole(1, bytes(32))})
+    state.adopted_by = keys("v")
+    state.see(SeenTrust(3, keys("a"), 1), lambda _: 5)
+    state.see(SeenTrust(4, keys("bc"), 2, FIRST, {1: FIRST}), lambda _: 6)
     model = state.model(MODEL)
     for number, signer in [(1, P), (2, CERTIFIED)]:
         new = mark(number, number, number, signer)
         model.stage(new.bundle, Installed(new, bytes(32)))
         model.commit(MODEL, new.bundle, Judging(()))
-    model.put_in_quarantine(Quarantined(bytes(16), 1))
+    model.put_in_quarantine(Quarantined(bytes(16), 1, FIRST))
     return state
+
+
+def installed_for(*vouchers: bytes) -> Contents:
+    """Returns contents with a release of each of some vouchers, all by one publisher."""
+    state = Contents()
+    for seen in (OURS, CHAIN, SeenTrust(9, keys("x"), 1)):
+        state.see(seen, lambda _: 5)
+    for number, voucher in enumerate(vouchers, start=1):
+        new = mark(number, number, number, voucher=voucher)
+        state.model(MODEL).stage(new.bundle, Installed(new, bytes(32)))
+        state.model(MODEL).commit(MODEL, new.bundle, Judging(()))
+        state.model(MODEL).put_in_quarantine(Quarantined(new.bundle, 1, voucher))
+    return state
+
+
+def obeyed(about: str, act: Act, signers: str, *, device: bytes = bytes(32)) -> dict[str, Any]:
+    """Returns a vector: what a ticket by some keys makes of what three have installed."""
+    before = installed_for(P.key, OURS.voucher, CHAIN.voucher)
+    ticket = Ticket(device, before.generation, (act,))
+    after = deepcopy(before)
+    result = outcome(lambda: obey(after, bytes(32), VerifiedTicket(ticket, keys(signers))))
+    bodies = [base64.b64encode(contents_json.to_bytes(each)).decode() for each in (before, after)]
+    return {
+        "about": about,
+        "body": bodies[0],
+        "ticket": base64.b64encode(ticket.to_bytes()).decode(),
+        "device": bytes(32).hex(),
+        "signers": sorted(key.hex() for key in keys(signers)),
+        "after": None if result["error"] else bodies[1],
+    } | result
+
+
+def tickets() -> list[dict[str, Any]]:
+    """Returns the vectors of tickets; x is a stranger's root, p the publisher."""
+    own, ours, chains = (Void(number.to_bytes(16, "big")) for number in (1, 2, 3))
+    adopt = Adopt(7, ((MODEL, ReleaseOrder(3, 3)),))
+    return [
+        obeyed("loose roots take theirs back", ours, "ab"),
+        obeyed("too few of them", ours, "a"),
+        obeyed("a chain takes its own back", chains, "bc"),
+        obeyed("a publisher takes back what was installed by its key alone", own, "p"),
+        obeyed("a publisher, of what was installed by a trust file", ours, "p"),
+        obeyed("roots, of what was installed by the publisher's key alone", own, "abc"),
+        obeyed("a stranger, of each", own, "x"),
+        obeyed("a stranger, of ours", ours, "x"),
+        obeyed("a stranger, of a chain's", chains, "xp"),
+        obeyed("roots set their own time", SetTime(2), "ab"),
+        obeyed("a stranger sets its own time", SetTime(9), "x"),
+        obeyed("a publisher sets no time", SetTime(2), "p"),
+        obeyed("roots forget their own quarantine", ForgetQuarantine(), "ab"),
+        obeyed("a stranger has none to forget", ForgetQuarantine(), "x"),
+        obeyed("a state is adopted for who signed", adopt, "x"),
+        obeyed("not by a publisher", adopt, "p"),
+        obeyed("not if it says otherwise", Adopt(7, ((MODEL, ReleaseOrder(2, 2)),)), "ab"),
+        obeyed("for another device", ours, "ab", device=bytes(31) + b"1"),
+    ]
 
 
 def body(about: str, change: Callable[[dict[str, Any]], None] = lambda _body: None) -> dict[str, Any]:
@@ -271,6 +356,10 @@ def bodies() -> list[dict[str, Any]]:
         ((*model, "newer"), 1),
         (("newer",), 1),
         (("trust", 0, "threshold"), 0),
+        (("adopted_by",), None),
+        (("adopted_by",), ["61" * 32] * 65),
+        ((*model, "marks", 0, "voucher"), "61"),
+        ((*model, "quarantine", 0, "voucher"), "61"),
         (("trust", 0, "keys"), ["61" * 32] * 65),
         ((*model, "marks", 0, "signer", "newer"), 1),
     ]:
@@ -290,6 +379,7 @@ def main() -> None:
         "commits": commits(),
         "trust": sightings(),
         "bodies": bodies(),
+        "tickets": tickets(),
     }
     (FOLDER / "index.json").write_text(json.dumps(index, indent=1, sort_keys=True) + "\n")
 

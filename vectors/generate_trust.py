@@ -145,7 +145,7 @@ class TrustVectors:
             _signed(three, second, third),
         ]
         beginning, *brought = documents
-        file = replace(self.trust, named_roots=RootsName.of(three)).to_bytes(fourth, documents=brought)
+        file = replace(self.trust, named_roots=RootsName.of(three)).to_bytes(fourth, documents=documents)
         for number, document in enumerate(documents, start=1):
             about = f"followed from document {number} to document 3"
             self._add(f"chain-from-{number}", about, file, document=document, followed=3)
@@ -157,7 +157,9 @@ class TrustVectors:
         self._add(
             "chain-replaced", "of roots that were replaced", old, "RollbackError", document=documents[1]
         )
-        gap = replace(self.trust, named_roots=RootsName.of(three)).to_bytes(fourth, documents=brought[1:])
+        gap = replace(self.trust, named_roots=RootsName.of(three)).to_bytes(
+            fourth, documents=[beginning, *brought[1:]]
+        )
         self._add("chain-gap", "a document is missing", gap, "SignatureError", document=beginning)
         unnamed = self.trust.to_bytes(first, second)
         self._add("chain-unnamed", "names no chain", unnamed, "SignatureError", document=beginning)
@@ -177,7 +179,7 @@ class TrustVectors:
             ("twin", "another document 1", _signed(elsewhere, first, second)),
         ):
             data = replace(self.trust, named_roots=RootsName.of(two)).to_bytes(
-                *self.roots, documents=[document]
+                *self.roots, documents=[beginning, document]
             )
             self._add(f"chain-{name}", about, data, "SignatureError", document=beginning)
         returned = json.loads(three.to_bytes())
@@ -186,7 +188,7 @@ class TrustVectors:
         for signer in self.roots:
             again = again.signed(signer)
         data = replace(self.trust, named_roots=RootsName(one.digest, 3)).to_bytes(
-            *self.roots, documents=[brought[0], again]
+            *self.roots, documents=[beginning, brought[0], again]
         )
         self._add("chain-returns", "a removed root returns", data, "MalformedError", document=beginning)
         unsigned = _signed(one, first)

@@ -101,10 +101,12 @@ def test_a_device_follows_its_roots_and_a_root_that_was_replaced_signs_no_more(
     workshop: Workshop, chain: Chain
 ) -> None:
     for known in (chain.before, chain.after):
-        own = chain.trust(workshop, chain.next, chain.third, chain.fresh, brought=[chain.after])
+        own = chain.trust(workshop, chain.next, chain.third, chain.fresh, brought=[chain.before, chain.after])
         opens(workshop, own, known)
         with pytest.raises(SignatureError):
-            forged = chain.trust(workshop, chain.next, chain.stolen, chain.third, brought=[chain.after])
+            forged = chain.trust(
+                workshop, chain.next, chain.stolen, chain.third, brought=[chain.before, chain.after]
+            )
             opens(workshop, forged, known)
     # To who knows the newer roots, a file of the older ones is an old one, whoever signed it.
     with pytest.raises(RollbackError, match="replaced since"):
@@ -119,14 +121,20 @@ def test_roots_that_a_thief_appoints(workshop: Workshop, chain: Chain) -> None:
     own = chain.first.following([thief.public_key], others)
     appointed = chain.signed(own, chain.stolen, thief)
     with pytest.raises(SignatureError, match="1 of its roots"):
-        opens(workshop, chain.trust(workshop, own, chain.stolen, thief, brought=[appointed]), chain.before)
+        opens(
+            workshop,
+            chain.trust(workshop, own, chain.stolen, thief, brought=[chain.before, appointed]),
+            chain.before,
+        )
 
 
 def test_a_root_that_was_removed_does_not_return(workshop: Workshop, chain: Chain) -> None:
     keys = {public_key.fingerprint(each.public_key): each.public_key for each in (chain.stolen, chain.third)}
     returning = replace(chain.next, number=3, set=chain.first.digest, keys=keys, removed=frozenset())
     document = chain.signed(returning, chain.second, chain.third, chain.fresh, chain.stolen)
-    data = chain.trust(workshop, returning, chain.stolen, chain.third, brought=[chain.after, document])
+    data = chain.trust(
+        workshop, returning, chain.stolen, chain.third, brought=[chain.before, chain.after, document]
+    )
     with pytest.raises(SignatureError, match="all keys that were removed"):
         opens(workshop, data, chain.before)
 
@@ -135,7 +143,7 @@ def test_two_documents_with_one_number(workshop: Workshop, chain: Chain) -> None
     other = chain.first.following(threshold=1)
     twin = chain.signed(other, chain.stolen, chain.second)
     with pytest.raises(SignatureError, match="two roots documents with number 2"):
-        opens(workshop, chain.trust(workshop, other, chain.stolen, brought=[twin]), chain.after)
+        opens(workshop, chain.trust(workshop, other, chain.stolen, brought=[chain.before, twin]), chain.after)
 
 
 def test_a_bundle_that_is_void_opens_nowhere(workshop: Workshop, tmp_path: Path) -> None:
@@ -227,7 +235,7 @@ def test_an_old_trust_file_of_roots_that_were_exchanged(workshop: Workshop, chai
 
 
 def test_a_chain_that_is_put_back_to_an_earlier_document(workshop: Workshop, chain: Chain) -> None:
-    later = chain.trust(workshop, chain.next, chain.third, chain.fresh, brought=[chain.after])
+    later = chain.trust(workshop, chain.next, chain.third, chain.fresh, brought=[chain.before, chain.after])
     trust = TrustFile.from_bytes(later, Roots.of_document(chain.before.to_bytes()))
     known = Verifier.from_trust_file(trust, model=MODEL_ID)
     install(workshop.seal(), workshop.folder / "it.keep", identity=workshop.identity(), verifier=known)
@@ -236,4 +244,6 @@ def test_a_chain_that_is_put_back_to_an_earlier_document(workshop: Workshop, cha
     twin = chain.first.following(threshold=1)
     branch = chain.signed(twin, chain.stolen, chain.second)
     with pytest.raises(RollbackError, match="two roots documents with number 2"):
-        opens(workshop, chain.trust(workshop, twin, chain.stolen, brought=[branch]), chain.before)
+        opens(
+            workshop, chain.trust(workshop, twin, chain.stolen, brought=[chain.before, branch]), chain.before
+        )

@@ -117,10 +117,12 @@ def _installed(workshop: Workshop, bundle: Path) -> Corpora:
     roots = SeenTrust(3, frozenset({bytes(32)}), 1, bytes(32), {1: bytes(32)})
     loose = SeenTrust(7, frozenset({bytes(range(32))}), 1)
     with state_of(identity) as remembered:
-        mark = Mark(SignerId(bytes(32), bytes(32), TypedSubject("cn", "acme")), ReleaseOrder(3, 5), bytes(16))
+        signer = SignerId(bytes(32), bytes(32), TypedSubject("cn", "acme"))
+        mark = Mark(signer, ReleaseOrder(3, 5), bytes(16), bytes(32))
         remembered.see(roots)
         remembered.see(loose)
         remembered.stage("acme/other", bytes(16), mark, workshop.verifier())
+        remembered.stage("acme/third", bytes(16), mark, workshop.verifier())
         remembered.give_up("acme/third", bytes(16), Quarantined(bytes(16), 1))
     state = remembered.path.read_bytes()
     return {

@@ -78,7 +78,7 @@ def name(number: int) -> bytes:
 
 def mark(number: int, epoch: int, sealed_at: int = 0, by: str = "p") -> Mark:
     """Returns the mark of bundle `number`."""
-    return Mark(signer(by), ReleaseOrder(epoch, sealed_at), name(number))
+    return Mark(signer(by), ReleaseOrder(epoch, sealed_at), name(number), signer(by).key)
 
 
 def stage(state: DeviceState, number: int, epoch: int, judge: Believing = EVERYBODY) -> bytes:

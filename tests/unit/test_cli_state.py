@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from modelkeep.device.obeying import newest_of_each
+from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.errors import RefusedError, RollbackError
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust.ticket import Adopt, SetTime, Ticket, VerifiedTicket, Void
 from support.command_line import CommandLine
-from support.paper import MODEL, PaperCounter, epoch_of, install, new_state
+from support.paper import EVERYBODY, MODEL, PaperCounter, epoch_of, install, new_state
 
 TRUST = "-t trust.json --trust-root root.pub"
 INSTALL = f"modelkeep install {{}} -k file:pi-17.pem {TRUST} --model-id acme/detector -f -o installed.keep"
@@ -94,9 +95,9 @@ def test_a_ticket_is_good_once(device: CommandLine) -> None:
     assert device.shell(INSTALL.format("7.keep")).code == 3
 
 
-def ticket(state: Any, *acts: Any, signers: frozenset[bytes] | None = None, **changes: Any) -> VerifiedTicket:
+def ticket(state: Any, *acts: Any, signers: bytes = b"r", **changes: Any) -> VerifiedTicket:
     named = {"device": state.device, "generation": state.look_at_file().generation} | changes
-    return VerifiedTicket(Ticket(acts=acts, **named), signers)
+    return VerifiedTicket(Ticket(acts=acts, **named), frozenset(bytes([each]) * 32 for each in signers))
 
 
 def test_a_ticket_for_another_device_does_nothing() -> None:
@@ -104,19 +105,29 @@ def test_a_ticket_for_another_device_does_nothing() -> None:
     install(state, 1, epoch=3)
     with pytest.raises(RefusedError, match="another device"):
         state.obey(ticket(state, SetTime(5), device=bytes(32)))
-    assert state.look().time == 0
 
 
 def test_a_publishers_key_voids_its_own_releases_and_nothing_else() -> None:
     state = new_state()
     install(state, 1, epoch=3)
     bundle = state.look().models[MODEL].marks[0].bundle
-    for acts, signers in [((SetTime(5),), {b"p" * 32}), ((Void(bundle),), {b"q" * 32})]:
+    for act, signers in [(SetTime(5), b"p"), (Void(bundle), b"q")]:
         with pytest.raises(RefusedError):
-            state.obey(ticket(state, *acts, signers=frozenset(signers)))
+            state.obey(ticket(state, act, signers=signers))
     assert epoch_of(state) == 3
-    state.obey(ticket(state, Void(bundle), signers=frozenset({b"p" * 32})))
+    state.obey(ticket(state, Void(bundle), signers=b"p"))
     assert epoch_of(state) == 0
+
+
+def test_nothing_is_adopted_where_the_newest_state_is() -> None:
+    counter = PaperCounter()
+    state = new_state(counter)
+    install(state, 1, epoch=3)
+    assert counter.number is not None
+    act = Adopt(counter.number, newest_of_each(state.look()))
+    with pytest.raises(RefusedError, match="none has to be adopted"):
+        state.obey(ticket(state, act), SeenTrust(1, frozenset({b"r" * 32}), 1))
+    assert state.see(None).adopted_by is None
 
 
 def test_an_older_state_is_adopted_by_a_ticket_that_says_what_it_brings_back() -> None:
@@ -129,13 +140,20 @@ def test_an_older_state_is_adopted_by_a_ticket_that_says_what_it_brings_back() -
     with pytest.raises(RollbackError):
         state.look()
     assert counter.number is not None
+    ours, others = (SeenTrust(1, frozenset({bytes([key]) * 32}), 1) for key in b"ro")
     shown = newest_of_each(state.look_at_file())
     wrong = [Adopt(counter.number - 1, shown), Adopt(counter.number, ((MODEL, ReleaseOrder(4, 0)),))]
     for act in wrong:
         with pytest.raises(RefusedError):
-            state.obey(ticket(state, act))
-    state.obey(ticket(state, Adopt(counter.number, shown)))
-    assert epoch_of(state) == 3
+            state.obey(ticket(state, act), ours)
+    state.obey(ticket(state, Adopt(counter.number, shown)), ours)
+    assert state.see(ours).floor(MODEL, EVERYBODY).order.epoch == 3
+    # It counts for those alone who adopted it; others adopt it, too, or go on with a new key.
+    for seen in (None, others):
+        with pytest.raises(RollbackError, match="an older one counts for others"):
+            state.see(seen)
+    state.obey(ticket(state, Adopt(counter.number, shown), signers=b"o"), others)
+    assert state.see(others).floor(MODEL, EVERYBODY).order.epoch == 3
     state.path.write_bytes(kept)
     with pytest.raises(RollbackError):
         state.look()

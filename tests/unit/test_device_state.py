@@ -95,7 +95,7 @@ def test_stages_of_an_update(state: DeviceState) -> None:
     state.give_up(MODEL, name(2), Quarantined(name(2), 1))
     model = state.look().models[MODEL]
     assert set(model.installations) == {name(1)}
-    assert model.quarantine == (Quarantined(name(2), 1),)
+    assert model.quarantine == (Quarantined(name(2), 1, signer("p").key),)
     with pytest.raises(RollbackError):
         state.try_out(MODEL, name(2))
 
@@ -103,8 +103,12 @@ def test_stages_of_an_update(state: DeviceState) -> None:
 def test_quarantine_has_room_for_so_many(state: DeviceState, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "MOST_QUARANTINED", 2)
     for number, attempt in [(1, 1), (2, 1), (1, 2), (3, 1)]:
+        stage(state, 9, epoch=4)
         state.give_up(MODEL, name(9), Quarantined(name(number), attempt))
-    assert state.look().models[MODEL].quarantine == (Quarantined(name(1), 2), Quarantined(name(3), 1))
+    # What is not known any more says nothing.
+    state.give_up(MODEL, name(9), Quarantined(name(4), 1))
+    kept = state.look().models[MODEL].quarantine
+    assert [(each.bundle, each.attempt) for each in kept] == [(name(1), 2), (name(3), 1)]
 
 
 def test_what_something_newer_overtook_is_not_put_in_place(state: DeviceState) -> None:
@@ -129,7 +133,7 @@ def test_a_file_that_cannot_be_put_in_place_leaves_the_old_one_in_force(state: D
     ):
         raise StorageError("disk full")
     after = state.look()
-    assert (after.floor(MODEL, EVERYBODY).bundle, after.time, after.trust) == (name(1), 0, ())
+    assert (after.floor(MODEL, EVERYBODY).bundle, after.trust) == (name(1), ())
     assert secrets_of(state)[name(1)] == secret
 
 
@@ -196,18 +200,19 @@ def test_void_releases_count_for_nobody_who_says_so_and_for_everybody_else(state
 
 def test_what_is_installed_below_void_releases_counts() -> None:
     void, low, own = frozenset(map(name, range(4))), name(9), signer("a")
-    marks = tuple(Mark(own, ReleaseOrder(100 + each, 0), name(each)) for each in range(4))
-    marks = with_mark(marks, Mark(own, ReleaseOrder(8, 0), low))
+    marks = tuple(Mark(own, ReleaseOrder(100 + each, 0), name(each), own.key) for each in range(4))
+    marks = with_mark(marks, Mark(own, ReleaseOrder(8, 0), low, own.key))
     assert [mark.bundle for mark in marks] == [low, name(1), name(2), name(3)]
     assert floor_of(marks, MODEL, Believing(void=void)).bundle == low
 
 
 def test_time_is_remembered_when_it_is_a_day_ahead(state: DeviceState) -> None:
     install(state, 1)
+    state.see(seen(1))
     moments = []
     for moment in (DAY - 1, DAY, DAY + 5, 2 * DAY, 7):
-        state.see(None, lambda known, moment=moment: max(known, moment))  # type: ignore[misc]
-        moments.append(state.look().time)
+        state.see(seen(1), lambda known, moment=moment: max(known, moment))  # type: ignore[misc]
+        moments.append(state.look().time_for(seen(1)))
     assert moments == [0, DAY, DAY, 2 * DAY, 2 * DAY]
 
 
@@ -247,13 +252,14 @@ def test_only_a_read_only_disk_lets_a_newer_trust_file_go_unremembered(
 def test_another_key_of_the_device_inherits_everything_but_installations(state: DeviceState) -> None:
     install(state, 1, epoch=3)
     state.see(seen(4), lambda _: 9 * DAY)
+    stage(state, 9, epoch=4)
     state.give_up(MODEL, name(9), Quarantined(name(9), 1))
     new = new_state()
     new.inherit(state.look())
     old, after = state.look(), new.look()
     assert after.models[MODEL].marks == old.models[MODEL].marks
     assert after.models[MODEL].quarantine == old.models[MODEL].quarantine
-    assert (after.trust, after.time) == (old.trust, old.time)
+    assert (after.trust, after.time_for(seen(4))) == (old.trust, 9 * DAY)
     assert not after.models[MODEL].installations
     assert after.generation != old.generation
     with pytest.raises(UsageError, match="a state already"):
@@ -267,14 +273,15 @@ def body_of(path: Path) -> dict[str, Any]:
 
 def every_member() -> Contents:
     """Returns contents that have something of everything."""
-    state = Contents(time=5, counter=7, generation=bytes(range(16)), tuf={"root": TufRole(1, bytes(32))})
-    state.see(seen(3))
-    state.see(SeenTrust(4, frozenset({bytes(32)}), 1, set=bytes(32), documents={1: bytes(32)}))
+    state = Contents(counter=7, generation=bytes(range(16)), tuf={"root": TufRole(1, bytes(32))})
+    state.adopted_by = frozenset({bytes(32), seen(3).voucher})
+    state.see(seen(3), lambda _: 5)
+    state.see(SeenTrust(4, frozenset({bytes(32)}), 1, set=bytes(32), documents={1: bytes(32)}), lambda _: 6)
     model = state.model(MODEL)
     for number in (1, 2):
         model.stage(name(number), contents.Installed(mark(number, number), bytes(32)))
         model.commit(MODEL, name(number), Believing(frozenset()))
-    model.put_in_quarantine(Quarantined(name(3), 1))
+    model.put_in_quarantine(Quarantined(name(3), 1, bytes(32)))
     return state
 
 

@@ -131,11 +131,11 @@ def test_a_crash_at_any_step_of_a_change_leaves_the_old_or_the_new_state(
     new = stage(state, 2, epoch=2)
     with (
         power_cut(monkeypatch, counter, step) as arm,
-        state.committing(MODEL, name(2), EVERYBODY, time=lambda _: 9),
+        state.committing(MODEL, name(2), EVERYBODY, ROOTS, lambda _: 9),
     ):
         arm()
     after = state.look()
-    assert (epoch_of(state), after.time) == ((2, 9) if done else (1, 0))
+    assert (epoch_of(state), after.time_for(ROOTS)) == ((2, 9) if done else (1, 0))
     # Its file is in place by now, so that it can be opened in any case.
     assert after.models[MODEL].installations[name(2)].stage is Stage.CURRENT
     assert secrets_of(state) == ({name(2): new} if done else {name(1): old, name(2): new})

@@ -70,7 +70,7 @@ def test_documents_read_back_as_they_were_written() -> None:
 
 
 def test_a_device_follows_the_chain_that_the_trust_file_brings() -> None:
-    read = TrustFile.from_bytes(trust(THIRD, D, documents=[TWO, THREE]), DEVICE)
+    read = TrustFile.from_bytes(trust(THIRD, D, documents=[ONE, TWO, THREE]), DEVICE)
     assert read.roots is not None
     assert read.roots.set == FIRST.digest
     assert read.roots.documents == {1: FIRST.digest, 2: SECOND.digest, 3: THIRD.digest}
@@ -81,7 +81,9 @@ def test_a_device_follows_the_chain_that_the_trust_file_brings() -> None:
 
 @pytest.mark.parametrize("known", [ONE, TWO, THREE])
 def test_any_document_of_the_chain_is_a_beginning(known: Envelope) -> None:
-    read = TrustFile.from_bytes(trust(THIRD, C, documents=[TWO, THREE]), Roots.of_document(known.to_bytes()))
+    read = TrustFile.from_bytes(
+        trust(THIRD, C, documents=[ONE, TWO, THREE]), Roots.of_document(known.to_bytes())
+    )
     assert read.roots is not None
     assert read.roots.set == FIRST.digest
     assert read.roots.newest == THIRD
@@ -89,7 +91,7 @@ def test_any_document_of_the_chain_is_a_beginning(known: Envelope) -> None:
 
 def test_the_roots_of_before_sign_no_more() -> None:
     with pytest.raises(SignatureError, match="0 of its roots"):
-        TrustFile.from_bytes(trust(THIRD, A, B, documents=[TWO, THREE]), DEVICE)
+        TrustFile.from_bytes(trust(THIRD, A, B, documents=[ONE, TWO, THREE]), DEVICE)
     # A file of the first roots, without the documents: only what a device remembers stands against it.
     assert TrustFile.from_bytes(trust(FIRST, A, B), DEVICE).roots == DEVICE
     for newer in (TWO, THREE):
@@ -108,25 +110,39 @@ def test_the_roots_of_before_sign_no_more() -> None:
         (signed(replace(SECOND, number=3), A, B, D), "does not follow"),
         (signed(replace(SECOND, set=bytes(32)), A, B, D), "does not follow"),
         (signed(replace(SECOND, removed=frozenset()), A, B, D), "all keys that were removed"),
-        (signed(RootsDocument.first(keys(A, B), 1), A), "two roots documents with number 1"),
+        (signed(RootsDocument.first(keys(A, B), 1), A), "does not follow"),
     ],
 )
 def test_documents_that_do_not_follow(second: Envelope, reason: str) -> None:
     with pytest.raises(SignatureError, match=reason):
-        TrustFile.from_bytes(trust(SECOND, B, D, documents=[second]), DEVICE)
+        TrustFile.from_bytes(trust(SECOND, B, D, documents=[ONE, second]), DEVICE)
 
 
 def test_another_document_with_the_number_of_a_known_one() -> None:
     other = signed(FIRST.following(add=keys(E), remove=[name(A)]), A, B, E)
     with pytest.raises(SignatureError, match="two roots documents with number 2"):
-        Roots.of_document(TWO.to_bytes()).following([other])
+        Roots.of_document(TWO.to_bytes()).following([ONE, other])
     with pytest.raises(SignatureError, match="two roots documents with number 2"):
-        DEVICE.following([TWO, other])
+        Roots.of_document(TWO.to_bytes()).following([other])
+
+
+def test_a_chain_is_shown_from_its_first_document() -> None:
+    for brought in ([TWO, THREE], [THREE]):
+        with pytest.raises(SignatureError, match="from the first one on"):
+            TrustFile.from_bytes(trust(THIRD, C, documents=brought), Roots.of_document(TWO.to_bytes()))
+    with pytest.raises(SignatureError, match="from the first one on"):
+        TrustFile.from_bytes(trust(THIRD, C), Roots.of_document(THREE.to_bytes()))
+    # Anybody can write the name of another chain into a document that is not the first.
+    claimed = RootsDocument(9, FIRST.digest, {name(E): E.public_key}, 1)
+    for brought in ([], [signed(claimed, E)], [ONE, signed(claimed, E)]):
+        with pytest.raises(SignatureError, match=r"from the first one on|does not follow"):
+            data = trust(claimed, E, documents=brought)
+            TrustFile.from_bytes(data, Roots.of_document(signed(claimed, E).to_bytes()))
 
 
 def test_gaps_in_the_chain() -> None:
     with pytest.raises(SignatureError, match="does not follow document 1"):
-        TrustFile.from_bytes(trust(THIRD, C, documents=[THREE]), DEVICE)
+        TrustFile.from_bytes(trust(THIRD, C, documents=[ONE, THREE]), DEVICE)
 
 
 def test_a_key_that_was_removed_never_comes_back() -> None:
@@ -135,7 +151,7 @@ def test_a_key_that_was_removed_never_comes_back() -> None:
     again = {**THIRD.keys, name(A): A.public_key}
     returned = replace(THIRD, removed=frozenset({bytes.fromhex(name(B))}), keys=again)
     with pytest.raises(SignatureError, match="all keys that were removed"):
-        DEVICE.following([TWO, signed(returned, B, C)])
+        DEVICE.following([ONE, TWO, signed(returned, B, C)])
     payload = canonical.decode(THIRD.to_bytes(), "document")
     pem = {public_key.fingerprint(key): public_key.to_pem(key).decode() for key in keys(A, C, D)}
     payload["keys"] = [pem[each] for each in sorted(pem)]
@@ -155,7 +171,7 @@ def test_a_trust_file_of_another_chain_or_of_none() -> None:
 
 
 def test_loose_keys_take_no_notice_of_a_chain() -> None:
-    read = TrustFile.from_bytes(trust(THIRD, C, D, documents=[TWO, THREE]), keys(C, D), 2)
+    read = TrustFile.from_bytes(trust(THIRD, C, D, documents=[ONE, TWO, THREE]), keys(C, D), 2)
     assert read.roots is not None
     assert (read.roots.set, dict(read.roots.documents)) == (None, {})
     assert read.roots.fingerprints == {bytes.fromhex(name(each)) for each in (C, D)}

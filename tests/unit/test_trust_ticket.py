@@ -48,8 +48,12 @@ def test_what_is_written_reads_back() -> None:
 
 def test_a_threshold_of_roots_may_say_everything_whatever_the_time() -> None:
     for verifier in (by_roots(), by_roots(expires=0)):
-        verified = verifier.verify_ticket(signed(ROOTS[2], ROOTS[0]))
-        assert (verified.ticket, verified.signers) == (TICKET, None)
+        verified = verifier.verify_ticket(signed(ROOTS[2], PUBLISHER, ROOTS[0]))
+        assert verified.ticket == TICKET
+        # Of those who signed, its roots are named.
+        assert verified.signers == {
+            bytes.fromhex(public_key.fingerprint(ROOTS[each].public_key)) for each in (0, 2)
+        }
 
 
 @pytest.mark.parametrize("signers", [[], ROOTS[:1], [PUBLISHER], [PUBLISHER, ROOTS[0]]])

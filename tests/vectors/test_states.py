@@ -13,10 +13,12 @@ from modelkeep import errors
 from modelkeep.device import contents_json
 from modelkeep.device.contents import Contents
 from modelkeep.device.marks import Mark, floor_of, with_mark
+from modelkeep.device.obeying import obey
 from modelkeep.device.seen_trust import SeenTrust, TrustEntry, with_seen
 from modelkeep.device.state_place import state_path
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId
+from modelkeep.trust.ticket import Ticket, VerifiedTicket
 from support.paper import Believing
 
 INDEX = json.loads((Path(__file__).parents[2] / "vectors" / "v1" / "states" / "index.json").read_text())
@@ -29,7 +31,8 @@ def about(vector: dict[str, Any]) -> str:
 
 def mark_of(item: dict[str, Any]) -> Mark:
     order = ReleaseOrder(item["epoch"], item["sealed_at"])
-    return Mark(SignerId.from_json(item["signer"]), order, bytes.fromhex(item["bundle"]))
+    signer, voucher = SignerId.from_json(item["signer"]), bytes.fromhex(item["voucher"])
+    return Mark(signer, order, bytes.fromhex(item["bundle"]), voucher)
 
 
 def expecting(vector: dict[str, Any]) -> Any:
@@ -89,6 +92,20 @@ def test_body(vector: dict[str, Any]) -> None:
         return
     with expecting(vector):
         contents_json.from_bytes(body)
+
+
+@pytest.mark.parametrize("vector", INDEX["tickets"], ids=about)
+def test_ticket(vector: dict[str, Any]) -> None:
+    contents = contents_json.from_bytes(base64.b64decode(vector["body"]))
+    ticket = Ticket.from_bytes(base64.b64decode(vector["ticket"]))
+    verified = VerifiedTicket(ticket, frozenset(map(bytes.fromhex, vector["signers"])))
+    device = bytes.fromhex(vector["device"])
+    if vector["error"] is None:
+        obey(contents, device, verified)
+        assert contents_json.to_bytes(contents) == base64.b64decode(vector["after"])
+        return
+    with expecting(vector):
+        obey(contents, device, verified)
 
 
 @pytest.mark.parametrize("vector", INDEX["names"], ids=lambda vector: str(vector["name"]))

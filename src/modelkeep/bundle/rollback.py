@@ -15,9 +15,10 @@ from modelkeep.device.contents import Contents, Installed, Stage
 from modelkeep.device.marks import Floor, Mark
 from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.device.state import DeviceState
-from modelkeep.errors import RollbackError, StorageError
+from modelkeep.errors import RollbackError, StorageError, UsageError
 from modelkeep.keys.identity import Identity, no_device
 from modelkeep.manifest import Manifest
+from modelkeep.signer_id import SignerId
 from modelkeep.storage import is_read_only
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
@@ -42,7 +43,7 @@ class Remembered:
         self._shown = verifier
         self._seen = seen_trust(verifier)
         self.contents = Contents() if state is None else state.see(self._seen, self._time)
-        self.verifier = verifier.no_earlier_than(self.contents.time)
+        self.verifier = verifier.no_earlier_than(self.contents.time_for(self._seen))
 
     @property
     def state(self) -> DeviceState:
@@ -85,6 +86,17 @@ class Remembered:
         if stage is Stage.CURRENT:
             self._finish(model, installation, known)
         return known
+
+    def mark(self, manifest: Manifest, signer: SignerId | None) -> Mark:
+        """Returns the mark of a verified release: it counts for whoever reads the verifier's trust file.
+
+        Raises:
+            UsageError: nobody has verified who signed it.
+        """
+        if signer is None:
+            raise UsageError("only a bundle whose publisher was verified can be installed")
+        voucher = signer.key if self._seen is None else self._seen.voucher
+        return Mark(signer, manifest.order, manifest.bundle, voucher)
 
     def stage(self, model: str, installation: bytes, mark: Mark, *, replaced: bytes | None = None) -> bytes:
         """See `DeviceState.stage`."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from modelkeep.bundle.rollback import seen_trust
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import print_json, report, say, show, time_of
 from modelkeep.device.contents import Contents, ModelState
@@ -29,32 +30,35 @@ def _show(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json(facts)
         return
-    for name in ("device", "path", "generation", "counter", "is_newest", "time"):
+    for name in ("device", "path", "generation", "counter", "is_newest"):
         show(f"{name:<11} {_words(name, facts[name])}")
     for model in facts["models"]:
         for line in _lines(model):
             show(line)
     for entry in facts["trust"]:
-        show(f"trust       file {entry['number']}, signed by {entry['threshold']} of {len(entry['keys'])}")
+        show(
+            f"trust       file {entry['number']}, signed by {entry['threshold']} of {len(entry['keys'])}, "
+            f"time {time_of(entry['time'])}, for {entry['voucher']}"
+        )
+    if facts["adopted_by"] is not None:
+        show(f"adopted     counts for {', '.join(facts['adopted_by'])} alone")
 
 
 def _words(name: str, value: Any) -> str:
     match name, value:
         case "counter", None:
             return "none: this key's store does not count, and an old state is not told apart"
-        case "time", int():
-            return time_of(value)
         case "is_newest", bool():
             return "yes" if value else "no: an older state was put back, or another one is lost"
     return str(value)
 
 
 def _forget(arguments: argparse.Namespace) -> None:
-    verified = options.verifier(arguments).verify_ticket(
-        read_small(arguments.ticket, LARGEST_FILE, "a ticket")
-    )
+    verifier = options.verifier(arguments)
+    verified = verifier.verify_ticket(read_small(arguments.ticket, LARGEST_FILE, "a ticket"))
     with _state(arguments.key) as state:
-        before, after = newest_of_each(state.look_at_file()), newest_of_each(state.obey(verified))
+        before = newest_of_each(state.look_at_file())
+        after = newest_of_each(state.obey(verified, seen_trust(verifier)))
         device, path = state.device.hex(), str(state.path)
     say(f"done: {len(verified.ticket.acts)} of {len(verified.ticket.acts)} acts of the ticket")
     for model, order in sorted(set(before) - set(after)):
@@ -81,7 +85,7 @@ def _facts(state: DeviceState) -> dict[str, Any]:
         "generation": contents.generation.hex(),
         "counter": state.number,
         "is_newest": _is_newest(state),
-        "time": contents.time,
+        "adopted_by": None if contents.adopted_by is None else sorted(map(bytes.hex, contents.adopted_by)),
         "models": [_model(name, each) for name, each in contents.models.items()],
         "newest": [_release(name, *order) for name, order in newest_of_each(contents)],
         "trust": [
@@ -89,6 +93,8 @@ def _facts(state: DeviceState) -> dict[str, Any]:
                 "number": each.number,
                 "threshold": each.threshold,
                 "keys": sorted(key.hex() for key in each.keys),
+                "time": each.time,
+                "voucher": each.voucher.hex(),
             }
             for each in contents.trust
         ],
@@ -107,7 +113,8 @@ def _model(name: str, state: ModelState) -> dict[str, Any]:
     return {
         "model": name,
         "marks": [
-            _release(name, *mark.order) | {"bundle": mark.bundle.hex(), "signer": str(mark.signer)}
+            _release(name, *mark.order)
+            | {"bundle": mark.bundle.hex(), "signer": str(mark.signer), "voucher": mark.voucher.hex()}
             for mark in state.marks
         ],
         "installations": [
@@ -125,7 +132,8 @@ def _release(model: str, epoch: int, sealed_at: int) -> dict[str, Any]:
 def _lines(model: dict[str, Any]) -> list[str]:
     name = model["model"]
     marks = [
-        f"{name}  installed {mark['epoch']}@{mark['sealed_at']}, bundle {mark['bundle']}, by {mark['signer']}"
+        f"{name}  installed {mark['epoch']}@{mark['sealed_at']}, bundle {mark['bundle']}, "
+        f"by {mark['signer']}, for {mark['voucher']}"
         for mark in model["marks"]
     ]
     stages = [

@@ -146,17 +146,14 @@ def _with_roots(
     envelope = read_envelope(arguments.roots, Kind.ROOTS)
     brought = _brought(envelope)
     # Devices refuse a chain that does not hold, so it is not handed on.
-    first, *others = brought or (envelope,)
-    Roots.of_document(first.to_bytes()).following(others)
+    Roots.of_envelope(envelope).following(brought)
     for line in statements(envelope, _now()):
         say(f"signs from now on: {line}")
     return trust_editing.with_roots(trust, RootsName.of(RootsDocument.from_bytes(envelope.payload))), brought
 
 
 def _brought(envelope: Envelope) -> Documents:
-    # The first document is what devices are given; those after it travel along.
-    own = () if RootsDocument.from_bytes(envelope.payload).number == 1 else (envelope.bare(),)
-    return (*envelope.documents, *own)
+    return (*envelope.documents, envelope.bare())
 
 
 def _write_trust(arguments: argparse.Namespace, trust: TrustFile, documents: Documents) -> None:

@@ -12,7 +12,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from modelkeep.device.marks import Floor, Judge, Mark, floor_of, with_mark
-from modelkeep.device.seen_trust import SeenTrust, TrustEntry, with_seen
+from modelkeep.device.seen_trust import SeenTrust, TrustEntry, time_for, with_seen, with_time
 from modelkeep.errors import RollbackError
 from modelkeep.release_order import ReleaseOrder
 
@@ -20,6 +20,9 @@ MOST_INSTALLATIONS = 64
 MOST_QUARANTINED = 64
 GENERATION_BYTES = 16
 DAY = 86_400
+
+# Makes of the time that is remembered the one to remember, both in seconds since 1970-01-01 UTC.
+Time = Callable[[int], int]
 
 
 class Stage(Enum):
@@ -51,10 +54,12 @@ class Quarantined(NamedTuple):
     Attributes:
         bundle: its bundle's id, 16 bytes.
         attempt: the publisher's number for this try; a higher one is another release.
+        voucher: for whom it was tried, as in `Mark`; `DeviceState.give_up` fills it in.
     """
 
     bundle: bytes
     attempt: int
+    voucher: bytes = b""
 
 
 @dataclass(slots=True)
@@ -133,7 +138,11 @@ class ModelState:
 
     def put_in_quarantine(self, release: Quarantined) -> None:
         """Remembers not to try a release again."""
-        others = tuple(each for each in self.quarantine if each.bundle != release.bundle)
+        others = tuple(
+            each
+            for each in self.quarantine
+            if (each.bundle, each.voucher) != (release.bundle, release.voucher)
+        )
         self.quarantine = (*others, release)[-MOST_QUARANTINED:]
 
     def _worth(self, installation: bytes) -> tuple[bool, bool]:
@@ -164,9 +173,10 @@ class Contents:
 
     Attributes:
         models: by model id.
-        trust: the newest trust file of each set of roots, oldest entry first.
+        trust: the newest trust file of each set of roots, and the time, oldest entry first.
         tuf: the newest metadata of each role, by its name.
-        time: seconds since 1970-01-01 UTC that have certainly passed.
+        adopted_by: for whom alone this counts (as in `Mark.voucher`), since it is not the newest that
+            there was; None for a state that was never lost.
         generation: 16 random bytes, new at each change that counts.
         counter: what the device's counter says as long as this counts; None without counter.
     """
@@ -174,7 +184,7 @@ class Contents:
     models: dict[str, ModelState] = field(default_factory=dict)
     trust: tuple[TrustEntry, ...] = ()
     tuf: dict[str, TufRole] = field(default_factory=dict)
-    time: int = 0
+    adopted_by: frozenset[bytes] | None = None
     generation: bytes = bytes(GENERATION_BYTES)
     counter: int | None = None
 
@@ -195,21 +205,34 @@ class Contents:
         """
         self.floor(model, judge).check(order, bundle)
 
-    def see(self, seen: SeenTrust) -> bool:
-        """Remembers a trust file; returns whether that changed anything.
+    def check_adopted(self, seen: SeenTrust | None) -> None:
+        """Accepts readers of a trust file whose roots adopted this, where it had to be adopted.
+
+        Raises:
+            RollbackError: it is an older state, and others did.
+        """
+        if self.adopted_by is not None and (seen is None or seen.voucher not in self.adopted_by):
+            raise RollbackError(
+                "the newest state of this device is lost, and an older one counts for others alone",
+                hint="get a ticket by the roots of your trust file that adopts it, or make a new key",
+            )
+
+    def see(self, seen: SeenTrust, time: Time) -> bool:
+        """Remembers a trust file and the time; returns whether that is news, as a day or more ahead is.
 
         Raises:
             RollbackError: a newer one was seen before, or the roots are old ones.
         """
         before = self.trust
         self.trust = with_seen(before, seen)
-        return self.trust != before
+        is_newer, known = self.trust != before, self.time_for(seen)
+        now = max(known, time(known))
+        self.trust = with_time(self.trust, [entry for entry in self.trust if entry.is_of(seen)], now)
+        return is_newer or now >= known + DAY
 
-    def see_time(self, time: int) -> bool:
-        """Remembers a time that has passed; returns whether it was a day or more ahead."""
-        is_news = time >= self.time + DAY
-        self.time = max(self.time, time)
-        return is_news
+    def time_for(self, seen: SeenTrust | None) -> int:
+        """Returns the seconds since 1970-01-01 UTC that have passed for readers of a trust file."""
+        return 0 if seen is None else time_for(self.trust, seen)
 
     def inheritance(self) -> Contents:
         """Returns what another key of the same device begins with: everything but installations."""
@@ -217,4 +240,4 @@ class Contents:
             name: ModelState(marks=state.marks, quarantine=state.quarantine)
             for name, state in self.models.items()
         }
-        return Contents(models, self.trust, dict(self.tuf), self.time)
+        return Contents(models, self.trust, dict(self.tuf), self.adopted_by)

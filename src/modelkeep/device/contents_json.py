@@ -34,6 +34,7 @@ VERSION = 1
 MOST_MODELS = 10_000
 MOST_ROOT_SETS = 1000
 MOST_ROOT_KEYS = 64
+MOST_ADOPTERS = 64
 MOST_ROLES = 256
 INSTALLATION_BYTES = BUNDLE_BYTES = 16
 SECRET_BYTES = DIGEST_BYTES = 32
@@ -48,11 +49,11 @@ _MOST_MARKS = MOST_SIGNERS * MOST_OF_ONE_SIGNER
 def to_bytes(contents: Contents) -> bytes:
     """Returns the canonical JSON encoding."""
     members: dict[str, Any] = {
+        "adopted_by": None if contents.adopted_by is None else sorted(map(bytes.hex, contents.adopted_by)),
         "counter": contents.counter,
         "format": FORMAT,
         "generation": contents.generation.hex(),
         "models": [_model_to_json(model, state) for model, state in contents.models.items()],
-        "time": contents.time,
         "trust": [_trust_to_json(entry) for entry in contents.trust],
         "tuf": [_role_to_json(name, role) for name, role in sorted(contents.tuf.items())],
         "version": VERSION,
@@ -73,7 +74,7 @@ def from_bytes(body: bytes) -> Contents:
             models=_by_name(map(_model, record.items("models", longest=MOST_MODELS)), "model"),
             trust=tuple(map(_trust, record.items("trust", longest=MOST_ROOT_SETS))),
             tuf=_by_name(map(_role, record.items("tuf", longest=MOST_ROLES)), "role"),
-            time=record.integer("time"),
+            adopted_by=record.nullable("adopted_by", lambda name: _digests(record, name, MOST_ADOPTERS)),
             generation=record.hexadecimal("generation", GENERATION_BYTES),
             counter=record.nullable("counter", record.integer),
         )
@@ -88,7 +89,10 @@ def _model_to_json(model: str, state: ModelState) -> dict[str, Any]:
         ],
         "marks": [_mark_to_json(mark) for mark in state.marks],
         "model": model,
-        "quarantine": [{"attempt": each.attempt, "bundle": each.bundle.hex()} for each in state.quarantine],
+        "quarantine": [
+            {"attempt": each.attempt, "bundle": each.bundle.hex(), "voucher": each.voucher.hex()}
+            for each in state.quarantine
+        ],
         "tries": state.tries,
     }
 
@@ -113,6 +117,7 @@ def _mark_to_json(mark: Mark) -> dict[str, Any]:
         "epoch": mark.order.epoch,
         "sealed_at": mark.order.sealed_at,
         "signer": mark.signer.to_json(),
+        "voucher": mark.voucher.hex(),
     }
 
 
@@ -126,6 +131,7 @@ def _mark_of(record: Record) -> Mark:
         signer=SignerId.from_json(record.anything("signer"), "device state: signer"),
         order=ReleaseOrder(record.integer("epoch"), record.integer("sealed_at")),
         bundle=record.hexadecimal("bundle", BUNDLE_BYTES),
+        voucher=record.hexadecimal("voucher", DIGEST_BYTES),
     )
 
 
@@ -146,7 +152,11 @@ def _installation(item: object) -> tuple[bytes, Installed]:
 
 def _quarantined(item: object) -> Quarantined:
     with Record(item, "device state: quarantine") as record:
-        return Quarantined(record.hexadecimal("bundle", BUNDLE_BYTES), record.integer("attempt"))
+        return Quarantined(
+            record.hexadecimal("bundle", BUNDLE_BYTES),
+            record.integer("attempt"),
+            record.hexadecimal("voucher", DIGEST_BYTES),
+        )
 
 
 def _trust_to_json(entry: TrustEntry) -> dict[str, Any]:
@@ -157,23 +167,21 @@ def _trust_to_json(entry: TrustEntry) -> dict[str, Any]:
         "roots_digest": None if entry.roots_digest is None else entry.roots_digest.hex(),
         "set": None if entry.set is None else entry.set.hex(),
         "threshold": entry.threshold,
+        "time": entry.time,
     }
 
 
 def _trust(item: object) -> TrustEntry:
     with Record(item, "device state: trust") as record:
-        keys = record.items("keys", longest=MOST_ROOT_KEYS)
         digest = _hexadecimal(record, DIGEST_BYTES)
         return TrustEntry(
             set=record.nullable("set", digest),
             roots=record.integer("roots"),
             roots_digest=record.nullable("roots_digest", digest),
-            keys=frozenset(
-                Record({"key": key}, "device state: root key").hexadecimal("key", DIGEST_BYTES)
-                for key in keys
-            ),
+            keys=_digests(record, "keys", MOST_ROOT_KEYS),
             threshold=record.integer("threshold", lowest=1),
             number=record.integer("number"),
+            time=record.integer("time"),
         )
 
 
@@ -186,6 +194,13 @@ def _role(item: object) -> tuple[str, TufRole]:
         return record.text("role"), TufRole(
             record.integer("version"), record.hexadecimal("keys", DIGEST_BYTES)
         )
+
+
+def _digests(record: Record, name: str, longest: int) -> frozenset[bytes]:
+    return frozenset(
+        Record({"id": item}, f"device state: {name}").hexadecimal("id", DIGEST_BYTES)
+        for item in record.items(name, longest=longest)
+    )
 
 
 def _hexadecimal(record: Record, length: int) -> Callable[[str], bytes]:

@@ -44,11 +44,14 @@ class Mark:
         signer: who signed it.
         order: its place.
         bundle: its bundle's id, 16 bytes.
+        voucher: for whom it was installed, 32 bytes: the roots of the trust file (`TrustEntry.voucher`), or
+            the key that signed it where there was none. Whoever that is may take the mark back, nobody else.
     """
 
     signer: SignerId
     order: ReleaseOrder
     bundle: bytes
+    voucher: bytes
 
 
 class Floor(NamedTuple):
@@ -93,16 +96,22 @@ def _counts(mark: Mark, model: str, judge: Judge) -> bool:
 def with_mark(marks: tuple[Mark, ...], new: Mark) -> tuple[Mark, ...]:
     """Returns `marks` with `new` as the latest, and of the same signer's others the highest three.
 
+    A signer counts once for each voucher: whoever takes marks back has made nobody else's give way.
+
     Raises:
         StorageError: there are marks of 16 other signers; nobody's are given up for a new one's.
     """
-    others = tuple(mark for mark in marks if mark.signer != new.signer)
-    if len({mark.signer for mark in others}) >= MOST_SIGNERS:
+    others = tuple(mark for mark in marks if _of(mark) != _of(new))
+    if len(set(map(_of, others))) >= MOST_SIGNERS:
         raise StorageError(
             "the device's state has no room for another signer of this model",
             hint=f"{MOST_SIGNERS} signers have installed it; a ticket can take away what some of them signed",
         )
-    own = [mark for mark in marks if mark.signer == new.signer and mark != new]
+    own = [mark for mark in marks if _of(mark) == _of(new) and mark != new]
     # Higher ones may be void, and then it is the new one that counts.
     highest = sorted(own, key=lambda mark: mark.order)[1 - MOST_OF_ONE_SIGNER :]
     return others + tuple(sorted([*highest, new], key=lambda mark: mark.order))
+
+
+def _of(mark: Mark) -> tuple[SignerId, bytes]:
+    return mark.signer, mark.voucher

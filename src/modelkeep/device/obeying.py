@@ -1,11 +1,17 @@
-"""What a verified ticket makes a device let go of. Source: spec/trust-v1.md, "Tickets"."""
+"""What a verified ticket makes a device let go of: what its signers have vouched for, and nothing else.
+
+Who that is, the device remembers itself; whatever trust file comes with the ticket has no say in it.
+Source: spec/trust-v1.md, "Tickets".
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from modelkeep.device.contents import Contents, ModelState
+from modelkeep.device.contents_json import MOST_ADOPTERS
 from modelkeep.device.marks import Mark
+from modelkeep.device.seen_trust import with_time
 from modelkeep.errors import RefusedError
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust.ticket import Act, Adopt, ForgetQuarantine, SetTime, VerifiedTicket, Void
@@ -36,30 +42,53 @@ def newest_of_each(contents: Contents) -> tuple[tuple[str, ReleaseOrder], ...]:
     return tuple(sorted((name, max(mark.order for mark in marks)) for name, marks in marked.items()))
 
 
-def _do(contents: Contents, act: Act, signers: frozenset[bytes] | None) -> None:
-    if signers is not None and not isinstance(act, Void):
-        raise RefusedError("a publisher's key voids its own releases alone; only roots do more")
+def _do(contents: Contents, act: Act, signers: frozenset[bytes]) -> None:
+    roots = [entry for entry in contents.trust if len(entry.keys & signers) >= entry.threshold]
+    vouchers = frozenset(entry.voucher for entry in roots)
     match act:
         case Void(bundle):
-            _void(contents, bundle, signers)
+            _void(contents, bundle, vouchers | signers)
         case SetTime(time):
-            contents.time = time
+            _check_any(vouchers, "sets the time")
+            contents.trust = with_time(contents.trust, roots, time)
         case ForgetQuarantine():
-            for state in contents.models.values():
-                state.quarantine = ()
+            _forget_quarantine(contents, vouchers | signers)
         case Adopt(_, marks):
+            _check_any(vouchers, "adopts a state")
             _check_shown(contents, marks)
+            _adopt(contents, vouchers)
 
 
-def _void(contents: Contents, bundle: bytes, signers: frozenset[bytes] | None) -> None:
+def _check_any(roots: frozenset[bytes], what: str) -> None:
+    if not roots:
+        raise RefusedError(
+            f"nobody who signed the ticket {what} here: only roots do, for readers of their own trust files"
+        )
+
+
+def _void(contents: Contents, bundle: bytes, vouchers: frozenset[bytes]) -> None:
     def is_meant(mark: Mark) -> bool:
-        return mark.bundle == bundle and (signers is None or mark.signer.key in signers)
+        return mark.bundle == bundle and mark.voucher in vouchers
 
     found = [state for state in contents.models.values() if any(map(is_meant, state.marks))]
     if not found:
-        raise RefusedError(f"bundle {bundle.hex()} was not installed here, or not by who signed the ticket")
+        raise RefusedError(f"bundle {bundle.hex()} was not installed here for whoever signed the ticket")
     for state in found:
         _forget(state, is_meant)
+
+
+def _forget_quarantine(contents: Contents, vouchers: frozenset[bytes]) -> None:
+    states = contents.models.values()
+    if not any(each.voucher in vouchers for state in states for each in state.quarantine):
+        raise RefusedError("no release is in quarantine here for whoever signed the ticket")
+    for state in states:
+        state.quarantine = tuple(each for each in state.quarantine if each.voucher not in vouchers)
+
+
+def _adopt(contents: Contents, roots: frozenset[bytes]) -> None:
+    contents.adopted_by = (contents.adopted_by or frozenset()) | roots
+    if len(contents.adopted_by) > MOST_ADOPTERS:
+        raise RefusedError("too many roots have adopted this state", hint="make a new key")
 
 
 def _forget(state: ModelState, is_meant: Callable[[Mark], bool]) -> None:

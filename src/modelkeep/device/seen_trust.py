@@ -1,15 +1,18 @@
 """Which trust files a device has seen: the numbers that must not fall, whatever roots are configured.
 
-Roots that form a chain of documents are one set for ever. Loose keys belong together where a threshold
-of them is the same: a file that those could sign must not be older than one that they signed.
+Roots that form a chain of documents are one set for ever, and what is remembered of a chain counts for that
+chain alone: anybody can name anybody's keys in a chain of his own. Loose keys belong together where a
+threshold of them is the same: a file that those could sign must not be older than one that they signed.
 Source: spec/trust-v1.md, "Numbers".
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from modelkeep import canonical
 from modelkeep.errors import RollbackError
 
 
@@ -31,6 +34,11 @@ class SeenTrust:
     set: bytes | None = None
     documents: Mapping[int, bytes] = field(default_factory=dict)
 
+    @property
+    def voucher(self) -> bytes:
+        """See `TrustEntry.voucher`."""
+        return _voucher(self.set, self.keys, self.threshold)
+
 
 @dataclass(frozen=True, slots=True)
 class TrustEntry:
@@ -43,6 +51,7 @@ class TrustEntry:
         keys: fingerprints (32 bytes) of the root keys.
         threshold: how many of them sign.
         number: the number of the newest trust file seen.
+        time: seconds since 1970-01-01 UTC that have passed, as these roots' files let a device remember.
     """
 
     set: bytes | None
@@ -51,6 +60,12 @@ class TrustEntry:
     keys: frozenset[bytes]
     threshold: int
     number: int
+    time: int = 0
+
+    @property
+    def voucher(self) -> bytes:
+        """The name, 32 bytes, by which a device remembers for whom something counted."""
+        return _voucher(self.set, self.keys, self.threshold)
 
     @staticmethod
     def of(seen: SeenTrust) -> TrustEntry:
@@ -65,10 +80,11 @@ class TrustEntry:
         Raises:
             RollbackError: the roots of `seen` are older ones of the same chain, or another branch of it.
         """
-        if self.set is not None and self.set == seen.set:
+        if self.set is None:
+            return len(self.keys & seen.keys) >= min(self.threshold, seen.threshold)
+        if self.set == seen.set:
             self._check_branch(seen)
-            return True
-        return len(self.keys & seen.keys) >= min(self.threshold, seen.threshold)
+        return self.set == seen.set
 
     def _check_branch(self, seen: SeenTrust) -> None:
         if max(seen.documents, default=0) < self.roots:
@@ -76,39 +92,63 @@ class TrustEntry:
                 f"the trust file's roots end before document {self.roots}, which this device has seen",
                 hint="bring the newest trust file of the publisher",
             )
-        # Nothing is known of a document from before the configured one, which vouches for the rest.
-        if seen.documents.get(self.roots, self.roots_digest) != self.roots_digest:
+        if seen.documents.get(self.roots) != self.roots_digest:
             raise RollbackError(
                 f"there are two roots documents with number {self.roots}",
                 hint="somebody has signed both: report it to the publisher, and trust neither",
             )
 
-    def is_of(self, other: TrustEntry) -> bool:
+    def is_of(self, seen: SeenTrust) -> bool:
         """Returns whether both are of the same roots."""
-        return self.set == other.set and (self.set is not None or self.keys == other.keys)
+        loose = self.keys == seen.keys and self.threshold == seen.threshold
+        return self.set == seen.set and (self.set is not None or loose)
 
 
 def with_seen(entries: tuple[TrustEntry, ...], seen: SeenTrust) -> tuple[TrustEntry, ...]:
-    """Returns `entries` after `seen`: every entry that counts for it is raised to its number.
+    """Returns `entries` after `seen`, whose own entry is the last if it is new.
 
-    Otherwise, roots that were exchanged and come back would bring old files back.
+    Every entry of loose keys that counts for a file of loose keys is raised to its number. Otherwise, keys
+    that were exchanged and come back would bring old files back.
 
     Raises:
         RollbackError: a newer file of these roots was seen before.
     """
-    counting = {entry for entry in entries if entry.counts_for(seen)}
+    counting = [entry for entry in entries if entry.counts_for(seen)]
     known = max((entry.number for entry in counting), default=0)
     if seen.number < known:
         raise older_trust(seen.number, known)
-    own = TrustEntry.of(seen)
+    own = replace(TrustEntry.of(seen), time=time_for(entries, seen))
     raised = [
-        replace(entry, number=seen.number) if entry in counting else entry
+        replace(entry, number=seen.number) if seen.set is None and entry in counting else entry
         for entry in entries
-        if not entry.is_of(own)
     ]
-    places = [place for place, entry in enumerate(entries) if entry.is_of(own)]
-    raised.insert(places[0] if places else len(raised), own)
-    return tuple(raised)
+    if not any(entry.is_of(seen) for entry in entries):
+        raised.append(own)
+    return tuple(own if entry.is_of(seen) else entry for entry in raised)
+
+
+def with_time(
+    entries: tuple[TrustEntry, ...], which: Collection[TrustEntry], time: int
+) -> tuple[TrustEntry, ...]:
+    """Returns `entries`, some of them with another time."""
+    return tuple(replace(entry, time=time) if entry in which else entry for entry in entries)
+
+
+def time_for(entries: tuple[TrustEntry, ...], seen: SeenTrust) -> int:
+    """Returns the time that has passed for readers of `seen`: of roots that are new, what counts for them.
+
+    Raises:
+        RollbackError: the roots of `seen` are older ones of the same chain, or another branch of it.
+    """
+    own = [entry.time for entry in entries if entry.is_of(seen)]
+    return max(own or [entry.time for entry in entries if entry.counts_for(seen)], default=0)
+
+
+def _voucher(chain: bytes | None, keys: frozenset[bytes], threshold: int) -> bytes:
+    if chain is not None:
+        return chain
+    members = {"keys": sorted(key.hex() for key in keys), "threshold": threshold}
+    return hashlib.sha256(canonical.encode(members)).digest()
 
 
 def older_trust(number: int, known: int) -> RollbackError:

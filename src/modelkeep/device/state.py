@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import Self
 
-from modelkeep.device.contents import Contents, Installed, Quarantined, Stage
+from modelkeep.device.contents import Contents, Installed, Quarantined, Stage, Time
 from modelkeep.device.device_key import DeviceKey
 from modelkeep.device.local_key import LocalKey
 from modelkeep.device.marks import Judge, Mark
@@ -27,8 +27,6 @@ from modelkeep.storage import is_read_only
 from modelkeep.trust.ticket import Adopt, VerifiedTicket
 
 SECRET_BYTES = 32
-
-Time = Callable[[int], int]
 
 
 def unchanged(time: int) -> int:
@@ -153,9 +151,10 @@ class DeviceState:
         """Forgets an installation, and remembers not to try its release again if it `failed`."""
         with self._changing_uncounted() as contents:
             state = contents.model(model)
+            known = state.installations.get(installation)
+            if failed is not None and known is not None:
+                state.put_in_quarantine(failed._replace(voucher=known.mark.voucher))
             state.drop(installation)
-            if failed is not None:
-                state.put_in_quarantine(failed)
 
     @contextmanager
     def committing(
@@ -222,16 +221,24 @@ class DeviceState:
 
         self._change(change)
 
-    def obey(self, verified: VerifiedTicket) -> Contents:
+    def obey(self, verified: VerifiedTicket, seen: SeenTrust | None = None) -> Contents:
         """Lets go of what a ticket says; returns what is remembered afterwards.
+
+        Args:
+            verified: the ticket.
+            seen: the trust file whose roots signed it, if there is one: whoever they have replaced since
+                may not say anything any more.
 
         Raises:
             RefusedError: the ticket is not for this state, or asks for more than its signers may.
+            RollbackError: a newer trust file was seen.
         """
         adopted = [act.counter for act in verified.ticket.acts if isinstance(act, Adopt)]
         with self._store.locked() as lock:
             contents = self._store.adopted(adopted[0]) if adopted else self._store.settled()
             changed = deepcopy(contents)
+            if seen is not None:
+                changed.see(seen, unchanged)
             obey(changed, self.device, verified)
             self._store.use_up_number(contents, lock)
             changed.counter = contents.counter
@@ -269,5 +276,5 @@ class DeviceState:
 
 
 def _learn(contents: Contents, seen: SeenTrust | None, time: Time) -> bool:
-    is_newer = seen is not None and contents.see(seen)
-    return contents.see_time(time(contents.time)) or is_newer
+    contents.check_adopted(seen)
+    return seen is not None and contents.see(seen, time)

@@ -97,18 +97,26 @@ class StateStore:
         return read_state(self.path, self.local.for_state()) or Contents()
 
     def adopted(self, number: int) -> Contents:
-        """Returns the state in the file as one that counts, though it is not the newest.
+        """Returns a state that is not the newest as one that counts, though as yet for nobody.
+
+        One that was adopted before is returned as it is: it may come to count for others besides.
 
         Raises:
-            RefusedError: the counter says something else than `number`, or there is none.
+            RefusedError: the counter says something else than `number`, or there is none; or the newest
+                state is there.
         """
         if self._counter is None or self._counter.value() != number:
             raise RefusedError(
                 f"the ticket is for a counter that says {number}",
                 hint="modelkeep state show says what it says",
             )
-        contents = self.written()
-        contents.counter = number
+        try:
+            contents = self.settled()
+        except RollbackError:
+            contents = self.written()
+            contents.counter, contents.adopted_by = number, frozenset()
+        if contents.adopted_by is None:
+            raise RefusedError("the newest state of this device is there: none has to be adopted")
         return contents
 
     @property

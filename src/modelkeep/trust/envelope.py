@@ -48,8 +48,8 @@ class Envelope:
         kind: what the payload is.
         payload: what is signed, exactly as it was received.
         signatures: pairs of a key's fingerprint, as claimed, and a DER-encoded ECDSA signature.
-        documents: the roots documents that it brings along, each in an envelope of its own; no
-            signature of this one covers them, for they vouch for themselves.
+        documents: the roots documents that it brings along, from the first one of their chain on, each in
+            an envelope of its own; no signature of this one covers them, for they vouch for themselves.
     """
 
     kind: Kind
@@ -93,17 +93,18 @@ class Envelope:
             name for name, value in self.signatures if name in keys and self._holds(keys[name], value)
         )
 
-    def check_signed(self, keys: Mapping[str, ec.EllipticCurvePublicKey], threshold: int) -> None:
-        """Checks that enough different ones of `keys` (by fingerprint) signed the payload.
+    def check_signed(self, keys: Mapping[str, ec.EllipticCurvePublicKey], threshold: int) -> frozenset[str]:
+        """Returns which of `keys` (by fingerprint) signed the payload, if they are enough different ones.
 
         Raises:
             SignatureError: too few did.
         """
-        count = len(self.signed_by(keys))
-        if count < threshold:
+        signers = self.signed_by(keys)
+        if len(signers) < threshold:
             raise SignatureError(
-                f"the {self.kind.words} is signed by {count} of its roots, and {threshold} are needed"
+                f"the {self.kind.words} is signed by {len(signers)} of its roots, and {threshold} are needed"
             )
+        return signers
 
     def signed(self, signer: dsse.EcdsaSigner) -> Envelope:
         """Returns the envelope with the signature of `signer` besides; the same one if it has that already.

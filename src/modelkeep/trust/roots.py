@@ -1,7 +1,8 @@
 """Who signs trust files: keys that a device was given one by one, or a chain of documents about them.
 
 Each document names the keys that sign from then on, and is signed by those before it and by its own: a
-device that knows one document of the chain follows it to the newest, whoever brings it.
+device that knows one document of the chain follows it to the newest, whoever brings it. The name of a chain
+is the digest of its first document, so that a chain is shown from there: nobody else can claim its name.
 Source: spec/trust-v1.md, "Roots".
 """
 
@@ -54,10 +55,7 @@ class Roots:
             MalformedError: not a roots document.
             UnsupportedVersionError: made by a newer version.
         """
-        envelope = Envelope.from_bytes(data, Kind.ROOTS)
-        document = RootsDocument.from_bytes(envelope.payload)
-        envelope.check_signed(document.keys, document.threshold)
-        return Roots(document.keys, document.threshold, document, {document.number: document.digest})
+        return Roots.of_envelope(Envelope.from_bytes(data, Kind.ROOTS))
 
     @property
     def set(self) -> bytes | None:
@@ -70,42 +68,60 @@ class Roots:
         return fingerprints(self.keys)
 
     def following(self, documents: Sequence[Envelope]) -> Roots:
-        """Follows the chain along the documents that a trust file brings; those from before are passed over.
+        """Follows the chain along the documents that a trust file brings: from the first to the newest.
 
         Raises:
-            SignatureError: one is not signed by the roots before it and by its own, does not follow, or
-                is another one than the document of that number that is known.
+            SignatureError: one is not signed by the roots before it and by its own, or does not follow; the
+                first one is missing, or another one has the number of the document that is known.
+            RollbackError: they end before the document that is known.
             MalformedError: one is not a roots document.
         """
-        roots = self
-        for envelope in documents:
-            roots = roots._after(envelope)
-        return roots
+        if self.newest is None:
+            return self
+        chain = Roots.of_envelope(documents[0]) if documents else self
+        for envelope in documents[1:]:
+            chain = chain._after(envelope)
+        self._check_known(chain)
+        return chain
+
+    @staticmethod
+    def of_envelope(envelope: Envelope) -> Roots:
+        """Returns the roots of a document.
+
+        Raises:
+            SignatureError: its own roots have not signed it.
+            MalformedError: not a roots document.
+        """
+        document = RootsDocument.from_bytes(envelope.payload)
+        envelope.check_signed(document.keys, document.threshold)
+        return Roots(document.keys, document.threshold, document, {document.number: document.digest})
 
     def _after(self, envelope: Envelope) -> Roots:
-        document = RootsDocument.from_bytes(envelope.payload)
-        if self.newest is None or document.number < self.newest.number:
-            return self
-        if document.number == self.newest.number:
-            if document.digest != self.newest.digest:
-                raise SignatureError(
-                    f"there are two roots documents with number {document.number}",
-                    hint="somebody has signed both: report it to the publisher, and trust neither",
-                )
-            return self
-        document.check_follows(self.newest)
+        following = Roots.of_envelope(envelope)
+        if self.newest is None or following.newest is None:
+            raise AssertionError("a chain has documents")
+        following.newest.check_follows(self.newest)
         envelope.check_signed(self.keys, self.threshold)
-        envelope.check_signed(document.keys, document.threshold)
-        known = {**self.documents, document.number: document.digest}
-        return replace(
-            self, keys=document.keys, threshold=document.threshold, newest=document, documents=known
-        )
+        return replace(following, documents={**self.documents, **following.documents})
+
+    def _check_known(self, chain: Roots) -> None:
+        [(number, digest)] = self.documents.items()
+        if max(chain.documents) < number:
+            raise RollbackError(
+                "the trust file is of roots that were replaced since", hint="bring a newer one"
+            )
+        if chain.documents.get(number, digest) != digest:
+            raise SignatureError(
+                f"there are two roots documents with number {number}",
+                hint="somebody has signed both: report it to the publisher, and trust neither",
+            )
 
     def check_named(self, named: RootsName | None) -> None:
         """Checks that a trust file is one of these roots' own; loose keys are not named anywhere.
 
         Raises:
-            SignatureError: it names another chain, or none.
+            SignatureError: it names another chain, or none, or did not bring the document that the chain is
+                named by.
             RollbackError: it names roots that were replaced since.
         """
         if self.newest is None:
@@ -117,4 +133,9 @@ class Roots:
         if named.number < self.newest.number:
             raise RollbackError(
                 "the trust file is of roots that were replaced since", hint="bring a newer one"
+            )
+        if 1 not in self.documents:
+            raise SignatureError(
+                "the trust file does not bring its roots documents from the first one on",
+                hint="make it with the newest roots document, which has those before it inside",
             )

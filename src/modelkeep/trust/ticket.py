@@ -124,12 +124,12 @@ class VerifiedTicket:
 
     Attributes:
         ticket: what it says.
-        signers: fingerprints (32 bytes) of the publishers' keys that signed, who may void their own marks
-            and nothing else; None where a threshold of roots did, who may do everything.
+        signers: fingerprints (32 bytes) of the keys that signed. What they may do is for the device to
+            say, which remembers for whom what counted.
     """
 
     ticket: Ticket
-    signers: frozenset[bytes] | None
+    signers: frozenset[bytes]
 
 
 def _act_to_json(act: Act) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from modelkeep.trust.certificates import CertificateRoots, CertificateSource
 from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.policy import AllOf, ExpectModel, MaximumAge, MinimumEpoch, Policy, UnsafeAnyModel
 from modelkeep.trust.release import Release
-from modelkeep.trust.roots_document import fingerprints
+from modelkeep.trust.roots_document import Keys, fingerprints
 from modelkeep.trust.second_signature import SecondKey
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.ticket import Ticket, VerifiedTicket
@@ -191,20 +191,22 @@ class Verifier:
     def verify_ticket(self, data: bytes) -> VerifiedTicket:
         """See `BundleVerifier.verify_ticket`."""
         envelope = Envelope.from_bytes(data, Kind.TICKET)
-        if self._trust is None:
-            signers = envelope.signed_by(self._keys)
-            envelope.check_signed(self._keys, 1)
-            return VerifiedTicket(Ticket.from_bytes(envelope.payload), fingerprints(signers))
-        if self._trust.roots is None:
-            raise SignatureError("the trust file was not verified with roots, who sign tickets")
-        envelope.check_signed(self._trust.roots.keys, self._trust.roots.threshold)
-        return VerifiedTicket(Ticket.from_bytes(envelope.payload), None)
+        keys, threshold = self._ticket_signers()
+        signers = envelope.check_signed(keys, threshold)
+        return VerifiedTicket(Ticket.from_bytes(envelope.payload), fingerprints(signers))
 
     def no_earlier_than(self, moment: int) -> Self:
         """See `BundleVerifier.no_earlier_than`."""
         late = copy.copy(self)
         late._clock = self._clock.no_earlier_than(moment)
         return late
+
+    def _ticket_signers(self) -> tuple[Keys, int]:
+        if self._trust is None:
+            return self._keys, 1
+        if self._trust.roots is None:
+            raise SignatureError("the trust file was not verified with roots, who sign tickets")
+        return self._trust.roots.keys, self._trust.roots.threshold
 
     def _verify_key(self, bundle: oms.OmsBundle) -> SignerId:
         # The hint is not signed: it only chooses among keys that are trusted anyway.

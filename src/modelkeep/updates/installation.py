@@ -134,7 +134,7 @@ def _work_file(target: Path, digest: bytes) -> KeptFile | Partial:
 
 def _into_slot(source: Source, slots: Slots, progress: Progress) -> InstallReport:
     with slots.exclusively(), receiving(source, slots.access) as reception:
-        slot = slots.choose(reception.signed.manifest, reception.remembered)
+        slot = slots.choose(reception.signed, reception.remembered)
         with slots.opened(slot) as descriptor:
             reception.take(descriptor, progress)
         return _report(reception, slots.folder.file(slot), slot)

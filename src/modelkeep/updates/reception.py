@@ -18,8 +18,6 @@ from modelkeep.bundle.rollback import Remembered, remembering
 from modelkeep.bundle.signed_manifest import SignedManifest
 from modelkeep.bundle.unwrapping import unwrap
 from modelkeep.device.contents_json import INSTALLATION_BYTES
-from modelkeep.device.marks import Mark
-from modelkeep.errors import UsageError
 from modelkeep.grants import sidecar
 from modelkeep.grants.grant import Grant
 from modelkeep.keys.identity import UnwrappedGrant
@@ -51,7 +49,7 @@ class Reception:
             _header(arrival.signed, granted),
             arrival.signed.front,
             tuple(member.size for member in arrival.signed.manifest.members),
-            _mark(arrival.signed),
+            remembered.mark(arrival.signed.manifest, arrival.signed.signer),
         )
 
     @property
@@ -99,7 +97,7 @@ def receiving(source: Source, access: Access) -> Iterator[Reception]:
         remembering(access.identity, access.verifier) as remembered,
     ):
         arrival = ArrivingBundle(stream).verify(remembered.verifier)
-        _mark(arrival.signed)
+        remembered.mark(arrival.signed.manifest, arrival.signed.signer)
         remembered.check(arrival.signed.manifest)
         with _unwrapped(arrival, source, access) as granted:
             yield Reception(arrival, granted, remembered, stream)
@@ -117,12 +115,6 @@ def _unwrapped(arrival: VerifiedArrival, source: Source, access: Access) -> Unwr
         grants = arrival.embedded_grants()
     passed_over = glance.kinds if glance else None
     return unwrap(arrival.signed, identity, grants, posture=access.posture, passed_over=passed_over)
-
-
-def _mark(signed: SignedManifest) -> Mark:
-    if signed.signer is None:
-        raise UsageError("only a bundle whose publisher was verified can be installed")
-    return Mark(signed.signer, signed.manifest.order, signed.manifest.bundle)
 
 
 def _header(signed: SignedManifest, granted: UnwrappedGrant) -> InstallHeader:

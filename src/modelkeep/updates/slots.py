@@ -16,12 +16,12 @@ from typing import Self
 from modelkeep.bundle.access import Access
 from modelkeep.bundle.lease import lease_path
 from modelkeep.bundle.rollback import Remembered, remembering
+from modelkeep.bundle.signed_manifest import SignedManifest
 from modelkeep.bundle.slot_folder import SLOTS, SlotFolder
 from modelkeep.container.archive import Archive
 from modelkeep.container.order import INSTALLATION
 from modelkeep.device.contents import Contents, Installed, ModelState, Quarantined, Stage
 from modelkeep.errors import KeepError, RefusedError, UsageError, WrongModelError
-from modelkeep.manifest import Manifest
 from modelkeep.storage import folder_locked, open_regular, sync_folder, words_for
 from modelkeep.updates.trial_notes import TrialEnd, TrialNotes
 
@@ -127,16 +127,19 @@ class Slots:
         known = None if installation is None else self._state(contents).installations.get(installation)
         return SlotState(slot, installation, known, _is_archive(self.folder.file(slot)))
 
-    def choose(self, manifest: Manifest, remembered: Remembered) -> str:
+    def choose(self, signed: SignedManifest, remembered: Remembered) -> str:
         """Returns the slot that a verified release goes to: the one that does not count.
 
         Raises:
             WrongModelError: the slots are for another model.
             RefusedError: it is in quarantine here.
         """
+        manifest = signed.manifest
         if manifest.model != self.folder.model:
             raise WrongModelError(f"the slots are for {self.folder.model}, and this is {manifest.model}")
-        if any(each.bundle == manifest.bundle for each in self._state(remembered.contents).quarantine):
+        mark = remembered.mark(manifest, signed.signer)
+        failed = {(each.bundle, each.voucher) for each in self._state(remembered.contents).quarantine}
+        if (mark.bundle, mark.voucher) in failed:
             raise RefusedError(
                 f"release {manifest.order} was tried here and failed",
                 hint="get another release; modelkeep status says how it failed",
