@@ -16,23 +16,29 @@ public class Roots private constructor(
     /** Digest of each document that was followed, by its number. */
     internal val documents: Map<Long, String> = emptyMap(),
 ) {
-    /** Follows the chain along the documents that a trust file brings; those from before are passed over. */
-    internal fun following(brought: List<Envelope>): Roots = brought.fold(this, Roots::after)
+    /** Follows the chain along the documents that a trust file brings: from the first to the newest. */
+    internal fun following(brought: List<Envelope>): Roots {
+        if (newest == null || brought.isEmpty()) return this
+        val chain = brought.drop(1).fold(of(brought[0]), Roots::after)
+        checkKnown(newest, chain)
+        return chain
+    }
 
     private fun after(envelope: Envelope): Roots {
-        val document = RootsDocument.parse(envelope.payload)
-        if (newest == null || document.number < newest.number) return this
-        if (document.number == newest.number) {
-            if (document.digest == newest.digest) return this
+        val following = of(envelope)
+        following.newest!!.checkFollows(newest!!)
+        envelope.checkSigned(keys, threshold)
+        return Roots(following.keys, following.threshold, following.newest, documents + following.documents)
+    }
+
+    private fun checkKnown(known: RootsDocument, chain: Roots) {
+        if (chain.documents.keys.max() < known.number) throw replaced()
+        if ((chain.documents[known.number] ?: known.digest) != known.digest) {
             throw SignatureError(
-                "there are two roots documents with number ${document.number}",
+                "there are two roots documents with number ${known.number}",
                 "somebody has signed both: report it to the publisher, and trust neither",
             )
         }
-        document.checkFollows(newest)
-        envelope.checkSigned(keys, threshold)
-        envelope.checkSigned(document.keys, document.threshold)
-        return Roots(document.keys, document.threshold, document, documents + (document.number to document.digest))
     }
 
     /** Checks that a trust file is one of these roots' own; loose keys are not named anywhere. */
@@ -41,10 +47,17 @@ public class Roots private constructor(
         if (set != newest.set || number > newest.number) {
             throw SignatureError("the trust file is not one of these roots", "ask the publisher for theirs")
         }
-        if (number < newest.number) {
-            throw RollbackError("the trust file is of roots that were replaced since", "bring a newer one")
+        if (number < newest.number) throw replaced()
+        // The chain is named by its first document: who is not shown that one cannot know whose it is.
+        if (FIRST !in documents) {
+            throw SignatureError(
+                "the trust file does not bring its roots documents from the first one on",
+                "make it with the newest roots document, which has those before it inside",
+            )
         }
     }
+
+    private fun replaced() = RollbackError("the trust file is of roots that were replaced since", "bring a newer one")
 
     public companion object {
         /**
@@ -73,8 +86,11 @@ public class Roots private constructor(
          */
         @JvmStatic
         @Throws(KeepError::class)
-        public fun ofDocument(data: ByteArray): Roots {
-            val envelope = Envelope.parse(data, EnvelopeKind.ROOTS)
+        public fun ofDocument(data: ByteArray): Roots = of(Envelope.parse(data, EnvelopeKind.ROOTS))
+
+        private const val FIRST = 1L
+
+        private fun of(envelope: Envelope): Roots {
             val document = RootsDocument.parse(envelope.payload)
             envelope.checkSigned(document.keys, document.threshold)
             return Roots(document.keys, document.threshold, document, mapOf(document.number to document.digest))

@@ -171,6 +171,30 @@ public class SecureModelLoader @JvmOverloads constructor(
             to.grant(manifest.bundle, bundle.dataKey, narrowed).toBytes() + '\n'.code.toByte()
         }
 
+    /** Returns what a ticket for this device has to name, and what it can take back. */
+    @Throws(KeepError::class)
+    public fun stateReport(): StateReport = withState { state ->
+        val contents = state.look()
+        val marks = contents.models.mapValues { (_, model) -> model.marks.maxOfOrNull { it.order }?.toString() }
+        StateReport(state.device, contents.generation, marks.filterValues { it != null }.mapValues { it.value!! })
+    }
+
+    /**
+     * Lets go of what a ticket says, once: releases and a time that counted for readers of this verifier's trust file, or for
+     * the publisher's key where there is none. What counts for others stays.
+     *
+     * @param ticket what `modelkeep trust ticket` made and the roots signed.
+     * @throws RefusedError the ticket is not for this device as it is, or asks for more than its signers may.
+     * @throws SignatureError too few of the roots signed it.
+     */
+    @Throws(KeepError::class)
+    public fun obey(ticket: ByteArray): Unit = withState { it.obey(verifier.verifyTicket(ticket), verifier.seen) }
+
+    private fun <T> withState(action: (DeviceState) -> T): T {
+        val folder = stateFolder ?: throw UsageError("this loader remembers nothing", "make it with a folder for the state")
+        return DeviceState(folder, identity.publicValue, identity::localKey).use(action)
+    }
+
     private fun refuseBundles() {
         if (!verifier.requireInstalled) return
         throw RefusedError("this is a bundle, and only installations are opened here", "install it, then open that")

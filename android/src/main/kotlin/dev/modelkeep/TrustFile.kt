@@ -58,6 +58,9 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
     internal fun vouches(model: String, signer: SignerId): Boolean =
         signer.key !in revokedKeys && publishers.any { it.key.fingerprint == signer.key && it.signs(model) }
 
+    /** Returns which of the roots signed a ticket, if they are enough. */
+    internal fun checkSigned(ticket: Envelope): Set<String> = ticket.checkSigned(roots.keys, roots.threshold)
+
     internal fun isRevoked(key: String): Boolean = key in revokedKeys
 
     internal fun checkTime(now: Long) {
@@ -103,7 +106,7 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
             val envelope = Envelope.parse(data, EnvelopeKind.TRUST)
             val followed = roots.following(envelope.documents)
             envelope.checkSigned(followed.keys, followed.threshold)
-            val trust = Record.read(CanonicalJson.decode(envelope.payload, "trust file"), "trust file") {
+            val trust = Record.readClosed(CanonicalJson.decode(envelope.payload, "trust file"), "trust file") {
                 checkFormat("modelkeep/trust")
                 TrustFile(this, followed)
             }
@@ -124,7 +127,7 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
 
         private fun floors(record: Record): Map<String, ReleaseOrder> {
             val pairs = record.items("floors", MOST_FLOORS).map { item ->
-                Record.read(item, "trust file: floor") {
+                Record.readClosed(item, "trust file: floor") {
                     val model = text("model")
                     if (!Manifest.isModelId(model)) throw fault("model", "is not a model id")
                     model to ReleaseOrder(integer("epoch"), integer("sealed_at", highest = Constraints.LATEST_TIME))

@@ -6,9 +6,13 @@ import dev.modelkeep.document.SignerId
 import dev.modelkeep.state.Judge
 import dev.modelkeep.state.SeenTrust
 import dev.modelkeep.trust.EcdsaKey
+import dev.modelkeep.trust.Envelope
+import dev.modelkeep.trust.EnvelopeKind
 import dev.modelkeep.trust.OmsDocument
 import dev.modelkeep.trust.SignedRelease
 import dev.modelkeep.trust.Statement
+import dev.modelkeep.trust.Ticket
+import dev.modelkeep.trust.VerifiedTicket
 
 /**
  * Whom a device believes, and which releases it accepts from them.
@@ -105,6 +109,13 @@ public class Verifier private constructor(
     internal fun noEarlierThan(moment: Long) = Verifier(
         keys, trust, model, minimumEpoch, maximumAgeSeconds, clock.noEarlierThan(moment), requireInstalled,
     )
+
+    /** Returns what a ticket says, and whose word it is; no clock is asked. */
+    internal fun verifyTicket(data: ByteArray): VerifiedTicket {
+        val envelope = Envelope.parse(data, EnvelopeKind.TICKET)
+        val signers = trust?.checkSigned(envelope) ?: envelope.checkSigned(keys, 1)
+        return VerifiedTicket(Ticket.parse(envelope.payload), signers)
+    }
 
     internal class VerifiedStatement(val resources: Map<String, ByteArray>, val signer: SignerId)
 

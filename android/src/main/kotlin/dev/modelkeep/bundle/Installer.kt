@@ -9,7 +9,6 @@ import dev.modelkeep.payload.SegmentWriter
 import dev.modelkeep.payload.StreamKey
 import dev.modelkeep.payload.StreamLayout
 import dev.modelkeep.sha256
-import dev.modelkeep.state.Mark
 import dev.modelkeep.toHexadecimal
 import dev.modelkeep.wipedAfter
 import java.io.File
@@ -37,8 +36,7 @@ internal class Installer(private val bundle: UnlockedBundle, private val remembe
 
     /** Writes the installation to [target], in place of any file that is there. */
     fun install(target: File) = FileLock.take(target).use {
-        val mark = Mark(bundle.signed.signer, manifest.order, manifest.bundle.toHexadecimal())
-        val secret = remembered.stage(manifest.model, id, mark)
+        val secret = remembered.stage(manifest.model, id, remembered.mark(bundle.signed))
         Replacement(target).use { file ->
             random(32).wipedAfter { installKey ->
                 val writer = writer(file, installKey)

@@ -23,7 +23,7 @@ internal class Remembered(private val known: DeviceState?, private val shown: Ve
     private val contents: Contents = known?.see(::learn) ?: Contents()
 
     /** The verifier, with a clock that says no less than the device remembers. */
-    val verifier: Verifier = shown.noEarlierThan(contents.time)
+    val verifier: Verifier = shown.noEarlierThan(contents.timeFor(shown.seen))
 
     val state: DeviceState get() =
         known ?: throw UsageError("an installation needs the device's state", "make the loader with a folder for it")
@@ -47,12 +47,19 @@ internal class Remembered(private val known: DeviceState?, private val shown: Ve
         return installed
     }
 
+    /** Returns the mark of a verified release: it counts for whoever reads the verifier's trust file. */
+    fun mark(signed: SignedManifest): Mark {
+        val voucher = shown.seen?.voucher ?: signed.signer.key
+        return Mark(signed.signer, signed.manifest.order, signed.manifest.bundle.toHexadecimal(), voucher)
+    }
+
     fun stage(model: String, id: String, mark: Mark): ByteArray = state.stage(model, id, mark, verifier.judge)
 
     fun commit(model: String, id: String, replace: () -> Unit) = state.commit(model, id, verifier.judge, ::learn, replace)
 
     private fun learn(contents: Contents): Boolean {
-        val isNewer = shown.seen?.let(contents::see) ?: false
-        return contents.seeTime(shown.persistable(contents.time)) || isNewer
+        val seen = shown.seen
+        contents.checkAdopted(seen)
+        return seen != null && contents.see(seen, shown::persistable)
     }
 }

@@ -5,9 +5,9 @@ import kotlin.io.encoding.Base64
 
 /**
  * Takes typed members out of a parsed JSON object: what is missing, of the wrong kind or left over
- * is refused, except `ext`, where other tools may keep what they like.
+ * is refused, except `ext`, where other tools may keep what they like; in documents that are closed, that too.
  */
-internal class Record private constructor(value: Any?, private val what: String) {
+internal class Record private constructor(value: Any?, private val what: String, private val closed: Boolean) {
     private val members: MutableMap<String, Any?>
 
     init {
@@ -76,7 +76,7 @@ internal class Record private constructor(value: Any?, private val what: String)
     }
 
     /** Takes a nested object and reads it with [read]. */
-    fun <T> nested(name: String, read: Record.() -> T): T = read(anything(name), "$what: $name", read)
+    fun <T> nested(name: String, read: Record.() -> T): T = read(anything(name), "$what: $name", closed, read)
 
     /** Takes a member of any kind; for the few places where null has a meaning. */
     fun anything(name: String): Any? {
@@ -100,14 +100,19 @@ internal class Record private constructor(value: Any?, private val what: String)
     fun firstUnknown(known: Set<String>): String? = members.keys.filter { it !in known }.minOrNull()
 
     private fun finish() {
-        if ("ext" in members && members.remove("ext") !is Map<*, *>) throw fault("ext", "must be an object")
+        if (!closed && "ext" in members && members.remove("ext") !is Map<*, *>) throw fault("ext", "must be an object")
         members.keys.minOrNull()?.let { throw fault(it, "is not known to this version") }
     }
 
     companion object {
         /** Reads an object with [read] and then refuses the members that nobody took. */
-        fun <T> read(value: Any?, what: String, read: Record.() -> T): T {
-            val record = Record(value, what)
+        fun <T> read(value: Any?, what: String, read: Record.() -> T): T = read(value, what, false, read)
+
+        /** Does the same with a document that is closed: whoever signs it has seen all of it, `ext` included. */
+        fun <T> readClosed(value: Any?, what: String, read: Record.() -> T): T = read(value, what, true, read)
+
+        private fun <T> read(value: Any?, what: String, closed: Boolean, read: Record.() -> T): T {
+            val record = Record(value, what, closed)
             return record.read().also { record.finish() }
         }
     }

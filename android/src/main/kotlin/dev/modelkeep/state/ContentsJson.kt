@@ -17,6 +17,7 @@ internal object ContentsJson {
     const val MOST_ROOT_SETS = 1000
     private const val FORMAT = "modelkeep/state"
     private const val MOST_ROOT_KEYS = 64
+    private const val MOST_ADOPTERS = 64
     private const val MOST_ROLES = 256
     private const val MOST_QUARANTINED = 64
     private const val ID = 16
@@ -25,11 +26,11 @@ internal object ContentsJson {
 
     fun encode(contents: Contents): ByteArray = CanonicalJson.encode(
         mapOf(
+            "adopted_by" to contents.adoptedBy?.sorted(),
             "counter" to contents.counter,
             "format" to FORMAT,
             "generation" to contents.generation,
             "models" to contents.models.map { (model, state) -> toJson(model, state) },
-            "time" to contents.time,
             "trust" to contents.trust.map(::toJson),
             "tuf" to contents.tuf.toSortedMap().map { (name, role) ->
                 mapOf("keys" to role.keys, "role" to name, "version" to role.version)
@@ -49,7 +50,7 @@ internal object ContentsJson {
                 models = named(items("models", MOST_MODELS).map(::model), "model"),
                 trust = items("trust", MOST_ROOT_SETS).map(::trust),
                 tuf = named(items("tuf", MOST_ROLES).map(::role), "role"),
-                time = integer("time"),
+                adoptedBy = nullable("adopted_by") { digests(it, MOST_ADOPTERS) },
                 generation = hex("generation", Contents.GENERATION),
                 counter = nullable("counter") { integer(it) },
             )
@@ -60,7 +61,9 @@ internal object ContentsJson {
         "installations" to state.installations.map { (id, installed) -> toJson(id, installed) },
         "marks" to state.marks.map(::toJson),
         "model" to model,
-        "quarantine" to state.quarantine.map { mapOf("attempt" to it.attempt, "bundle" to it.bundle) },
+        "quarantine" to state.quarantine.map {
+            mapOf("attempt" to it.attempt, "bundle" to it.bundle, "voucher" to it.voucher)
+        },
         "tries" to state.tries,
     )
 
@@ -80,12 +83,14 @@ internal object ContentsJson {
         "epoch" to mark.order.epoch,
         "sealed_at" to mark.order.sealedAt,
         "signer" to mark.signer.toJson(),
+        "voucher" to mark.voucher,
     )
 
     private fun mark(record: Record) = Mark(
         SignerId.fromJson(record.anything("signer")),
         ReleaseOrder(record.integer("epoch"), record.integer("sealed_at")),
         record.hex("bundle", ID),
+        record.hex("voucher", DIGEST),
     )
 
     private fun toJson(id: String, installed: Installed) = toJson(installed.mark) + mapOf(
@@ -101,7 +106,9 @@ internal object ContentsJson {
     }
 
     private fun quarantined(item: Any?) =
-        Record.read(item, "device state: quarantine") { Quarantined(hex("bundle", ID), integer("attempt")) }
+        Record.read(item, "device state: quarantine") {
+            Quarantined(hex("bundle", ID), integer("attempt"), hex("voucher", DIGEST))
+        }
 
     private fun toJson(entry: TrustEntry) = mapOf(
         "keys" to entry.keys.sorted(),
@@ -110,25 +117,28 @@ internal object ContentsJson {
         "roots_digest" to entry.rootsDigest,
         "set" to entry.set,
         "threshold" to entry.threshold.toLong(),
+        "time" to entry.time,
     )
 
     private fun trust(item: Any?) = Record.read(item, "device state: trust") {
-        val keys = items("keys", MOST_ROOT_KEYS).map { key ->
-            Record.read(mapOf("key" to key), "device state: root key") { hex("key", DIGEST) }
-        }
         TrustEntry(
             nullable("set") { hex(it, DIGEST) },
             integer("roots"),
             nullable("roots_digest") { hex(it, DIGEST) },
-            keys.toSet(),
+            digests("keys", MOST_ROOT_KEYS),
             integer("threshold", 1, Int.MAX_VALUE.toLong()).toInt(),
             integer("number"),
+            integer("time"),
         )
     }
 
     private fun role(item: Any?) = Record.read(item, "device state: role") {
         text("role") to TufRole(integer("version"), hex("keys", DIGEST))
     }
+
+    private fun Record.digests(name: String, longest: Int): Set<String> = items(name, longest).map { item ->
+        Record.read(mapOf("id" to item), "device state: $name") { hex("id", DIGEST) }
+    }.toSet()
 
     private fun Record.hex(name: String, length: Int): String = hexadecimal(name, length).toHexadecimal()
 

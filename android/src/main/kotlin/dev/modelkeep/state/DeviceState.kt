@@ -3,6 +3,7 @@ package dev.modelkeep.state
 import dev.modelkeep.keys.LocalKey
 import dev.modelkeep.sha256
 import dev.modelkeep.toHexadecimal
+import dev.modelkeep.trust.VerifiedTicket
 import java.io.Closeable
 import java.io.File
 import java.security.SecureRandom
@@ -14,7 +15,9 @@ import java.security.SecureRandom
  * @param localKey asked for when it is needed, and once; closed with this.
  */
 internal class DeviceState(folder: File, publicValue: ByteArray, private val localKey: () -> LocalKey) : Closeable {
-    private val path = File(folder, "${sha256(publicValue).toHexadecimal()}.state")
+    /** SHA-256 of the device's public key, in hexadecimal. */
+    val device = sha256(publicValue).toHexadecimal()
+    private val path = File(folder, "$device.state")
     private val opened = lazy { localKey() }
 
     /** What protects the device's installations. */
@@ -68,6 +71,12 @@ internal class DeviceState(folder: File, publicValue: ByteArray, private val loc
             lock.check()
             file.write(changed)
         }
+
+    /** Lets go of what a ticket says; [seen] is the trust file whose roots signed it, if there is one. */
+    fun obey(verified: VerifiedTicket, seen: SeenTrust?) = changing { contents ->
+        seen?.let { contents.see(it) { time -> time } }
+        contents.obey(device, verified)
+    }
 
     private fun <T> changing(change: (Contents) -> T): T = StateLock.locked(File("${path.path}.lock")) { lock ->
         val contents = file.read()

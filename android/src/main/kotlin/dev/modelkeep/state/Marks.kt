@@ -26,8 +26,13 @@ internal interface Judge {
  * A release that was installed.
  *
  * @property bundle id of its bundle in hexadecimal.
+ * @property voucher for whom it was installed: the roots of the trust file, or the key that signed it where there was
+ *   none. Whoever that is may take the mark back, nobody else.
  */
-internal data class Mark(val signer: SignerId, val order: ReleaseOrder, val bundle: String) {
+internal data class Mark(val signer: SignerId, val order: ReleaseOrder, val bundle: String, val voucher: String) {
+    /** A signer counts once for each voucher: whoever takes marks back has made nobody else's give way. */
+    val source: Pair<SignerId, String> get() = signer to voucher
+
     fun countsFor(judge: Judge, model: String) = !judge.voids(bundle) && judge.vouches(model, signer)
 }
 
@@ -65,14 +70,14 @@ internal const val MOST_OF_ONE_SIGNER = 4
 
 /** Returns the marks with [new] as the latest, and of the same signer's others the highest three. */
 internal fun List<Mark>.with(new: Mark): List<Mark> {
-    val others = filter { it.signer != new.signer }
-    if (others.distinctBy { it.signer }.size >= MOST_SIGNERS) {
+    val others = filter { it.source != new.source }
+    if (others.distinctBy { it.source }.size >= MOST_SIGNERS) {
         throw StorageError(
             "the device's state has no room for another signer of this model",
             "$MOST_SIGNERS signers have installed it; a ticket can take away what some of them signed",
         )
     }
-    val own = filter { it.signer == new.signer && it != new }.sortedBy { it.order }
+    val own = filter { it.source == new.source && it != new }.sortedBy { it.order }
     // Higher ones may be void, and then it is the new one that counts.
     return others + (own.takeLast(MOST_OF_ONE_SIGNER - 1) + new).sortedBy { it.order }
 }

@@ -13,8 +13,8 @@ internal enum class Stage { STAGED, TRIAL, CURRENT }
  */
 internal class Installed(val mark: Mark, val secret: ByteArray, val stage: Stage = Stage.STAGED)
 
-/** A release that failed on this device and is not tried again, until the publisher raises [attempt]. */
-internal class Quarantined(val bundle: String, val attempt: Long)
+/** A release that failed on this device for [voucher] and is not tried again, until the publisher raises [attempt]. */
+internal class Quarantined(val bundle: String, val attempt: Long, val voucher: String)
 
 /**
  * What is known of one model. Source: spec/install-v1.md, section 5.
@@ -30,7 +30,7 @@ internal class ModelState(
     val installations: LinkedHashMap<String, Installed> = LinkedHashMap(),
     var active: String? = null,
     var tries: Long = 0,
-    val quarantine: List<Quarantined> = emptyList(),
+    var quarantine: List<Quarantined> = emptyList(),
 ) {
     /** Adds an installation that is about to be made; another release that was staged goes. */
     fun stage(id: String, installed: Installed) {
@@ -51,6 +51,12 @@ internal class ModelState(
         keep { it.mark.order >= mark.order || !judge.vouches(model, it.mark.signer) }
         active = id
         tries = 0
+    }
+
+    /** Forgets marks that were taken back, and the installations with them. */
+    fun takeBack(isMeant: (Mark) -> Boolean) {
+        marks = marks.filterNot(isMeant)
+        keep { !isMeant(it.mark) }
     }
 
     /** Puts an installation at a new stage and returns its mark. */

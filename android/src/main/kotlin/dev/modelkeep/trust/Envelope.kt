@@ -10,6 +10,7 @@ import dev.modelkeep.toHexadecimal
 internal enum class EnvelopeKind(val type: String, val words: String) {
     TRUST("application/vnd.modelkeep.trust.v1+json", "trust file"),
     ROOTS("application/vnd.modelkeep.roots.v1+json", "roots document"),
+    TICKET("application/vnd.modelkeep.ticket.v1+json", "ticket"),
 }
 
 /**
@@ -24,13 +25,14 @@ internal class Envelope private constructor(
     private val signatures: List<Pair<String, ByteArray>>,
     val documents: List<Envelope>,
 ) {
-    /** Checks that enough different ones of [keys] (by fingerprint) signed the payload. */
-    fun checkSigned(keys: Map<String, EcdsaKey>, threshold: Int) {
-        val signers = signatures.filter { (name, value) -> keys[name]?.let { holds(it, value) } ?: false }
-        val count = signers.distinctBy { it.first }.size
-        if (count < threshold) {
-            throw SignatureError("the ${kind.words} is signed by $count of its roots, and $threshold are needed")
+    /** Returns which of [keys] (by fingerprint) signed the payload, if they are enough different ones. */
+    fun checkSigned(keys: Map<String, EcdsaKey>, threshold: Int): Set<String> {
+        val signed = signatures.filter { (name, value) -> keys[name]?.let { holds(it, value) } ?: false }
+        val signers = signed.map { it.first }.toSet()
+        if (signers.size < threshold) {
+            throw SignatureError("the ${kind.words} is signed by ${signers.size} of its roots, and $threshold are needed")
         }
+        return signers
     }
 
     private fun holds(key: EcdsaKey, signature: ByteArray): Boolean =

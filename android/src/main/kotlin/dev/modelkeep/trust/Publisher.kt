@@ -37,7 +37,7 @@ internal class Publisher private constructor(record: Record) {
         private const val BELOW = "/*"
         private const val MOST_NAMES = 1024
 
-        fun read(item: Any?): Publisher = Record.read(item, "trust file: publisher") { Publisher(this) }
+        fun read(item: Any?): Publisher = Record.readClosed(item, "trust file: publisher") { Publisher(this) }
 
         private fun names(record: Record, name: String): List<String> =
             record.items(name, MOST_NAMES).map { it as? String ?: throw record.fault(name, "must list names") }

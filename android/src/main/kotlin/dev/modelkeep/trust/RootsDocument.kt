@@ -50,7 +50,7 @@ internal class RootsDocument private constructor(
         /** Parses a payload; whether its keys signed it is another matter. */
         fun parse(payload: ByteArray): RootsDocument {
             val digest = sha256(payload).toHexadecimal()
-            return Record.read(CanonicalJson.decode(payload, "roots document"), "roots document") {
+            return Record.readClosed(CanonicalJson.decode(payload, "roots document"), "roots document") {
                 checkFormat("modelkeep/roots")
                 val number = integer("number", 1)
                 val threshold = integer("threshold", 1, MOST_ROOTS.toLong()).toInt()

@@ -244,7 +244,7 @@ internal class InstallationTest {
 
     /** Has the device install a much later release, by the publisher or by somebody else. */
     private fun raiseEpoch(signer: SignerId = publisher()) = deviceState().use { state ->
-        val mark = Mark(signer, ReleaseOrder(1_000_000, 0), "ee".repeat(16))
+        val mark = Mark(signer, ReleaseOrder(1_000_000, 0), "ee".repeat(16), signer.key)
         state.stage("acme/detector", "ff".repeat(16), mark, judge(signer))
         state.commit("acme/detector", "ff".repeat(16), judge(signer), { false }) {}
     }
@@ -360,7 +360,7 @@ internal class InstallationTest {
     fun `a device that fails over and over keeps what it has`() {
         val loader = installOne()
         deviceState().use { state ->
-            val mark = Mark(publisher(), ReleaseOrder(1_000, 0), "dd".repeat(16))
+            val mark = Mark(publisher(), ReleaseOrder(1_000, 0), "dd".repeat(16), publisher().key)
             repeat(70) { state.stage("acme/detector", "%032x".format(it), mark, judge(publisher())) }
             assertEquals(64, state.look().models.getValue("acme/detector").installations.size)
         }

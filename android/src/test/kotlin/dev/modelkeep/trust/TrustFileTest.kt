@@ -172,9 +172,10 @@ internal class TrustFileTest {
         val next = Key()
         val first = document(1, null, listOf(root))
         val second = document(2, first, listOf(next), listOf(root))
-        val roots = Roots.ofDocument(CanonicalJson.encode(envelope(EnvelopeKind.ROOTS, first, listOf(root))))
+        val one = envelope(EnvelopeKind.ROOTS, first, listOf(root))
+        val roots = Roots.ofDocument(CanonicalJson.encode(one))
         val named = mapOf("roots" to mapOf("set" to sha256(first).toHexadecimal(), "number" to 2L))
-        fun brought(keys: List<Key>, payload: ByteArray = second) = listOf(envelope(EnvelopeKind.ROOTS, payload, keys))
+        fun brought(keys: List<Key>, payload: ByteArray = second) = listOf(one, envelope(EnvelopeKind.ROOTS, payload, keys))
         trust(1, named, listOf(next), roots, brought(listOf(root, next)))
         assertThrows(SignatureError::class.java) { trust(1, named, listOf(next), roots, brought(listOf(next))) }
         assertThrows(SignatureError::class.java) { trust(1, named, listOf(next), roots, brought(listOf(root))) }

@@ -4,6 +4,7 @@ import dev.modelkeep.Clock
 import dev.modelkeep.KeepError
 import dev.modelkeep.Roots
 import dev.modelkeep.TrustFile
+import dev.modelkeep.Verifier
 import dev.modelkeep.document.SignerId
 import dev.modelkeep.json.CanonicalJson
 import java.io.File
@@ -12,7 +13,7 @@ import org.junit.jupiter.api.Test
 import org.junit.jupiter.params.ParameterizedTest
 import org.junit.jupiter.params.provider.MethodSource
 
-/** The committed vectors of trust files, roots and times; tickets and timestamps are not read here. */
+/** The committed vectors of trust files, roots, tickets and times; timestamps are not read here. */
 internal class TrustVectorsTest {
     @ParameterizedTest
     @MethodSource("trustFiles")
@@ -37,6 +38,15 @@ internal class TrustVectorsTest {
         for (entry in entries("signers")) {
             val signer = SignerId.fromJson(entry["signer"])
             assertEquals(entry["vouches"], trust.vouches(entry["model"] as String, signer), "$entry")
+        }
+    }
+
+    @Test
+    fun `tickets are read, or refused with the right error`() {
+        val verifier = Verifier(read(trustFiles().first()), Verifier.UNSAFE_ANY_MODEL)
+        for (entry in entries("tickets")) {
+            val data = (entry["file"] as String).encodeToByteArray()
+            assertEquals(entry["error"], outcome { verifier.verifyTicket(data) }, "$entry")
         }
     }
 

@@ -56,12 +56,7 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
 
     /** Returns the name of the error that opening gives, or null. */
     fun outcome(check: (OpenModel) -> Unit): String? = identity().use { identity ->
-        try {
-            loader(identity).open(bundle, grants).use(check)
-            null
-        } catch (error: KeepError) {
-            error.javaClass.simpleName
-        }
+        errorOf { loader(identity).open(bundle, grants).use(check) }
     }
 
     private fun loader(identity: Identity): SecureModelLoader {
@@ -96,6 +91,15 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
             val index = CanonicalJson.decodeLenient(File(folder, "index.json").readBytes(), "index") as Map<*, *>
             return (index[kind] as List<*>).map { it as Map<*, *> }
         }
+
+        /** Returns the name of the error that [action] throws, or null. */
+        fun errorOf(action: () -> Unit): String? =
+            try {
+                action()
+                null
+            } catch (error: KeepError) {
+                error.javaClass.simpleName
+            }
 
         fun manifest(vector: Vector): Manifest =
             Container.openBundle(vector.bundle).use { Manifest.parse(it.read(Names.MANIFEST)) }
