@@ -20,6 +20,7 @@ MOST_SIGNERS = 16
 MOST_OF_ONE_SIGNER = 4
 
 _HINT = "get a newer release of the model"
+_SAME_PLACE_HINT = "two were sealed with one epoch in one second: seal this one again, or with a higher epoch"
 
 
 class Judge(Protocol):
@@ -74,7 +75,7 @@ class Floor(NamedTuple):
         if order < self.order:
             raise RollbackError(f"release {order} is older than {self.order}, which counts here", hint=_HINT)
         if order == self.order and self.bundle not in (None, bundle):
-            raise RollbackError(f"another release stands at the place {order}", hint=_HINT)
+            raise RollbackError(f"another release stands at the place {order}", hint=_SAME_PLACE_HINT)
 
 
 def floor_of(marks: Iterable[Mark], model: str, judge: Judge) -> Floor:

@@ -18,6 +18,7 @@ public class OpenModel internal constructor(
     public val format: String,
     public val entries: List<Entry>,
     private val memory: Map<String, ModelMemory>,
+    private val clock: Clock,
 ) : AutoCloseable {
     private val isOpen = AtomicBoolean(true)
 
@@ -60,15 +61,19 @@ public class OpenModel internal constructor(
     }
 
     /**
-     * Checks inputs against the contract; call it before every run. Does nothing without a contract.
+     * Checks that the grant has not ended, and inputs against the contract, where there is one; call it before every run.
      *
      * @param inputs tensors by input name.
      * @param entry which of [entries] is run; the first one by default.
+     * @throws ExpiredError the grant has ended since the model was opened.
      * @throws InputError an input breaks the contract, or cannot be checked: do not run the model.
      */
     @JvmOverloads
     @Throws(KeepError::class)
     public fun check(inputs: Map<String, Tensor>, entry: Entry? = entries.firstOrNull()) {
+        if (report.notAfter != null && clock.forEnds() > report.notAfter) {
+            throw ExpiredError("the grant has expired", "ask the publisher for a new grant")
+        }
         val findings = entry?.contract?.let { ContractCheck.check(it, inputs) }.orEmpty()
         if (findings.isNotEmpty()) throw InputError(findings, "the contract says what the model takes")
     }

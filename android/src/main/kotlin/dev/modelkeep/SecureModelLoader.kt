@@ -168,6 +168,7 @@ public class SecureModelLoader @JvmOverloads constructor(
             val manifest = bundle.manifest
             if (manifest.grantIssuers.isNotEmpty()) throw UsageError("this bundle accepts signed grants only")
             val narrowed = bundle.constraints.delegated(Constraints(null, notAfter, emptyList(), mayDelegate))
+            narrowed.checkWindow(verifier.clock.forEnds())
             to.grant(manifest.bundle, bundle.dataKey, narrowed).toBytes() + '\n'.code.toByte()
         }
 
@@ -226,6 +227,7 @@ public class SecureModelLoader @JvmOverloads constructor(
 
     private fun load(bundle: Unlocked): OpenModel {
         val inner = bundle.innerManifest()
+        val clock = verifier.clock.noEarlierThan(bundle.signed.now.begins)
         val memory = LinkedHashMap<String, ModelMemory>()
         try {
             for ((member, path) in inner.modelFiles()) {
@@ -237,7 +239,7 @@ public class SecureModelLoader @JvmOverloads constructor(
             memory.values.forEach(ModelMemory::close)
             throw error
         }
-        return OpenModel(report(bundle), inner.format, inner.entries, memory)
+        return OpenModel(report(bundle), inner.format, inner.entries, memory, clock)
     }
 
     private fun report(bundle: Unlocked): OpenModel.Report {

@@ -81,7 +81,7 @@ internal class InnerManifest private constructor(record: Record) {
         private const val MOST_FILES = 65_536
         private const val MOST_ENTRIES = 256
         private const val LONGEST_PATH = 1024
-        private val ODD = Regex("[\\u0000-\\u001f\\u007f\\\\]")
+        private val ODD = Regex("[\\u0000-\\u001f\\u007f-\\u009f\\\\]")
         private val FORMAT_NAME = Regex("[a-z0-9][a-z0-9.-]{0,31}")
 
         /** Parses an inner manifest. [data] must have been decrypted from a verified bundle. */

@@ -20,18 +20,22 @@ internal class JsonReader(private val text: String, private val mostValues: Int)
     }
 
     private fun value(depth: Int): Any? {
-        if (depth == 0) throw MalformedError("JSON: nested too deep")
         if (++values > mostValues) throw MalformedError("JSON: too many values")
         skipSpace()
         return when (peek()) {
-            '{' -> readObject(depth - 1)
-            '[' -> readArray(depth - 1)
+            '{' -> readObject(deeper(depth))
+            '[' -> readArray(deeper(depth))
             '"' -> readString()
             't' -> literal("true", true)
             'f' -> literal("false", false)
             'n' -> literal("null", null)
             else -> readInteger()
         }
+    }
+
+    private fun deeper(depth: Int): Int {
+        if (depth == 0) throw MalformedError("JSON: nested too deep")
+        return depth - 1
     }
 
     private fun readObject(depth: Int): Map<String, Any?> {
@@ -138,7 +142,7 @@ internal class JsonReader(private val text: String, private val mostValues: Int)
     private fun invalid() = MalformedError("not valid JSON in UTF-8")
 
     private companion object {
-        const val DEEPEST_NESTING = 256
+        const val DEEPEST_NESTING = 31
         const val LONGEST_INTEGER = 17
         const val SPACE = " \t\n\r"
         val NUMBER = Regex("-?(?:0|[1-9][0-9]*)(?:\\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")

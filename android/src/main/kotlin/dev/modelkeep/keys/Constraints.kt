@@ -44,6 +44,13 @@ internal class Constraints(
         }
     }
 
+    /** Refuses times at which nothing would ever open: a grant that was over before it was made helps nobody. */
+    fun checkWindow(now: Long) {
+        if (notAfter == null) return
+        if (notAfter < now) throw UsageError("the grant would have ended already", "give a later end")
+        if (notBefore != null && notBefore > notAfter) throw UsageError("the grant would end before it begins")
+    }
+
     /** Returns the constraints of a grant that the holder of this one makes for somebody else. */
     fun delegated(wanted: Constraints): Constraints {
         if (!delegate) {

@@ -47,12 +47,14 @@ internal class Floor(val order: ReleaseOrder, val bundle: String?) {
             throw RollbackError("release $order is older than ${this.order}, which counts here", HINT)
         }
         if (order == this.order && this.bundle != null && this.bundle != bundle) {
-            throw RollbackError("another release stands at the place $order", HINT)
+            throw RollbackError("another release stands at the place $order", SAME_PLACE_HINT)
         }
     }
 
     companion object {
         private const val HINT = "get a newer release of the model"
+        private const val SAME_PLACE_HINT =
+            "two were sealed with one epoch in one second: seal this one again, or with a higher epoch"
 
         /** Of two marks at one place the later one counts, and a mark counts before a trust file's floor at its place. */
         fun of(marks: List<Mark>, model: String, judge: Judge): Floor {
