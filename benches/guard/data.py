@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benches.guard.network import Kind
-
 Values = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
@@ -20,6 +18,23 @@ PARTS = ("train", "fit", "calibrate", "validate", "test")
 # Have no types that a checker could agree with.
 _DATASETS: Any = importlib.import_module("sklearn.datasets")
 _SPECIAL: Any = importlib.import_module("scipy.special")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Which network for which data, and how it is trained.
+
+    Attributes:
+        widths: channels of the convolutions; each but the first of an image of 8 x 8 halves the sides.
+        length: side of a convolution's kernel.
+        steps: minibatches seen.
+        shift: samples are moved by up to so many elements while training.
+    """
+
+    widths: tuple[int, ...]
+    length: int
+    steps: int
+    shift: int
 
 
 @dataclass(frozen=True)

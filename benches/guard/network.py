@@ -14,6 +14,8 @@ import numpy as np
 from jax import Array, lax
 from numpy.typing import NDArray
 
+from benches.guard.data import Kind
+
 Values = NDArray[np.float32]
 Labels = NDArray[np.int64]
 Numbers = NDArray[np.float64]
@@ -23,23 +25,6 @@ EMBEDDING = 64
 _BATCH = 64
 _AT_ONCE = 500
 _DECAY = 1e-4
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Which network for which data, and how it is trained.
-
-    Attributes:
-        widths: channels of the convolutions; each but the first of an image of 8 x 8 halves the sides.
-        length: side of a convolution's kernel.
-        steps: minibatches seen.
-        shift: samples are moved by up to so many elements while training.
-    """
-
-    widths: tuple[int, ...]
-    length: int
-    steps: int
-    shift: int
 
 
 @dataclass(frozen=True)

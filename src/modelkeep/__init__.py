@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from modelkeep.guard import Guard as Guard
     from modelkeep.guard import GuardProfile as GuardProfile
     from modelkeep.guard import StreamGuard as StreamGuard
+    from modelkeep.guard import Telemetry as Telemetry
     from modelkeep.guard.site import adapt as adapt
     from modelkeep.guard_report import measure_guard as measure_guard
     from modelkeep.guard_report import measure_session as measure_session
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from modelkeep.keys.management import delete_key as delete_key
     from modelkeep.keys.registry import create_key as create_key
     from modelkeep.learning import learn as learn
+    from modelkeep.learning import learn_at_site as learn_at_site
     from modelkeep.manifest import Coverage as Coverage
     from modelkeep.manifest import LeafAlgorithm as LeafAlgorithm
     from modelkeep.manifest import Manifest as Manifest
@@ -186,6 +188,7 @@ _HOMES = {
     "StorageError": "errors",
     "Suite": "manifest",
     "TamperedError": "errors",
+    "Telemetry": "guard",
     "TensorContract": "contract",
     "TrialEnd": "updates.trial_notes",
     "TrialResult": "updates.trial",
@@ -210,6 +213,7 @@ _HOMES = {
     "grant_all": "bulk_granting",
     "install": "updates.installation",
     "learn": "learning",
+    "learn_at_site": "learning",
     "measure_guard": "guard_report",
     "measure_session": "guard_report",
     "open": "session:open_session",

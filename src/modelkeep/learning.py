@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from modelkeep.bundle.access import Access, IdentityLike, unlock
+from modelkeep.contract import Contract
 from modelkeep.errors import UsageError
 from modelkeep.finding import Finding
 from modelkeep.guard import ContractCheck
@@ -21,10 +23,14 @@ from modelkeep.guard.calibration import Calibration
 from modelkeep.guard.fit import Fit
 from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import GuardProfile
+from modelkeep.guard.profile_json import parse_profile
 from modelkeep.guard.sample import Measurement, measure
+from modelkeep.guard.site import adapt, at_site
 from modelkeep.guard.trial import Trial, try_profile
 from modelkeep.model import Model, model_digest, read_model
 from modelkeep.runtimes.registry import LoadedModel, Runner, open_runtime
+from modelkeep.site_file import save_site
+from modelkeep.trust.bundle_verifier import BundleVerifier
 
 _LOG = logging.getLogger("modelkeep.learning")
 
@@ -108,6 +114,82 @@ def learn(
     return profile
 
 
+def learn_at_site(
+    samples: Iterable[Arrays],
+    path: str | os.PathLike[str],
+    *,
+    identity: IdentityLike,
+    verifier: BundleVerifier,
+    target: str | os.PathLike[str],
+    grant_file: str | os.PathLike[str] | None = None,
+    alpha: float | None = None,
+    delta: float | None = None,
+    force: bool = False,
+    tried: Callable[[Trial], None] = log_warnings,
+) -> GuardProfile:
+    """Learns what is usual at a site, within the outer bound of a sealed model, and keeps it for this device.
+
+    To be started by the operator, with the site as it should be: whoever chooses the samples chooses what is
+    usual. The model is not decrypted. The file is what `open` takes as `site`.
+
+    Args:
+        samples: inputs of the site by name, one call after the other.
+        path: the bundle or installation.
+        identity: the key of this device, or its URI.
+        verifier: whom to trust, and which model and release to accept.
+        target: file to write.
+        grant_file: look for the grant there instead of in the bundle and its sidecar.
+        alpha: highest rate of false alarms of the stage ``signal``; the publisher's without.
+        delta: chance that it is higher all the same; the publisher's without.
+        force: replace an existing file.
+        tried: told what the guard catches at this site; by default its warnings are logged.
+
+    Raises:
+        UsageError: no profile, or one that allows no sites; too few samples, or some beyond the bound.
+        KeepError: the bundle cannot be opened; see `modelkeep.errors`.
+    """
+    with Access(identity, verifier, grant_file, ()) as access:
+        with unlock(path, access) as bundle:
+            inner = bundle.inner_manifest()
+            if inner.guard is None:
+                raise UsageError(
+                    "this bundle holds no guard profile", hint="the publisher seals one with `seal --guard`"
+                )
+            profile, contract = parse_profile(inner.guard), inner.choose(None).contract
+        checked, whole = _kept_whole(_checked(samples, contract))
+        site = adapt(profile, checked, alpha=alpha, delta=delta)
+        save_site(site, target, profile=profile, identity=access.identity, force=force)
+    tried(try_profile(at_site(profile, site), whole))
+    return site
+
+
+def _kept_whole(samples: Iterator[Arrays]) -> tuple[Iterator[Arrays], list[Arrays]]:
+    """Returns the samples, and a list that takes up some of them as they pass."""
+    whole: list[Arrays] = []
+
+    def passing() -> Iterator[Arrays]:
+        for sample in samples:
+            _keep(whole, sample)
+            yield sample
+
+    return passing(), whole
+
+
+def _keep(whole: list[Arrays], sample: Arrays) -> None:
+    if len(whole) < _TRIED and _size([*whole, sample]) <= _MOST_BYTES:
+        whole.append(sample)
+
+
+def _checked(samples: Iterable[Arrays], contract: Contract | None) -> Iterator[Arrays]:
+    """Yields samples that keep the contract, as plain dictionaries."""
+    check = None if contract is None else ContractCheck(contract)
+    for place, sample in enumerate(samples, start=1):
+        inputs = dict(sample)
+        if check is not None and (findings := check.findings(inputs)):
+            raise broken_contract(place, findings[0])
+        yield inputs
+
+
 def _with_outer(profile: GuardProfile, outer: float | None) -> GuardProfile:
     if outer is None:
         return profile
@@ -131,8 +213,7 @@ def _two_phases(measured: Iterator[tuple[Plan, Measurement, Arrays]]) -> tuple[C
             fit.add(each)
             continue
         kept.append(each)
-        if len(whole) < _TRIED and _size([*whole, sample]) <= _MOST_BYTES:
-            whole.append(sample)
+        _keep(whole, sample)
     calibration = Calibration(fit.freeze())
     for each in kept:
         calibration.add(each)
@@ -159,11 +240,7 @@ def _measure(
     progress: Callable[[int], None],
 ) -> Iterator[tuple[Plan, Measurement, Arrays]]:
     plan = None
-    contract_check = None if model.contract is None else ContractCheck(model.contract)
-    for place, sample in enumerate(samples, start=1):
-        inputs = dict(sample)
-        if contract_check is not None and (findings := contract_check.findings(inputs)):
-            raise broken_contract(place, findings[0])
+    for inputs in _checked(samples, model.contract):
         outputs = runner.run(inputs)
         if plan is None:
             plan = make_plan(inputs, outputs)

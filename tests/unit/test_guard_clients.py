@@ -94,7 +94,7 @@ def test_a_quota_is_spent_and_comes_back() -> None:
     assert [bool(guard.check("a", {})) for _ in range(6)] == [False] * 4 + [True] * 2
     now[0] = 20
     assert [bool(guard.check("a", {})) for _ in range(3)] == [False, False, True]
-    assert guard.counters.snapshot()["counts"] == {"client.checked": 9, "client.reject": 3}
+    assert guard.counters.counted().counts == {"client.checked": 9, "client.reject": 3}
 
 
 def test_no_more_clients_and_requests_are_remembered_than_allowed() -> None:

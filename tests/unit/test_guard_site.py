@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import modelkeep
+from modelkeep.cli import main
 from modelkeep.errors import InputError, MalformedError, UsageError
 from modelkeep.guard import Guard, GuardProfile
 from modelkeep.guard.profile import EVERY_INPUT
@@ -114,3 +116,31 @@ def test_other_files_are_no_sites(workshop: Workshop) -> None:
         path.write_bytes(content)
         with pytest.raises(MalformedError):
             load_site(path, profile=profile, identity=workshop.identity())
+
+
+def test_a_site_from_the_command_line(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
+    model = classifier(workshop.folder / "net.onnx")
+    bundle = workshop.seal(model, guard=learned(model, outer=30))
+    np.savez(workshop.folder / "site.npz", x=np.concatenate([each["x"] for each in at_site(300, 90)]))
+    words = ["learn", str(workshop.folder / "site.npz"), "--stacked", "--at-site", str(bundle)]
+    words += ["-o", str(workshop.folder / "site.json"), "-k", f"file:{workshop.device}"]
+    words += ["-t", _publisher(workshop)]
+    assert main([*words, "--json"]) == 0
+    written = capsys.readouterr()
+    assert json.loads(written.out)["calibrated"] == 150
+    assert "x 255: 64 of 64" in written.err
+    held_out = at_site(10, 91)
+    with workshop.open(bundle, site=workshop.folder / "site.json") as session:
+        assert session.guard is not None
+        assert rate(session.guard, held_out) <= 0.3
+    assert main(words) == 2
+    assert main([*words, "--force", "--outer", "3"]) == 2
+    assert "--outer goes with --model" in capsys.readouterr().err
+    assert main([*words[:-4], "--force"]) == 2
+    assert main(["learn", "site.npz", "--model", "m", "-o", "guard.json", "-k", "file:a.pem"]) == 2
+
+
+def _publisher(workshop: Workshop) -> str:
+    path = workshop.folder / "publisher.pub"
+    path.write_bytes(workshop.publisher_public)
+    return str(path)

@@ -1,4 +1,4 @@
-"""`modelkeep guard report`: how well a guard does, on a sealed model or on a plain one."""
+"""`modelkeep guard`: how well a guard does, on a sealed model or on a plain one; what happened on devices."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import print_json, progress, say
+from modelkeep.cli.guard_status import status_lines
+from modelkeep.cli.output import print_json, progress, say, show
 from modelkeep.cli.samples import Labels, Sample, read_samples, with_labels
 from modelkeep.errors import UsageError
-from modelkeep.guard import GuardProfile
+from modelkeep.guard import GuardProfile, Telemetry
 from modelkeep.guard_report import Settings, State, measure_guard, measure_session, write_report
 from modelkeep.guard_report.report import count_steps
 from modelkeep.keys.identity import Identity
@@ -27,6 +28,21 @@ _WAYS = "pass BUNDLE, -k and -t for a sealed model; --model and --guard for a pl
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Does what the arguments ask for."""
+    {"report": _report, "status": _status}[arguments.action](arguments)
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    """Says what devices counted, all of them together."""
+    telemetry = Telemetry.merged(map(Telemetry.load, arguments.telemetry))
+    if arguments.json:
+        print_json({**telemetry.to_json(), "shifted": [each.name for each in telemetry.shifted()]})
+        return
+    for line in status_lines(telemetry):
+        show(line)
+
+
+def _report(arguments: argparse.Namespace) -> None:
     """Measures a guard and writes the report; what was measured before an interruption is kept."""
     _sort_out(arguments)
     target = Path(arguments.output)

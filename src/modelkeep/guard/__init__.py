@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from modelkeep.guard.guard import Guard
     from modelkeep.guard.profile import GuardProfile
     from modelkeep.guard.stream import StreamGuard
+    from modelkeep.guard.telemetry import Telemetry
 
 _HOMES = {
     "UNUSUAL": "findings",
@@ -21,12 +22,13 @@ _HOMES = {
     "GuardFinding": "findings",
     "GuardProfile": "profile",
     "StreamGuard": "stream",
+    "Telemetry": "telemetry",
     "advice": "contract_check",
 }
 
 __all__ = [
     "UNUSUAL", "ClientGuard", "ContractCheck", "Guard", "GuardFinding", "GuardProfile", "StreamGuard",
-    "advice",
+    "Telemetry", "advice",
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from modelkeep.guard import bound, rules
 from modelkeep.guard.fit import Usual
 from modelkeep.guard.numbers import Numbers
 from modelkeep.guard.plan import Plan
-from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, Stage
+from modelkeep.guard.profile import EVERY_INPUT, LEVELS, GuardProfile, Stage
 from modelkeep.guard.sample import Measurement
 from modelkeep.guard.scores import threshold, too_few
 from modelkeep.guard.sequence import BINS, count_bins, sequence_of
@@ -78,7 +78,12 @@ class Calibration:
             rarest = _rarest(self.usual.plan)
             raise too_few(calibrated, needed, bound.least_alpha(calibrated, delta * rarest) / rarest)
         stages = tuple(
-            Stage(name, _DEFAULT_ACTIONS[name], _thresholds(stage, scores, alpha, delta))
+            Stage(
+                name,
+                _DEFAULT_ACTIONS[name],
+                _thresholds(stage, scores, alpha, delta),
+                {rule: _levels(scores[rule]) for rule in stage},
+            )
             for name, stage in self.usual.plan.stages().items()
         )
         return GuardProfile(
@@ -106,6 +111,11 @@ def _thresholds(
     if not all(math.isfinite(each) for each in thresholds.values()):
         raise UsageError("the model's outputs for clean samples are not all finite")
     return thresholds
+
+
+def _levels(scores: Numbers) -> tuple[float, ...]:
+    ordered = np.sort(scores)
+    return tuple(float(ordered[math.ceil(share * len(ordered)) - 1]) for share in LEVELS)
 
 
 def samples_needed(plan: Plan, alpha: float, delta: float) -> int:

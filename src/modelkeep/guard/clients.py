@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelkeep.errors import UsageError
-from modelkeep.guard.findings import Counters, GuardFinding
+from modelkeep.guard.counters import Counters
+from modelkeep.guard.findings import GuardFinding
 
 _LOG = logging.getLogger("modelkeep.guard")
 

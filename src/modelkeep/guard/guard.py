@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from modelkeep.guard import rules
 from modelkeep.guard.causes import Cause
-from modelkeep.guard.findings import Counters, GuardFinding
+from modelkeep.guard.counters import Counters
+from modelkeep.guard.findings import GuardFinding
 from modelkeep.guard.measurement import measure_outputs, measure_squeezed, output_fault
 from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, OutputProfile, Stage
 from modelkeep.guard.signal import Signal
@@ -20,6 +21,7 @@ from modelkeep.guard.site import at_site
 from modelkeep.guard.squeezing import Run, squeezed
 from modelkeep.guard.statistics import warn_if_slow
 from modelkeep.guard.stream import StreamGuard
+from modelkeep.guard.telemetry import Telemetry
 
 _LOG = logging.getLogger("modelkeep.guard")
 
@@ -60,7 +62,7 @@ class Guard:
 
     Attributes:
         profile: what is usual.
-        counters: what happened so far, for telemetry.
+        counters: what happened since the start; `telemetry` is the same as a document.
         stream: watches the inputs in their order, or None; set it where all of them come from one place.
     """
 
@@ -78,7 +80,8 @@ class Guard:
         self._within = None if site is None else profile
         warn_if_slow(each.layout for each in profile.inputs)
         self.stream: StreamGuard | None = None
-        self.counters = Counters()
+        self.counters = Counters(self.profile)
+        self._earlier: Telemetry | None = None
         self._stages = {stage.name: stage for stage in profile.stages if stage.action != "off"}
 
     def check(
@@ -106,6 +109,7 @@ class Guard:
         if stage is None and self.stream is None:
             return ()
         signal = Signal.of(self.profile.inputs, _plain(inputs), self._within)
+        self.counters.look(signal)
         found = () if stage is None else self._judge(stage, _of_signal(signal))
         return found if self.stream is None else found + self.stream.watch(signal)
 
@@ -130,6 +134,29 @@ class Guard:
         if stage is None:
             return ()
         return self._judge(stage, self._squeezed(stage, _plain(inputs), _plain(outputs), run))
+
+    def telemetry(self, *, restart: bool = False) -> Telemetry:
+        """Returns what happened so far, with what was taken up by `resume`.
+
+        Args:
+            restart: begin anew, so that the next document is about the time from now on.
+        """
+        counters = [self.counters, *([] if self.stream is None else [self.stream.counters])]
+        now = Telemetry.of(self.profile, *(each.counted() for each in counters))
+        found = now if self._earlier is None else Telemetry.merged([self._earlier, now])
+        if restart:
+            self._earlier = None
+            for each in counters:
+                each.restart()
+        return found
+
+    def resume(self, earlier: Telemetry) -> None:
+        """Goes on with what was counted before a restart.
+
+        Raises:
+            UsageError: it was counted under another profile.
+        """
+        self._earlier = Telemetry.merged([earlier, self.telemetry(restart=True)])
 
     def readings(
         self,
@@ -183,7 +210,7 @@ class Guard:
         findings = [reading for reading in read if reading.is_alarm]
         for finding in findings:
             _LOG.warning("%s", finding)
-        judged = [(reading.rule, reading.score, reading.threshold) for reading in read]
+        judged = [(*_key(stage, reading.rule, reading.subject), reading.score) for reading in read]
         self.counters.record(stage.name, judged, findings)
         return tuple(findings)
 
@@ -194,8 +221,7 @@ def _readings(stage: Stage, scores: Iterator[Score]) -> list[GuardFinding]:
 
 def _reading(stage: Stage, found: Score) -> GuardFinding:
     rule, subject = found.rule, found.subject
-    key = (rule, EVERY_INPUT if stage.name == "signal" else subject)
-    threshold = 0.0 if rule == "form" else stage.thresholds.get(key, math.inf)
+    threshold = 0.0 if rule == "form" else stage.thresholds.get(_key(stage, rule, subject), math.inf)
     # NaN is the strangest of all, and `max` and `argmax` say so.
     strangest = int(found.scores.argmax())
     score = float(found.scores[strangest])
@@ -209,6 +235,10 @@ def _reading(stage: Stage, found: Score) -> GuardFinding:
     causes = () if found.causes is None else found.causes(strangest, threshold)
     detail = found.detail or "; ".join(map(str, causes[:_NAMED]))
     return GuardFinding(stage.name, rule, subject, stage.action, score, threshold, detail, samples, causes)
+
+
+def _key(stage: Stage, rule: str, subject: str) -> tuple[str, str]:
+    return rule, EVERY_INPUT if stage.name == "signal" else subject
 
 
 def _of_signal(signal: Signal) -> Iterator[Score]:

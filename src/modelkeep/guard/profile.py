@@ -31,6 +31,8 @@ RULES = {
     "model": ("margin", "confidence", "energy", "distance"),
     "squeeze": tuple(SQUEEZERS),
 }
+# Of clean scores, these shares do not exceed a level; telemetry counts what lies between them.
+LEVELS = (0.5, 0.75, 0.9, 0.95, 0.99)
 EVERY_INPUT = "*"  # the signal stage has one threshold for all inputs
 SCORE_KINDS = ("logits", "probabilities")
 
@@ -92,11 +94,13 @@ class Stage:
         name: one of `STAGES`.
         action: one of `ACTIONS`.
         thresholds: (rule, output, or `EVERY_INPUT`) -> score above which it is an alarm.
+        levels: of the same, the quantiles `LEVELS` of clean scores.
     """
 
     name: str
     action: str
     thresholds: Mapping[tuple[str, str], float]
+    levels: Mapping[tuple[str, str], tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from modelkeep.guard.profile import (
     EVERY_INPUT,
     FORMAT,
     LARGEST_PROFILE,
+    LEVELS,
     RULES,
     SCORE_KINDS,
     STAGES,
@@ -245,6 +246,7 @@ def _sequence_to_json(sequence: SequenceProfile) -> dict[str, Any]:
         "bins": [pack(each) for each in sequence.bins],
         "chances": pack(sequence.chances),
         "count": len(sequence.levels),
+        "counts": [pack(each.astype(np.float64)) for each in sequence.counts],
         "levels": pack(sequence.levels),
     }
 
@@ -253,17 +255,28 @@ def _sequence(record: Record, inputs: Sequence[InputProfile]) -> SequenceProfile
     with record:
         count = record.integer("count", lowest=1, highest=_MOST_LEVELS)
         levels, chances = (numbers(record, name, count) for name in ("levels", "chances"))
-        texts = record.items("bins", longest=_MOST_INPUTS)
-        if len(texts) != len(inputs):
-            raise record.fault("bins", "must be one for each input")
-        with Record({str(place): text for place, text in enumerate(texts)}, f"{_WHAT}: bins") as parts:
-            bins = tuple(
-                numbers(parts, str(place), BINS * len(usual.tails.quantiles)).reshape(-1, BINS)
-                for place, usual in enumerate(inputs)
-            )
+        bins, counts = (_by_input(record, name, inputs) for name in ("bins", "counts"))
+        if not all(_are_counts(each) for each in counts):
+            raise record.fault("counts", "must be whole numbers, some of every feature")
         if not (np.diff(levels) <= 0).all() or not all(_are_chances(each) for each in (chances, *bins)):
             raise record.fault("levels", "must descend, and chances lie above 0 and at most at 1")
-    return SequenceProfile(levels, chances, bins)
+    return SequenceProfile(levels, chances, bins, tuple(each.astype(np.int64) for each in counts))
+
+
+def _by_input(record: Record, name: str, inputs: Sequence[InputProfile]) -> tuple[Numbers, ...]:
+    texts = record.items(name, longest=_MOST_INPUTS)
+    if len(texts) != len(inputs):
+        raise record.fault(name, "must be one for each input")
+    with Record({str(place): text for place, text in enumerate(texts)}, f"{_WHAT}: {name}") as parts:
+        return tuple(
+            numbers(parts, str(place), BINS * len(usual.tails.quantiles)).reshape(-1, BINS)
+            for place, usual in enumerate(inputs)
+        )
+
+
+def _are_counts(values: Numbers) -> bool:
+    is_whole = ((values >= 0) & (values < 2**53) & (values == np.floor(values))).all()
+    return bool(is_whole and (values.sum(axis=1) > 0).all())
 
 
 def _are_chances(values: Numbers) -> bool:
@@ -272,7 +285,12 @@ def _are_chances(values: Numbers) -> bool:
 
 def _stage_to_json(stage: Stage) -> dict[str, Any]:
     thresholds = [
-        {"of": subject, "rule": rule, "threshold": threshold.hex()}
+        {
+            "levels": pack(np.array(stage.levels[rule, subject])),
+            "of": subject,
+            "rule": rule,
+            "threshold": threshold.hex(),
+        }
         for (rule, subject), threshold in sorted(stage.thresholds.items())
     ]
     return {"action": stage.action, "name": stage.name, "thresholds": thresholds}
@@ -283,16 +301,20 @@ def _stage(item: object) -> Stage:
         name = record.choice("name", {name: name for name in STAGES})
         action = record.choice("action", {action: action for action in ACTIONS})
         items = record.items("thresholds", longest=_MOST_THRESHOLDS)
-        thresholds = dict(_threshold(entry, name) for entry in items)
+        found = [_threshold(entry, name) for entry in items]
+        thresholds = {rule: threshold for rule, threshold, _ in found}
         if len(thresholds) != len(items):
             raise record.fault("thresholds", "names a rule twice")
-    return Stage(name, action, thresholds)
+    return Stage(name, action, thresholds, {rule: levels for rule, _, levels in found})
 
 
-def _threshold(item: object, stage: str) -> tuple[tuple[str, str], float]:
+def _threshold(item: object, stage: str) -> tuple[tuple[str, str], float, tuple[float, ...]]:
     with Record(item, f"{_WHAT}: threshold") as record:
         rule = record.choice("rule", {rule: rule for rule in RULES[stage]})
-        return (rule, record.text("of")), number(record, "threshold")
+        levels = numbers(record, "levels", len(LEVELS))
+        if not (np.diff(levels) >= 0).all():
+            raise record.fault("levels", "must ascend")
+        return (rule, record.text("of")), number(record, "threshold"), tuple(levels.tolist())
 
 
 def _lower(matrix: Numbers) -> Numbers:

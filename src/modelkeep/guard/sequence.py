@@ -34,11 +34,13 @@ class SequenceProfile:
         chances: of each level, the highest chance that a clean frame scores above it.
         bins: of each input [size, 8]: the highest chance that a feature of a clean frame lies in each part
             that its quantiles cut; the joint rule behind them.
+        counts: of each input [size, 8]: how many clean samples lay there.
     """
 
     levels: Numbers
     chances: Numbers
     bins: tuple[Numbers, ...]
+    counts: tuple[NDArray[np.int64], ...]
 
 
 def bins_of(rows: Rows, tails: Tails) -> NDArray[np.int64]:
@@ -71,7 +73,7 @@ def sequence_of(scores: Numbers, counts: Sequence[NDArray[np.int64]], delta: flo
     levels = np.sort(scores)[::-1][ranks]
     chances = highest_chances(np.array(ranks), len(scores), share)
     bins = tuple(highest_chances(each, int(each[0].sum()), share) for each in counts)
-    return SequenceProfile(levels, chances, bins)
+    return SequenceProfile(levels, chances, bins, tuple(counts))
 
 
 def highest_chances(seen: NDArray[Any], count: int, delta: float) -> Numbers:

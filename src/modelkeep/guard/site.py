@@ -85,17 +85,15 @@ def at_site(profile: GuardProfile, site: GuardProfile) -> GuardProfile:
     if profile.outer is None or profile.model != site.model or layouts[0] != layouts[1]:
         raise UsageError("this site's profile was not adapted from the publisher's", hint="adapt it again")
     signal = next(stage for stage in site.stages if stage.name == "signal")
-    stages = (
-        replace(stage, thresholds=signal.thresholds) if stage.name == "signal" else stage
-        for stage in profile.stages
-    )
+    own = next(stage for stage in profile.stages if stage.name == "signal")
+    adapted = replace(own, thresholds=signal.thresholds, levels=signal.levels)
     return replace(
         profile,
         fitted=site.fitted,
         calibrated=site.calibrated,
         inputs=site.inputs,
         sequence=site.sequence,
-        stages=tuple(stages),
+        stages=tuple(adapted if each is own else each for each in profile.stages),
     )
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from modelkeep import canonical
 from modelkeep.errors import UsageError
 from modelkeep.guard.change import Change
-from modelkeep.guard.findings import Counters, GuardFinding
+from modelkeep.guard.counters import Counters
+from modelkeep.guard.findings import GuardFinding
 from modelkeep.guard.profile import LARGEST_PROFILE, GuardProfile
 from modelkeep.guard.signal import Signal
 from modelkeep.guard.still import Still

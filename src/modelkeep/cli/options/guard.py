@@ -34,6 +34,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, dest="action", parser_class=IntermixedParser
     )
+    _add_report(actions)
+    summary = "say what the guard of a device counted, or those of many together"
+    status = add_action(actions, "status", summary)
+    status.add_argument(
+        "telemetry",
+        metavar="FILE",
+        nargs="+",
+        help="what `guard.telemetry().save` wrote, one for each device",
+    )
+    add_json(status)
+
+
+def _add_report(actions: Any) -> None:
     summary = "measure false alarms, faults, attacks and time; write a page and the same as JSON"
     report = add_action(actions, "report", summary)
     report.description = f"{sentence(summary)} Of a sealed model, or with --model of a plain one."

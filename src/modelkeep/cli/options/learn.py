@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.shared import add_force, add_samples
+from modelkeep.cli.options.opening import add_key_options, add_trust_options
+from modelkeep.cli.options.shared import add_force, add_model, add_samples
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     add_samples(parser)
+    which = parser.add_mutually_exclusive_group(required=True)
+    add_model(which, required=False)
+    which.add_argument(
+        "--at-site",
+        metavar="BUNDLE",
+        help="learn what is usual at this site, as far as a sealed model allows",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="guard profile to write")
     add_force(parser)
     parser.add_argument("--labels", metavar="NAME", help="array of true classes in the files; left out")
     parser.add_argument(
-        "--alpha", type=float, default=0.01, help="highest rate of false alarms of each stage (default: 0.01)"
+        "--alpha", type=float, help="highest rate of false alarms of each stage (default: 0.01)"
     )
-    parser.add_argument(
-        "--delta", type=float, default=0.05, help="chance that it is exceeded all the same (default: 0.05)"
-    )
+    parser.add_argument("--delta", type=float, help="chance that it is exceeded all the same (default: 0.05)")
     parser.add_argument(
         "--layout", metavar="NAME=AXES", action="append", default=[], help="axes of an input: NCHW, NTC, ..."
     )
@@ -53,3 +59,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--action", metavar="STAGE=WHAT", action="append", default=[], help="reject, flag or off; signal=flag"
     )
+    site = parser.add_argument_group("with --at-site, whose rates are the publisher's by default")
+    add_key_options(site, "key of this device", required=False)
+    add_trust_options(site)

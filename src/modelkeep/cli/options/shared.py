@@ -22,14 +22,18 @@ def add_force(parser: argparse.ArgumentParser) -> None:
 
 
 def add_samples(parser: argparse.ArgumentParser) -> None:
-    """Adds calls of a plain model, and the model."""
+    """Adds calls of a model, as files."""
     parser.add_argument("samples", metavar="SAMPLE", nargs="+", help=".npz with the inputs of one call")
-    parser.add_argument(
-        "--model", metavar="MODEL", required=True, help="file or folder, as it will be sealed"
-    )
     parser.add_argument("--stacked", action="store_true", help="files hold many samples: cut along axis 0")
     parser.add_argument("--input", metavar="NAME", help="whose samples .npy files are")
     parser.add_argument("--entry", metavar="PATH", help="file within a folder that the runtime loads")
+
+
+def add_model(parser: Options, *, required: bool = True) -> None:
+    """Adds the plain model."""
+    parser.add_argument(
+        "--model", metavar="MODEL", required=required, help="file or folder, as it will be sealed"
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
