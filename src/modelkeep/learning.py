@@ -110,7 +110,7 @@ def learn(
         measured = _measure(chain(early, later), found, runner, make_plan, progress)
         calibration, whole = _two_phases(measured)
     profile = _with_outer(calibration.finish(model_digest(found), alpha=alpha, delta=delta), outer)
-    tried(try_profile(profile, whole))
+    tried(try_profile(profile, whole, calibration.signal_scores()))
     return profile
 
 

@@ -18,6 +18,7 @@ class Report:
         model: the model's id.
         release: version for people, may be empty.
         epoch: release counter of the model.
+        size: bytes of the model's files.
         bundle: the bundle's id in hexadecimal.
         signer: who signed, or None when an unsigned bundle was let in.
         device_id: the name under which the grant was issued, may be empty.
@@ -31,6 +32,7 @@ class Report:
     model: str
     release: str
     epoch: int
+    size: int
     bundle: str
     signer: str | None
     device_id: str
@@ -61,6 +63,7 @@ def opening_report(
         model=manifest.model,
         release=manifest.release,
         epoch=manifest.epoch,
+        size=sum(member.size for member in manifest.members),
         bundle=manifest.bundle.hex(),
         signer=None if provenance.signer is None else str(provenance.signer),
         device_id=provenance.device_id,

@@ -48,7 +48,7 @@ def without_time(result: dict[str, Any]) -> dict[str, Any]:
     return {
         name: _without_callers(value)
         for name, value in result.items()
-        if name not in {"latency", "source", "callers"}
+        if name not in {"latency", "source", "callers", "size", "date"}
     }
 
 

@@ -24,7 +24,7 @@ from modelkeep.guard.plan import Plan
 from modelkeep.guard.sample import measure
 from modelkeep.guard.tails import MOST
 from modelkeep.guard.trial import try_profile
-from support.guarded import MODEL, picture_profile
+from support.guarded import MODEL, measured, picture_profile
 from support.pictures import pictures
 
 _COLUMNS = ["speed", "load", "ambient", "valve"]
@@ -164,3 +164,28 @@ def test_a_gross_fault_that_passes_is_a_warning() -> None:
     blind = replace(profile, stages=(replace(profile.stages[0], thresholds={("surprise", "*"): 1e10}),))
     trial = try_profile(blind, [{"x": row[None]} for row in machine(5, 7)])
     assert any(warning.startswith("x 255: only 0 of 5") for warning in trial.warnings())
+
+
+def test_learning_names_clean_samples_that_blunt_the_profile() -> None:
+    flat = np.ones((1, 24, 24, 3), np.float32)
+    samples = pictures(400, seed=5)
+    odd = [8, 20, 106, 200, 202, 204, 330, 332]
+    for call in odd:
+        samples[call - 1] = flat
+    plan, found = measured(samples)
+    fit = Fit(plan)
+    for each in found[::2]:
+        fit.add(each)
+    calibration = Calibration(fit.freeze())
+    for each in found[1::2]:
+        calibration.add(each)
+    profile = calibration.finish(bytes(32), alpha=0.03, delta=0.1)
+    trial = try_profile(profile, [], calibration.signal_scores())
+    assert trial.odd == tuple(odd)
+    assert any("8 clean samples are far stranger" in warning for warning in trial.warnings())
+
+
+def test_what_a_fault_leaves_as_it_was_is_not_tried() -> None:
+    black = [{"x": np.zeros((1, 24, 24, 3), np.float32)}] * 5
+    tried = {fault.name: fault.tried for fault in try_profile(picture_profile(), black).faults}
+    assert "x 255" not in tried and tried["one NaN"] == 5

@@ -72,7 +72,12 @@ def test_a_report_says_how_often_clean_samples_are_alarms(result: dict[str, Any]
     assert {rule["rule"] for rule in clean["rules"]} == {
         "surprise", "margin", "distance"
     }  # fmt: skip
-    assert all(sum(rule["counts"]) + rule["not_finite"] == 30 for rule in clean["rules"])
+    for rule in clean["rules"]:
+        assert rule["samples"] == 30 and rule["not_finite"] == 0
+        shares, scores = zip(*rule["ranks"], strict=True)
+        assert shares[0] == 1 / 30 and shares[-1] == 1 and list(scores) == sorted(scores, reverse=True)
+    assert clean["over_time"] == {"alarm": None, "frames": 30}
+    assert len(clean["scores"]) == 30 and result["sample_sizes"][-1]["samples"] == 30
 
 
 def test_a_report_says_which_stage_sees_which_fault(result: dict[str, Any]) -> None:

@@ -18,8 +18,10 @@ from modelkeep.errors import UsageError
 from modelkeep.guard import GuardProfile
 from modelkeep.guard_report import Settings, measure_guard, measure_session, write_report
 from modelkeep.guard_report.page import page
-from modelkeep.guard_report.plots import COLOURS
+from modelkeep.guard_report.plots import axis
 from modelkeep.guard_report.shares import share
+from modelkeep.guard_report.style import COLOURS
+from modelkeep.guard_report.verdict import sentences, tone, worst_first
 from modelkeep.guard_report.words import few
 from modelkeep.learning import learn
 from support.classifier import classifier
@@ -78,7 +80,7 @@ def test_the_page_stands_alone_and_the_json_says_the_same(result: dict[str, Any]
     assert json.loads(beside.read_text()) == result
     text = (tmp_path / "report.html").read_text()
     reader = read(text)
-    assert reader.seen.count("svg") == len(result["clean"]["rules"]) + 2
+    assert reader.seen.count("svg") == len(result["clean"]["rules"]) + (len(result["sample_sizes"]) > 1)
     assert not {"script", "img", "link", "iframe", "object", "style-sheet"} & set(reader.seen)
     assert reader.links == []
     assert reader.is_nested
@@ -117,12 +119,42 @@ def test_no_text_of_a_plot_lies_outside_or_over_another(result: dict[str, Any]) 
             width = 7.2 * len(text)
             left = float(x) - (width if anchor == "end" else 0)
             assert left >= 0, text
-            assert left + width <= 690, text
+            assert left + width <= 362, text
             boxes.append((left, left + width, float(y) - 10, float(y) + 3))
         for place, (left, right, top, bottom) in enumerate(boxes):
             for other in boxes[place + 1 :]:
                 apart = right <= other[0] or other[1] <= left or bottom <= other[2] or other[3] <= top
                 assert apart, (place, boxes[place], other)
+
+
+def test_the_verdict_comes_first_and_the_worst_fault_before_the_others(result: dict[str, Any]) -> None:
+    changed = copy.deepcopy(result)
+    for row, caught, accepted in zip(changed["faults"], (6, 0, 3, 6), (0, 5, 0, 0), strict=False):
+        row |= {"any": share(caught, 6), "accepted": share(accepted, 6)}
+    for row in changed["faults"][4:]:
+        row |= {"any": share(6, 6), "accepted": share(0, 6)}
+    names = [row["fault"] for row in changed["faults"]]
+    assert [row["fault"] for row in worst_first(changed["faults"])][:2] == [names[1], names[2]]
+    catches, misses, costs = sentences(changed)
+    assert f"{len(names) - 2} of {len(names)}" in catches and names[1] not in catches
+    assert misses.endswith(f"{names[1]} (83 %).")
+    assert "as promised" in costs and "inference" in costs
+    text = page(changed)
+    assert text.index(catches[:20]) < text.index("<h2>")
+    assert re.search(rf"Measured on 20\d\d-\d\d-\d\d with modelkeep {result['modelkeep']}", text)
+    assert " MB" in text and "prefers-color-scheme:dark" in text and "max-width:38em" in text
+    changed["clean"]["any"] |= {"chance": 1e-9}
+    assert "more than was promised" in sentences(changed)[2]
+    assert tone(changed) != tone(result)
+
+
+def test_axes_have_few_ticks_and_are_logarithmic_where_numbers_differ_by_much() -> None:
+    assert axis(0.001, 1000, 0, 60).ticks == (0.001, 0.01, 0.1, 1, 10, 100, 1000)
+    assert axis(0.001, 1000, 0, 60).place(1) == pytest.approx(30)
+    for low, high in ((-15.2, -0.1), (0, 1), (3, 3), (2.1, 9.7), (0.98, 1)):
+        scale = axis(low, high, 0, 100)
+        assert len(scale.ticks) <= 6
+        assert all(-1e-6 <= scale.place(tick) <= 100 + 1e-6 for tick in scale.ticks)
 
 
 def test_six_stages_have_six_colours(result: dict[str, Any]) -> None:
@@ -152,7 +184,7 @@ def test_the_page_copes_with_less(result: dict[str, Any], change: dict[str, Any]
     if "attacks" in change:
         assert "nothing was attacked" in text
     else:
-        assert "Measured on a plain model" in text
+        assert "A plain model of " in text
         assert "What callers see" not in text
 
 

@@ -40,7 +40,13 @@ def run(arguments: argparse.Namespace) -> None:
     )
     _say_trial(trials[0])
     if arguments.json:
-        print_json({**_summary(profile, target), "source": arguments.model, "trial": asdict(trials[0])})
+        print_json(
+            {
+                **_summary(profile, target),
+                "source": arguments.model or arguments.at_site,
+                "trial": asdict(trials[0]),
+            }
+        )
 
 
 def _sort_out(arguments: argparse.Namespace) -> None:

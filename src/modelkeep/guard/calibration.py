@@ -60,6 +60,10 @@ class Calibration:
         for squeezer, scores in measurement.squeezed.items():
             self._scores[squeezer, known.scores].append(scores)
 
+    def signal_scores(self) -> list[float]:
+        """Returns how strange the inputs of each call were, the strangest sample of a batch."""
+        return [float(scores.max()) for scores in self._scores["surprise", EVERY_INPUT]]
+
     def finish(self, model: bytes, *, alpha: float, delta: float) -> GuardProfile:
         """Returns the profile.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,9 @@ _ENOUGH = 0.9
 # With so many clean samples beyond it, a threshold no longer hangs on the strangest of them.
 _STEADY = 4
 _MOST_SAMPLES = 2**24
+_NAMED = 8
+# How much higher than that of well fitted tails a threshold may be: a factor of 20 in chance.
+_SLACK = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,14 @@ class Trial:
         faults: what was tried on the input with the most elements.
         at_maximum: stages whose threshold is the highest score of all clean samples.
         helpful: samples in all, for fit and thresholds together, with which no threshold would be.
+        odd: calls of clean samples, counted from 1, that are far stranger than the others and raise the
+            threshold of the stage ``signal``; none where it lies where it should.
     """
 
     faults: tuple[FaultTrial, ...]
     at_maximum: tuple[str, ...]
     helpful: int
+    odd: tuple[int, ...] = ()
 
     def warnings(self) -> Iterator[str]:
         """Yields what whoever seals the profile should know."""
@@ -68,21 +75,29 @@ class Trial:
                 f"the threshold of {stages} is the strangest of all clean samples, so one odd sample decides "
                 f"what passes: {self.helpful} samples in all would help, or a larger alpha"
             )
+        if self.odd:
+            calls = ", ".join(map(str, self.odd[:_NAMED])) + (", ..." if len(self.odd) > _NAMED else "")
+            yield (
+                f"{len(self.odd)} clean samples are far stranger than the others and decide what passes "
+                f"(calls {calls}): leave them out if they are faulty, or learn from more that are like them"
+            )
         for fault in self.faults:
             if fault.is_missed:
                 yield f"{fault.name}: only {fault.caught} of {fault.tried} faulty samples are alarms"
 
 
-def try_profile(profile: GuardProfile, samples: Sequence[Arrays]) -> Trial:
+def try_profile(profile: GuardProfile, samples: Sequence[Arrays], scores: Sequence[float] = ()) -> Trial:
     """Tries common faults on clean samples.
 
     Args:
         profile: the profile.
         samples: inputs of some calls; the thresholds may have been set with them.
+        scores: of the stage ``signal``, of every second call from the second on: they set its threshold.
     """
     rows = tuple(_try_faults(profile, samples)) if samples else ()
     at_maximum = tuple(stage.name for stage in profile.stages if _is_at_maximum(stage, profile))
-    return Trial(rows, at_maximum, 2 * max(_steady(stage, profile) for stage in profile.stages))
+    helpful = 2 * max(_steady(stage, profile) for stage in profile.stages)
+    return Trial(rows, at_maximum, helpful, tuple(_odd(profile, scores)))
 
 
 def _try_faults(profile: GuardProfile, samples: Sequence[Arrays]) -> Iterator[FaultTrial]:
@@ -92,15 +107,31 @@ def _try_faults(profile: GuardProfile, samples: Sequence[Arrays]) -> Iterator[Fa
     for name, fault in faults_for(samples[0][layout.name].dtype, layout).items():
         random = np.random.default_rng(_SEED)
         with np.errstate(all="ignore"):
-            faulty = (
+            faulty = [
                 _changed(sample, layout, fault(sample[layout.name], layout, random)) for sample in samples
+            ]
+        # What a fault leaves as it was, such as black times 255, is not faulty.
+        changed = [new for new, old in zip(faulty, samples, strict=True) if _differ(new, old, layout)]
+        if changed:
+            yield FaultTrial(
+                name, sum(_is_alarm(guard, each) for each in changed), len(changed), name in GROSS
             )
-            caught = sum(_is_alarm(guard, sample) for sample in faulty)
-        yield FaultTrial(name, caught, len(samples), name in GROSS)
 
 
 def _changed(sample: Arrays, layout: Layout, values: NDArray[Any]) -> Arrays:
     return {**sample, layout.name: in_type(values, sample[layout.name].dtype)}
+
+
+def _differ(one: Arrays, other: Arrays, layout: Layout) -> bool:
+    return one[layout.name].tobytes() != other[layout.name].tobytes()
+
+
+def _odd(profile: GuardProfile, scores: Sequence[float]) -> Iterator[int]:
+    """Yields the calls that score as no well fitted input would, where the threshold does as well."""
+    features = sum(len(usual.tails.quantiles) for usual in profile.inputs)
+    usual = math.log(features / profile.alpha) + _SLACK
+    if max(profile.stages[0].thresholds.values()) > usual:
+        yield from (2 * place + 2 for place, score in enumerate(scores) if score > usual)
 
 
 def _is_alarm(guard: Guard, sample: Arrays) -> bool:

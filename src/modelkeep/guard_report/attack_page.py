@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from modelkeep.guard_report import plots
-from modelkeep.guard_report.words import few, paragraph, percent, section, table
+from modelkeep.guard_report.bars import bars
+from modelkeep.guard_report.words import few, folded, paragraph, percent, section, table
 
 _WINS = ("won", "accepted", "unseen", "adaptive")
 _LEGEND = ("without guard", "accepted by the guard", "without any alarm", "made for the guard")
@@ -38,7 +38,7 @@ def _wins(attacks: Sequence[dict[str, Any]], settings: dict[str, Any], labelled:
         "gives no alarm. These are lower bounds: with gradients and patience an attacker does better. "
         + few(samples)
     )
-    bars = plots.shares([(row["attack"], [row[what] for what in _WINS]) for row in attacks], _LEGEND)
+    shown = bars([(row["attack"], [row[what] for what in _WINS]) for row in attacks], _LEGEND)
     rows = [
         [
             row["attack"],
@@ -48,7 +48,10 @@ def _wins(attacks: Sequence[dict[str, Any]], settings: dict[str, Any], labelled:
         for row in attacks
     ]
     return section(
-        "Attacks", text + bars + table(["attack wins", *_LEGEND, "tries, plain / made for it"], rows)
+        "Attacks",
+        text
+        + shown
+        + folded("In figures", table(["attack wins", *_LEGEND, "tries, plain / made for it"], rows)),
     )
 
 

@@ -10,18 +10,21 @@ import numpy as np
 
 from modelkeep.guard.bound import binomial_tail
 from modelkeep.guard_report.case import Case
+from modelkeep.guard_report.over_time import Watch
 from modelkeep.guard_report.shares import share
 from modelkeep.guard_report.subject import Answer, Subject
 from modelkeep.guard_report.tally import Tally
 
-_BINS = 40
+# Enough for a million scores.
+_STEPS = 53
 
 
 def clean_section(subject: Subject, cases: Sequence[Case]) -> dict[str, Any]:
     """Returns false alarms by stage, accuracy, and by rule how the scores are distributed."""
-    tally = Tally(subject)
+    tally, watch = Tally(subject), Watch(subject.guard.profile)
     for case in cases:
         tally.add(case.sample, case.answer)
+        watch.add(case.sample)
     found, profile = tally.to_json(), subject.guard.profile
     stages = {name: alarms for name, alarms in found.pop("alarms").items() if name != "contract"}
     return {
@@ -30,6 +33,8 @@ def clean_section(subject: Subject, cases: Sequence[Case]) -> dict[str, Any]:
         **found,
         "any": _held_against(found["any"], min(1.0, profile.alpha * len(stages))),
         "accuracy": _accuracy(cases),
+        "over_time": watch.to_json(),
+        "scores": [case.answer.surprise for case in cases],
         "rules": _rules([case.answer for case in cases]),
     }
 
@@ -62,20 +67,18 @@ def _rules(answers: Sequence[Answer]) -> list[dict[str, Any]]:
             "subject": subject,
             "threshold": threshold,
             "alarms": sum(not score <= threshold for score in found),
-            **_histogram(found, threshold),
+            **_ranks(found),
         }
         for (stage, rule, subject, threshold), found in scores.items()
         if rule != "form" and math.isfinite(threshold)
     ]
 
 
-def _histogram(scores: Sequence[float], threshold: float) -> Mapping[str, Any]:
-    finite = [score for score in scores if math.isfinite(score)]
-    low, high = min([*finite, threshold]), max([*finite, threshold])
-    counts, edges = np.histogram(finite, bins=_BINS, range=(low, high if high > low else low + 1))
-    return {
-        "counts": counts.tolist(),
-        "low": float(edges[0]),
-        "high": float(edges[-1]),
-        "not_finite": len(scores) - len(finite),
-    }
+def _ranks(scores: Sequence[float]) -> Mapping[str, Any]:
+    """Returns pairs of a share of all scores and the score that it reaches, finer towards the highest."""
+    ordered = np.sort([score for score in scores if math.isfinite(score)])[::-1]
+    places = (
+        sorted({min(len(ordered), math.ceil(1.3**step)) for step in range(_STEPS)}) if len(ordered) else []
+    )
+    ranks = [[place / len(scores), float(ordered[place - 1])] for place in places]
+    return {"ranks": ranks, "samples": len(scores), "not_finite": len(scores) - len(ordered)}

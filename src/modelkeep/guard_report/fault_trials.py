@@ -11,6 +11,7 @@ import numpy as np
 from modelkeep.guard.faults import Fault, faults_for
 from modelkeep.guard_report.case import Case
 from modelkeep.guard_report.chance import generator
+from modelkeep.guard_report.over_time import Watch
 from modelkeep.guard_report.shares import share
 from modelkeep.guard_report.state import Step
 from modelkeep.guard_report.subject import ACCEPTED, Subject
@@ -30,7 +31,7 @@ def fault_section(subject: Subject, cases: Sequence[Case], seed: int, step: Step
 def _fault(
     subject: Subject, cases: Sequence[Case], fault: Fault, random: np.random.Generator
 ) -> dict[str, Any]:
-    tally = Tally(subject)
+    tally, watch, scores = Tally(subject), Watch(subject.guard.profile), []
     changed = unseen = wrong_and_accepted = right = answered = 0
     for case in cases:
         values = case.sample[subject.layout.name]
@@ -38,6 +39,8 @@ def _fault(
             sample = subject.changed(case.sample, fault(values, subject.layout, random))
         answer = subject.ask(sample)
         tally.add(sample, answer)
+        watch.add(sample)
+        scores.append(answer.surprise)
         differs = case.differs(answer)
         changed += differs
         unseen += differs and not answer.alarms
@@ -47,6 +50,8 @@ def _fault(
     labelled = cases[0].labels is not None
     return {
         "samples": len(cases),
+        "over_time": watch.to_json(),
+        "scores": scores,
         **tally.to_json(),
         "changed": share(changed, len(cases)),
         "accepted": share(wrong_and_accepted, len(cases)),

@@ -1,77 +1,131 @@
-"""Plots as SVG, drawn from numbers alone."""
+"""Plots as SVG, drawn from numbers alone; small enough to be read on a phone as they are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
-_WIDTH, _HEIGHT, _ABOVE, _BELOW = 680, 110, 18, 18
-_NAMES, _PERCENT, _BAR, _BETWEEN = 190, 55, 14, 10
-# Told apart by people who see colours differently. Source: Okabe and Ito, "Color Universal Design", 2008.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#999999")
-_TEXT = "#222"
+from modelkeep.guard_report.style import ALARM, WRONG
+
+_WIDTH, _LEFT, _RIGHT, _TOP, _FLOOR, _HEIGHT = 360, 58, 350, 18, 150, 186
+_MOST_TICKS = 5
+# From this ratio on, an axis is logarithmic.
+_WIDE = 20.0
 
 
-def distribution(rule: dict[str, Any]) -> str:
-    """Returns the histogram of the scores of clean samples, with the threshold as a line."""
-    counts, low, extent = rule["counts"], rule["low"], rule["high"] - rule["low"]
-    width, tallest, floor = _WIDTH / len(counts), max([1, *counts]), _ABOVE + _HEIGHT
-    bars = "".join(
-        f'<rect x="{place * width:.1f}" y="{floor - _HEIGHT * count / tallest:.1f}" '
-        f'width="{width - 1:.1f}" height="{_HEIGHT * count / tallest:.1f}" fill="{COLOURS[0]}"/>'
-        for place, count in enumerate(counts)
-        if count
-    )
-    x = _WIDTH * (rule["threshold"] - low) / extent
-    anchor, aside = ("end", -5) if x > _WIDTH / 2 else ("start", 5)
+class Axis(NamedTuple):
+    """One axis of a plot.
+
+    Attributes:
+        place: number -> place on the page.
+        ticks: numbers that are named.
+    """
+
+    place: Callable[[float], float]
+    ticks: tuple[float, ...]
+
+
+def axis(low: float, high: float, first: float, last: float) -> Axis:
+    """Returns an axis from `low` to `high`, logarithmic where numbers differ by much and all are above 0."""
+    if low > 0 and high / low >= _WIDE:
+        low, high = math.log10(low), math.log10(high)
+        ticks = tuple(10.0**power for power in _steps(low, high, 1.0))
+        return Axis(lambda value: first + (math.log10(value) - low) / (high - low) * (last - first), ticks)
+    extent = high - low or 1.0
+    step = _round(extent / (_MOST_TICKS - 1))
+    return Axis(lambda value: first + (value - low) / extent * (last - first), _steps(low, high, step))
+
+
+def ranks(rule: dict[str, Any], alpha: float) -> str:
+    """Returns how many clean samples score above what: the threshold lies where few do."""
+    points = [(share, score) for share, score in rule["ranks"] if share > 0]
+    scores = [*(score for _, score in points), rule["threshold"]]
+    across = axis(min(share for share, _ in points) / 1.1, 1.0, _RIGHT, _LEFT)
+    upward = axis(min(scores), max(scores), _FLOOR, _TOP)
+    y = upward.place(rule["threshold"])
     return _svg(
-        _ABOVE + _HEIGHT + _BELOW,
-        f'{bars}<line x1="0" x2="{_WIDTH}" y1="{floor}" y2="{floor}" stroke="{_TEXT}"/>'
-        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{floor}" stroke="{COLOURS[4]}" stroke-width="2"/>'
-        + _text(x + aside, 12, f"threshold {rule['threshold']:.4g}", anchor)
-        + _text(0, floor + 14, f"{low:.4g}")
-        + _text(_WIDTH, floor + 14, f"{rule['high']:.4g}", "end"),
+        _frame(across, upward, "clean samples above it", _percent, "score")
+        + _line(points, across, upward)
+        + f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="{WRONG}" stroke-width="2"/>'
+        + _text(_LEFT + 4, _above(y), f"threshold {rule['threshold']:.4g}"),
+        f"scores of clean samples by rank, threshold {rule['threshold']:.4g}, promised {alpha:.3g}",
     )
 
 
-def shares(rows: Sequence[tuple[str, Sequence[dict[str, Any]]]], legend: Sequence[str]) -> str:
-    """Returns horizontal bars from 0 to 100 % with their intervals, several for each row, and a legend."""
-    drawn, top = [], 0
-    for name, values in rows:
-        middle = top + _BAR * len(values) / 2 + 4
-        drawn.append(_text(0, middle, name))
-        drawn += [_bar(top + _BAR * number, value, number) for number, value in enumerate(values)]
-        top += _BAR * len(values) + _BETWEEN
-    return _legend(legend) + _svg(top, "".join(drawn))
-
-
-def _bar(top: float, share: dict[str, Any], number: int) -> str:
-    room, middle = _WIDTH - _NAMES - _PERCENT, top + _BAR / 2 - 1
-    low, width, high = (_NAMES + room * share[end] for end in ("low", "share", "high"))
-    return (
-        f'<rect x="{_NAMES}" y="{top}" width="{width - _NAMES:.1f}" height="{_BAR - 2}" '
-        f'fill="{COLOURS[number % len(COLOURS)]}"/>'
-        f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}" stroke="{_TEXT}"/>'
-        + _text(high + 5, top + _BAR - 4, f"{100 * share['share']:.0f} %")
+def curve(points: Sequence[tuple[float, float]], across: str, upward: str) -> str:
+    """Returns shares over numbers of samples."""
+    counts = [count for count, _ in points]
+    x = axis(min(counts), max(counts), _LEFT, _RIGHT)
+    x = x._replace(ticks=tuple(dict.fromkeys((min(counts), max(counts)))))
+    y = axis(0.0, 1.0, _FLOOR, _TOP)
+    return _svg(
+        _frame(x, y, across, _number, upward, _percent) + _line(points, x, y), f"{upward} over {across}"
     )
 
 
-def _legend(names: Sequence[str]) -> str:
-    # Text of the page, not of the plot: it breaks where it must.
-    marks = "".join(
-        f'<span><i style="background:{COLOURS[number % len(COLOURS)]}"></i>{escape(name)}</span>'
-        for number, name in enumerate(names)
+def _frame(
+    across: Axis,
+    upward: Axis,
+    below: str,
+    say_across: Callable[[float], str],
+    beside: str,
+    say_upward: Callable[[float], str] | None = None,
+) -> str:
+    say = say_upward or _number
+    x_ticks = "".join(
+        f'<line x1="{across.place(tick):.1f}" x2="{across.place(tick):.1f}" y1="{_FLOOR}" y2="{_FLOOR + 4}" '
+        f'stroke="currentColor"/>' + _text(across.place(tick), _FLOOR + 16, say_across(tick), "middle")
+        for tick in across.ticks
     )
-    return f'<p class="legend">{marks}</p>'
+    y_ticks = "".join(
+        f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{upward.place(tick):.1f}" y2="{upward.place(tick):.1f}" '
+        f'stroke="var(--line)"/>' + _text(_LEFT - 6, upward.place(tick) + 4, say(tick), "end")
+        for tick in upward.ticks
+    )
+    floor = f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{_FLOOR}" y2="{_FLOOR}" stroke="currentColor"/>'
+    return y_ticks + floor + x_ticks + _text(_RIGHT, _FLOOR + 32, below, "end") + _text(0, 10, beside)
+
+
+def _line(points: Sequence[tuple[float, float]], across: Axis, upward: Axis) -> str:
+    path = " ".join(f"{across.place(x):.1f},{upward.place(y):.1f}" for x, y in points)
+    dots = "".join(
+        f'<circle cx="{across.place(x):.1f}" cy="{upward.place(y):.1f}" r="2" fill="{ALARM}"/>'
+        for x, y in points
+    )
+    return f'<polyline points="{path}" fill="none" stroke="{ALARM}" stroke-width="2"/>{dots}'
+
+
+def _above(y: float) -> float:
+    return y - 4 if y > _TOP + 14 else y + 14
+
+
+def _round(step: float) -> float:
+    """Returns 1, 2 or 5 times a power of ten, at least `step`."""
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * (1 - 1e-9))
+
+
+def _steps(low: float, high: float, step: float) -> tuple[float, ...]:
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return tuple(number * step for number in range(first, last + 1))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{_TEXT}">{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="currentColor">{escape(text)}</text>'
 
 
-def _svg(height: float, content: str) -> str:
+def _svg(content: str, words: str) -> str:
     return (
-        f'<svg viewBox="0 0 {_WIDTH} {height:.0f}" width="{_WIDTH}" height="{height:.0f}" role="img" '
-        f'font-family="sans-serif" font-size="12">{content}</svg>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(words)}" font-size="12">'
+        f"{content}</svg>"
     )

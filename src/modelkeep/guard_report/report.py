@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from modelkeep.guard_report.fault_trials import fault_section
 from modelkeep.guard_report.latency import latency_section
 from modelkeep.guard_report.page import page
 from modelkeep.guard_report.quiet import quiet
+from modelkeep.guard_report.sample_sizes import sample_sizes
 from modelkeep.guard_report.settings import Settings
 from modelkeep.guard_report.state import Result, State, Step
 from modelkeep.guard_report.subject import Sample, Subject
@@ -79,7 +81,8 @@ def measure_guard(
         cases = make_cases(subject, samples, labels)
         state, key = state or State(), _key(cases, profile, settings, f"plain {found.entry}")
         sections = _sections(subject, cases, settings, _step(state, key, progress))
-    return {"source": {"kind": "plain"}, **sections}
+    size = sum(source.size for source in found.sources.values())
+    return {"source": {"kind": "plain"}, "size": size, **sections}
 
 
 def measure_session(
@@ -123,7 +126,7 @@ def measure_session(
         cases = make_cases(subject, samples, labels)
         state, key = state or State(), _key(cases, guard.profile, settings, f"sealed {bundle} {runtime}")
         sections = _sections(subject, cases, settings, _step(state, key, progress))
-    return {"source": _source(session.report, runtime), **sections}
+    return {"source": _source(session.report, runtime), "size": session.report.size, **sections}
 
 
 def count_steps(samples: int, settings: Settings) -> int:
@@ -151,14 +154,18 @@ def _sections(subject: Subject, cases: Sequence[Case], settings: Settings, step:
     attacks = AttackTrials(subject, cases, settings).rows(step)
     return {
         "modelkeep": __version__,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "model": profile.model.hex(),
         "alpha": profile.alpha,
         "delta": profile.delta,
+        "fitted": profile.fitted,
+        "calibrated": profile.calibrated,
         "actions": {stage.name: stage.action for stage in profile.stages},
         "settings": asdict(settings),
         "clean": clean,
         "faults": faults,
         "attacks": attacks,
+        "sample_sizes": sample_sizes(clean["scores"], faults, profile, settings.seed),
         "callers": _callers([clean, *faults, *(attacks or [])]) if subject.call is not None else None,
         "latency": step("latency", lambda: latency_section(subject, cases)),
     }

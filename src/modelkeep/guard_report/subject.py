@@ -15,6 +15,7 @@ from modelkeep.guard import ContractCheck, Guard, GuardFinding
 from modelkeep.guard.faults import in_type
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.numbers import Array
+from modelkeep.guard.tails import MOST
 
 Sample = Mapping[str, Array]
 Classes = NDArray[np.int64]
@@ -45,6 +46,12 @@ class Answer:
         """Names of the stages that give an alarm."""
         found = {reading.stage for reading in self.readings if reading.is_alarm}
         return frozenset(found | {"contract"} if self.contract else found)
+
+    @property
+    def surprise(self) -> float:
+        """Score of the inputs in the stage ``signal``; as high as can be where they cannot be read."""
+        found = (each.score for each in self.readings if each.rule == "surprise")
+        return min(next(found, MOST), MOST)
 
     @property
     def verdict(self) -> str:

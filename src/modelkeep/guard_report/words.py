@@ -47,7 +47,12 @@ def section(title: str, content: str) -> str:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Returns a table of texts."""
     lines = [f"<tr>{_cells('th', header)}</tr>", *(f"<tr>{_cells('td', row)}</tr>" for row in rows)]
-    return f"<div><table>{''.join(lines)}</table></div>"
+    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+
+
+def folded(title: str, content: str) -> str:
+    """Returns content that is shown when somebody asks for it; `content` is HTML."""
+    return f"<details><summary>{escape(title)}</summary>{content}</details>"
 
 
 def _cells(tag: str, texts: Sequence[str]) -> str:

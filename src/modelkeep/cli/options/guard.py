@@ -43,7 +43,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="what `guard.telemetry().save` wrote, one for each device",
     )
-    add_json(status)
 
 
 def _add_report(actions: Any) -> None:
