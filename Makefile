@@ -68,6 +68,9 @@ other-tests: .venv/statistics
 	$(call installed,tpm2_checkquote,tpm2-tools)
 	$(call installed,javac,openjdk-17-jdk-headless)
 	$(call installed,mvn,maven)
+	$(call installed,systemd-analyze,systemd)
+	$(call installed,mender,mender-client)
+	$(call installed,mender-artifact)
 	$(call installed,gnome-keyring-daemon,gnome-keyring dbus-daemon)
 	@$(test_python) -c 'import tpm2_pytss' 2>/dev/null || $(test_python) -m pip install --quiet --group hardware || true
 	@$(test_python) -c 'import moto, hvac' 2>/dev/null || $(test_python) -m pip install --quiet --group services || true

@@ -21,8 +21,9 @@ def slots(workshop: Workshop) -> Slots:
     return Slots.open(workshop.folder / "slots", Access(workshop.identity(), workshop.verifier()))
 
 
-def stage(workshop: Workshop, slots: Slots, bundle: Path) -> InstallReport:
-    return install(bundle, slots.folder.path, identity=workshop.identity(), verifier=workshop.verifier())
+def stage(workshop: Workshop, slots: Slots, bundle: Path, *, force: bool = False) -> InstallReport:
+    access = slots.access
+    return install(bundle, slots.folder.path, identity=access.identity, verifier=access.verifier, force=force)
 
 
 def update(workshop: Workshop, slots: Slots, epoch: int) -> None:
@@ -71,6 +72,21 @@ def test_a_release_that_is_refused_is_not_installed_again(workshop: Workshop, sl
     assert epoch_of(workshop, slots) == 1
     with pytest.raises(RefusedError, match="was tried here and failed"):
         stage(workshop, slots, bundle)
+
+
+def test_what_counts_already_is_fetched_again_only_by_force(workshop: Workshop, slots: Slots) -> None:
+    bundle = workshop.seal()
+    trial = slots.begin_trial(stage(workshop, slots, bundle).slot or "")
+    slots.end_trial(trial, TrialEnd.PASSED)
+    slots.commit(trial)
+    again = stage(workshop, slots, bundle)
+    assert (again.slot, again.path, again.fetched < bundle.stat().st_size) == (
+        None,
+        slots.folder.file("a"),
+        True,
+    )
+    assert slots.staged() is None
+    assert stage(workshop, slots, bundle, force=True).slot == "b"
 
 
 def test_slots_of_another_model(workshop: Workshop, slots: Slots) -> None:

@@ -127,6 +127,15 @@ class Slots:
         known = None if installation is None else self._state(contents).installations.get(installation)
         return SlotState(slot, installation, known, _is_archive(self.folder.file(slot)))
 
+    def counts(self, manifest: Manifest, remembered: Remembered) -> Path | None:
+        """Returns the installation of a verified release, where it is the one that counts here already."""
+        slot = self.folder.current(remembered.contents)
+        if slot is None:
+            return None
+        known = self.state_by(slot, remembered.contents).known
+        is_same = known is not None and known.mark.bundle == manifest.bundle
+        return self.folder.file(slot) if is_same else None
+
     def choose(self, signed: SignedManifest, remembered: Remembered) -> str:
         """Returns the slot that a verified release goes to: the one that does not count.
 
