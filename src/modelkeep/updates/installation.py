@@ -134,7 +134,7 @@ def _work_file(target: Path, digest: bytes) -> KeptFile | Partial:
 
 def _into_slot(source: Source, slots: Slots, force: bool, progress: Progress) -> InstallReport:
     with slots.exclusively(), receiving(source, slots.access) as reception:
-        there = None if force else slots.counts(reception.signed.manifest, reception.remembered)
+        there = None if force else slots.counts(reception.signed, reception.remembered)
         if there is not None:
             return _report(reception, there, None)
         slot = slots.choose(reception.signed, reception.remembered)

@@ -127,13 +127,13 @@ class Slots:
         known = None if installation is None else self._state(contents).installations.get(installation)
         return SlotState(slot, installation, known, _is_archive(self.folder.file(slot)))
 
-    def counts(self, manifest: Manifest, remembered: Remembered) -> Path | None:
+    def counts(self, signed: SignedManifest, remembered: Remembered) -> Path | None:
         """Returns the installation of a verified release, where it is the one that counts here already."""
         slot = self.folder.current(remembered.contents)
         if slot is None:
             return None
         known = self.state_by(slot, remembered.contents).known
-        is_same = known is not None and known.mark.bundle == manifest.bundle
+        is_same = known is not None and known.mark.bundle == signed.manifest.bundle
         return self.folder.file(slot) if is_same else None
 
     def choose(self, signed: SignedManifest, remembered: Remembered) -> str:
