@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
 from modelkeep.formats.onnx_graph import external_files, is_onnx
 from modelkeep.memory import freed_memory_overwritten
-from modelkeep.runtimes.messages import first_line
+from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory
 from modelkeep.runtimes.onnx_slim import SlimGraph
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
@@ -215,15 +215,15 @@ def _load_error(error: Exception, device: str, core: Any) -> KeepError:
         return RuntimeMissingError(message, hint="pip install -U openvino, or use another runtime")
     if "roperty" in str(error) or isinstance(error, TypeError):
         return UsageError(message, hint="check device and config")
-    if isinstance(error, MemoryError):
-        return UnavailableError(message)
+    if lacks_memory(error):
+        return UnavailableError(message, hint=LESS_MEMORY)
     return MalformedError(message)
 
 
 def _run_error(error: Exception) -> KeepError:
     message = f"OpenVINO cannot run the model: {_reason(error)}"
-    if isinstance(error, MemoryError):
-        return UnavailableError(message)
+    if lacks_memory(error):
+        return UnavailableError(message, hint=LESS_MEMORY)
     return UsageError(message, hint="check the inputs against the model")
 
 
