@@ -24,7 +24,8 @@ unexport PYTHONPATH PYTHONHOME
 
 test_python := .venv/bin/python
 coverage := $(test_python) -m coverage
-pytest := $(coverage) run -m pytest -m 'not slow'
+# A file's tests stay in one process, for what they share: built jars, software TPMs, tokens.
+pytest := $(test_python) -m pytest -m 'not slow' -n auto --dist loadfile --cov --cov-report=
 fast := $(wildcard tests/unit tests/vectors)
 checked := src tests tools examples $(wildcard benches vectors)
 
@@ -74,8 +75,7 @@ other-tests: .venv/statistics
 	$(call installed,gnome-keyring-daemon,gnome-keyring dbus-daemon)
 	@$(test_python) -c 'import tpm2_pytss' 2>/dev/null || $(test_python) -m pip install --quiet --group hardware || true
 	@$(test_python) -c 'import moto, hvac' 2>/dev/null || $(test_python) -m pip install --quiet --group services || true
-	$(pytest) tests $(fast:%=--ignore=%)
-	@$(coverage) combine --quiet
+	$(pytest) --cov-append tests $(fast:%=--ignore=%)
 	$(coverage) report --fail-under=$(COVERAGE_FLOOR)
 
 test-slow: .venv/ready
