@@ -24,8 +24,9 @@ unexport PYTHONPATH PYTHONHOME
 
 test_python := .venv/bin/python
 coverage := $(test_python) -m coverage
-# A file's tests stay in one process, for what they share: built jars, software TPMs, tokens.
-pytest := $(test_python) -m pytest -m 'not slow' -n auto --dist loadfile --cov --cov-report=
+# A file's tests stay in one process, for what they share: built jars, software TPMs, tokens. In the order of
+# their names: those with few tests, which would come last, are the slow ones.
+pytest := $(test_python) -m pytest -m 'not slow' -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=
 fast := $(wildcard tests/unit tests/vectors)
 checked := src tests tools examples $(wildcard benches vectors)
 
