@@ -57,10 +57,10 @@ def main(mebibytes: int, folder: Path) -> None:
         for _ in range(3):
             hashed, installed = _hash_while_write(bundle, folder / "copy"), _alone("install", folder, digest)
             print(f"{digest}: hash while write {hashed:.2f} s CPU, install {installed}")
-    size = (folder / "files.keep").stat().st_size
-    after = size * 7 // 10
-    _alone("kill", folder, "files", str(after))
-    print(f"killed after {after} bytes of {size}: {_alone('resume', folder, 'files', str(after))}")
+        size = bundle.stat().st_size
+        after = size * 7 // 10
+        _alone("kill", folder, digest, after)
+        print(f"{digest}, killed after {after} bytes of {size}: {_alone('resume', folder, digest, after)}")
 
 
 def _make(folder: Path, mebibytes: int) -> None:
