@@ -154,8 +154,11 @@ class Slots:
                 hint="get another release; modelkeep status says how it failed",
             )
         self._notes.check_disk(manifest.bundle)
-        current = self.folder.current(remembered.contents)
-        return SLOTS[0] if current == SLOTS[1] else SLOTS[1] if current else SLOTS[0]
+        slot = SLOTS[self.folder.current(remembered.contents) == SLOTS[0]]
+        if self.state_by(slot, remembered.contents).known is None:
+            # What counted once may still be read by who opened it then.
+            self._clear(slot)
+        return slot
 
     @contextmanager
     def opened(self, slot: str) -> Iterator[int]:
