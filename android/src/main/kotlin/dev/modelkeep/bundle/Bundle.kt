@@ -109,10 +109,10 @@ internal class UnlockedBundle(private val verified: VerifiedBundle, private val 
     override fun decrypt(index: Int, target: PlainTarget) =
         verified.stream(index).use { it.decrypt({ header -> streamKey(index, header) }, target) }
 
-    /** Checks all of member [index] and hands its plaintext to [use], segment by segment. */
-    fun forEachSegment(index: Int, use: (segment: Int, plain: ByteBuffer) -> Unit) =
+    /** Checks all of member [index]; each thread hands its segments of the plaintext to what [newUser] made for it. */
+    fun decryptSegments(index: Int, newUser: () -> (segment: Int, plain: ByteBuffer) -> Unit) =
         verified.stream(index).use {
-            it.decryptInOrder({ header -> streamKey(index, header) }, verified.wholeDigest(index), use)
+            it.decryptSegments({ header -> streamKey(index, header) }, verified.wholeDigest(index), newUser)
         }
 
     /** Wipes the keys. */

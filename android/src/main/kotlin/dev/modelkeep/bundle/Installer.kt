@@ -73,8 +73,9 @@ internal class Installer(private val bundle: UnlockedBundle, private val remembe
         val streamKey = StreamKey.derive(header.suite, key, associated, streamHeader)
         val name = Names.payload(index)
         val layout = StreamLayout(manifest.members[index].size)
-        val segments = SegmentWriter(layout, streamHeader, streamKey) { at, data -> writer.write(name, at, data) }
-        bundle.forEachSegment(index, segments::write)
+        bundle.decryptSegments(index) {
+            SegmentWriter(layout, streamHeader, streamKey) { at, data -> writer.write(name, at, data) }::write
+        }
     }
 
     private fun random(length: Int) = ByteArray(length).also(SecureRandom()::nextBytes)

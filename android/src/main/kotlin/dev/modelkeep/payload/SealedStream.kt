@@ -1,11 +1,9 @@
 package dev.modelkeep.payload
 
-import dev.modelkeep.TamperedError
 import dev.modelkeep.container.Content
 import dev.modelkeep.wipe
 import java.io.Closeable
 import java.nio.ByteBuffer
-import java.security.MessageDigest
 
 /** Where plaintext goes: gives the part of the memory that a segment is decrypted to. */
 internal fun interface PlainTarget {
@@ -37,50 +35,39 @@ internal class SealedStream(
     }
 
     /**
-     * Decrypts the segments one after the other and hands each to [use], in memory that is wiped afterwards. Only
-     * when this returns is it certain that the stream is the one with the SHA-256 [whole], where there is one.
+     * Decrypts the segments on several threads, each of which hands its own to what [newUser] made for it, in memory that
+     * is wiped afterwards. Only when this returns is it certain that the stream is the one with the SHA-256 [whole], where
+     * there is one.
      */
-    fun decryptInOrder(
+    fun decryptSegments(
         makeKey: (header: ByteArray) -> StreamKey,
         whole: ByteArray?,
-        use: (index: Int, plain: ByteBuffer) -> Unit,
+        newUser: () -> (index: Int, plain: ByteBuffer) -> Unit,
     ) {
-        val cipher = makeKey(header()).cipher()
-        val reader = Reader()
-        val digest = MessageDigest.getInstance("SHA-256")
-        val plain = ByteBuffer.allocateDirect(StreamLayout.SEGMENT)
-        try {
-            for (index in 0 until layout.count) {
-                checkInterrupt()
-                val sealed = reader.segment(index)
-                digest.update(sealed.duplicate())
-                if (index == 0) sealed.position(StreamLayout.HEADER)
-                plain.clear()
-                cipher.decrypt(index, layout.isLast(index), sealed, plain)
-                plain.flip()
-                use(index, plain)
-            }
-        } finally {
-            plain.wipe()
+        val key = makeKey(header())
+        check(whole) {
+            val decryptor = Decryptor(key.cipher(), newUser())
+            decryptor::take
         }
-        checkWhole(digest, whole)
     }
 
     /** Checks all leaves and, where there is one, the SHA-256 of the whole stream; needs no key. */
-    fun check(whole: ByteArray?) {
-        val reader = Reader()
-        val digest = MessageDigest.getInstance("SHA-256")
-        for (index in 0 until layout.count) {
-            checkInterrupt()
-            digest.update(reader.segment(index))
-        }
-        checkWhole(digest, whole)
-    }
+    fun check(whole: ByteArray?) = check(whole) { { _, _ -> } }
 
-    private fun checkWhole(digest: MessageDigest, whole: ByteArray?) {
-        if (whole != null && !digest.digest().contentEquals(whole)) {
-            throw TamperedError("payload: a file is not the one that was signed")
+    private fun check(whole: ByteArray?, newUser: () -> (index: Int, sealed: ByteBuffer) -> Unit) {
+        val digest = whole?.let(::OrderedDigest)
+        onThreads(threadCount(layout.count)) { next ->
+            val reader = Reader()
+            val user = newUser()
+            forEachSegment(next) { index ->
+                releasing(digest) {
+                    val sealed = reader.segment(index)
+                    digest?.update(index, sealed)
+                    user(index, sealed)
+                }
+            }
         }
+        digest?.finish()
     }
 
     private fun header(): ByteArray {
@@ -94,6 +81,23 @@ internal class SealedStream(
         while (index < layout.count) {
             action(index)
             index = next()
+        }
+    }
+
+    /** Decrypts segments into memory of its own, which it wipes; for one thread. */
+    private inner class Decryptor(private val cipher: SegmentCipher, private val use: (Int, ByteBuffer) -> Unit) {
+        private val plain = ByteBuffer.allocateDirect(StreamLayout.SEGMENT)
+
+        fun take(index: Int, sealed: ByteBuffer) {
+            if (index == 0) sealed.position(StreamLayout.HEADER)
+            plain.clear()
+            try {
+                cipher.decrypt(index, layout.isLast(index), sealed, plain)
+                plain.flip()
+                use(index, plain)
+            } finally {
+                plain.wipe()
+            }
         }
     }
 

@@ -49,13 +49,21 @@ private class SharedTask(private val caller: Thread, private val work: (next: ()
 
     fun run() {
         try {
-            work { if (failure.get() == null && !caller.isInterrupted) counter.getAndIncrement() else Int.MAX_VALUE }
+            work(::next)
         } catch (error: InterruptedException) {
             // Comes before the failures of helpers whose channel the interrupt closed.
             failure.set(error)
         } catch (error: Throwable) {
             failure.compareAndSet(null, error)
         }
+    }
+
+    /** Lasts, where the mark of a thread is gone once somebody has seen it. */
+    fun cancel() = failure.set(InterruptedException("cancelled"))
+
+    private fun next(): Int {
+        if (caller.isInterrupted) cancel()
+        return if (failure.get() == null) counter.getAndIncrement() else Int.MAX_VALUE
     }
 
     fun finish() {
@@ -74,7 +82,7 @@ private class HelperRun(private val task: SharedTask) : Runnable {
             isOver.countDown()
         }
 
-    /** Waits to the end even when interrupted. */
+    /** Waits to the end even when interrupted, which is then soon. */
     fun awaitFully() {
         var wasInterrupted = false
         while (isOver.count > 0) {
@@ -82,6 +90,7 @@ private class HelperRun(private val task: SharedTask) : Runnable {
                 isOver.await()
             } catch (_: InterruptedException) {
                 wasInterrupted = true
+                task.cancel()
             }
         }
         if (wasInterrupted) Thread.currentThread().interrupt()

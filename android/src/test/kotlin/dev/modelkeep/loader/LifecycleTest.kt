@@ -15,6 +15,7 @@ import dev.modelkeep.trust.OmsDocument
 import dev.modelkeep.vectors.Vector
 import java.io.File
 import java.util.concurrent.CountDownLatch
+import java.util.concurrent.atomic.AtomicInteger
 import kotlin.concurrent.thread
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -74,16 +75,23 @@ internal class LifecycleTest {
     @Test
     fun `who is cancelled does not wait for the work that is left`() {
         val begun = CountDownLatch(1)
+        val last = AtomicInteger()
         var error: Throwable? = null
         val caller = thread {
             error = assertThrows(InterruptedException::class.java) {
-                onThreads(3) { next -> while (next() < Int.MAX_VALUE) begun.countDown() }
+                onThreads(3) { next ->
+                    generateSequence(next).takeWhile { it < Int.MAX_VALUE }.forEach {
+                        last.set(it)
+                        begun.countDown()
+                    }
+                }
             }
         }
         begun.await()
         caller.interrupt()
         caller.join()
         assertEquals("cancelled", error?.message)
+        assertTrue(last.get() < Int.MAX_VALUE - 1000, "all numbers were dealt out before the helpers noticed")
     }
 
     @Test
