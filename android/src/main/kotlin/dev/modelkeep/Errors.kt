@@ -103,12 +103,10 @@ public class StorageError(message: String, hint: String? = null, cause: Throwabl
     UnavailableError(message, hint, cause)
 
 /** A cryptographic provider of this device lacks something, or failed for a reason of its own. */
-public class PlatformError internal constructor(cause: Throwable) :
-    UnavailableError(
-        "a cryptographic provider failed: ${cause.javaClass.simpleName}: ${cause.message}",
-        "see the API levels in the README; install a newer provider, for example Conscrypt",
-        cause,
-    )
+public class PlatformError internal constructor(
+    cause: Throwable,
+    hint: String = "see the API levels in the README; install a newer provider, for example Conscrypt",
+) : UnavailableError("a cryptographic provider failed: ${cause.javaClass.simpleName}: ${cause.message}", hint, cause)
 
 /** A key cannot be found, unlocked or used. */
 public open class KeyStoreError(message: String, hint: String? = null, cause: Throwable? = null) :

@@ -27,9 +27,11 @@ public class Verifier private constructor(
     private val maximumAgeSeconds: Long?,
     internal val clock: Clock,
     internal val requireInstalled: Boolean,
+    private val second: SecondKey?,
+    private val roots: List<CertificateRoots> = emptyList(),
 ) {
     init {
-        if (keys.isEmpty()) throw UsageError("a verifier trusts somebody", "pass the publisher's public key")
+        if (keys.isEmpty() && roots.isEmpty()) throw UsageError("a verifier trusts somebody", "pass the publisher's public key")
         if (model != UNSAFE_ANY_MODEL && !Manifest.isModelId(model)) {
             throw UsageError("not a model id", "for example acme/detector")
         }
@@ -45,6 +47,8 @@ public class Verifier private constructor(
      * @param maximumAgeSeconds longest time since sealing, or null.
      * @param requireInstalled open installations only; bundles are there to be installed.
      * @param clock present time in seconds since 1970-01-01 UTC; the system's by default.
+     * @param second a key whose second signature every bundle must have as well, or null.
+     * @param roots authorities whose certificates may sign, beside or in place of [publishers].
      */
     @JvmOverloads
     @Throws(KeepError::class)
@@ -55,6 +59,8 @@ public class Verifier private constructor(
         maximumAgeSeconds: Long? = null,
         requireInstalled: Boolean = false,
         clock: (() -> Long)? = null,
+        second: SecondKey? = null,
+        roots: List<CertificateRoots> = emptyList(),
     ) : this(
         publishers.map(::parseKey).associateBy { it.fingerprint },
         null,
@@ -63,6 +69,8 @@ public class Verifier private constructor(
         maximumAgeSeconds,
         clock?.let { Clock(it) } ?: Clock.system(),
         requireInstalled,
+        second,
+        roots,
     )
 
     /** Trusts one publisher. */
@@ -79,6 +87,7 @@ public class Verifier private constructor(
         maximumAgeSeconds: Long? = null,
         requireInstalled: Boolean = false,
         clock: (() -> Long)? = null,
+        second: SecondKey? = null,
     ) : this(
         trust.keys,
         trust,
@@ -87,12 +96,13 @@ public class Verifier private constructor(
         maximumAgeSeconds,
         clock?.let { Clock(it) } ?: Clock.system(),
         requireInstalled,
+        second,
     )
 
     /** Whom this verifier believes, whatever the time. */
     internal val judge: Judge = object : Judge {
         override fun vouches(model: String, signer: SignerId): Boolean =
-            trust?.vouches(model, signer) ?: (signer.key in keys)
+            trust?.vouches(model, signer) ?: (signer.key in keys || roots.any { it.vouches(signer) })
 
         override fun voids(bundle: String): Boolean = trust != null && bundle in trust.void
 
@@ -107,7 +117,7 @@ public class Verifier private constructor(
 
     /** Returns the same verifier with a clock that says no less than [moment]. */
     internal fun noEarlierThan(moment: Long) = Verifier(
-        keys, trust, model, minimumEpoch, maximumAgeSeconds, clock.noEarlierThan(moment), requireInstalled,
+        keys, trust, model, minimumEpoch, maximumAgeSeconds, clock.noEarlierThan(moment), requireInstalled, second, roots,
     )
 
     /** Returns what a ticket says, and whose word it is; no clock is asked. */
@@ -119,12 +129,13 @@ public class Verifier private constructor(
 
     internal class VerifiedStatement(val resources: Map<String, ByteArray>, val signer: SignerId)
 
-    internal fun verifyStatement(document: ByteArray): VerifiedStatement {
+    internal fun verifyStatement(document: ByteArray, secondDocument: ByteArray? = null): VerifiedStatement {
         trust?.checkTime(clock.forEnds())
         if (document.isEmpty()) throw SignatureError("the bundle is not signed", "seal it with a signer")
         val parsed = OmsDocument.parse(document)
-        val key = if (parsed.certificateKey == null) verifyByKey(parsed) else verifyByCertificate(parsed)
-        return VerifiedStatement(Statement.parse(parsed.payload).resources, SignerId(key.fingerprint))
+        val signer = if (parsed.certificates.isEmpty()) verifyByKey(parsed) else verifyByChain(parsed)
+        second?.verify(secondDocument, parsed.payload)
+        return VerifiedStatement(Statement.parse(parsed.payload).resources, signer)
     }
 
     /** Applies model, epoch, age and the trust file to a manifest whose digest is verified. */
@@ -145,20 +156,33 @@ public class Verifier private constructor(
 
     internal fun now(manifest: Manifest) = Now(clock.forBegins(), clock.forEnds(manifest.sealedAt))
 
-    private fun verifyByKey(document: OmsDocument): EcdsaKey {
+    private fun verifyByKey(document: OmsDocument): SignerId {
         // The hint is not signed: it only chooses among keys that are trusted anyway.
         val candidates = keys.values.filter { document.hint == null || it.fingerprint == document.hint }
         if (candidates.isEmpty()) throw untrusted(document.hint)
-        return candidates.firstOrNull { verifies(it, document) }
-            ?: throw SignatureError("the signature does not verify")
+        val key = candidates.firstOrNull { verifies(it, document) } ?: throw SignatureError("the signature does not verify")
+        return SignerId(key.fingerprint)
     }
 
-    private fun verifyByCertificate(document: OmsDocument): EcdsaKey {
-        // A key that is trusted by itself needs no certificate; roots are not supported here.
-        val name = document.certificateKey?.fingerprint
-        val key = keys[name] ?: throw untrusted(name)
+    private fun verifyByChain(document: OmsDocument): SignerId {
+        val key = EcdsaKey.of(document.certificates[0].publicKey)
+            ?: throw SignatureError("the signing certificate is not for a P-256, P-384 or P-521 key")
+        // A key that is trusted by itself needs no certificate.
+        val signer = if (key.fingerprint in keys) SignerId(key.fingerprint) else checkChain(document, key)
         key.verify(document.signature, OmsDocument.PAYLOAD_TYPE, document.payload)
-        return key
+        return signer
+    }
+
+    private fun checkChain(document: OmsDocument, key: EcdsaKey): SignerId {
+        var refusal: RefusedError = untrusted(key.fingerprint)
+        for (each in roots) {
+            try {
+                return each.check(document.certificates, clock.forEnds())
+            } catch (error: RefusedError) {
+                refusal = error
+            }
+        }
+        throw refusal
     }
 
     private fun verifies(key: EcdsaKey, document: OmsDocument): Boolean =
@@ -175,7 +199,7 @@ public class Verifier private constructor(
         }
         return UntrustedSignerError(
             "signed by somebody who is not trusted here",
-            "check that this is the publisher you expect, then add the key to the verifier",
+            "check that this is the publisher you expect, then add its key or root to the verifier",
         )
     }
 

@@ -17,7 +17,7 @@ import dev.modelkeep.sha256
  *
  * @property bytes the manifest as it was signed.
  * @property signature the signature document as it was received.
- * @property secondSignature a further one, which nobody here demands, as it was received; or null.
+ * @property secondSignature a further one as it was received, verified where it is demanded; or null.
  * @property resources SHA-256 of every file that the statement lists, by name.
  * @property signer who signed.
  * @property now the times that count.
@@ -38,7 +38,8 @@ internal class SignedManifest private constructor(
             }
             val bytes = container.read(Names.MANIFEST)
             val signature = container.read(Names.SIGNATURE)
-            val statement = verifier.verifyStatement(signature)
+            val second = if (Names.SECOND_SIGNATURE in container.sizes) container.read(Names.SECOND_SIGNATURE) else null
+            val statement = verifier.verifyStatement(signature, second)
             if (!sha256(bytes).contentEquals(statement.resources[Names.MANIFEST])) {
                 throw TamperedError("manifest.json is not the one that was signed")
             }
@@ -46,7 +47,6 @@ internal class SignedManifest private constructor(
             checkCoverage(manifest, statement.resources.keys)
             verifier.check(manifest, statement.signer)
             val now = verifier.now(manifest)
-            val second = if (Names.SECOND_SIGNATURE in container.sizes) container.read(Names.SECOND_SIGNATURE) else null
             return SignedManifest(manifest, bytes, signature, second, statement.resources, statement.signer, now)
         }
 

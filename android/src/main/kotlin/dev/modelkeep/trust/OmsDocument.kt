@@ -7,6 +7,7 @@ import dev.modelkeep.json.Record
 import java.io.ByteArrayInputStream
 import java.security.cert.CertificateException
 import java.security.cert.CertificateFactory
+import java.security.cert.X509Certificate
 
 /**
  * A parsed signature document of OpenSSF Model Signing; nothing in it is verified yet.
@@ -16,13 +17,13 @@ import java.security.cert.CertificateFactory
  * @property payload the signed statement, exactly as received.
  * @property signature ECDSA signature in DER.
  * @property hint claims which key signed; null when it does not say.
- * @property certificateKey the key of the signing certificate, where there is a certificate chain.
+ * @property certificates claimed certificates, the signing one first; empty for a bare key.
  */
 internal class OmsDocument private constructor(
     val payload: ByteArray,
     val signature: ByteArray,
     val hint: String?,
-    val certificateKey: EcdsaKey?,
+    val certificates: List<X509Certificate>,
 ) {
     companion object {
         const val PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -40,26 +41,26 @@ internal class OmsDocument private constructor(
             if (document.size > LARGEST) throw MalformedError("signature: larger than 8 MiB")
             return Record.read(CanonicalJson.decodeLenient(document, "signature", MOST_VALUES), "signature") {
                 choice("mediaType", mapOf(MEDIA_TYPE to Unit))
-                val (hint, key) = nested("verificationMaterial") { material(this) }
+                val (hint, certificates) = nested("verificationMaterial") { material(this) }
                 val (payload, signature) = nested("dsseEnvelope") { envelope(this) }
-                OmsDocument(payload, signature, hint, key)
+                OmsDocument(payload, signature, hint, certificates)
             }
         }
 
-        private fun material(record: Record): Pair<String?, EcdsaKey?> {
+        private fun material(record: Record): Pair<String?, List<X509Certificate>> {
             // Transparency log entries and timestamps prove nothing here: time comes from the verifier.
             record.skip("tlogEntries", "timestampVerificationData")
             if ("certificate" in record) {
                 throw SignatureError(
                     "signed with a Sigstore identity, which needs Sigstore's online trust root",
-                    "sign with a private key",
+                    "sign with a private key or with a certificate chain",
                 )
             }
-            if ("x509CertificateChain" in record) return null to record.nested("x509CertificateChain", ::leafKey)
+            if ("x509CertificateChain" in record) return null to record.nested("x509CertificateChain", ::chain)
             return record.nested("publicKey") {
                 skip("rawBytes", "keyDetails")
                 hint(this)
-            } to null
+            } to emptyList()
         }
 
         private fun hint(record: Record): String? {
@@ -71,19 +72,19 @@ internal class OmsDocument private constructor(
             return hint.ifEmpty { null }
         }
 
-        private fun leafKey(record: Record): EcdsaKey {
+        private fun chain(record: Record): List<X509Certificate> {
             val items = record.items("certificates", MOST_CERTIFICATES)
             if (items.isEmpty()) throw record.fault("certificates", "must not be empty")
-            val certificates = items.map { item ->
-                Record.read(item, "signature: certificate") { base64("rawBytes", LARGEST_CERTIFICATE) }
-            }
-            val certificate = try {
-                CertificateFactory.getInstance("X.509").generateCertificate(ByteArrayInputStream(certificates[0]))
+            return items.map(::certificate)
+        }
+
+        private fun certificate(item: Any?): X509Certificate {
+            val data = Record.read(item, "signature: certificate") { base64("rawBytes", LARGEST_CERTIFICATE) }
+            return try {
+                CertificateFactory.getInstance("X.509").generateCertificate(ByteArrayInputStream(data)) as X509Certificate
             } catch (_: CertificateException) {
                 throw MalformedError("signature: not an X.509 certificate in DER form")
             }
-            return EcdsaKey.of(certificate.publicKey)
-                ?: throw SignatureError("the signing certificate is not for a P-256, P-384 or P-521 key")
         }
 
         private fun envelope(record: Record): Pair<ByteArray, ByteArray> {

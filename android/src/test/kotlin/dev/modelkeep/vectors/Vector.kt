@@ -2,6 +2,7 @@ package dev.modelkeep.vectors
 
 import android.content.res.AssetFileDescriptor
 import dev.modelkeep.Authentication
+import dev.modelkeep.CertificateRoots
 import dev.modelkeep.FleetIdentity
 import dev.modelkeep.Identity
 import dev.modelkeep.KeepError
@@ -66,11 +67,15 @@ internal class Vector(private val folder: File, private val members: Map<*, *>) 
     }
 
     fun verifier(clock: () -> Long = { now }): Verifier {
-        val trusted = listOf(members["trusted"] as String)
+        val trusted = members["trusted"] as String
+        val isRoot = "BEGIN CERTIFICATE" in trusted
         val lowest = members["minimum_epoch"] as Long
         val model = members["model"] as String? ?: Verifier.UNSAFE_ANY_MODEL
         val requireInstalled = members["require_installed"] == true
-        return Verifier(trusted, model, lowest, members["maximum_age"] as Long?, requireInstalled, clock)
+        return Verifier(
+            if (isRoot) emptyList() else listOf(trusted), model, lowest, members["maximum_age"] as Long?, requireInstalled, clock,
+            roots = if (isRoot) listOf(CertificateRoots(trusted)) else emptyList(),
+        )
     }
 
     fun identity(): Identity {
