@@ -9,7 +9,6 @@ processor time, which a busy machine disturbs less, and time on the wall.
 
 from __future__ import annotations
 
-import importlib
 import statistics
 import sys
 import tempfile
@@ -57,7 +56,8 @@ def plain_litert(path: Path) -> object:
 
 
 def plain_openvino(path: Path) -> object:
-    openvino: Any = importlib.import_module("openvino")
+    import openvino
+
     return openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_NUM_THREADS": 1})
 
 

@@ -21,5 +21,6 @@ android {
 dependencies {
     implementation("dev.modelkeep:modelkeep-android:0.1.0")
     implementation("org.jetbrains.kotlinx:kotlinx-coroutines-android:1.10.2")
+    implementation("androidx.work:work-runtime-ktx:2.10.0")
     implementation("com.google.ai.edge.litert:litert:1.4.0")
 }

@@ -2,23 +2,19 @@ package com.example.detector
 
 import android.app.Activity
 import android.os.Bundle
-import dev.modelkeep.DeviceKey
 import dev.modelkeep.Identity
 import dev.modelkeep.KeepError
 import dev.modelkeep.KeyInvalidatedError
 import dev.modelkeep.KeyMissingError
 import dev.modelkeep.NotForThisDeviceError
 import dev.modelkeep.RunningModel
-import dev.modelkeep.SecureModelLoader
 import dev.modelkeep.Tensor
-import dev.modelkeep.Verifier
 import dev.modelkeep.coroutines.DevicePrompt
 import dev.modelkeep.coroutines.PromptError
 import dev.modelkeep.coroutines.authenticating
 import dev.modelkeep.coroutines.installSuspending
 import dev.modelkeep.coroutines.openSuspending
 import dev.modelkeep.running
-import java.io.File
 import java.nio.ByteBuffer
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.Dispatchers
@@ -31,11 +27,13 @@ import org.tensorflow.lite.Interpreter
 /** Installs a sealed LiteRT model once, and runs it after the user authenticated. */
 class DetectorActivity : Activity() {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Main)
+    private val files by lazy { ModelFiles(this) }
     private val prompt by lazy { DevicePrompt(this, "Open the model") }
     private var detector: RunningModel<Interpreter>? = null
 
     override fun onCreate(state: Bundle?) {
         super.onCreate(state)
+        ModelWorker.enqueue(this, "https://models.example.com/detector.keep")
         scope.launch { open() }
     }
 
@@ -62,15 +60,13 @@ class DetectorActivity : Activity() {
     }
 
     private suspend fun openInstalled(key: Identity): RunningModel<Interpreter> {
-        val loader = SecureModelLoader(this, key, Verifier(PUBLISHER, "acme/detector"))
-        val installed = File(noBackupFilesDir, "detector.keep")
-        // What your download left there, and its grant beside it: detector.keep and detector.keep.grants.
-        val downloaded = File(cacheDir, "detector.keep")
-        if (downloaded.exists()) {
-            loader.installSuspending(downloaded, installed)
-            downloaded.delete()
+        val loader = files.loader(key)
+        // What the worker could not install without the user.
+        if (files.downloaded.exists()) {
+            loader.installSuspending(files.downloaded, files.installed)
+            files.downloaded.delete()
         }
-        return loader.openSuspending(installed).running { Interpreter(it) }
+        return loader.openSuspending(files.installed).running { Interpreter(it) }
     }
 
     /** Call it from one thread at a time: that is LiteRT's rule. */
@@ -79,21 +75,14 @@ class DetectorActivity : Activity() {
         detector?.run(inputs) { it.run(image, output) }
     }
 
-    private suspend fun key(): Identity = withContext(Dispatchers.IO) { DeviceKey.openOrEnrol(this@DetectorActivity, ALIAS) }
+    private suspend fun key(): Identity = withContext(Dispatchers.IO) { files.key() }
 
     private suspend fun enrolAgain() {
-        withContext(Dispatchers.IO) { DeviceKey.delete(this@DetectorActivity, ALIAS) }
+        withContext(Dispatchers.IO) { files.deleteKey() }
         show("have the model granted to: ${key().recipient("phone-17")}")
     }
 
     private fun show(text: String) {
         title = text
-    }
-
-    private companion object {
-        const val ALIAS = "model-key"
-
-        /** The publisher's public key, as `modelkeep keys create --signing` printed it. */
-        const val PUBLISHER = "-----BEGIN PUBLIC KEY-----\n...\n-----END PUBLIC KEY-----\n"
     }
 }
