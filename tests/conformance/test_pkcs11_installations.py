@@ -319,3 +319,38 @@ def test_removed_token_is_named_and_its_installations_wait(token: str, tmp_path:
     for step in ("remove", "return"):
         command = [sys.executable, "-c", AWAY, str(tmp_path / "own" / "tokens"), step]
         subprocess.run(command, env=environment, check=True, capture_output=True)
+
+
+def test_what_a_token_wraps_and_how_its_keys_are_named_is_random(token: str) -> None:
+    from pkcs11 import Attribute
+
+    create_key(f"pkcs11:{token}")
+    local = Identity(f"pkcs11:{token}").local_key()
+    nonces = [local.wrap(memoryview(KEY), CONTEXT)[:12] for _ in range(2)]
+    assert any(nonces[0])
+    assert nonces[0] != nonces[1]
+    identifiers = []
+    for _ in range(2):
+        create_key(f"pkcs11:{token}", force=True)
+        identifiers += at_the_token(
+            token, lambda *where: [bytes(key[Attribute.ID]) for key in aes_keys(*where)]
+        )
+    assert all(map(any, identifiers))
+    assert len(set(identifiers)) == 2
+
+
+def test_a_token_signs_another_challenge_each_time(token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from modelkeep.keys.pkcs11.signer import TokenSigner
+
+    create_key(f"pkcs11:{token}", "signing")
+    challenges, sign = [], TokenSigner.sign
+
+    def noted(signer: TokenSigner, data: bytes) -> bytes:
+        challenges.append(data)
+        return sign(signer, data)
+
+    monkeypatch.setattr(TokenSigner, "sign", noted)
+    for _ in range(2):
+        TokenSigner(token)
+    assert all(map(any, challenges))
+    assert len(set(challenges)) == 2

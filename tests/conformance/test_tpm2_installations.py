@@ -287,3 +287,10 @@ def test_threads_take_turns_at_the_tpm(tpm: SoftwareTpm, tmp_path: Path) -> None
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, contexts))
     assert loaded(tpm.tcti) == []
+
+
+def test_what_is_sealed_is_wrapped_with_something_random(tpm: SoftwareTpm, tmp_path: Path) -> None:
+    local = local_key(f"tpm2:{tmp_path / 'device.tpm'}")
+    wrapped = [local.wrap(memoryview(KEY), CONTEXT) for _ in range(2)]
+    # The key's wrapping depends on the sealed secret alone.
+    assert wrapped[0][32:TAG_AND_WRAP] != wrapped[1][32:TAG_AND_WRAP]

@@ -64,6 +64,10 @@ def test_a_sealed_model_goes_by_its_site(workshop: Workshop) -> None:
     site, path = modelkeep.adapt(profile, samples), workshop.folder / "site.json"
     modelkeep.save_site(site, path, profile=profile, identity=workshop.identity())
     assert path.stat().st_mode & 0o777 == 0o600
+    before = json.loads(path.read_bytes())
+    modelkeep.save_site(site, path, profile=profile, identity=workshop.identity(), force=True)
+    # The nonce is fixed, so that the same key would give the same.
+    assert json.loads(path.read_bytes())["sealed"] != before["sealed"]
     with workshop.open(bundle, site=path) as session:
         passed = 0
         for each in held_out:

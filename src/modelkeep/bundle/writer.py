@@ -8,7 +8,6 @@ Source: spec/bundle-v1.md, "Container".
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from modelkeep.grants.grant import Grant
 from modelkeep.grants.recipient import Recipient, issue
 from modelkeep.inner_manifest import InnerManifest, ModelFile
 from modelkeep.manifest import Coverage, Manifest, Member
+from modelkeep.memory.randomness import random_bytes
 from modelkeep.payload import stream
 from modelkeep.payload.cipher import StreamCipher, associated_data, new_header
 from modelkeep.payload.layout import sealed_size, segment_count
@@ -92,7 +92,7 @@ class _Writing:
         self._descriptor = descriptor
         self._progress = progress
         sizes = [len(recipe.inner.to_bytes()), *(source.size for source in recipe.sources)]
-        named = replace(recipe.manifest, bundle=os.urandom(16))
+        named = replace(recipe.manifest, bundle=random_bytes(16))
         self._manifest = replace(
             named,
             commitment=data_key.commitment(named.binding),

@@ -5,7 +5,6 @@ Source: spec/install-v1.md, "Counters".
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +16,7 @@ from modelkeep.device.state_file import LARGEST_STATE, read_state, write_state
 from modelkeep.device.state_lock import StateLock, changed_meanwhile
 from modelkeep.device.state_place import device_id, state_path
 from modelkeep.errors import RefusedError, RollbackError, StorageError
+from modelkeep.memory.randomness import random_bytes
 from modelkeep.storage import is_read_only, read_small, sync_folder, words_for
 
 
@@ -145,7 +145,7 @@ class StateStore:
 
     def write_counted(self, contents: Contents, lock: StateLock) -> None:
         """Replaces the state; the one before it never counts again where hardware counts."""
-        contents.generation = os.urandom(GENERATION_BYTES)
+        contents.generation = random_bytes(GENERATION_BYTES)
         lock.check()
         if self._counter is None:
             write_state(self.path, self.local.for_state(), contents)

@@ -7,7 +7,6 @@ passphrase grant whoever made it; only unwrapping shows whether the passphrase f
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +31,7 @@ from modelkeep.grants.header import (
 )
 from modelkeep.grants.recipient import grant_context
 from modelkeep.memory import Pages, available_memory, wiped
+from modelkeep.memory.randomness import random_bytes
 
 
 class PassphraseRecipient:
@@ -52,7 +52,7 @@ class PassphraseRecipient:
         if not LOWEST_LOG_N <= log_n <= HIGHEST_LOG_N:
             raise UsageError(f"scrypt cost must lie from {LOWEST_LOG_N} to {HIGHEST_LOG_N}")
         self._passphrase = passphrase
-        self._cost = ScryptCost(os.urandom(SALT_BYTES), log_n)
+        self._cost = ScryptCost(random_bytes(SALT_BYTES), log_n)
 
     def header(self, bundle: bytes, constraints: Constraints) -> GrantHeader:
         """Returns the header of a grant for the passphrase."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hmac
 import itertools
 import logging
-import secrets
 import threading
 import time
 from collections import OrderedDict, deque
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from modelkeep.errors import UsageError
 from modelkeep.guard.counters import Counters
 from modelkeep.guard.findings import GuardFinding
+from modelkeep.memory.randomness import random_bytes
 
 _LOG = logging.getLogger("modelkeep.guard")
 
@@ -89,7 +89,7 @@ class ClientGuard:
         self._clients: OrderedDict[str, _Client] = OrderedDict()
         self._lock = threading.Lock()
         # Digests tell nothing about inputs to whoever does not have this.
-        self._key = secrets.token_bytes(32)
+        self._key = random_bytes(32)
 
     def __len__(self) -> int:
         """Returns how many clients are remembered."""

@@ -8,13 +8,13 @@ Source: RFC 5958 (EncryptedPrivateKeyInfo), RFC 8018 (PBES2), RFC 7914 section 7
 from __future__ import annotations
 
 import base64
-import os
 
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from modelkeep.memory import wiped
+from modelkeep.memory.randomness import random_bytes
 
 # As costly to guess as N = 2^17 and p = 1, and within the 32 MiB that OpenSSL allows.
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 2**14, 8, 5
@@ -30,7 +30,7 @@ def encrypted_pem(private_key_info: bytearray, passphrase: memoryview) -> bytes:
 
     Wiping `private_key_info` is the caller's.
     """
-    salt, vector = os.urandom(16), os.urandom(16)
+    salt, vector = random_bytes(16), random_bytes(16)
     with wiped(32) as key:
         Scrypt(salt=salt, length=32, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P).derive_into(passphrase, key)
         ciphertext = _encrypt(key, vector, private_key_info)

@@ -1,4 +1,7 @@
-"""Random secrets that never exist outside the buffer they are made for."""
+"""Randomness: secrets that never exist outside the buffer they are made for, and what may be seen.
+
+The one place that asks the system for it. tests/unit/test_randomness.py lists who asks here, and tests each.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,11 @@ import os
 from pathlib import Path
 
 from modelkeep.errors import KeyStoreError
+
+
+def random_bytes(count: int) -> bytes:
+    """Returns `count` bytes for what is no secret, or none that lasts: ids, salts, nonces, challenges."""
+    return os.urandom(count)
 
 
 def fill_random(view: memoryview) -> None:

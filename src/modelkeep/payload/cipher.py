@@ -5,7 +5,6 @@ Source: Tink wire format, "AES-GCM-HKDF Streaming AEAD"; spec/bundle-v1.md, "Pay
 
 from __future__ import annotations
 
-import os
 import struct
 
 from cryptography.exceptions import InvalidTag
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from modelkeep.errors import TamperedError
 from modelkeep.manifest import Suite
 from modelkeep.memory import wipe, wiped
+from modelkeep.memory.randomness import random_bytes
 from modelkeep.payload.layout import HEADER, TAG
 
 _LABEL = b"modelkeep/v1/stream"
@@ -51,7 +51,7 @@ def _place(suite: Suite, owner: bytes, index: int) -> bytes:
 
 def new_header() -> bytes:
     """Returns a fresh stream header: its own length, 32 random bytes of salt, 7 of nonce prefix."""
-    return bytes([HEADER]) + os.urandom(HEADER - 1)
+    return bytes([HEADER]) + random_bytes(HEADER - 1)
 
 
 class StreamCipher:

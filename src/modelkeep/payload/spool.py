@@ -5,7 +5,6 @@ The key is random and never leaves memory, so what is left of the file on the di
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import BinaryIO
 from modelkeep.errors import StorageError
 from modelkeep.manifest import Suite
 from modelkeep.memory import Pages
+from modelkeep.memory.randomness import fill_random
 from modelkeep.payload.cipher import StreamCipher, body, new_header, sealed_length
 from modelkeep.payload.layout import HEADER, SEGMENT, TAG, plain_range, segment_at, segment_count
 from modelkeep.payload.segments import Extent
@@ -76,7 +76,7 @@ def spooled(stream: BinaryIO, folder: Path, progress: Progress = no_progress) ->
         StorageError: the stream cannot be read, or the folder has no room.
     """
     with words_for(folder), tempfile.TemporaryFile(dir=folder) as file, Pages.allocate(32) as key:
-        key.view[:] = os.urandom(32)
+        fill_random(key.view)
         cipher = StreamCipher(Suite.AES256_GCM_HKDF_1MB, key.view, _LABEL, new_header())
         size = _Filling(stream, file.fileno(), cipher, progress).run()
         yield Spool(file.fileno(), cipher, size)

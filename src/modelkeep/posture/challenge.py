@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import secrets
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 
 from modelkeep import canonical
 from modelkeep.errors import MalformedError, UsageError
+from modelkeep.memory.randomness import random_bytes
 from modelkeep.posture.tpm2.credential import SECRET_BYTES, Credential
 from modelkeep.record import Record
 
@@ -54,7 +54,7 @@ class Challenge:
     @staticmethod
     def new(origin: str, now: int) -> Challenge:
         """Returns a question that was never asked before."""
-        return Challenge(secrets.token_bytes(NONCE_BYTES), origin, now)
+        return Challenge(random_bytes(NONCE_BYTES), origin, now)
 
     def for_key(self, device_key: bytes) -> bytes:
         """Returns what a TPM signs along with a statement about a device key (65 bytes, a point)."""

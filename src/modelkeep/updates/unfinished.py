@@ -22,7 +22,7 @@ from modelkeep.device.contents_json import INSTALLATION_BYTES
 from modelkeep.device.marks import Mark
 from modelkeep.errors import TamperedError
 from modelkeep.memory import Pages, wipe
-from modelkeep.memory.randomness import fill_random
+from modelkeep.memory.randomness import fill_random, random_bytes
 from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
 from modelkeep.payload.layout import SEGMENT
 from modelkeep.payload.segments import Extent
@@ -129,7 +129,7 @@ def begin(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinished
         OSError: there is no room, or it cannot be written.
         KeyStoreError: the device's key cannot be used.
     """
-    header = replace(wanted.header, installation=os.urandom(INSTALLATION_BYTES))
+    header = replace(wanted.header, installation=random_bytes(INSTALLATION_BYTES))
     replaced = first_record(descriptor)
     with Pages.allocate(INSTALL_KEY_BYTES) as install_key:
         fill_random(install_key.view)

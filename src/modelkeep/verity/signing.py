@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from uuid import UUID, uuid4
 from modelkeep import public_key
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import TamperedError
+from modelkeep.memory.randomness import random_bytes
 from modelkeep.public_key import TrustedKey
 from modelkeep.storage import opened, read_small, refuse_overwrite, write_file
 from modelkeep.verity import fs_verity
@@ -69,7 +69,7 @@ def sign_file(
     """
     for target in (statement_path(path), tree_path(path)):
         refuse_overwrite(target, force=force)
-    salt = secrets.token_bytes(_SALT_BYTES) if salt is None else salt
+    salt = random_bytes(_SALT_BYTES) if salt is None else salt
     with opened(path) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 
 import pkcs11
@@ -13,6 +12,7 @@ from modelkeep.errors import KeyStoreError
 from modelkeep.keys.pkcs11.key import find_all
 from modelkeep.keys.pkcs11.local import KEPT, KEY_BYTES, aes_keys_of, find_aes_keys
 from modelkeep.keys.pkcs11.uri import TokenAddress
+from modelkeep.memory.randomness import random_bytes
 
 _FOR_INSTALLATIONS = {Mechanism.AES_KEY_GEN, Mechanism.AES_GCM}
 
@@ -28,7 +28,7 @@ def generate(session: pkcs11.Session, address: TokenAddress, kind: str) -> None:
     """
     names: dict[str, Any] = {
         "label": address.label,
-        "id": address.identifier or secrets.token_bytes(8),
+        "id": address.identifier or random_bytes(8),
         "store": True,
     }
     curve = {Attribute.EC_PARAMS: encode_named_curve_parameters("secp256r1")}

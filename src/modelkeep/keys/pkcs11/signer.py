@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -14,6 +12,7 @@ from pkcs11 import Mechanism, ObjectClass
 from modelkeep.keys.pkcs11.key import find, foreign_half, public_key_of
 from modelkeep.keys.pkcs11.token import login
 from modelkeep.keys.pkcs11.uri import TokenAddress
+from modelkeep.memory.randomness import random_bytes
 
 
 class TokenSigner:
@@ -62,7 +61,7 @@ class TokenSigner:
 
     def _check_public_half(self) -> None:
         # Else somebody without the PIN could have devices told to trust a key of theirs.
-        challenge = os.urandom(32)
+        challenge = random_bytes(32)
         try:
             self._public.verify(self.sign(challenge), challenge, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature:

@@ -7,7 +7,6 @@ Source: TPM 2.0 Library, Part 1, "Credential Protection" and "Secret Sharing".
 from __future__ import annotations
 
 import hmac
-import secrets
 from dataclasses import dataclass
 
 from cryptography.hazmat.decrepit.ciphers.modes import CFB
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFHMAC, CounterLocation, Mode
 
 from modelkeep.errors import MalformedError
+from modelkeep.memory.randomness import random_bytes
 from modelkeep.posture.tpm2.public_area import HASHES, Algorithm, PublicArea
 from modelkeep.posture.tpm2.reader import sized
 
@@ -69,7 +69,7 @@ def make_credential(endorsement: PublicArea, name: bytes, secret: bytes) -> Cred
 
 def new_secret() -> bytes:
     """Returns a secret for a credential."""
-    return secrets.token_bytes(SECRET_BYTES)
+    return random_bytes(SECRET_BYTES)
 
 
 def _share_seed(endorsement: PublicArea) -> tuple[bytes, bytes]:
@@ -81,7 +81,7 @@ def _share_seed(endorsement: PublicArea) -> tuple[bytes, bytes]:
 
 def _encrypt_seed(endorsement: PublicArea, key: rsa.RSAPublicKey) -> tuple[bytes, bytes]:
     algorithm = _hash_of(endorsement)
-    seed = secrets.token_bytes(algorithm.digest_size)
+    seed = random_bytes(algorithm.digest_size)
     scheme = padding.OAEP(padding.MGF1(algorithm), algorithm, _IDENTITY)
     return seed, key.encrypt(seed, scheme)
 
