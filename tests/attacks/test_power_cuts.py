@@ -13,7 +13,9 @@ from modelkeep.granting import grant
 from modelkeep.grants import sidecar
 from modelkeep.storage import Replacement, write_at, write_file
 from modelkeep.updates.installation import install
+from support import paper
 from support.disk import largest_file
+from support.paper import PaperCounter, new_state
 from support.power import PowerCuts
 from support.workshop import Workshop
 
@@ -132,3 +134,26 @@ def test_an_installation_survives_a_cut_at_any_moment(workshop: Workshop, disk: 
         assert epoch() == 2
         with pytest.raises(RollbackError):
             put(bundles[0])
+
+
+def test_a_counted_state_survives_a_cut_at_any_moment(disk: Path) -> None:
+    counter = PaperCounter()
+    state = new_state(counter)
+    paper.install(state, 1)
+    cuts = PowerCuts(disk)
+    with cuts.watching():
+        paper.stage(state, 2, epoch=2)
+    assert cuts.events == REPLACED
+    number = counter.number
+    cuts = PowerCuts(disk)
+    with cuts.watching(), state.committing(paper.MODEL, paper.name(2), paper.EVERYBODY):
+        # The next one under a name of its own, then it is counted, then it takes the name.
+        assert cuts.events == [*REPLACED, "replace", "fsync folder"]
+        for image in cuts.last:
+            cuts.restore(image)
+            assert paper.name(2) in state.look_at_file().models[paper.MODEL].installations
+    assert number is not None
+    assert counter.number == number + 2
+    for image in cuts.last:
+        cuts.restore(image)
+        assert list(state.look().models[paper.MODEL].installations) == [paper.name(2)]
