@@ -149,9 +149,10 @@ def test_a_counted_state_survives_a_cut_at_any_moment(disk: Path) -> None:
     with cuts.watching(), state.committing(paper.MODEL, paper.name(2), paper.EVERYBODY):
         # The next one under a name of its own, then it is counted, then it takes the name.
         assert cuts.events == [*REPLACED, "replace", "fsync folder"]
-        for image in cuts.last:
-            cuts.restore(image)
-            assert paper.name(2) in state.look_at_file().models[paper.MODEL].installations
+        before = cuts.last
+    for image in before:
+        cuts.restore(image)
+        assert paper.name(2) in state.look_at_file().models[paper.MODEL].installations
     assert number is not None
     assert counter.number == number + 2
     for image in cuts.last:
