@@ -1,0 +1,249 @@
+"""Small things at their edges, which results and refusals elsewhere do not show."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import mmap
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+import modelkeep
+from modelkeep.bundle import access
+from modelkeep.container import tar
+from modelkeep.container.folder import Folder
+from modelkeep.errors import MalformedError, UsageError
+from modelkeep.grants import sidecar
+from modelkeep.grants.kinds import count_kind
+from modelkeep.grants.recipient_text import format_recipient, parse_recipient
+from modelkeep.keys.file import FileStore
+from modelkeep.memory.memory_file import MemoryFile
+from modelkeep.record import Record
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.trust import trust_editing
+from modelkeep.trust.publisher import Publisher
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.trust_payload import MOST_FLOORS
+from support.descriptors import open_descriptors
+from support.paper import PaperCounter, install, new_state
+from support.workshop import Workshop
+
+
+def test_a_batch_of_grants_larger_than_one_write_is_whole(tmp_path: Path, workshop: Workshop) -> None:
+    bundle = workshop.seal(to=[], admins=[workshop.device.with_suffix(".pub")])
+    target = tmp_path / "grants"
+    other = workshop.new_device("pi-18").with_suffix(".pub")
+    modelkeep.grant(
+        bundle, identity=workshop.identity(), verifier=workshop.verifier(), to=other, output=target
+    )
+    line = target.read_bytes().rstrip(b"\n")
+    count = 2 * sidecar._BATCH_BYTES // len(line) + 9
+    sidecar.append_encoded(target, [line] * count)
+    assert target.read_bytes() == (line + b"\n") * (count + 1)
+    # What a crash left of a longer line than the next one does not stay behind it.
+    target.write_bytes(line + b"\n" + line[:-1] + b" " * 100)
+    assert sidecar.append_encoded(target, [line]) == target.stat().st_size == 2 * len(line) + 2
+
+
+def test_a_file_in_memory_that_cannot_be_mapped_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_descriptors()
+
+    def full(*_arguments: object) -> mmap.mmap:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    monkeypatch.setattr("modelkeep.memory.memory_file.mmap.mmap", full)
+    with pytest.raises(modelkeep.UnavailableError):
+        MemoryFile.allocate(4096)
+    assert open_descriptors() == before
+
+
+def test_characters_that_nobody_sees_are_refused_in_one_line_as_well(workshop: Workshop) -> None:
+    line = workshop.device.with_suffix(".pub").read_text().strip()
+    assert format_recipient(parse_recipient(line)) == line
+    for unseen in ("\u2028", "\x0b", "\u200b", "\x00"):
+        with pytest.raises(MalformedError, match="that nobody sees"):
+            parse_recipient(line.replace(" ", f" {unseen}", 1))
+    words = line.split()
+    for broken in (words[1][:-2], words[1] + "A", words[1][:-1] + "!"):
+        with pytest.raises(MalformedError):
+            parse_recipient(f"{words[0]} {broken} pi-17")
+
+
+def test_a_ninth_kind_of_grant_is_one_of_others() -> None:
+    kinds: Counter[str] = Counter()
+    for number in range(12):
+        count_kind(kinds, f"kind-{min(number, 9)}")
+    assert kinds == {**{f"kind-{number}": 1 for number in range(8)}, "others": 4}
+
+
+def test_changes_of_publishers_who_are_none_are_refused() -> None:
+    mine, other = (ec.generate_private_key(ec.SECP256R1()).public_key() for _ in range(2))
+    trust = TrustFile(1, 4_000_000_000, (Publisher(mine, ("*",)),))
+    with pytest.raises(UsageError):
+        trust_editing.with_end(trust, other, 5)
+    with pytest.raises(UsageError):
+        trust_editing.without_publisher(trust, other)
+    floors = {f"m/{number}": ReleaseOrder(1, 0) for number in range(MOST_FLOORS)}
+    full = trust_editing.with_floors(trust, floors)
+    assert len(full.floors) == MOST_FLOORS
+    with pytest.raises(UsageError, match="at most"):
+        trust_editing.with_floors(full, {"one/more": ReleaseOrder(1, 0)})
+
+
+def test_an_extension_that_is_no_object_is_refused() -> None:
+    values: tuple[object, ...] = ([], "text", 5, None)
+    for value in values:
+        with pytest.raises(MalformedError, match="must be an object"), Record({"ext": value}, "document"):
+            pass
+    with Record({"ext": {"anything": 1}}, "document"):
+        pass
+
+
+def test_a_deleted_key_file_is_gone(tmp_path: Path) -> None:
+    path = tmp_path / "pi.pem"
+    FileStore().create(str(path))
+    FileStore().delete(str(path))
+    assert not path.exists()
+
+
+def test_nothing_lies_beside_a_root_folder() -> None:
+    with pytest.raises(UsageError, match="not a bundle"):
+        access.sidecar_path(Path("/"))
+
+
+def test_sizes_beyond_octal_digits_are_read_as_binary() -> None:
+    for size in (0, 1, 8**11 - 1, 8**11, 2**40, 2**63):
+        block = bytearray(512)
+        block[124:136] = tar._size(size)
+        assert tar.parse_size(bytes(block)) == size
+
+
+def test_a_file_that_is_a_link_is_no_file_of_a_folder(tmp_path: Path) -> None:
+    for name in ("payload", "leaves"):
+        (tmp_path / "model.keep" / name).mkdir(parents=True)
+        (tmp_path / "model.keep" / name / "0").write_bytes(b"x")
+    (tmp_path / "elsewhere").write_bytes(b"{}")
+    (tmp_path / "model.keep" / "manifest.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(MalformedError, match="neither a file nor a folder"):
+        Folder(tmp_path / "model.keep")
+
+
+def test_the_number_of_a_counter_is_said() -> None:
+    counter = PaperCounter()
+    state = new_state(counter)
+    assert state.number is None
+    install(state, 1)
+    assert state.number == counter.number is not None
+
+
+def test_opening_changes_nothing_that_is_remembered(workshop: Workshop) -> None:
+    from support.states import path_of
+
+    path = workshop.folder / "installed.keep"
+    modelkeep.install(workshop.seal(), path, identity=workshop.identity(), verifier=workshop.verifier())
+    before = path_of(workshop.identity()).read_bytes()
+    workshop.open(path).close()
+    assert path_of(workshop.identity()).read_bytes() == before
+
+
+# Sizes and limits that formats state; who changes one changes a format.
+LIMITS = {
+    "bundle.install_key.INSTALL_KEY_BYTES": 32,
+    "bundle.install_record.VERSION": 1,
+    "bundle.install_record.LARGEST_RECORD": 65_536,
+    "bundle.slot_folder.VERSION": 1,
+    "canonical.LARGEST_INTEGER": 9_007_199_254_740_991,
+    "canonical.DEEPEST_NESTING": 31,
+    "clock.BUILT_AT": 1_795_651_200,
+    "clock.LATEST_TIME": 253_402_300_799,
+    "clock.TOLERANCE": 86_400,
+    "container.names.LARGEST_SIGNATURE": 8_388_608,
+    "container.names.LARGEST_FURTHER_SIGNATURE": 131_072,
+    "container.names.MOST_SIGNATURES": 64,
+    "container.names.MOST_GRANTS": 1_024,
+    "container.names.LARGEST_INSTALL": 65_536,
+    "container.tar.BLOCK": 512,
+    "container.tar.ALIGNMENT": 4_096,
+    "device.contents.MOST_INSTALLATIONS": 64,
+    "device.contents.MOST_QUARANTINED": 64,
+    "device.contents.GENERATION_BYTES": 16,
+    "device.contents.DAY": 86_400,
+    "device.contents_json.VERSION": 1,
+    "device.contents_json.MOST_MODELS": 10_000,
+    "device.contents_json.MOST_ROOT_SETS": 1_000,
+    "device.contents_json.MOST_ROOT_KEYS": 64,
+    "device.contents_json.MOST_ROLES": 256,
+    "device.contents_json.INSTALLATION_BYTES": 16,
+    "device.contents_json.SECRET_BYTES": 32,
+    "device.local_key.LOCAL_SECRET_BYTES": 32,
+    "device.marks.MOST_SIGNERS": 16,
+    "device.marks.MOST_OF_ONE_SIGNER": 4,
+    "device.state.SECRET_BYTES": 32,
+    "device.state_file.LARGEST_STATE": 16_777_216,
+    "grants.agreement_key.SHARED_SECRET_BYTES": 32,
+    "grants.constraints.MOST_POSTURES": 16,
+    "grants.data_key.DATA_KEY_BYTES": 32,
+    "grants.data_key.COMMITMENT_BYTES": 32,
+    "grants.device_list.LONGEST_LINE": 65_536,
+    "grants.fleet_device.FLEET_KEY_BYTES": 32,
+    "grants.grant.LARGEST_GRANT": 8_192,
+    "grants.header.VERSION": 1,
+    "grants.header.BUNDLE_BYTES": 16,
+    "grants.header.KEY_ID_BYTES": 16,
+    "grants.header.SALT_BYTES": 16,
+    "grants.header.SCRYPT_R": 8,
+    "grants.header.SCRYPT_P": 1,
+    "grants.header.SCRYPT_MEMORY": 1_024,
+    "grants.secret.SECRET_BYTES": 104,
+    "grants.secret.LONGEST_DEVICE_ID": 64,
+    "grants.sidecar.LONGEST_LINE": 8_193,
+    "keys.passphrase_source.LONGEST_PASSPHRASE": 1_024,
+    "keys.recipients.LARGEST_RECIPIENTS_FILE": 67_108_864,
+    "manifest.VERSION": 1,
+    "manifest.LARGEST_MANIFEST": 1_048_576,
+    "manifest.MOST_MEMBERS": 65_537,
+    "manifest.LARGEST_MEMBER": 4_503_530_906_845_160,
+    "manifest.MOST_GRANT_ISSUERS": 64,
+    "payload.layout.SEGMENT": 1_048_576,
+    "payload.layout.HEADER": 40,
+    "payload.layout.TAG": 16,
+    "payload.segments.LEAF": 32,
+    "payload.workers.ONE_THREAD_BELOW": 6_291_456,
+    "payload.workers.BYTES_PER_THREAD": 4_194_304,
+    "private_file.LARGEST_KEY_FILE": 65_536,
+    "public_key.LARGEST_FILE": 65_536,
+    "public_key.FINGERPRINT_BYTES": 32,
+    "signer_id.FINGERPRINT_BYTES": 32,
+    "signer_id.LONGEST_SUBJECT": 1_024,
+    "trust.certificates.LARGEST_FILE": 4_194_304,
+    "trust.envelope.LARGEST_FILE": 2_097_152,
+    "trust.envelope.MOST_SIGNATURES": 64,
+    "trust.envelope.MOST_DOCUMENTS": 64,
+    "trust.oms.LARGEST_DOCUMENT": 8_388_608,
+    "trust.oms.MOST_CERTIFICATES": 16,
+    "trust.oms.MOST_TIMESTAMPS": 4,
+    "trust.oms.LARGEST_CERTIFICATE": 65_536,
+    "trust.oms.LARGEST_SIGNATURE": 1_024,
+    "trust.plain.PIECE_BYTES": 1_048_576,
+    "trust.plain.SMALLEST_RSA_BITS": 2_048,
+    "trust.roots_document.MOST_ROOTS": 64,
+    "trust.roots_document.MOST_REMOVED": 10_000,
+    "trust.second_signature.SIGNATURE_BYTES": 3_309,
+    "trust.second_signature.LARGEST_KEY_FILE": 65_536,
+    "trust.sigstore_identity.LARGEST_ROOT": 1_048_576,
+    "trust.statement.MOST_RESOURCES": 262_144,
+    "trust.timestamps.LARGEST_TIMESTAMP": 16_384,
+    "trust.trust_payload.MOST_PATTERNS": 1_024,
+    "trust.trust_payload.MOST_AUTHORITIES": 16,
+}
+
+
+@pytest.mark.parametrize("room", sorted({name.partition(".")[0] for name in LIMITS}))
+def test_formats_have_the_sizes_and_limits_that_they_state(room: str) -> None:
+    for name, value in LIMITS.items():
+        module, _, limit = name.rpartition(".")
+        if module.partition(".")[0] == room:
+            assert getattr(importlib.import_module(f"modelkeep.{module}"), limit) == value, name
