@@ -116,7 +116,7 @@ def _replaced(node: ast.AST) -> Iterator[tuple[Node, str]]:
             yield node, str(value + 1)
         case ast.If(test=test) | ast.While(test=test):
             yield test, "False"
-        case ast.IfExp(test=test):
+        case ast.IfExp(test=test, body=body, orelse=other) if not (_is_text(body) and _is_text(other)):
             yield test, f"(not ({ast.unparse(test)}))"
         case ast.Expr(value=ast.Call()) | ast.Raise() | ast.AugAssign() | ast.Delete() | ast.Break():
             yield node, "pass"

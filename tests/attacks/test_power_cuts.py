@@ -7,17 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep.bundle.access import Access
 from modelkeep.device.state_place import FOLDER_VARIABLE
 from modelkeep.errors import KeepError, RollbackError
 from modelkeep.granting import grant
 from modelkeep.grants import sidecar
 from modelkeep.storage import Replacement, write_at, write_file
 from modelkeep.updates.installation import install
+from modelkeep.updates.slots import Slots
 from support import paper
 from support.disk import largest_file
 from support.paper import PaperCounter, new_state
 from support.power import PowerCuts
-from support.workshop import Workshop
+from support.workshop import MODEL_ID, Workshop
 
 WRITTEN = ["fsync file", "link", "fsync folder", "unlink"]
 REPLACED = ["fsync file", "replace", "fsync folder"]
@@ -134,6 +136,21 @@ def test_an_installation_survives_a_cut_at_any_moment(workshop: Workshop, disk: 
         assert epoch() == 2
         with pytest.raises(RollbackError):
             put(bundles[0])
+
+
+def test_a_staged_release_is_all_there_when_that_was_reported(workshop: Workshop, disk: Path) -> None:
+    access = Access(workshop.identity(), workshop.verifier())
+    folder = disk / "slots"
+    Slots.init(folder, MODEL_ID)
+    cuts = PowerCuts(disk)
+    with cuts.watching(), access:
+        report = install(
+            workshop.seal(), folder, identity=workshop.identity(), verifier=workshop.verifier(), force=True
+        )
+    content = report.path.read_bytes()
+    name = report.path.relative_to(disk).as_posix()
+    for image in cuts.last:
+        assert image[name] == content
 
 
 def test_a_counted_state_survives_a_cut_at_any_moment(disk: Path) -> None:

@@ -336,7 +336,7 @@ def test_roots_are_replaced_by_documents_that_travel_with_the_trust_file(office:
     assert f"removed        sha256:{fingerprint('root-1.pub')}" in words.out
     changed = office.ok("modelkeep trust show roots-2.json --since roots.json").out
     assert f"+ root           sha256:{fingerprint('root-3.pub')}\n" in changed
-    office.ok(follow)
+    assert f"signs from now on: root           sha256:{fingerprint('root-3.pub')}" in office.ok(follow).err
     office.ok("modelkeep trust sign trust-2.json -s root-1.pem -s root-2.pem --yes")
     assert office.shell(f"{run} trust-2.json").code == 3
     office.ok("modelkeep trust sign trust-2.json -s root-3.pem --yes")

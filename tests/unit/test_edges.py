@@ -12,15 +12,19 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import modelkeep
+from modelkeep import storage
 from modelkeep.bundle import access
+from modelkeep.clock import TOLERANCE, Clock
 from modelkeep.container import tar
 from modelkeep.container.folder import Folder
-from modelkeep.errors import MalformedError, UsageError
+from modelkeep.device import state_lock
+from modelkeep.errors import MalformedError, RefusedError, RollbackError, UsageError
 from modelkeep.grants import sidecar
 from modelkeep.grants.kinds import count_kind
 from modelkeep.grants.recipient_text import format_recipient, parse_recipient
 from modelkeep.keys.file import FileStore
 from modelkeep.memory.memory_file import MemoryFile
+from modelkeep.partial import Partial
 from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust import trust_editing
@@ -247,3 +251,45 @@ def test_formats_have_the_sizes_and_limits_that_they_state(room: str) -> None:
         module, _, limit = name.rpartition(".")
         if module.partition(".")[0] == room:
             assert getattr(importlib.import_module(f"modelkeep.{module}"), limit) == value, name
+
+
+def test_a_time_of_sealing_may_be_ahead_by_the_tolerance_and_no_more() -> None:
+    witnessed = Clock(reading=lambda: 0.0).witnessing(2_000_000_000)
+    witnessed.check_sealed_at(2_000_000_000 + TOLERANCE)
+    with pytest.raises(RefusedError, match="sealed later"):
+        witnessed.check_sealed_at(2_000_000_000 + TOLERANCE + 1)
+
+
+def test_what_was_left_behind_is_looked_at_and_let_go(tmp_path: Path) -> None:
+    left = Partial(tmp_path / "file", mode=0o600)
+    name = left.path
+    left.discard()
+    name.touch(mode=0o600)
+    before = open_descriptors()
+    storage.write_file(tmp_path / "file", b"content")
+    assert open_descriptors() == before
+    assert not name.exists()
+
+
+def test_a_lock_whose_file_is_gone_is_none(tmp_path: Path) -> None:
+    with state_lock.locked(tmp_path / "one.lock") as lock:
+        lock.check()
+        (tmp_path / "one.lock").unlink()
+        assert not lock.is_in_place
+        with pytest.raises(RollbackError):
+            lock.check()
+
+
+def test_a_counter_that_somebody_else_moved_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = PaperCounter()
+    state = new_state(counter)
+    install(state, 1)
+    advance = counter.advance
+
+    def twice() -> int:
+        advance()
+        return advance()
+
+    monkeypatch.setattr(counter, "advance", twice)
+    with pytest.raises(RollbackError, match="changed by somebody else"):
+        install(state, 2, epoch=2)

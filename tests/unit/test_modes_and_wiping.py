@@ -82,6 +82,17 @@ def test_what_a_device_keeps_is_its_own(workshop: Workshop) -> None:
     assert mode(workshop.device) == 0o600
 
 
+def test_folders_within_what_is_extracted_are_private(workshop: Workshop) -> None:
+    model = workshop.folder / "model"
+    (model / "below" / "deep").mkdir(parents=True)
+    (model / "below" / "deep" / "file").write_bytes(b"x")
+    access = {"identity": workshop.identity(), "verifier": workshop.verifier()}
+    target = workshop.folder / "clear"
+    bundle = workshop.seal(model, format="files")
+    mk.extract(bundle, target, unsafe_plaintext=True, **access)  # type: ignore[arg-type]
+    assert [mode(path) for path in (target, *target.rglob("*"))] == [0o700, 0o700, 0o700, 0o600]
+
+
 class Held:
     """Everything secret that was made while it watched."""
 
