@@ -87,6 +87,11 @@ def test_any_document_of_the_chain_is_a_beginning(known: Envelope) -> None:
     assert read.roots is not None
     assert read.roots.set == FIRST.digest
     assert read.roots.newest == THIRD
+    # What was followed once is a beginning, too.
+    again = trust(THIRD, D, documents=[ONE, TWO, THREE], number=2)
+    assert TrustFile.from_bytes(again, read.roots).number == 2
+    with pytest.raises(RollbackError, match="replaced since"):
+        TrustFile.from_bytes(trust(SECOND, B, D, documents=[ONE, TWO]), read.roots)
 
 
 def test_the_roots_of_before_sign_no_more() -> None:
@@ -133,11 +138,12 @@ def test_a_chain_is_shown_from_its_first_document() -> None:
     with pytest.raises(SignatureError, match="from the first one on"):
         TrustFile.from_bytes(trust(THIRD, C), Roots.of_document(THREE.to_bytes()))
     # Anybody can write the name of another chain into a document that is not the first.
-    claimed = RootsDocument(9, FIRST.digest, {name(E): E.public_key}, 1)
-    for brought in ([], [signed(claimed, E)], [ONE, signed(claimed, E)]):
+    stranger = Signer(ec.generate_private_key(ec.SECP256R1()))
+    claimed = RootsDocument(9, FIRST.digest, {name(stranger): stranger.public_key}, 1)
+    for brought in ([], [signed(claimed, stranger)], [ONE, signed(claimed, stranger)]):
         with pytest.raises(SignatureError, match=r"from the first one on|does not follow"):
-            data = trust(claimed, E, documents=brought)
-            TrustFile.from_bytes(data, Roots.of_document(signed(claimed, E).to_bytes()))
+            data = trust(claimed, stranger, documents=brought)
+            TrustFile.from_bytes(data, Roots.of_document(signed(claimed, stranger).to_bytes()))
 
 
 def test_gaps_in_the_chain() -> None:

@@ -9,7 +9,7 @@ Source: spec/trust-v1.md, "Roots".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from modelkeep.errors import RollbackError, SignatureError, UsageError
 from modelkeep.public_key import TrustedKey
@@ -76,12 +76,10 @@ class Roots:
             RollbackError: they end before the document that is known.
             MalformedError: one is not a roots document.
         """
-        if self.newest is None:
+        if self.newest is None or not documents:
             return self
-        chain = Roots.of_envelope(documents[0]) if documents else self
-        for envelope in documents[1:]:
-            chain = chain._after(envelope)
-        self._check_known(chain)
+        chain = _chain(documents)
+        self._check_known(self.newest, chain)
         return chain
 
     @staticmethod
@@ -92,27 +90,15 @@ class Roots:
             SignatureError: its own roots have not signed it.
             MalformedError: not a roots document.
         """
-        document = RootsDocument.from_bytes(envelope.payload)
-        envelope.check_signed(document.keys, document.threshold)
-        return Roots(document.keys, document.threshold, document, {document.number: document.digest})
+        return _chain([envelope])
 
-    def _after(self, envelope: Envelope) -> Roots:
-        following = Roots.of_envelope(envelope)
-        if self.newest is None or following.newest is None:
-            raise AssertionError("a chain has documents")
-        following.newest.check_follows(self.newest)
-        envelope.check_signed(self.keys, self.threshold)
-        return replace(following, documents={**self.documents, **following.documents})
-
-    def _check_known(self, chain: Roots) -> None:
-        [(number, digest)] = self.documents.items()
-        if max(chain.documents) < number:
-            raise RollbackError(
-                "the trust file is of roots that were replaced since", hint="bring a newer one"
-            )
-        if chain.documents.get(number, digest) != digest:
+    @staticmethod
+    def _check_known(known: RootsDocument, chain: Roots) -> None:
+        if max(chain.documents) < known.number:
+            raise _replaced()
+        if chain.documents.get(known.number, known.digest) != known.digest:
             raise SignatureError(
-                f"there are two roots documents with number {number}",
+                f"there are two roots documents with number {known.number}",
                 hint="somebody has signed both: report it to the publisher, and trust neither",
             )
 
@@ -131,11 +117,32 @@ class Roots:
                 "the trust file is not one of these roots", hint="ask the publisher for theirs"
             )
         if named.number < self.newest.number:
-            raise RollbackError(
-                "the trust file is of roots that were replaced since", hint="bring a newer one"
-            )
+            raise _replaced()
         if 1 not in self.documents:
             raise SignatureError(
                 "the trust file does not bring its roots documents from the first one on",
                 hint="make it with the newest roots document, which has those before it inside",
             )
+
+
+def _chain(documents: Sequence[Envelope]) -> Roots:
+    first, *others = documents
+    newest = _signed_document(first)
+    known = {newest.number: newest.digest}
+    for envelope in others:
+        document = _signed_document(envelope)
+        document.check_follows(newest)
+        envelope.check_signed(newest.keys, newest.threshold)
+        known[document.number] = document.digest
+        newest = document
+    return Roots(newest.keys, newest.threshold, newest, known)
+
+
+def _signed_document(envelope: Envelope) -> RootsDocument:
+    document = RootsDocument.from_bytes(envelope.payload)
+    envelope.check_signed(document.keys, document.threshold)
+    return document
+
+
+def _replaced() -> RollbackError:
+    return RollbackError("the trust file is of roots that were replaced since", hint="bring a newer one")
