@@ -125,3 +125,15 @@ def test_other_layouts_must_be_said() -> None:
     assert Plan.make(series, {}, layouts={"x": "NTC"}).inputs[0].channels == 6
     with pytest.raises(UsageError, match="no input 'z'"):
         Plan.make(series, {}, layouts={"z": "NTC"})
+
+
+def test_what_never_moved_does_not_blind_what_goes_together() -> None:
+    """No picture that says what is usual has a row twice; some of those that set the threshold do."""
+    clean = pictures(600, seed=8)
+    for picture in clean[301:600:20]:
+        picture[0, 6] = picture[0, 5]
+    plan, samples = measured(clean)
+    profile = calibrate_part(fit_part(plan, samples[:300]).freeze(), samples[300:]).finish(
+        MODEL, alpha=0.03, delta=0.1
+    )
+    assert profile.stages[0].thresholds["surprise", "*"] < 20

@@ -104,7 +104,9 @@ def _usual_input(layout: Layout, rows: Features) -> InputProfile:
     present = np.where(rows == MISSING, tails.medians.astype(np.int64), rows)[:, joint_places(layout)]
     moments = Moments(present.shape[1], with_products=True)
     moments.add(present)
-    joint = Joint(moments.mean(features.UNIT), whitening(moments.covariance(features.UNIT)))
+    # What a tail calls no difference must not be one of hundreds of deviations here.
+    within = whitening(moments.covariance(features.UNIT), _LEAST_SCALE / UNIT)
+    joint = Joint(moments.mean(features.UNIT), within)
     distances = rules.joint(present, joint)[:, None]
     return InputProfile(layout, _both(tails, fit_tails(distances, MISSING, np.array([_LEAST_SCALE]))), joint)
 

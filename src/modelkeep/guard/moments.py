@@ -15,6 +15,7 @@ Integers = NDArray[np.int64]
 
 _BUFFERED = 256
 _RIDGE = 0.05
+_LEAST = 1e-4
 
 
 @dataclass(slots=True)
@@ -59,13 +60,14 @@ class Moments:
         return np.array(flat).reshape(self.size, self.size)
 
 
-def whitening(covariance: Numbers) -> Numbers:
+def whitening(covariance: Numbers, least: float = _LEAST) -> Numbers:
     """Returns the lower triangular W for which W x has a covariance close to the unit matrix.
 
+    Deviations count as `least` at least: what never moved in these samples may move a little in others.
     The correlations are shrunk a little towards none, so that W exists even for features that
     depend on each other. Computed without a linear algebra library, whose last digits vary.
     """
-    scale = np.sqrt(np.maximum(np.diag(covariance), 1e-8))
+    scale = np.sqrt(np.maximum(np.diag(covariance), least * least))
     correlation = (1 - _RIDGE) * covariance / np.outer(scale, scale)
     np.fill_diagonal(correlation, 1.0)
     root = _cholesky(correlation)
