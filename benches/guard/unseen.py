@@ -41,9 +41,7 @@ def main() -> None:
         _split(samples, arguments.axes, arguments.clean, np.random.default_rng(seed))
         for seed in range(arguments.splits)
     ]
-    print(
-        f"{len(samples)} samples; mean (worst) of {len(splits)} splits, clean ones with an interval"
-    )
+    print(f"{len(samples)} samples; mean (worst) of {len(splits)} splits, clean ones with an interval")
     print("\n| inputs | gross | at 1 % | at 5 % |\n|---|---|---|---|")
     for name in splits[0]:
         cells = " | ".join(_cell(name, splits, rate) for rate in RATES)
