@@ -1,4 +1,5 @@
 # make demo       the main job, from sealing to a refused input; MODEL=any.onnx takes a model of yours
+# make demo-update  an update end to end: TPM, power cut, bad release, old disk, swap under load
 # make check      style, types, imports, unit tests and vectors
 # make test       check and all other tests but the slow ones; what continuous integration runs
 # make test-slow  big files, long fuzzing, many kills
@@ -24,7 +25,9 @@ unexport PYTHONPATH PYTHONHOME
 
 test_python := .venv/bin/python
 coverage := $(test_python) -m coverage
-pytest := $(coverage) run -m pytest -m 'not slow'
+# A file's tests stay in one process, for what they share: built jars, software TPMs, tokens. In the order of
+# their names: those with few tests, which would come last, are the slow ones.
+pytest := $(test_python) -m pytest -m 'not slow' -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=
 fast := $(wildcard tests/unit tests/vectors)
 checked := src tests tools examples $(wildcard benches vectors)
 
@@ -37,10 +40,13 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: wheels test-arm demo check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
+.PHONY: wheels test-arm demo demo-update check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
+
+demo-update: .venv-demo-update/ready
+	@.venv-demo-update/bin/python examples/demo_update.py
 
 check: lint fast-tests
 
@@ -68,11 +74,13 @@ other-tests: .venv/statistics
 	$(call installed,tpm2_checkquote,tpm2-tools)
 	$(call installed,javac,openjdk-17-jdk-headless)
 	$(call installed,mvn,maven)
+	$(call installed,systemd-analyze,systemd)
+	$(call installed,mender,mender-client)
+	$(call installed,mender-artifact)
 	$(call installed,gnome-keyring-daemon,gnome-keyring dbus-daemon)
 	@$(test_python) -c 'import tpm2_pytss' 2>/dev/null || $(test_python) -m pip install --quiet --group hardware || true
 	@$(test_python) -c 'import moto, hvac' 2>/dev/null || $(test_python) -m pip install --quiet --group services || true
-	$(pytest) tests $(fast:%=--ignore=%)
-	@$(coverage) combine --quiet
+	$(pytest) --cov-append tests $(fast:%=--ignore=%)
 	$(coverage) report --fail-under=$(COVERAGE_FLOOR)
 
 test-slow: .venv/ready
@@ -104,6 +112,11 @@ leftovers: .venv/ready
 .venv-demo/ready: pyproject.toml tools/environment
 	@tools/environment .venv-demo --editable '.[onnx]'
 
+# The TPM's library is compiled against the system's.
+.venv-demo-update/ready: pyproject.toml tools/environment
+	$(call installed,swtpm_setup,$(tpm_packages))
+	@tools/environment .venv-demo-update --editable '.[onnx,tpm2,updates]'
+
 .venv-bench/ready: pyproject.toml tools/environment
 	@tools/environment .venv-bench --editable . --group bench
 
@@ -131,4 +144,4 @@ test-arm:
 	  --target aarch64-unknown-linux-musl
 
 clean:
-	rm -rf .venv .venv-wheels .venv-demo .venv-bench .venv-fuzz build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-wheels .venv-demo .venv-demo-update .venv-bench .venv-fuzz build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

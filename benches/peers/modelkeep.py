@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from modelkeep.bundle.installer import install
-
 from benches.cipher import FileCipher, Opening, Sealing
 from benches.peer import command, program_of_this_python, refuses_a_changed, same_content
-from modelkeep.bundle.access import Access, unlock, unlock_bundle
+from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
@@ -20,6 +18,7 @@ from modelkeep.sealing import seal
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.installation import install
 
 MODEL_ID = "bench/model"
 
@@ -84,8 +83,7 @@ class OpenInstalled(Open):
         super().prepare()
         bundle = self.sealed.rename(self.folder / "model.keep")
         identity = Identity(f"file:{self.folder / 'device.pem'}")
-        with unlock_bundle(bundle, Access(identity, self.verifier())) as opened:
-            install(opened, identity, self.verifier(), self.sealed)
+        install(bundle, self.sealed, identity=identity, verifier=self.verifier())
         return [self.sealed]
 
 

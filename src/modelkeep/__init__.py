@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from modelkeep.isolation import Hardening as Hardening
     from modelkeep.isolation import ProcessIsolation as ProcessIsolation
     from modelkeep.isolation.preparation import prepare_isolation as prepare_isolation
+    from modelkeep.isolation.privileges import forbid_core_dumps as forbid_core_dumps
     from modelkeep.keys.identity import Identity as Identity
     from modelkeep.keys.management import delete_key as delete_key
     from modelkeep.keys.registry import create_key as create_key
@@ -208,6 +209,7 @@ _HOMES = {
     "create_signing_key": "trust.signing_keys",
     "delete_key": "keys.management",
     "extract": "extraction",
+    "forbid_core_dumps": "isolation.privileges",
     "format_recipient": "grants.recipient_text",
     "grant": "granting",
     "grant_all": "bulk_granting",

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import struct
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import opened, write_file
-from modelkeep.stored_values import as_arrays, as_values
+from modelkeep.stored_values import as_arrays, as_values, whole_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+# NumPy's own limit, and what comes before a header.
+_LONGEST_HEADER = 10_000 + 12
+_NO_ARCHIVE = (
+    *(zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError, struct.error),
+    *(zlib.error, RuntimeError),  # the latter: encrypted
+)
 
 
 def read_arrays(path: str | os.PathLike[str], name: str | None) -> dict[str, Any]:
@@ -33,6 +42,50 @@ def read_arrays(path: str | os.PathLike[str], name: str | None) -> dict[str, Any
     if name is not None:
         raise UsageError(f"{path}: holds several arrays", hint=f"pass -i {path} without a name")
     return as_values(loaded)
+
+
+def array_sizes(path: str | os.PathLike[str], name: str | None) -> dict[str, int]:
+    """Returns how many bytes the values of a file will take, from the headers of its arrays alone.
+
+    A small file can hold much: what is compressed, or what is not there although the header says so.
+
+    Raises:
+        StorageError: cannot be read.
+        MalformedError, UsageError: see `read_arrays`.
+    """
+    sizes: dict[str, int] = {}
+    with opened(path) as file:
+        for member, header in _headers(file, path):
+            whole = _required(name, path) if member is None else whole_name(member)
+            sizes[whole] = sizes.get(whole, 0) + _size(header, path)
+    return sizes
+
+
+def _headers(file: BinaryIO, path: str | os.PathLike[str]) -> Iterator[tuple[str | None, bytes]]:
+    """Yields what each array is called, nothing where a file is one array, and the beginning of its file."""
+    if not zipfile.is_zipfile(file):
+        file.seek(0)
+        yield None, file.read(_LONGEST_HEADER)
+        return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for member in archive.namelist():
+                with archive.open(member) as array:
+                    yield member.removesuffix(".npy"), array.read(_LONGEST_HEADER)
+    except _NO_ARCHIVE:
+        raise _not_arrays(path) from None
+
+
+def _size(start: bytes, path: str | os.PathLike[str]) -> int:
+    from numpy.lib import format as npy
+
+    file = io.BytesIO(start)
+    try:
+        read = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+        shape, _order, dtype = read(file)
+    except Exception:  # see `_load`; longer headers than that are none
+        raise _not_arrays(path) from None
+    return math.prod(shape) * int(dtype.itemsize)
 
 
 def _load(file: BinaryIO, path: str | os.PathLike[str]) -> NDArray[Any] | dict[str, NDArray[Any]]:
@@ -101,7 +154,7 @@ def parse_arrays(data: bytes, what: str) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             stored = all(each.compress_type == zipfile.ZIP_STORED for each in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OverflowError, struct.error):
+    except _NO_ARCHIVE:
         stored = False
     # What is compressed may be of any size.
     loaded = _load(io.BytesIO(data), what) if stored else None

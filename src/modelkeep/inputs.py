@@ -8,13 +8,46 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from modelkeep.contract import Contract
-from modelkeep.errors import StorageError, UsageError
+from modelkeep.contract import Contract, TensorContract
+from modelkeep.errors import InputError, StorageError, UsageError
+from modelkeep.finding import Finding
+from modelkeep.guard.array_check import size_fault
+from modelkeep.guard.contract_check import advice
+from modelkeep.guard.words import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OWN_MEMORY = "/proc/self/mem"
+
+
+def refuse_unread(sizes: Mapping[str, int], contract: Contract | None) -> None:
+    """Refuses what the contract would refuse for its size or name, before it is read.
+
+    Args:
+        sizes: name of each input, and how many bytes it will take.
+        contract: of the model; without one everything passes.
+
+    Raises:
+        InputError: an input is too large, or has an unknown name.
+    """
+    if contract is None:
+        return
+    known = contract.by_name()
+    findings = tuple(
+        Finding("unexpected", printable(name), ", ".join(known) or "no inputs", "an input of this name")
+        if name not in known
+        else size_fault(known[name], size)
+        for name, size in sizes.items()
+        if name not in known or size > _room(known[name])
+    )
+    if findings:
+        raise InputError(findings, hint=advice(findings))
+
+
+def _room(tensor: TensorContract) -> int:
+    # A map is stored as its keys and its values, of which one alone counts.
+    return tensor.maximum_bytes * (1 if tensor.keys is None else 2)
 
 
 def own_inputs(inputs: Mapping[str, Any], contract: Contract | None) -> dict[str, Any]:

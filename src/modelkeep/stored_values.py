@@ -47,6 +47,15 @@ def as_values(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     raise MalformedError("arrays of lists within lists, deeper than any model has")
 
 
+def whole_name(name: str) -> str:
+    """Returns the name of the value that the array `name` is a part of; its own where it is a whole one."""
+    while _is_part(name):
+        found = _PART.fullmatch(name) or _FACET.fullmatch(name)
+        assert found is not None
+        name = found[1]
+    return name
+
+
 def _is_part(name: str) -> bool:
     facet = _FACET.fullmatch(name)
     return _PART.fullmatch(name) is not None or (facet is not None and facet[2] in (_KEYS, _VALUES, *FOREIGN))

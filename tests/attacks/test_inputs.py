@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
 import signal
+import struct
 import subprocess
 import sys
 import threading
+import tracemalloc
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelkeep.errors import InputError
+from modelkeep.cli import run_command
+from modelkeep.cli.parser import build_parser
+from modelkeep.errors import InputError, MalformedError
 from support.workshop import Workshop
 
 FINE = np.ones((1, 4), np.float32)
@@ -135,3 +141,38 @@ def test_a_file_cut_short_behind_an_array_does_not_end_the_process(tmp_path: Pat
 
     assert outcome("ours") == (0, "refused")
     assert outcome("plain")[0] == -signal.SIGBUS
+
+
+_BOMBS = ("an array", "a header", "many arrays")
+
+
+@pytest.mark.parametrize("kind", _BOMBS)
+def test_a_small_file_of_inputs_costs_no_more_than_the_model_takes(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(workshop.folder)
+    Path("bomb.npz").write_bytes(_bomb(kind))
+    Path("publisher.pub").write_bytes(workshop.publisher_public)
+    bundle = workshop.seal(contract={"x": {"maximum_bytes": 2**20}})
+    words = f"run {bundle} -k file:{workshop.device} -t publisher.pub -i bomb.npz"
+    arguments = build_parser().parse_args(words.split())
+    tracemalloc.start()
+    try:
+        with pytest.raises((InputError, MalformedError)):
+            run_command.run(arguments)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def _bomb(kind: str) -> bytes:
+    """Returns a file of some kilobytes that says that it is, or is, 64 MiB."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        if kind == "a header":
+            archive.writestr("x.npy", b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**26) + bytes(2**26))
+        for number in range({"an array": 1, "many arrays": 64}.get(kind, 0)):
+            content = io.BytesIO()
+            np.save(content, np.zeros((2**24 if kind == "an array" else 2**18, 1), np.float32))
+            archive.writestr(f"x[{number}].npy" if kind == "many arrays" else "x.npy", content.getvalue())
+    return file.getvalue()

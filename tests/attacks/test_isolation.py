@@ -46,6 +46,10 @@ from modelkeep.session import open_session
 from modelkeep.trust.verifier import Verifier
 
 bundle, public, device, model, isolation = sys.argv[1:]
+if isolation == "no dumps":
+    import modelkeep
+    modelkeep.forbid_core_dumps()
+    isolation = "in-process"
 session = open_session(
     bundle,
     identity=Identity("file:" + device),
@@ -144,6 +148,13 @@ def attack(pid: int) -> dict[str, Any]:
 def test_the_same_user_reaches_nothing_of_the_process(workshop: Workshop) -> None:
     with victim(workshop, "process") as pid:
         assert attack(pid) == dict.fromkeys(ATTACKS, "refused")
+
+
+def test_a_program_that_forbids_dumps_is_closed_to_the_same_user_as_well(workshop: Workshop) -> None:
+    with victim(workshop, "no dumps") as pid:
+        assert attack(pid) == dict.fromkeys(ATTACKS, "refused")
+        limits = Path("/proc", str(pid), "limits").read_text()
+    assert limits.split("Max core file size")[1].split()[:2] == ["0", "0"]
 
 
 def test_the_same_attacks_reach_a_model_that_is_not_isolated(workshop: Workshop) -> None:

@@ -24,6 +24,7 @@ from modelkeep.trust.ticket import Act, Adopt, ForgetQuarantine, SetTime, Ticket
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from modelkeep.updates.installation import install
+from modelkeep.updates.slots import Slots
 from support.paper import PaperCounter, new_state
 from support.paper import install as install_on_paper
 from support.states import remembered, state_of
@@ -100,6 +101,28 @@ def test_a_strangers_ticket_takes_no_release_of_ours_back(workshop: Workshop) ->
     # Whoever it counted for may.
     obey(workshop, ours, void(new), ROOT)
     workshop.open(old, verifier=ours).close()
+
+
+def test_a_release_that_a_stranger_staged_counts_for_whoever_lets_it_count(workshop: Workshop) -> None:
+    ours, theirs = by_root(workshop, ROOT), by_root(workshop, STRANGER)
+    old, new = workshop.seal(epoch=1), workshop.seal(epoch=2)
+    Slots.init(workshop.folder / "slots", MODEL_ID)
+    put_in(workshop, new, theirs, "slots")
+    with state_of(workshop.identity()) as state:
+        state.see(seen_trust(theirs))
+        [installation] = state.look().models[MODEL_ID].installations
+        state.try_out(MODEL_ID, installation)
+        state.commit(MODEL_ID, installation, ours, seen_trust(ours))
+    with pytest.raises(RefusedError):
+        obey(workshop, theirs, void(new), STRANGER)
+    refused(workshop, old, ours)
+
+
+def test_a_ticket_begins_nothing(workshop: Workshop) -> None:
+    with pytest.raises(RefusedError, match="remembers nothing yet"):
+        obey(workshop, by_root(workshop, STRANGER), SetTime(5), STRANGER)
+    with state_of(workshop.identity()) as state:
+        assert not state.has_begun
 
 
 def test_a_publisher_takes_nothing_back_that_roots_have_vouched_for(workshop: Workshop) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from modelkeep.updates.source import FileSource, SourceBytes
 
 
 class Exchanger(ABC):
@@ -46,6 +48,21 @@ class Exchanger(ABC):
         self.looks += 1
 
 
+class _InLooks:
+    """A stream that tells of every look at it; a look sees no more than a block."""
+
+    _BLOCK = 512
+
+    def __init__(self, stream: SourceBytes, before_look: Callable[[], None]) -> None:
+        self._stream, self._before_look = stream, before_look
+        self.close = stream.close
+
+    def read(self, size: int, /) -> bytes | None:
+        """Returns the next bytes, fewer than `size` where that is more than a block."""
+        self._before_look()
+        return self._stream.read(min(size, self._BLOCK))
+
+
 class Flipper(Exchanger):
     """Writes into the file itself, before reads: whoever has it open sees the other content."""
 
@@ -61,6 +78,7 @@ class Flipper(Exchanger):
         with pytest.MonkeyPatch.context() as patch:
             for name in ("pread", "preadv"):
                 patch.setattr(os, name, self._reading(getattr(os, name)))
+            patch.setattr(FileSource, "open", self._arriving(FileSource.open))
             yield
 
     def _reading(self, read: Any) -> Any:
@@ -70,6 +88,13 @@ class Flipper(Exchanger):
             return read(descriptor, what, offset)
 
         return flip_then_read
+
+    def _arriving(self, opened: Callable[[FileSource, int], SourceBytes]) -> Any:
+        def open_to_flip(source: FileSource, offset: int) -> SourceBytes:
+            stream = opened(source, offset)
+            return _InLooks(stream, self._before_look) if source.path == self.path else stream
+
+        return open_to_flip
 
     def _put(self, content: bytes) -> None:
         with self.path.open("r+b") as file:

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from modelkeep.arrays import read_arrays, write_arrays
+from modelkeep.arrays import array_sizes, read_arrays, write_arrays
 from modelkeep.errors import KeepError, MalformedError, StorageError, UsageError
 
 
@@ -43,6 +43,7 @@ def test_reading_undoes_writing(tmp_path: Path) -> None:
     write_arrays(tmp_path / "out.npz", arrays, force=False)
     found = read_arrays(tmp_path / "out.npz", None)
     assert list(found) == list(arrays)
+    assert array_sizes(tmp_path / "out.npz", None) == {name: each.nbytes for name, each in arrays.items()}
     for name, array in arrays.items():
         assert found[name].dtype == array.dtype
         assert np.array_equal(found[name], array)

@@ -17,7 +17,7 @@ from modelkeep.device.contents import Contents, Stage
 from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.device.state import DeviceState
 from modelkeep.device.state_file import write_state
-from modelkeep.device.state_lock import locked
+from modelkeep.device.state_lock import StateLock, locked
 from modelkeep.device.state_store import StateStore
 from modelkeep.errors import KeyStoreError, RollbackError, StorageError, TamperedError
 from modelkeep.grants.hpke import HpkeHandle
@@ -141,6 +141,38 @@ def test_a_crash_at_any_step_of_a_change_leaves_the_old_or_the_new_state(
     assert secrets_of(state) == ({name(2): new} if done else {name(1): old, name(2): new})
     install(state, 3, epoch=3)
     assert epoch_of(state) == 3
+
+
+@pytest.mark.parametrize(("step", "done"), STEPS.items())
+def test_a_crash_at_any_step_of_a_commit_in_a_slot_leaves_one_that_opens(
+    state: DeviceState, counter: PaperCounter, monkeypatch: pytest.MonkeyPatch, step: str, done: int
+) -> None:
+    old = install(state, 1, epoch=1)
+    new = stage(state, 2, epoch=2)
+    state.try_out(MODEL, name(2))
+    # The rewrite before the change is the first of two; the second one is the commit.
+    for arms_at_first in (True, False):
+        with power_cut(monkeypatch, counter, step) as arm:
+            _arm(state, monkeypatch, arm, at_once=arms_at_first)
+            state.commit(MODEL, name(2), EVERYBODY)
+        installed = state.look().models[MODEL].installations
+        current = [key for key, each in installed.items() if each.stage is Stage.CURRENT]
+        counts = bool(done) and not arms_at_first
+        assert current == [name(2 if counts else 1)]
+        assert (epoch_of(state), secrets_of(state)[current[0]]) == ((2, new) if counts else (1, old))
+
+
+def _arm(state: DeviceState, patch: pytest.MonkeyPatch, arm: Callable[[], None], *, at_once: bool) -> None:
+    if at_once:
+        arm()
+        return
+    original = state._store.use_up_number
+
+    def use_up_number(contents: Contents, lock: StateLock) -> None:
+        original(contents, lock)
+        arm()
+
+    patch.setattr(state._store, "use_up_number", use_up_number)
 
 
 @pytest.mark.parametrize("step", STEPS)

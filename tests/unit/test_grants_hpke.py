@@ -254,6 +254,7 @@ def test_other_curves_are_no_device_keys(curve: ec.EllipticCurve) -> None:
         ("fleet", bytes(32)),
         ("hpke-p521", bytes(133)),
     ],
+    ids=lambda value: value if isinstance(value, str) else str(len(value)),
 )
 def test_what_is_no_public_key_is_no_recipient(kind: str, public: bytes) -> None:
     with pytest.raises(MalformedError, match="recipient"):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from modelkeep.errors import KeepError, RuntimeMissingError, UsageError
+from modelkeep.errors import KeepError, RuntimeMissingError, UnavailableError, UsageError
+from modelkeep.isolation import ProcessIsolation
+from modelkeep.runtimes.messages import first_line, lacks_memory
 from support.ort_models import ort_model
-from support.tflite_models import built, dense_schema
+from support.tflite_models import built, dense_model, dense_schema
 from support.workshop import Workshop, scale_model
 
 
@@ -62,3 +64,25 @@ def test_what_onnx_runtime_has_saved_is_opened(workshop: Workshop, isolation: st
     path.write_bytes(ort_model(scale_model(3.0, 2), workshop.folder))
     with workshop.open(workshop.seal(path), isolation=isolation) as session:
         assert session.run({"x": np.ones((1, 2), np.float32)})["y"].tolist() == [[3, 3]]
+
+
+def test_a_model_that_memory_does_not_suffice_for_is_not_called_damaged(workshop: Workshop) -> None:
+    content = dense_model([np.ones((3000, 3000), np.float32)])
+    error = opened(workshop, "m.tflite", content, isolation=ProcessIsolation(memory_limit=45 * 2**20))
+    assert isinstance(error, UnavailableError)
+    assert "free some memory" in str(error.hint)
+
+
+@pytest.mark.parametrize(
+    ("words", "lacking"),
+    [
+        ("Exception during initialization: std::bad_alloc", True),
+        ("Failed to allocate memory for requested buffer of size 10", True),
+        ("CUDA out of memory. Tried to allocate 2 GiB", True),
+        ("", False),
+        ("Load model failed: Protobuf parsing failed.", False),
+    ],
+)
+def test_lack_of_memory_is_known_by_what_runtimes_say(words: str, lacking: bool) -> None:
+    assert lacks_memory(RuntimeError(words)) is lacking
+    assert first_line(RuntimeError(words)) == (words or "RuntimeError")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from modelkeep.errors import RefusedError, RollbackError, UsageError, WrongModel
 from modelkeep.updates.installation import InstallReport, install
 from modelkeep.updates.slots import Slots
 from modelkeep.updates.trial_notes import TrialEnd
+from support.updating import Updating
 from support.workshop import MODEL_ID, Workshop
 
 
@@ -21,8 +23,9 @@ def slots(workshop: Workshop) -> Slots:
     return Slots.open(workshop.folder / "slots", Access(workshop.identity(), workshop.verifier()))
 
 
-def stage(workshop: Workshop, slots: Slots, bundle: Path) -> InstallReport:
-    return install(bundle, slots.folder.path, identity=workshop.identity(), verifier=workshop.verifier())
+def stage(workshop: Workshop, slots: Slots, bundle: Path, *, force: bool = False) -> InstallReport:
+    access = slots.access
+    return install(bundle, slots.folder.path, identity=access.identity, verifier=access.verifier, force=force)
 
 
 def update(workshop: Workshop, slots: Slots, epoch: int) -> None:
@@ -73,8 +76,46 @@ def test_a_release_that_is_refused_is_not_installed_again(workshop: Workshop, sl
         stage(workshop, slots, bundle)
 
 
+def test_what_counts_already_is_fetched_again_only_by_force(workshop: Workshop, slots: Slots) -> None:
+    bundle = workshop.seal()
+    trial = slots.begin_trial(stage(workshop, slots, bundle).slot or "")
+    slots.end_trial(trial, TrialEnd.PASSED)
+    slots.commit(trial)
+    again = stage(workshop, slots, bundle)
+    assert (again.slot, again.path, again.fetched < bundle.stat().st_size) == (
+        None,
+        slots.folder.file("a"),
+        True,
+    )
+    assert slots.staged() is None
+    assert stage(workshop, slots, bundle, force=True).slot == "b"
+
+
 def test_slots_of_another_model(workshop: Workshop, slots: Slots) -> None:
     bundle = workshop.seal(model="acme/classifier")
     verifier = workshop.verifier(model="acme/classifier")
     with pytest.raises(WrongModelError, match="the slots are for acme/detector"):
         install(bundle, slots.folder.path, identity=workshop.identity(), verifier=verifier)
+
+
+def test_two_that_update_at_once_leave_one_release_that_counts(tmp_path: Path, workshop: Workshop) -> None:
+    device = Updating(workshop, tmp_path)
+    device.update(device.seal(1))
+    bundle = device.seal(2)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(device.update, [bundle] * 3))
+    assert (device.epoch(), device.floor()) == (2, 2)
+
+
+def test_slots_are_opened_while_releases_take_each_others_place(tmp_path: Path, workshop: Workshop) -> None:
+    device = Updating(workshop, tmp_path)
+    device.update(device.seal(1))
+    later = [device.seal(epoch) for epoch in (2, 3, 4)]
+    with ThreadPoolExecutor(1) as pool:
+        updating = pool.submit(lambda: list(map(device.update, later)))
+        epochs = [device.epoch()]
+        while not updating.done():
+            epochs.append(device.epoch())
+        updating.result()
+    assert epochs == sorted(epochs)
+    assert device.epoch() == 4

@@ -10,11 +10,11 @@ from typing import Self
 
 from modelkeep.bundle.bundle import Bundle, UnlockedBundle
 from modelkeep.bundle.installation import Installation, is_installation
-from modelkeep.bundle.rollback import remembering
+from modelkeep.bundle.rollback import Remembered, remembering
 from modelkeep.bundle.slot_folder import SlotFolder
 from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.device.contents import Stage
-from modelkeep.errors import RefusedError, RollbackError, StorageError, UnsupportedVersionError, UsageError
+from modelkeep.errors import KeepError, RefusedError, RollbackError, UnsupportedVersionError, UsageError
 from modelkeep.grants import sidecar
 from modelkeep.grants.glance import Glance
 from modelkeep.grants.grant import Grant
@@ -156,26 +156,38 @@ def unlock(path: str | os.PathLike[str], access: Access) -> Iterator[Unlocked]:
     if access.grant_file is not None:
         raise UsageError("an installation carries its grant", hint="leave the grant file out")
     with ExitStack() as stack:
-        yield _unlock_installation(Path(path), access, stack)
+        unlock_one = _unlock_slot if SlotFolder.is_at(path) else _unlock_installation
+        yield unlock_one(Path(path), access, stack)
 
 
 def _unlock_installation(path: Path, access: Access, stack: ExitStack, *, once_more: bool = True) -> Unlocked:
     before = _identity_of(path)
     try:
-        return _unlock_at(path, access, stack)
-    except (RollbackError, StorageError):
+        with remembering(access.identity, access.verifier) as remembered:
+            return _unlock_at(path, access, remembered, stack)
+    except RollbackError:
         # A newer one may have taken its place between the look at the state and the opening of the file.
-        if not once_more or (_identity_of(path) == before and not SlotFolder.is_at(path)):
+        if not once_more or _identity_of(path) == before:
             raise
     return _unlock_installation(path, access, stack, once_more=False)
 
 
-def _unlock_at(path: Path, access: Access, stack: ExitStack) -> Unlocked:
+def _unlock_slot(path: Path, access: Access, stack: ExitStack, seen: bytes | None = None) -> Unlocked:
+    folder = SlotFolder.read(path)
     with remembering(access.identity, access.verifier) as remembered:
-        if SlotFolder.is_at(path):
-            path = SlotFolder.read(path).current_file(remembered.contents)
-        installation = stack.enter_context(Installation(path))
-        return stack.enter_context(installation.unlock_remembered(remembered, access.posture, access.stage))
+        generation = remembered.contents.generation
+        try:
+            return _unlock_at(folder.current_file(remembered.contents), access, remembered, stack)
+        except KeepError:
+            # A commit may have come between, after which the slot is removed, or takes the next release.
+            if generation == seen:
+                raise
+    return _unlock_slot(path, access, stack, generation)
+
+
+def _unlock_at(path: Path, access: Access, remembered: Remembered, stack: ExitStack) -> Unlocked:
+    installation = stack.enter_context(Installation(path))
+    return stack.enter_context(installation.unlock_remembered(remembered, access.posture, access.stage))
 
 
 def _identity_of(path: Path) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from functools import partial
 
 from modelkeep.device.contents import Contents, Installed, Stage
 from modelkeep.device.marks import Floor, Mark
-from modelkeep.device.seen_trust import SeenTrust
+from modelkeep.device.seen_trust import SeenTrust, voucher_for
 from modelkeep.device.state import DeviceState
 from modelkeep.errors import RollbackError, StorageError, UsageError
 from modelkeep.keys.identity import Identity, no_device
@@ -95,8 +95,7 @@ class Remembered:
         """
         if signer is None:
             raise UsageError("only a bundle whose publisher was verified can be installed")
-        voucher = signer.key if self._seen is None else self._seen.voucher
-        return Mark(signer, manifest.order, manifest.bundle, voucher)
+        return Mark(signer, manifest.order, manifest.bundle, voucher_for(self._seen, signer))
 
     def stage(self, model: str, installation: bytes, mark: Mark, *, replaced: bytes | None = None) -> bytes:
         """See `DeviceState.stage`."""

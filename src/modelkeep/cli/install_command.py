@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import human_size, progress, report, say
@@ -29,7 +30,9 @@ def run(arguments: argparse.Namespace) -> None:
             progress=advance,
         )
     seconds = time.monotonic() - start
-    verb = "installed" if done.slot is None else "staged"
+    verb = "staged" if done.slot else "installed"
+    if done.slot is None and done.path.parent == Path(arguments.output):
+        verb = "counts already:"
     size_of_model = human_size(done.size)
     say(f"{verb} {done}: {size_of_model} in {seconds:.2f} s, signed by {done.signer}, into {done.path}")
     if done.kept:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
-from modelkeep.arrays import read_arrays, write_arrays
+from modelkeep.arrays import array_sizes, read_arrays, write_arrays
 from modelkeep.cli import objects as options
 from modelkeep.cli.contract_words import in_words
 from modelkeep.cli.output import progress, report, say
 from modelkeep.errors import UsageError
+from modelkeep.inputs import refuse_unread
 from modelkeep.keys.identity import Identity
 from modelkeep.opening_report import Report
 from modelkeep.session import Session, open_session
 from modelkeep.stored_values import as_arrays
 
+Value = TypeVar("Value")
+
 
 def run(arguments: argparse.Namespace) -> None:
     """Opens, checks the inputs, runs, wipes."""
-    inputs = _inputs(arguments.input)
+    files = [_named(spec) for spec in arguments.input]
+    sizes = _joined(array_sizes(*file) for file in files)
     size = options.size_of(arguments.bundle)
     with Identity(arguments.key) as identity, progress("opening", size) as advance:
         session = open_session(
@@ -33,6 +38,8 @@ def run(arguments: argparse.Namespace) -> None:
             isolation=options.isolation(arguments),
         )
     with session:
+        refuse_unread(sizes, session.contract)
+        inputs = _joined(read_arrays(*file) for file in files)
         _tell_inputs(session, inputs)
         outputs = session.run(inputs)
         options.say_which_model(arguments, session.report.model)
@@ -51,11 +58,15 @@ def _tell_inputs(session: Session, given: dict[str, Any]) -> None:
     raise UsageError("the model needs inputs", hint=f"pass -i {wanted[0].name}=FILE.npy")
 
 
-def _inputs(specs: list[str]) -> dict[str, Any]:
-    inputs: dict[str, Any] = {}
-    for spec in specs:
-        name, separator, path = spec.partition("=")
-        found = read_arrays(path if separator else spec, name if separator else None)
+def _named(spec: str) -> tuple[str, str | None]:
+    """Returns path and name of what ``NAME=FILE`` or ``FILE`` stands for."""
+    name, separator, path = spec.partition("=")
+    return (path, name) if separator else (spec, None)
+
+
+def _joined(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
+    inputs: dict[str, Value] = {}
+    for found in parts:
         if inputs.keys() & found.keys():
             raise UsageError(f"input {min(inputs.keys() & found.keys())!r} is given twice")
         inputs |= found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import signal
 import sys
 
@@ -21,6 +22,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Tries, again where the model's process crashed, and says what it came to."""
     # Being stopped is not a crash of the release.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Said below, once.
+    logging.getLogger("modelkeep.updates").addHandler(logging.NullHandler())
     posture = options.posture(arguments)
     with Access(arguments.key, options.verifier(arguments), posture=posture) as access:
         slots = Slots.open(arguments.bundle, access)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 from modelkeep.errors import MalformedError, StorageError
@@ -16,6 +18,14 @@ class Readable(Protocol):
 
     def read(self, size: int, /) -> bytes | None:
         """Returns at least one byte and at most `size`, nothing at the end."""
+
+
+@runtime_checkable
+class CanFill(Protocol):
+    """A stream that writes into the memory of whoever reads it."""
+
+    def readinto(self, view: memoryview, /) -> int | None:
+        """Fills at least one byte of `view`; returns how many, 0 at the end."""
 
 
 @runtime_checkable
@@ -102,9 +112,7 @@ class StreamTape:
         """
         done = 0
         while done < len(view):
-            piece = self._some(len(view) - done)
-            view[done : done + len(piece)] = piece
-            done += len(piece)
+            done += self._some_into(view[done:])
 
     def skip(self, size: int) -> None:
         """Goes on behind the next `size` bytes, which may stay unread.
@@ -132,14 +140,36 @@ class StreamTape:
         self.position += len(piece)
         return piece
 
+    def _some_into(self, view: memoryview) -> int:
+        if not isinstance(self._stream, CanFill):
+            piece = self._some(len(view))
+            view[: len(piece)] = piece
+            return len(piece)
+        with _words():
+            count = self._stream.readinto(view)
+        if not count:
+            raise _does_not_wait() if count is None else _cut_short()
+        self.position += count
+        return count
+
     def _read(self, most: int) -> bytes:
-        try:
+        with _words():
             piece = self._stream.read(most)
-        except OSError as error:
-            raise StorageError(f"the stream broke: {(error.strerror or str(error)).lower()}") from error
         if piece is None:
-            raise StorageError("the stream does not wait for its bytes", hint="pass one that blocks")
+            raise _does_not_wait()
         return piece
+
+
+@contextmanager
+def _words() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"the stream broke: {(error.strerror or str(error)).lower()}") from error
+
+
+def _does_not_wait() -> StorageError:
+    return StorageError("the stream does not wait for its bytes", hint="pass one that blocks")
 
 
 def _cut_short() -> MalformedError:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from modelkeep import canonical
 from modelkeep.errors import RollbackError
+from modelkeep.signer_id import SignerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,11 @@ def time_for(entries: tuple[TrustEntry, ...], seen: SeenTrust) -> int:
     """
     own = [entry.time for entry in entries if entry.is_of(seen)]
     return max(own or [entry.time for entry in entries if entry.counts_for(seen)], default=0)
+
+
+def voucher_for(seen: SeenTrust | None, signer: SignerId) -> bytes:
+    """Returns for whom something counts that a verifier accepts: its trust file's roots, or the signer."""
+    return signer.key if seen is None else seen.voucher
 
 
 def _voucher(chain: bytes | None, keys: frozenset[bytes], threshold: int) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from typing import Self
 
 from modelkeep.device.contents import Contents, Installed, Quarantined, Stage, Time
@@ -18,9 +19,9 @@ from modelkeep.device.device_key import DeviceKey
 from modelkeep.device.local_key import LocalKey
 from modelkeep.device.marks import Judge, Mark
 from modelkeep.device.obeying import obey
-from modelkeep.device.seen_trust import SeenTrust
+from modelkeep.device.seen_trust import SeenTrust, voucher_for
 from modelkeep.device.state_store import StateStore
-from modelkeep.errors import StorageError, UsageError
+from modelkeep.errors import RefusedError, StorageError, UsageError
 from modelkeep.memory import wiped
 from modelkeep.memory.randomness import fill_random
 from modelkeep.storage import is_read_only
@@ -214,7 +215,10 @@ class DeviceState:
 
         def change(contents: Contents) -> bool:
             _learn(contents, seen, time)
-            mark = contents.model(model).on_trial(installation).mark
+            known = contents.model(model).on_trial(installation)
+            # Whoever lets it count answers for it, whoever staged it.
+            mark = replace(known.mark, voucher=voucher_for(seen, known.mark.signer))
+            contents.model(model).installations[installation] = replace(known, mark=mark)
             contents.check(model, mark.order, mark.bundle, judge)
             contents.model(model).commit(model, installation, judge)
             return True
@@ -233,6 +237,8 @@ class DeviceState:
             RefusedError: the ticket is not for this state, or asks for more than its signers may.
             RollbackError: a newer trust file was seen.
         """
+        if not self.has_begun:
+            raise RefusedError("this device remembers nothing yet, so that there is nothing to let go of")
         adopted = [act.counter for act in verified.ticket.acts if isinstance(act, Adopt)]
         with self._store.locked() as lock:
             contents = self._store.adopted(adopted[0]) if adopted else self._store.settled()

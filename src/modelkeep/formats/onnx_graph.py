@@ -128,6 +128,15 @@ def _defaults(view: memoryview, values: Mapping[str, Span]) -> Iterator[TensorCo
             yield replace(_input_contract(view, span, name), optional=True)
 
 
+def input_names(view: memoryview) -> frozenset[str]:
+    """Returns the names of all inputs of the main graph of an ONNX model, also of those with a default value.
+
+    Raises:
+        MalformedError: not an ONNX model.
+    """
+    return frozenset(_named_inputs(view, collect(view, _main_graph(view), (_GRAPH_INPUT,))[_GRAPH_INPUT]))
+
+
 def external_files(view: memoryview) -> tuple[str, ...]:
     """Returns the locations of the files that hold tensors of the model in `view`, sorted.
 

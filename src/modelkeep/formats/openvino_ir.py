@@ -24,7 +24,8 @@ _ANY_RANK = "..."
 _FREE = re.compile(r"\?|-1|\d*\.\.\d*")
 _SEPARATOR = re.compile(r"(?<!\\),")
 
-_ELEMENT_TYPES: Mapping[str, str] = MappingProxyType(
+# OpenVINO's name of a type -> ours.
+ELEMENT_TYPES: Mapping[str, str] = MappingProxyType(
     {
         **{"f16": "float16", "f32": "float32", "f64": "float64", "bf16": "bfloat16"},
         **{"f8e4m3": "float8_e4m3fn", "f8e5m2": "float8_e5m2", "boolean": "bool", "string": "string"},
@@ -105,12 +106,12 @@ def _tensor(facts: Mapping[str, str]) -> TensorContract:
     if not name or "shape" not in facts or "element_type" not in facts:
         raise MalformedError("OpenVINO IR: an input lacks its name, shape or element type")
     element = facts["element_type"]
-    if element not in _ELEMENT_TYPES:
+    if element not in ELEMENT_TYPES:
         raise UsageError(
             f"input {name!r} has elements of type {element}, which cannot be checked",
             hint="export the model with inputs of another type, or seal it with --format files",
         )
-    return TensorContract(name, _ELEMENT_TYPES[element], _shape(name, facts["shape"])).with_room()
+    return TensorContract(name, ELEMENT_TYPES[element], _shape(name, facts["shape"])).with_room()
 
 
 def _shape(name: str, text: str) -> tuple[Dimension, ...] | None:

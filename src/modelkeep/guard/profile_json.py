@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from modelkeep import canonical
-from modelkeep.errors import MalformedError, UnsupportedVersionError
+from modelkeep.errors import MalformedError, UnsupportedVersionError, UsageError
+from modelkeep.guard.bound import check_rates
 from modelkeep.guard.features import SUITE, features_of, joint_places
 from modelkeep.guard.layout import LAYOUTS, MOST_CHANNELS, Layout
 from modelkeep.guard.numbers import Numbers
@@ -122,12 +123,20 @@ def _check_whole(profile: GuardProfile) -> None:
     known = {"signal": {EVERY_INPUT}, "model": made, "squeeze": made}
     if len(inputs) != len(profile.inputs) or not inputs:
         raise MalformedError(f"{_WHAT}: names no input, or one twice")
-    if len({stage.name for stage in profile.stages}) != len(profile.stages):
-        raise MalformedError(f"{_WHAT}: names a stage twice")
+    if len({stage.name for stage in profile.stages}) != len(profile.stages) or not profile.stages:
+        raise MalformedError(f"{_WHAT}: names no stage, or one twice")
+    _check_bound(profile)
     for stage in profile.stages:
         if not all(subject in known[stage.name] for _, subject in stage.thresholds):
             raise MalformedError(f"{_WHAT}: a threshold is for something that is not described")
     _check_rules(profile)
+
+
+def _check_bound(profile: GuardProfile) -> None:
+    try:
+        check_rates(profile.alpha, profile.delta)
+    except UsageError as error:
+        raise MalformedError(f"{_WHAT}: {error}") from None
 
 
 def _check_rules(profile: GuardProfile) -> None:

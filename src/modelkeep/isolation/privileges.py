@@ -10,8 +10,11 @@ import errno
 import os
 import resource
 import struct
+import sys
 from contextlib import suppress
 from typing import Any
+
+from modelkeep.errors import UnavailableError
 
 _SET_PDEATHSIG, _SET_DUMPABLE, _CAPBSET_DROP, _SET_NO_NEW_PRIVS, _CAP_AMBIENT = 1, 4, 24, 38, 47
 _CLEAR_ALL = 4
@@ -25,6 +28,23 @@ def forbid_dumps() -> None:
     """No core dump, no debugger, no reader of memory among processes of the same user."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(_SET_DUMPABLE, 0)
+
+
+def forbid_core_dumps() -> None:
+    """Has the kernel write no core dump of this process from now on, nor hand one to a program.
+
+    Processes of the same user cannot read its memory or debug it any more either, and its files in
+    ``/proc`` belong to root. What it forks inherits that; programs that it starts do not.
+
+    Raises:
+        UnavailableError: this needs Linux, or the kernel refuses.
+    """
+    if sys.platform != "linux":
+        raise UnavailableError("forbidding dumps needs Linux", hint="forbid them for the whole system")
+    try:
+        forbid_dumps()
+    except OSError as error:
+        raise UnavailableError(f"core dumps cannot be forbidden: {error.strerror}") from error
 
 
 def forbid_new_privileges() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
 from modelkeep.formats.tflite import DEFAULT_FUNCTION, IDENTIFIER
 from modelkeep.memory import freed_memory_overwritten
-from modelkeep.runtimes.messages import first_line
+from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -176,13 +176,13 @@ def _load_error(error: Exception) -> KeepError:
         return RuntimeMissingError(message, hint="pip install -U ai-edge-litert, or pass a delegate")
     if isinstance(error, TypeError):
         return UsageError(message, hint="options are those of ai_edge_litert.interpreter.Interpreter")
-    if isinstance(error, MemoryError):
-        return UnavailableError(message)
+    if lacks_memory(error):
+        return UnavailableError(message, hint=LESS_MEMORY)
     return MalformedError(message)
 
 
 def _run_error(error: Exception) -> KeepError:
     message = f"LiteRT cannot run the model: {first_line(error)}"
-    if isinstance(error, MemoryError):
-        return UnavailableError(message)
+    if lacks_memory(error):
+        return UnavailableError(message, hint=LESS_MEMORY)
     return UsageError(message, hint="check the inputs against the model")

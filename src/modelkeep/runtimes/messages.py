@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-_LONGEST = 200
+import re
+
+LESS_MEMORY = "free some memory or use a smaller model"
+_LONGEST, _LONGEST_SEARCHED = 200, 4000
+# Few runtimes have an error of its own for it. The last is all that LiteRT says.
+_NO_MEMORY = re.compile(
+    r"bad.alloc|failed to allocate|cannot allocate|out of memory|failed to create XNNPACK runtime",
+    re.IGNORECASE,
+)
 
 
 def without_frames(error: Exception) -> Exception:
@@ -12,6 +20,13 @@ def without_frames(error: Exception) -> Exception:
         each.__traceback__ = None
         each = each.__cause__ or each.__context__
     return error
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Returns whether a runtime failed because there is not enough memory, which is no fault of the model."""
+    if type(error).__name__ in {"MemoryError", "OutOfMemoryError"}:
+        return True
+    return _NO_MEMORY.search(str(error)[:_LONGEST_SEARCHED]) is not None
 
 
 def first_line(error: Exception, text: str | None = None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
 from modelkeep.formats.onnx_graph import external_files, external_path
 from modelkeep.memory import BytesPages, freed_memory_overwritten
-from modelkeep.runtimes.messages import first_line
+from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory
 from modelkeep.runtimes.onnx_slim import SlimGraph
 from modelkeep.runtimes.onnx_values import ForeignValues
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
@@ -40,8 +40,7 @@ _TOO_OLD = re.compile(
     re.IGNORECASE,
 )
 _MODEL_FAULTS = frozenset({"InvalidProtobuf", "InvalidGraph", "InvalidArgument", "Fail", "NoModel"})
-_DEVICE_FAULTS = frozenset({"EPFail", "EngineError", "DeviceReset", "RuntimeException", "MemoryError"})
-_NO_MEMORY = "Failed to allocate memory"
+_DEVICE_FAULTS = frozenset({"EPFail", "EngineError", "DeviceReset", "RuntimeException"})
 # Its error codes, and the places in its source that it names: file, line and signature.
 _NOISE = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+:\d+ .*?\)(?: const)?(?: \[[^\]]*\])?(?= [A-Z])"
@@ -316,6 +315,8 @@ def _load_error(error: Exception) -> KeepError:
     kind = type(error).__name__
     if kind == "NotImplemented" or _TOO_OLD.search(str(error)):
         return RuntimeMissingError(message, hint="pip install -U onnxruntime, or the package of the operator")
+    if lacks_memory(error):
+        return UnavailableError(message, hint=LESS_MEMORY)
     if kind in _MODEL_FAULTS:
         return MalformedError(message)
     if isinstance(error, TypeError | ValueError):
@@ -325,7 +326,9 @@ def _load_error(error: Exception) -> KeepError:
 
 def _run_error(error: Exception) -> KeepError:
     message = f"onnxruntime cannot run the model: {_shorten(error)}"
-    if type(error).__name__ in _DEVICE_FAULTS or _NO_MEMORY in str(error):
+    if lacks_memory(error):
+        return UnavailableError(message, hint=LESS_MEMORY)
+    if type(error).__name__ in _DEVICE_FAULTS:
         return UnavailableError(message)
     return UsageError(message, hint="check the inputs against the model")
 

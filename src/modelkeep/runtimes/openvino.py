@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
-from modelkeep.formats.onnx_graph import external_files, is_onnx
-from modelkeep.memory import freed_memory_overwritten
-from modelkeep.runtimes.messages import first_line
+from modelkeep.formats.onnx_graph import external_files, input_names, is_onnx
+from modelkeep.memory import BytesPages, freed_memory_overwritten
+from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory
 from modelkeep.runtimes.onnx_slim import SlimGraph
+from modelkeep.runtimes.openvino_values import dtype_of, unwrapped, wrapped
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -82,14 +83,19 @@ class OpenVinoRuntime(Runtime):
             raise
         except Exception as error:
             raise _load_error(error, device, core) from error
-        return OpenVinoRunner(compiled, {path: model.files[path] for path in weights})
+        # What nothing in a model uses, OpenVINO may take out; callers give it all the same.
+        known = input_names(model.files[model.entry]) if is_onnx(model.entry) else frozenset()
+        return OpenVinoRunner(compiled, {path: model.files[path] for path in weights}, known)
 
 
 class OpenVinoRunner(Runner):
     """A compiled model, with as many requests for inference as threads were ever in `run` at once."""
 
-    def __init__(self, compiled: Any, borrowed: Mapping[str, memoryview]) -> None:
+    def __init__(
+        self, compiled: Any, borrowed: Mapping[str, memoryview], known: frozenset[str] = frozenset()
+    ) -> None:
         self.borrowed = frozenset(borrowed)
+        self._unused = known - {name for port in compiled.inputs for name in port.get_names()}
         self._compiled = self.engine = compiled
         # Held by the model itself: who keeps `native` too long computes on zeros, but safely.
         compiled._memory = dict(borrowed)
@@ -107,13 +113,14 @@ class OpenVinoRunner(Runner):
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         """See `Runner.run`. An output without a name is called ``output_`` and its number."""
-        self._check(inputs)
+        values = self._checked({name: value for name, value in inputs.items() if name not in self._unused})
         with self._request() as request:
             try:
-                results = request.infer(dict(inputs), share_inputs=False, share_outputs=False)
+                results = request.infer(values, share_inputs=False, share_outputs=False)
             except Exception as error:
                 raise _run_error(error) from error
-            return {name: results[index] for index, name in enumerate(self.outputs)}
+            ports = self.native.outputs
+            return {name: unwrapped(ports[index], results[index]) for index, name in enumerate(self.outputs)}
 
     def close(self) -> None:
         """See `Runner.close`."""
@@ -135,17 +142,19 @@ class OpenVinoRunner(Runner):
         finally:
             self._idle.put(request)
 
-    def _check(self, inputs: Mapping[str, NDArray[Any]]) -> None:
+    def _checked(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         # OpenVINO would compute with what an input held before, and convert what it gets.
         ports = self.native.inputs
         if len(ports) != len(inputs) or not all(port.get_names() & inputs.keys() for port in ports):
             names = ", ".join(min(port.get_names(), default="?") for port in ports)
             raise UsageError(f"the model takes other inputs: {names or 'none'}")
+        values = {}
         for port in ports:
             (name,) = port.get_names() & inputs.keys()
-            wanted, found = port.get_element_type().to_dtype(), getattr(inputs[name], "dtype", None)
-            if wanted != found:
-                raise UsageError(f"input {name!r} must be an array of {wanted}")
+            if dtype_of(port) != getattr(inputs[name], "dtype", None):
+                raise UsageError(f"input {name!r} must be an array of {dtype_of(port)}")
+            values[name] = wrapped(port, inputs[name])
+        return values
 
 
 def _openvino() -> Any:
@@ -200,7 +209,17 @@ def _read_onnx(core: Any, model: LoadedModel) -> tuple[Any, list[str]]:
             "OpenVINO reads external data of ONNX models from disks alone",
             hint="convert the model with openvino.save_model, or use the onnx runtime",
         )
-    return core.read_model(model.as_path(model.entry)), [model.entry]
+    try:
+        return core.read_model(model.as_path(model.entry)), [model.entry]
+    except RuntimeError:
+        return _read_copy(core, view), []
+
+
+def _read_copy(core: Any, view: memoryview) -> Any:
+    """Reads a model from bytes, which OpenVINO copies: it knows more operators there than in files."""
+    with BytesPages.allocate(len(view)) as copy:
+        copy.view[:] = view
+        return core.read_model(copy.value)
 
 
 def _name(output: Any, index: int) -> str:
@@ -215,15 +234,15 @@ def _load_error(error: Exception, device: str, core: Any) -> KeepError:
         return RuntimeMissingError(message, hint="pip install -U openvino, or use another runtime")
     if "roperty" in str(error) or isinstance(error, TypeError):
         return UsageError(message, hint="check device and config")
-    if isinstance(error, MemoryError):
-        return UnavailableError(message)
+    if lacks_memory(error):
+        return UnavailableError(message, hint=LESS_MEMORY)
     return MalformedError(message)
 
 
 def _run_error(error: Exception) -> KeepError:
     message = f"OpenVINO cannot run the model: {_reason(error)}"
-    if isinstance(error, MemoryError):
-        return UnavailableError(message)
+    if lacks_memory(error):
+        return UnavailableError(message, hint=LESS_MEMORY)
     return UsageError(message, hint="check the inputs against the model")
 
 

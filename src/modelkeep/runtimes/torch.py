@@ -10,7 +10,7 @@ from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, Una
 from modelkeep.formats.safetensors import Place, read_spread_places
 from modelkeep.formats.torch_archive import MemoryStream, is_torch_script
 from modelkeep.memory import freed_memory_overwritten
-from modelkeep.runtimes.messages import first_line
+from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -176,8 +176,8 @@ def _load_error(error: Exception) -> KeepError:
     message = f"torch cannot load the model: {first_line(error)}"
     if isinstance(error, pickle.UnpicklingError):
         return MalformedError(message, hint="save a state dictionary, or TorchScript; objects are not loaded")
-    if isinstance(error, MemoryError):
-        return UnavailableError(message)
+    if lacks_memory(error):
+        return UnavailableError(message, hint=LESS_MEMORY)
     if "state_dict" in str(error):
         return UsageError(message, hint="pass the module that these weights were made for")
     return MalformedError(message)
@@ -185,6 +185,6 @@ def _load_error(error: Exception) -> KeepError:
 
 def _run_error(error: Exception) -> KeepError:
     message = f"torch cannot run the model: {first_line(error)}"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return UnavailableError(message)
+    if lacks_memory(error):
+        return UnavailableError(message, hint=LESS_MEMORY)
     return UsageError(message, hint="check the inputs against the model")

@@ -61,18 +61,21 @@ class HttpSource:
         self._mirrors = [Mirror(each) for each in (url, *mirrors)]
         self._client = http_client(client or ClientSettings(), self.limits, self._patience)
         self.size: int | None = None
+        self._tag: str | None = None
         self.name = self._mirrors[0].name
 
     @property
     def tag(self) -> str | None:
-        """The ETag of the mirror that is asked at present, once it is known."""
-        return self._mirrors[0].tag
+        """The ETag of what came first; each mirror has its own and is held to that."""
+        return self._tag
 
     def open(self, offset: int) -> BinaryIO:
-        """Returns a stream of the bundle's bytes from `offset` on.
+        """Returns a stream of the bundle's bytes from `offset` on, of which the first have come.
 
-        Reading raises NetworkError when no server gives the rest within the limits; short of that, what
-        breaks off is taken up again where it ended.
+        What breaks off is taken up again where it ended.
+
+        Raises:
+            NetworkError: here, or when it is read: no server gives the rest within the limits.
         """
         return cast(BinaryIO, _Download(self, offset))
 
@@ -90,7 +93,8 @@ class HttpSource:
         if self.size not in (None, answer.size):
             answer.response.close()
             raise MirrorError(f"{self._mirrors[0].name}: has another size than before", is_final=True)
-        self.size = answer.size
+        if self.size is None:
+            self.size, self._tag = answer.size, self._mirrors[0].tag
         return answer
 
     def give_up(self, error: NetworkError, failures: int) -> None:
@@ -127,6 +131,7 @@ class _Download(io.RawIOBase):
         self._pieces: Iterator[bytes] = iter(())
         self._left = memoryview(b"")
         self._failures, self._since = 0, offset
+        self._fill()
 
     def readable(self) -> bool:
         """Says yes."""
@@ -138,8 +143,7 @@ class _Download(io.RawIOBase):
         Raises:
             NetworkError: see `HttpSource.open`.
         """
-        while not self._left and self._position != self._source.size:
-            self._left = memoryview(self._next())
+        self._fill()
         count = min(len(buffer), len(self._left))
         buffer[:count] = self._left[:count]
         self._left = self._left[count:]
@@ -150,6 +154,10 @@ class _Download(io.RawIOBase):
         """Ends the connection."""
         self._disconnect()
         super().close()
+
+    def _fill(self) -> None:
+        while not self._left and self._position != self._source.size:
+            self._left = memoryview(self._next())
 
     def _next(self) -> bytes:
         """Returns what comes next; nothing after a failure that is no reason to give up."""

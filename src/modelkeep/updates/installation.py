@@ -83,7 +83,7 @@ def install(
         verifier: whom to trust, and which model and release to accept.
         grant_file: look for the grant there instead of in the bundle and the file beside it.
         posture: names of what this device was found to be, for grants that demand some.
-        force: replace an existing file.
+        force: replace an existing file; fetch what counts in a folder of slots already once more.
         progress: told the bytes that are done; called from several threads.
 
     Raises:
@@ -95,7 +95,7 @@ def install(
     destination = Path(destination)
     with Access(identity, verifier, grant_file, posture) as access:
         if SlotFolder.is_at(destination):
-            return _into_slot(source_of(source), Slots.open(destination, access), progress)
+            return _into_slot(source_of(source), Slots.open(destination, access), force, progress)
         refuse_overwrite(destination, force=force)
         with receiving(source_of(source), access) as reception:
             _into_file(reception, destination, force, progress)
@@ -132,8 +132,11 @@ def _work_file(target: Path, digest: bytes) -> KeptFile | Partial:
             return Partial(target, mode=0o600)
 
 
-def _into_slot(source: Source, slots: Slots, progress: Progress) -> InstallReport:
+def _into_slot(source: Source, slots: Slots, force: bool, progress: Progress) -> InstallReport:
     with slots.exclusively(), receiving(source, slots.access) as reception:
+        there = None if force else slots.counts(reception.signed, reception.remembered)
+        if there is not None:
+            return _report(reception, there, None)
         slot = slots.choose(reception.signed, reception.remembered)
         with slots.opened(slot) as descriptor:
             reception.take(descriptor, progress)

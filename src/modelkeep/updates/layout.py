@@ -86,6 +86,8 @@ class Layout:
 
 
 def _reserve(descriptor: int, length: int) -> None:
+    if not hasattr(os, "posix_fallocate"):  # macOS finds out later
+        return
     try:
         os.posix_fallocate(descriptor, 0, length)
     except OSError as error:

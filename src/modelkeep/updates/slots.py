@@ -127,6 +127,15 @@ class Slots:
         known = None if installation is None else self._state(contents).installations.get(installation)
         return SlotState(slot, installation, known, _is_archive(self.folder.file(slot)))
 
+    def counts(self, signed: SignedManifest, remembered: Remembered) -> Path | None:
+        """Returns the installation of a verified release, where it is the one that counts here already."""
+        slot = self.folder.current(remembered.contents)
+        if slot is None:
+            return None
+        known = self.state_by(slot, remembered.contents).known
+        is_same = known is not None and known.mark.bundle == signed.manifest.bundle
+        return self.folder.file(slot) if is_same else None
+
     def choose(self, signed: SignedManifest, remembered: Remembered) -> str:
         """Returns the slot that a verified release goes to: the one that does not count.
 
@@ -145,8 +154,11 @@ class Slots:
                 hint="get another release; modelkeep status says how it failed",
             )
         self._notes.check_disk(manifest.bundle)
-        current = self.folder.current(remembered.contents)
-        return SLOTS[0] if current == SLOTS[1] else SLOTS[1] if current else SLOTS[0]
+        slot = SLOTS[self.folder.current(remembered.contents) == SLOTS[0]]
+        if self.state_by(slot, remembered.contents).known is None:
+            # What counted once may still be read by who opened it then.
+            self._clear(slot)
+        return slot
 
     @contextmanager
     def opened(self, slot: str) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from modelkeep.container.tape import CanFill
 from modelkeep.errors import MalformedError, UnavailableError
 from modelkeep.updates.source import Source
 
@@ -47,6 +48,18 @@ class SourceStream:
         self._position += count
         self.fetched += count
         return piece
+
+    def readinto(self, view: memoryview, /) -> int | None:
+        """Fills at least one byte of `view`; returns how many, 0 at the end."""
+        if isinstance(self._stream, CanFill):
+            count = self._stream.readinto(view)
+        else:
+            piece = self._stream.read(len(view))
+            count = None if piece is None else len(piece)
+            view[: count or 0] = piece or b""
+        self._position += count or 0
+        self.fetched += count or 0
+        return count
 
     def skip(self, size: int, /) -> None:
         """Goes on behind the next `size` bytes.

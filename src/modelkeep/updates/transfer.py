@@ -8,7 +8,6 @@ from __future__ import annotations
 from modelkeep.bundle.arriving import ArrivingMember, VerifiedArrival
 from modelkeep.bundle.unlocked import inner_manifest
 from modelkeep.errors import TamperedError
-from modelkeep.guard.profile_json import parse_profile
 from modelkeep.payload.cipher import StreamCipher, associated_data
 from modelkeep.payload.layout import HEADER, plain_range
 from modelkeep.payload.resealing import Resealer
@@ -102,6 +101,9 @@ class Transfer:
     def _check_inner_manifest(self) -> None:
         inner = inner_manifest(self._arrival.signed.manifest, self._read_inner_manifest)
         if inner.guard is not None:
+            # NumPy takes as much memory as all the rest.
+            from modelkeep.guard.profile_json import parse_profile
+
             parse_profile(inner.guard)
 
     def _read_inner_manifest(self, destination: memoryview) -> None:

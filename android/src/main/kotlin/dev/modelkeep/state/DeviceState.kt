@@ -1,5 +1,6 @@
 package dev.modelkeep.state
 
+import dev.modelkeep.RefusedError
 import dev.modelkeep.keys.LocalKey
 import dev.modelkeep.sha256
 import dev.modelkeep.toHexadecimal
@@ -73,9 +74,12 @@ internal class DeviceState(folder: File, publicValue: ByteArray, private val loc
         }
 
     /** Lets go of what a ticket says; [seen] is the trust file whose roots signed it, if there is one. */
-    fun obey(verified: VerifiedTicket, seen: SeenTrust?) = changing { contents ->
-        seen?.let { contents.see(it) { time -> time } }
-        contents.obey(device, verified)
+    fun obey(verified: VerifiedTicket, seen: SeenTrust?) {
+        if (!hasBegun) throw RefusedError("this device remembers nothing yet, so that there is nothing to let go of")
+        changing { contents ->
+            seen?.let { contents.see(it) { time -> time } }
+            contents.obey(device, verified)
+        }
     }
 
     private fun <T> changing(change: (Contents) -> T): T = StateLock.locked(File("${path.path}.lock")) { lock ->

@@ -2,6 +2,7 @@ package dev.modelkeep.trust
 
 import dev.modelkeep.KeepError
 import dev.modelkeep.MalformedError
+import dev.modelkeep.RefusedError
 import dev.modelkeep.RollbackError
 import dev.modelkeep.Roots
 import dev.modelkeep.SecureModelLoader
@@ -208,6 +209,33 @@ internal class TrustFileTest {
         fun floor(trust: TrustFile) = contents.floor("acme/detector", Verifier(trust, "acme/detector").judge).bundle
         assertEquals(null, floor(trust(2, mapOf("void" to listOf(bundleId)))))
         assertEquals(bundleId, floor(trust(1)))
+    }
+
+    private fun ticket(device: SecureModelLoader, vararg keys: Key): ByteArray {
+        val report = device.stateReport()
+        val acts = listOf(mapOf("act" to "void", "bundle" to bundleId))
+        val members = mapOf(
+            "format" to "modelkeep/ticket", "version" to 1L, "device" to report.device,
+            "generation" to report.generation, "acts" to acts,
+        )
+        return CanonicalJson.encode(envelope(EnvelopeKind.TICKET, CanonicalJson.encode(members), keys.toList()))
+    }
+
+    @Test
+    fun `a ticket takes back what counted for its signers, once`() {
+        val stranger = Key()
+        val theirs = loader(trust(1, keys = listOf(stranger), roots = Roots.ofKeys(listOf(stranger.pem))))
+        val ours = loader(trust(1))
+        assertThrows(RefusedError::class.java, { ours.obey(ticket(ours, root)) }, "nothing is remembered yet")
+        ours.install(vector.bundle, File(folder, "installed.keep"))
+        assertEquals(setOf("acme/detector"), ours.stateReport().newest.keys)
+        // A trust file of the stranger names our publisher, and is signed by its own root alone.
+        assertThrows(RefusedError::class.java) { theirs.obey(ticket(theirs, stranger)) }
+        assertThrows(SignatureError::class.java) { ours.obey(ticket(ours, stranger)) }
+        val given = ticket(ours, root)
+        ours.obey(given)
+        assertEquals(emptySet<String>(), ours.stateReport().newest.keys)
+        assertThrows(RefusedError::class.java) { ours.obey(given) }
     }
 
     @Test
