@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import random
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +75,36 @@ def test_an_update_that_is_killed_before_a_step(device: Updating, disk: Path) ->
 @pytest.mark.slow
 def test_an_update_that_is_killed_before_every_step(device: Updating, disk: Path) -> None:
     assert kill_at_steps(device, disk, device.seal(2), every=1) > 40
+
+
+def kill_at_moments(device: Updating, disk: Path, rounds: int) -> None:
+    """Kills updates at random moments, over and over; the next one takes the place of what is there."""
+    bundle, cuts, moments = device.seal(2), PowerCuts(disk), random.Random(20_260_118)
+    before = cuts.present()
+    begin = time.monotonic()
+    device.update(bundle)
+    usual = time.monotonic() - begin
+    for _ in range(rounds):
+        cuts.restore(before)
+        child = os.fork()
+        if child == 0:
+            try:
+                device.update(bundle)
+            finally:
+                os._exit(0)
+        time.sleep(moments.uniform(0, 1.2) * usual)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        check(device, bundle)
+
+
+def test_updates_that_are_killed_at_some_moment(device: Updating, disk: Path) -> None:
+    kill_at_moments(device, disk, 4)
+
+
+@pytest.mark.slow
+def test_hundreds_of_updates_that_are_killed_at_some_moment(device: Updating, disk: Path) -> None:
+    kill_at_moments(device, disk, 400)
 
 
 def cut_power(device: Updating, disk: Path, every: int) -> int:
