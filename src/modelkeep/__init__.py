@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from modelkeep.trust.verifier import Verifier as Verifier
     from modelkeep.updates.installation import install as install
     from modelkeep.updates.slots import Slots as Slots
+    from modelkeep.updates.status import status as status
     from modelkeep.updates.trial import TrialResult as TrialResult
     from modelkeep.updates.trial import try_out as try_out
     from modelkeep.updates.trial_notes import TrialEnd as TrialEnd
@@ -226,6 +227,7 @@ _HOMES = {
     "renew": "renewing",
     "save_site": "site_file",
     "seal": "sealing",
+    "status": "updates.status",
     "try_out": "updates.trial",
     "unlock": "bundle.access",
     "watch": "updates.watch",

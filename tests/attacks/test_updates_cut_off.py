@@ -69,7 +69,7 @@ def kill_at_steps(device: Updating, disk: Path, bundle: Path, every: int) -> int
 
 
 def test_an_update_that_is_killed_before_a_step(device: Updating, disk: Path) -> None:
-    assert kill_at_steps(device, disk, device.seal(2), every=11) > 40
+    assert kill_at_steps(device, disk, device.seal(2), every=17) > 40
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def kill_at_moments(device: Updating, disk: Path, rounds: int) -> None:
 
 
 def test_updates_that_are_killed_at_some_moment(device: Updating, disk: Path) -> None:
-    kill_at_moments(device, disk, 4)
+    kill_at_moments(device, disk, 2)
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def cut_power(device: Updating, disk: Path, every: int) -> int:
 
 
 def test_power_that_goes_in_an_update(device: Updating, disk: Path) -> None:
-    assert cut_power(device, disk, every=11) > 30
+    assert cut_power(device, disk, every=13) > 30
 
 
 @pytest.mark.slow
@@ -179,7 +179,7 @@ def fail_at_steps(device: Updating, disk: Path, number: int, every: int) -> int:
 def test_a_disk_that_is_full_or_read_only_from_some_write_on(
     device: Updating, disk: Path, number: int
 ) -> None:
-    assert fail_at_steps(device, disk, number, every=7) > 10
+    assert fail_at_steps(device, disk, number, every=9) > 10
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fuzz import posture_readers
+from modelkeep import canonical
 from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.installation import Installation
 from modelkeep.container import names
@@ -21,7 +22,9 @@ from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId, TypedSubject
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
+from modelkeep.updates import trial_notes
 from modelkeep.updates.installation import install
+from modelkeep.updates.trial_notes import Notes, TrialEnd
 from support.attacker import Forgery
 from support.gguf_files import language_model
 from support.ort_models import ort_model
@@ -128,6 +131,13 @@ def _installed(workshop: Workshop, bundle: Path) -> Corpora:
     return {
         "installation": [target.read_bytes()],
         "install record": [record],
+        "slots": [canonical.encode({"format": "modelkeep/slots", "model": "acme/detector", "version": 1})],
+        "trial notes": [
+            trial_notes.encode(Notes(bytes(16))),
+            trial_notes.encode(
+                Notes(bytes(16), "start", 1, 2, 1, "start", TrialEnd.REFUSED, "off by 0.3", 9)
+            ),
+        ],
         "device state": [base64.b64decode(json.loads(state)["body"])],
         "device state file": [state],
     }

@@ -13,6 +13,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.utils import CryptographyDeprecationWarning
@@ -23,6 +24,7 @@ from modelkeep.bundle.arriving import ArrivingBundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.install_record import InstallRecord
 from modelkeep.bundle.installation import Installation, is_installation
+from modelkeep.bundle.slot_folder import SlotFolder
 from modelkeep.container import names
 from modelkeep.device.state_file import read_state
 from modelkeep.errors import KeepError, RefusedError, UsageError
@@ -45,6 +47,7 @@ from modelkeep.trust.roots import Roots
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.timestamps import earliest
 from modelkeep.trust.verifier import UnsafeUnsigned
+from modelkeep.updates import trial_notes
 from support.time_authority import certificate
 
 # A device whose key everybody knows, and which has no state.
@@ -176,6 +179,19 @@ def read_install_record(data: bytes) -> None:
     assert InstallRecord.from_bytes(written) == record
 
 
+def read_slots(data: bytes) -> None:
+    """Reads what a folder of slots says of itself."""
+    with TemporaryDirectory() as folder:
+        Path(folder, "slots.json").write_bytes(data)
+        SlotFolder.read(folder)
+
+
+def read_trial_notes(data: bytes) -> None:
+    """Reads notes of trials and writes them back."""
+    notes = trial_notes.parse(data)
+    assert trial_notes.parse(trial_notes.encode(notes)) == notes
+
+
 def read_device_state(data: bytes) -> None:
     """Reads a device's state that only this device can have written."""
     local = DEVICE.local_key()
@@ -265,6 +281,8 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "arriving": read_arriving,
     "installation": read_installation,
     "install record": read_install_record,
+    "slots": read_slots,
+    "trial notes": read_trial_notes,
     "device state": read_device_state,
     "device state file": read_device_state_file,
     "onnx graph": read_onnx_graph,

@@ -47,6 +47,7 @@ def test_slots_from_a_stream_and_what_status_says(shop: CommandLine, monkeypatch
     (waiting,) = shop.ok("modelkeep status slots -k file:pi-17.pem --json").json["installations"]
     assert (waiting["slot"], waiting["stage"], waiting["epoch"]) == ("a", "staged", 1)
     assert shop.shell(f"modelkeep run slots {DEVICE} -i x=x.npy").code == 3
+    assert shop.ok("modelkeep inspect slots --json").json["release"] == "1.1"
     assert "withdrawn" in shop.ok(f"modelkeep slots withdraw slots {DEVICE}").err
     assert shop.ok("modelkeep status slots -k file:pi-17.pem --json").json["installations"] == []
     assert "nothing waits" in shop.ok(f"modelkeep slots withdraw slots {DEVICE}").err

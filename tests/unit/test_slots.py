@@ -10,6 +10,7 @@ import pytest
 from modelkeep.bundle.access import Access
 from modelkeep.device.contents import Stage
 from modelkeep.errors import RefusedError, RollbackError, UsageError, WrongModelError
+from modelkeep.renewing import renew
 from modelkeep.updates.installation import InstallReport, install
 from modelkeep.updates.slots import Slots
 from modelkeep.updates.trial_notes import TrialEnd
@@ -89,6 +90,17 @@ def test_what_counts_already_is_fetched_again_only_by_force(workshop: Workshop, 
     )
     assert slots.staged() is None
     assert stage(workshop, slots, bundle, force=True).slot == "b"
+
+
+def test_what_counts_is_renewed_where_it_is(workshop: Workshop, slots: Slots) -> None:
+    update(workshop, slots, 1)
+    with pytest.raises(RefusedError, match="takes grants of anybody"):
+        renew(
+            slots.folder.path,
+            identity=workshop.identity(),
+            verifier=workshop.verifier(),
+            grant_file=workshop.folder / "none",
+        )
 
 
 def test_slots_of_another_model(workshop: Workshop, slots: Slots) -> None:

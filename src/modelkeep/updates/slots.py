@@ -143,6 +143,15 @@ class Slots:
             WrongModelError: the slots are for another model.
             RefusedError: it is in quarantine here.
         """
+        self._check(signed, remembered)
+        self._notes.check_disk(signed.manifest.bundle)
+        slot = SLOTS[self.folder.current(remembered.contents) == SLOTS[0]]
+        if self.state_by(slot, remembered.contents).known is None:
+            # What counted once may still be read by who opened it then.
+            self._clear(slot)
+        return slot
+
+    def _check(self, signed: SignedManifest, remembered: Remembered) -> None:
         manifest = signed.manifest
         if manifest.model != self.folder.model:
             raise WrongModelError(f"the slots are for {self.folder.model}, and this is {manifest.model}")
@@ -153,12 +162,6 @@ class Slots:
                 f"release {manifest.order} was tried here and failed",
                 hint="get another release; modelkeep status says how it failed",
             )
-        self._notes.check_disk(manifest.bundle)
-        slot = SLOTS[self.folder.current(remembered.contents) == SLOTS[0]]
-        if self.state_by(slot, remembered.contents).known is None:
-            # What counted once may still be read by who opened it then.
-            self._clear(slot)
-        return slot
 
     @contextmanager
     def opened(self, slot: str) -> Iterator[int]:

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelkeep.bundle.install_record import InstallRecord, first_record
+from modelkeep.bundle.install_record import InstallHeader, InstallRecord, first_record
 from modelkeep.bundle.installation import Installation
 from modelkeep.bundle.lease import in_force, read_lease
 from modelkeep.bundle.slot_folder import SLOTS, SlotFolder
@@ -117,6 +117,26 @@ def _contents(identity: Identity) -> Contents:
 
 
 def _of_file(path: Path, slot: str | None, contents: Contents) -> InstalledStatus:
+    header, since = _beginning(path)
+    known = contents.models.get(header.model, ModelState()).installations.get(header.installation)
+    manifest, not_after = _of_archive(path)
+    return InstalledStatus(
+        path=path,
+        slot=slot,
+        model=header.model,
+        stage=_stage(known, manifest),
+        release="" if manifest is None else manifest.release,
+        epoch=header.epoch,
+        sealed_at=0 if manifest is None else manifest.sealed_at,
+        bundle="" if manifest is None else manifest.bundle.hex(),
+        signer=None if known is None else str(known.mark.signer),
+        since=since,
+        not_after=not_after,
+    )
+
+
+def _beginning(path: Path) -> tuple[InstallHeader, int]:
+    """Returns the header of an installation, complete or not, and when it was written."""
     with words_for(path):
         descriptor = open_regular(path)
         try:
@@ -125,23 +145,7 @@ def _of_file(path: Path, slot: str | None, contents: Contents) -> InstalledStatu
             os.close(descriptor)
     if record is None:
         raise MalformedError(f"{path}: not an installation", hint="modelkeep inspect says what a bundle is")
-    known = contents.models.get(record.header.model, ModelState()).installations.get(
-        record.header.installation
-    )
-    manifest, not_after = _of_archive(path)
-    return InstalledStatus(
-        path=path,
-        slot=slot,
-        model=record.header.model,
-        stage=_stage(known, manifest),
-        release="" if manifest is None else manifest.release,
-        epoch=record.header.epoch,
-        sealed_at=0 if manifest is None else manifest.sealed_at,
-        bundle="" if manifest is None else manifest.bundle.hex(),
-        signer=None if known is None else str(known.mark.signer),
-        since=since,
-        not_after=not_after,
-    )
+    return record.header, since
 
 
 def _of_archive(path: Path) -> tuple[Manifest | None, int | None]:

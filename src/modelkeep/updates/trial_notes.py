@@ -107,7 +107,7 @@ class TrialNotes:
     def read(self) -> Notes | None:
         """Returns what is noted, or None where nothing is, or nothing that can be read."""
         try:
-            return _parse(read_small(self.path, _LARGEST, "notes of trials"))
+            return parse(read_small(self.path, _LARGEST, "notes of trials"))
         except KeepError:
             return None
 
@@ -158,7 +158,7 @@ class TrialNotes:
         return notes if notes is not None and notes.bundle == bundle else Notes(bundle)
 
     def _write(self, notes: Notes) -> None:
-        write_file(self.path, _encode(notes), force=True, mode=0o600)
+        write_file(self.path, encode(notes), force=True, mode=0o600)
 
 
 def boot_id() -> str:
@@ -169,7 +169,8 @@ def boot_id() -> str:
         return ""
 
 
-def _encode(notes: Notes) -> bytes:
+def encode(notes: Notes) -> bytes:
+    """Returns the canonical JSON encoding."""
     members: dict[str, Any] = {
         "at": notes.at,
         "boot": notes.boot,
@@ -186,7 +187,13 @@ def _encode(notes: Notes) -> bytes:
     return canonical.encode(members)
 
 
-def _parse(data: bytes) -> Notes:
+def parse(data: bytes) -> Notes:
+    """Reads notes.
+
+    Raises:
+        MalformedError: these are none.
+        UnsupportedVersionError: written by a newer modelkeep.
+    """
     with Record(canonical.decode(data, "trial notes"), "trial notes") as record:
         record.check_format(FORMAT, VERSION)
         return Notes(
