@@ -67,7 +67,8 @@ def _split(samples: Samples, axes: str, clean: int, random: np.random.Generator)
     for name, fault in faults_for(samples.dtype, layout).items():
         with np.errstate(all="ignore"):
             faulty = [in_type(fault(each, layout, random), each.dtype) for each in held_out[:FAULTY]]
-        changed = [new for new, old in zip(faulty, held_out, strict=False) if new.tobytes() != old.tobytes()]
+        pairs = zip(faulty, held_out, strict=False)
+        changed = [new for new, old in pairs if new.shape != old.shape or new.tobytes() != old.tobytes()]
         counted[name] = _count(guards, changed)
     return counted
 

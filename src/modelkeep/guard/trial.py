@@ -123,7 +123,9 @@ def _changed(sample: Arrays, layout: Layout, values: NDArray[Any]) -> Arrays:
 
 
 def _differ(one: Arrays, other: Arrays, layout: Layout) -> bool:
-    return one[layout.name].tobytes() != other[layout.name].tobytes()
+    new, old = one[layout.name], other[layout.name]
+    # Grey pictures that are transposed have another shape alone.
+    return new.shape != old.shape or new.tobytes() != old.tobytes()
 
 
 def _odd(profile: GuardProfile, scores: Sequence[float]) -> Iterator[int]:
