@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from modelkeep.files import Files as Files
     from modelkeep.files import open_files as open_files
     from modelkeep.finding import Finding as Finding
+    from modelkeep.folder_signature import verify_folder as verify_folder
     from modelkeep.golden import Golden as Golden
     from modelkeep.golden import GoldenCase as GoldenCase
     from modelkeep.golden_limits import GoldenLimits as GoldenLimits
@@ -230,6 +231,7 @@ _HOMES = {
     "status": "updates.status",
     "try_out": "updates.trial",
     "unlock": "bundle.access",
+    "verify_folder": "folder_signature",
     "watch": "updates.watch",
     "write_report": "guard_report",
 }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from modelkeep.errors import TamperedError
+from modelkeep.model import Model
+from modelkeep.payload.vouched_source import VouchedSource
 from modelkeep.storage import opened, path_of, read_small, words_for
 from modelkeep.trust import oms
 from modelkeep.trust.statement import Statement
@@ -46,11 +48,37 @@ class SignedFolder:
         signer: who signed.
         files: names of the files that were signed.
         ignored: names of files that signer or caller left out: nobody vouches for them.
+        digests: name of each file that was signed -> its SHA-256.
+        signature: name of the signature itself.
     """
 
     signer: str
     files: tuple[str, ...]
     ignored: tuple[str, ...]
+    digests: Mapping[str, bytes] = field(repr=False)
+    signature: str
+
+    def vouched(self, model: Model) -> Model:
+        """Returns the model without what was left out, of which only what was signed can be sealed.
+
+        Raises:
+            TamperedError: it has a file that nobody signed.
+        """
+        alone = self.digests.get(_ITSELF) if len(model.sources) == 1 else None
+        left_out = {*self.ignored, self.signature} - {entry.path for entry in model.entries}
+        sources = {
+            name: VouchedSource(source, name, alone or self._digest(name))
+            for name, source in model.sources.items()
+            if name not in left_out
+        }
+        return replace(model, sources=sources)
+
+    def _digest(self, name: str) -> bytes:
+        if name not in self.digests:
+            raise TamperedError(
+                f"{name} is not among the files that were signed", hint="seal the folder that was signed"
+            )
+        return self.digests[name]
 
 
 def verify_folder(
@@ -85,7 +113,9 @@ def verify_folder(
     _compare(found - ignored, statement)
     for name, digest in statement.resources.items():
         _check(place / name, digest)
-    return SignedFolder(str(verified.signer), tuple(statement.resources), tuple(sorted(ignored)))
+    digests = dict(statement.resources)
+    name = Path(signature).name
+    return SignedFolder(str(verified.signer), tuple(digests), tuple(sorted(ignored)), digests, name)
 
 
 def _files(folder: Path, signature: Path) -> Iterator[str]:

@@ -23,6 +23,7 @@ LARGEST_MANIFEST = 2**20
 MOST_MEMBERS = 65_536 + 1  # model files and the inner manifest
 LARGEST_MEMBER = (2**32 - 1) * (2**20 - 16) - 40
 MOST_GRANT_ISSUERS = 64
+LONGEST_UPSTREAM = 1024
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,7}")
 
@@ -87,6 +88,7 @@ class Manifest:
         members: encrypted files; member 0 is the inner manifest.
         grant_issuers: SubjectPublicKeyInfo (DER) of those who may sign grants; when not
             empty, only grants signed by one of them count.
+        upstream: whose signature the model had before its publisher sealed it, in words; may be empty.
     """
 
     model: str
@@ -101,6 +103,7 @@ class Manifest:
     coverage: Coverage
     members: tuple[Member, ...]
     grant_issuers: tuple[bytes, ...] = ()
+    upstream: str = ""
 
     @property
     def order(self) -> ReleaseOrder:
@@ -194,6 +197,8 @@ def _to_json(manifest: Manifest) -> dict[str, Any]:
     }
     if manifest.grant_issuers:
         result["grant_issuers"] = [key.hex() for key in manifest.grant_issuers]
+    if manifest.upstream:
+        result["upstream"] = manifest.upstream
     return result
 
 
@@ -211,6 +216,7 @@ def _from_record(record: Record) -> Manifest:
         coverage=record.choice("digest", _by_value(Coverage)),
         members=_members(record),
         grant_issuers=_grant_issuers(record),
+        upstream=_upstream(record),
     )
 
 
@@ -240,6 +246,15 @@ def _grant_issuers(record: Record) -> tuple[bytes, ...]:
     if not items:
         raise record.fault("grant_issuers", "must not be empty when present")
     return tuple(_issuer(record, item) for item in items)
+
+
+def _upstream(record: Record) -> str:
+    if "upstream" not in record:
+        return ""
+    upstream = record.text("upstream", longest=LONGEST_UPSTREAM)
+    if not upstream:
+        raise record.fault("upstream", "must not be empty when present")
+    return upstream
 
 
 def _issuer(record: Record, item: object) -> bytes:

@@ -17,9 +17,11 @@ from modelkeep.canonical import LARGEST_INTEGER
 from modelkeep.contract import Contract
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import UsageError
+from modelkeep.folder_signature import SignedFolder
 from modelkeep.grants.constraints import Constraints
 from modelkeep.keys.recipients import RecipientsLike, check_company, resolve
 from modelkeep.manifest import (
+    LONGEST_UPSTREAM,
     MOST_GRANT_ISSUERS,
     Coverage,
     LeafAlgorithm,
@@ -119,6 +121,7 @@ def seal(
     golden: Golden | None = None,
     second_signer: SecondSigner | None = None,
     timestamp: str | None = None,
+    upstream: SignedFolder | None = None,
 ) -> Draft:
     """Prepares a model for sealing: reads its structure, not yet its weights.
 
@@ -150,9 +153,12 @@ def seal(
         second_signer: an ML-DSA-65 key that signs as well, for verifiers that demand it.
         timestamp: address (HTTP or HTTPS) of an authority of time (RFC 3161), asked when the bundle is
             written: a certificate that is valid then stays good for this bundle.
+        upstream: what `verify_folder` said of `source`: nothing but what was signed there is sealed, and the
+            manifest tells whose signature it was.
 
     Raises:
         UsageError: an argument is wrong or missing, or the profile belongs to another model.
+        TamperedError: a file that `upstream` does not vouch for.
         StorageError: something cannot be read.
         MalformedError: the model is damaged.
     """
@@ -164,6 +170,7 @@ def seal(
     if signer is None and timestamp is not None:
         raise UsageError("a timestamp is for a signature", hint="pass signer= as well")
     found = source if isinstance(source, Model) else read_model(source, entry=entry, format=format)
+    found = found if upstream is None else upstream.vouched(found)
     found = _with_golden(_guarded(_adjusted(found, contract), guard), golden, guard)
     manifest = Manifest(
         model=check_model_id(model),
@@ -178,6 +185,7 @@ def seal(
         coverage=digest,
         members=(),
         grant_issuers=_issuers(grant_signer, grant_issuers),
+        upstream="" if upstream is None else _label(upstream.signer, LONGEST_UPSTREAM),
     )
     return Draft(
         found,

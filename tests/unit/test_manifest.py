@@ -34,6 +34,7 @@ MANIFEST = Manifest(
     coverage=Coverage.LEAVES,
     members=(Member(100, b"\1" * 32), Member(0, b"\2" * 32)),
     grant_issuers=(b"\x30\x59",),
+    upstream="acme",
 )
 
 
@@ -47,7 +48,7 @@ def changed(**changes: Any) -> bytes:
     "manifest",
     [
         MANIFEST,
-        replace(MANIFEST, grant_issuers=()),
+        replace(MANIFEST, grant_issuers=(), upstream=""),
         replace(MANIFEST, family="", release="ü😀", epoch=2**53 - 1, sealed_at=0),
         replace(MANIFEST, suite=Suite.AES256_GCM_HKDF_1MB, leaf_algorithm=LeafAlgorithm.BLAKE3),
         replace(MANIFEST, members=(Member(0, bytes(32)), Member(LARGEST_MEMBER, bytes(32)))),
@@ -63,7 +64,7 @@ def test_ext_is_left_to_others() -> None:
     assert len(Manifest.from_bytes(changed(members=members)).members) == 2
 
 
-REQUIRED = sorted(canonical.decode(MANIFEST.to_bytes(), "test").keys() - {"grant_issuers"})
+REQUIRED = sorted(canonical.decode(MANIFEST.to_bytes(), "test").keys() - {"grant_issuers", "upstream"})
 
 
 @pytest.mark.parametrize("name", REQUIRED)
@@ -105,6 +106,9 @@ def test_every_member_has_its_type(name: str, value: object) -> None:
         {"members": [{"size": 1, "leaves": "00" * 32}, {"size": 1, "leaves": "00" * 32, "name": "x"}]},
         {"members": [{"size": 1, "leaves": "00" * 32}, {"size": LARGEST_MEMBER + 1, "leaves": "00" * 32}]},
         {"grant_issuers": []},
+        {"upstream": ""},
+        {"upstream": 1},
+        {"upstream": "x" * 1025},
         {"grant_issuers": ["00"] * 65},
         {"grant_issuers": ["AB"]},
         {"grant_issuers": ["a b0"]},

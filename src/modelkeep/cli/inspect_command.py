@@ -68,6 +68,7 @@ def _facts(files: Bundle | Installation) -> dict[str, Any]:
         "model": manifest.model,
         "release": manifest.release,
         "family": manifest.family,
+        "upstream": manifest.upstream or None,
         "epoch": manifest.epoch,
         "sealed_at": manifest.sealed_at,
         "bundle": manifest.bundle.hex(),

@@ -192,7 +192,7 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         return Verifier.from_trust_file(_trust_file(arguments), **rules)
     if arguments.minimum_trust_number:
         raise UsageError("trust files have numbers, keys have none", hint="pass --trust-root as well")
-    return Verifier(*[_trusted(path, arguments.subject) for path in arguments.trust], **rules)
+    return Verifier(*[trusted(path, arguments.subject) for path in arguments.trust], **rules)
 
 
 def demand_model(arguments: argparse.Namespace) -> None:
@@ -256,7 +256,13 @@ def _age(days: float | None) -> datetime.timedelta | None:
         raise UsageError(f"not a number of days: {days}") from None
 
 
-def _trusted(path: str, subject: str | None) -> bytes | CertificateRoots:
+def trusted(path: str, subject: str | None) -> bytes | CertificateRoots:
+    """Returns the key in a file, or the roots in it for certificates of `subject`.
+
+    Raises:
+        StorageError: cannot be read.
+        UsageError: neither a key nor a root, or a root without a subject.
+    """
     pem = read_small(path, _LARGEST_PEM, "a public key or certificate")
     blocks, certificates = pem.count(b"-----BEGIN "), pem.count(b"-----BEGIN CERTIFICATE-----")
     if blocks > max(certificates, 1):

@@ -13,6 +13,7 @@ from modelkeep.cli.contract_words import entries_in_words
 from modelkeep.cli.enclosures import golden
 from modelkeep.cli.inspect_command import signer_of
 from modelkeep.cli.output import counted, human_size, named_with_admins, progress, report, say
+from modelkeep.cli.upstream import upstream
 from modelkeep.errors import UsageError
 from modelkeep.grants.recipient_text import short_name
 from modelkeep.guard.profile import GuardProfile
@@ -51,6 +52,7 @@ def _seal(arguments: argparse.Namespace, source: str | Model, name: str, target:
         format=arguments.format,
         guard=None if arguments.guard is None else GuardProfile.load(arguments.guard),
         golden=golden(arguments),
+        upstream=upstream(arguments),
         **options.sealing_options(arguments),
     )
     for note in draft.notes:
@@ -128,4 +130,5 @@ def _facts(draft: Draft, manifest: Manifest) -> dict[str, object]:
         "release": manifest.release,
         "sealed_at": manifest.sealed_at,
         "size": draft.size,
+        "upstream": manifest.upstream or None,
     }

@@ -17,6 +17,7 @@ from modelkeep.bundle.signed_manifest import SignedManifest
 from modelkeep.bundle.slot_folder import SlotFolder
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import counted, human_size, print_json, progress, say
+from modelkeep.cli.upstream import sigstore
 from modelkeep.code_verification import verify_apple
 from modelkeep.errors import UsageError
 from modelkeep.folder_signature import verify_folder
@@ -26,7 +27,6 @@ from modelkeep.storage import read_small
 from modelkeep.trust import plain
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.oms import LARGEST_DOCUMENT
-from modelkeep.trust.sigstore_identity import SigstoreSigner, SigstoreVerifier
 
 _LARGEST_SIGNATURE = 2**16
 _LARGEST_PEM = 2**20
@@ -63,6 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
                 "signed_at": verified.signed_at,
                 "signer": signer,
                 "size": size,
+                "upstream": manifest.upstream or None,
             }
         )
 
@@ -137,7 +138,7 @@ def _apple(arguments: argparse.Namespace) -> None:
 def _folder(arguments: argparse.Namespace) -> None:
     if arguments.unsafe_unsigned:
         raise UsageError("a folder is verified by whom one trusts", hint="pass -t publisher.pub")
-    verifier = _sigstore(arguments) if arguments.identity else options.verifier(arguments)
+    verifier = sigstore(arguments, arguments.trust) if arguments.identity else options.verifier(arguments)
     signed = verify_folder(arguments.file, arguments.signature, verifier, ignore=arguments.ignore)
     for name in signed.ignored:
         say(f"note: {name} was left out; nobody vouches for it")
@@ -159,12 +160,6 @@ def _is_model_signature(arguments: argparse.Namespace) -> bool:
     if Path(arguments.file).is_dir() or arguments.identity:
         return True
     return read_small(arguments.signature, LARGEST_DOCUMENT, "a signature").lstrip()[:1] == b"{"
-
-
-def _sigstore(arguments: argparse.Namespace) -> SigstoreVerifier:
-    if arguments.issuer is None or arguments.sigstore_root is None or arguments.trust:
-        raise UsageError("--identity goes with --issuer and --sigstore-root, and not with -t")
-    return SigstoreVerifier(SigstoreSigner(arguments.identity, arguments.issuer), arguments.sigstore_root)
 
 
 def _plain_file(arguments: argparse.Namespace) -> None:

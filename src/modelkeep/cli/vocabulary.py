@@ -12,6 +12,7 @@ MEMBERS = {
     "family": "the group of models; may be empty",
     "sealed_at": "when it was sealed",
     "signed_at": "when it was signed at the latest, as an authority of time says; null without one",
+    "upstream": "whose signature the model had before it was sealed; null where nobody asked for one",
     "signer": "who signed; null for nobody",
     "signers": "who signed just now: fingerprints",
     "recipients": "who may open: device ids, or the start of their keys",

@@ -93,3 +93,21 @@ def add_seal_labels(parser: argparse.ArgumentParser) -> None:
         metavar="KEY",
         help="accept only grants signed with this key, and sign those embedded",
     )
+
+
+def add_model_signature(parser: argparse.ArgumentParser, option: str) -> None:
+    """Adds what is said besides of a signature of OpenSSF Model Signing, which `option` names."""
+    parser.add_argument(
+        "--ignore",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help=f"with {option} of a folder: this file or folder in it need not be signed",
+    )
+    parser.add_argument(
+        "--identity", metavar="WHO", help=f"with {option}: a Sigstore identity, mail address or workflow"
+    )
+    parser.add_argument("--issuer", metavar="URL", help="who vouched for that identity")
+    parser.add_argument(
+        "--sigstore-root", metavar="FILE", help="Sigstore's trusted root, which is pinned; nothing is fetched"
+    )

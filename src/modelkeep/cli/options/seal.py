@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from modelkeep.cli.options.publishing import add_recipients, add_seal_labels, add_signer
+from modelkeep.cli.options.publishing import add_model_signature, add_recipients, add_seal_labels, add_signer
 from modelkeep.cli.options.shared import add_force
 
 
@@ -29,4 +29,22 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--golden-limits", metavar="FILE", help="JSON: tolerances, latency and ranges of golden vectors"
     )
+    parser.add_argument(
+        "--require-signature",
+        metavar="FILE",
+        help="signature of OpenSSF Model Signing that MODEL must have; the bundle then tells whose it was",
+    )
+    parser.add_argument(
+        "--upstream",
+        metavar="PEM",
+        action="append",
+        default=[],
+        help="with --require-signature: public key or root certificate of whoever must have signed",
+    )
+    parser.add_argument(
+        "--upstream-subject",
+        metavar="KIND=NAME",
+        help="whose certificate under it, as --subject of verify",
+    )
+    add_model_signature(parser, "--require-signature")
     parser.add_argument("--dry-run", action="store_true", help="say what would be sealed, write nothing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.opening import add_trust_options
+from modelkeep.cli.options.publishing import add_model_signature
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -19,20 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="of a folder: of OpenSSF Model Signing; of a file: as `openssl dgst -sha256 -sign` makes it",
     )
-    parser.add_argument(
-        "--ignore",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="with --signature of a folder: this file or folder in it need not be signed",
-    )
-    parser.add_argument(
-        "--identity", metavar="WHO", help="with --signature: a Sigstore identity, mail address or workflow"
-    )
-    parser.add_argument("--issuer", metavar="URL", help="who vouched for that identity")
-    parser.add_argument(
-        "--sigstore-root", metavar="FILE", help="Sigstore's trusted root, which is pinned; nothing is fetched"
-    )
+    add_model_signature(parser, "--signature")
     parser.add_argument(
         "--apple",
         action="store_true",

@@ -40,6 +40,9 @@ internal class Manifest private constructor(record: Record) {
     /** SubjectPublicKeyInfo (DER) of those who may sign grants; empty when grants need no signature. */
     val grantIssuers: List<ByteArray> = grantIssuers(record)
 
+    /** Whose signature the model had before its publisher sealed it, in words; may be empty. */
+    val upstream: String = upstream(record)
+
     val order: ReleaseOrder get() = ReleaseOrder(epoch, sealedAt)
 
     /** What people decide by, in 32 bytes: SHA-256 of canonical JSON; the commitment names it (section 7). */
@@ -101,6 +104,13 @@ internal class Manifest private constructor(record: Record) {
                     Member(integer("size", highest = LARGEST_MEMBER), hexadecimal("leaves", 32))
                 }
             }
+        }
+
+        private fun upstream(record: Record): String {
+            if ("upstream" !in record) return ""
+            val upstream = record.text("upstream", 1024)
+            if (upstream.isEmpty()) throw record.fault("upstream", "must not be empty when present")
+            return upstream
         }
 
         private fun grantIssuers(record: Record): List<ByteArray> {

@@ -1,0 +1,55 @@
+"""Whose signature a model has before it is sealed: options of `seal`, and of `verify --signature`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from modelkeep.cli import objects as options
+from modelkeep.cli.output import say
+from modelkeep.errors import UsageError
+from modelkeep.folder_signature import SignedFolder, StatementVerifier, verify_folder
+from modelkeep.trust.policy import UnsafeAnyModel
+from modelkeep.trust.sigstore_identity import SigstoreSigner, SigstoreVerifier
+from modelkeep.trust.verifier import Verifier
+
+
+def upstream(arguments: argparse.Namespace) -> SignedFolder | None:
+    """Returns what was signed of the model that is to be sealed; None where nobody asks for it.
+
+    Raises:
+        UsageError: options that do not belong together.
+        RefusedError, MalformedError, StorageError: see `verify_folder`.
+    """
+    if arguments.require_signature is None:
+        if arguments.upstream or arguments.identity or arguments.ignore:
+            raise UsageError("whose signature counts goes with --require-signature FILE")
+        return None
+    if arguments.model == "-":
+        raise UsageError("what comes from standard input has no signature", hint="seal the file or folder")
+    signed = verify_folder(
+        arguments.model, arguments.require_signature, _verifier(arguments), ignore=arguments.ignore
+    )
+    say(f"{arguments.model} is signed by {signed.signer}")
+    return signed
+
+
+def _verifier(arguments: argparse.Namespace) -> StatementVerifier:
+    if arguments.identity:
+        return sigstore(arguments, arguments.upstream)
+    if not arguments.upstream:
+        raise UsageError("nobody's signature is asked for", hint="pass --upstream KEY.pub, or --identity")
+    keys = [options.trusted(path, arguments.upstream_subject) for path in arguments.upstream]
+    return Verifier(*keys, model=UnsafeAnyModel())
+
+
+def sigstore(arguments: argparse.Namespace, keys: Sequence[str]) -> SigstoreVerifier:
+    """Returns who accepts the Sigstore identity of the options `--identity`, `--issuer`, `--sigstore-root`.
+
+    Raises:
+        UsageError: one is missing, or there are `keys` besides.
+        RefusedError, MalformedError, StorageError: the root is none.
+    """
+    if arguments.issuer is None or arguments.sigstore_root is None or keys:
+        raise UsageError("--identity goes with --issuer and --sigstore-root, and not with a key")
+    return SigstoreVerifier(SigstoreSigner(arguments.identity, arguments.issuer), arguments.sigstore_root)
