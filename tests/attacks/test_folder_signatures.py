@@ -138,12 +138,16 @@ def test_a_model_that_changes_while_it_is_sealed_is_not_sealed() -> None:
     content = bytearray(b"weights " * 400_000)
     source = VouchedSource(MemorySource(memoryview(content)), "m", hashlib.sha256(content).digest())
     with source.open() as opened:
+        anywhere = bytearray(2_000_000)
+        opened.read_into(memoryview(anywhere), 123_457)
+        assert anywhere == content[123_457:2_123_457]
         for index in (0, 2):
             start, end = plain_range(index, source.size)
             opened.read_into(memoryview(bytearray(end - start)), start)
         content[start + 5] ^= 1
-        with pytest.raises(TamperedError, match="m is not the file"):
-            opened.read_into(memoryview(bytearray(end - start)), start)
+        for length in (end - start, 1000):
+            with pytest.raises(TamperedError, match="m is not the file"):
+                opened.read_into(memoryview(bytearray(length)), start)
 
 
 def test_files_that_nobody_signed_are_not_sealed_and_the_bundle_tells_who_did(workshop: Workshop) -> None:

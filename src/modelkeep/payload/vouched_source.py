@@ -29,7 +29,7 @@ class VouchedSource:
         """
         with self._source.open() as opened:
             parts = list(self._checked(opened))
-            yield _Vouched(opened, self._name, parts)
+            yield _Vouched(opened, self._name, self.size, parts)
 
     def _checked(self, opened: OpenSource) -> Iterator[bytes]:
         """Yields the digest of each part, that is of what becomes a segment."""
@@ -45,13 +45,25 @@ class VouchedSource:
 
 
 class _Vouched:
-    def __init__(self, source: OpenSource, name: str, parts: Sequence[bytes]) -> None:
-        self._source, self._name, self._parts = source, name, parts
+    def __init__(self, source: OpenSource, name: str, size: int, parts: Sequence[bytes]) -> None:
+        self._source, self._name, self._size, self._parts = source, name, size, parts
 
     def read_into(self, view: memoryview, offset: int) -> None:
-        """Fills `view`, which is as long as a segment's plaintext and begins where one does."""
-        self._source.read_into(view, offset)
-        if not hmac.compare_digest(hashlib.sha256(view).digest(), self._parts[segment_at(offset)]):
+        """Fills `view`: a part at once where it is one, as in sealing, and else by way of whole parts."""
+        end = offset + len(view)
+        for index in range(segment_at(offset), segment_at(max(offset, end - 1)) + 1):
+            start, stop = plain_range(index, self._size)
+            if (start, stop) == (offset, end):
+                self._read_part(index, view)
+                return
+            part = memoryview(bytearray(stop - start))
+            self._read_part(index, part)
+            first, last = max(start, offset), min(stop, end)
+            view[first - offset : last - offset] = part[first - start : last - start]
+
+    def _read_part(self, index: int, view: memoryview) -> None:
+        self._source.read_into(view, plain_range(index, self._size)[0])
+        if not hmac.compare_digest(hashlib.sha256(view).digest(), self._parts[index]):
             raise _another(self._name)
 
 
