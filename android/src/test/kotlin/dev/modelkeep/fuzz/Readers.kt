@@ -75,19 +75,25 @@ internal object Readers {
 
 /** Writes an input for every reader and every vector that fits it into a folder, as beginnings for the fuzzer. */
 internal object Seeds {
-    private const val LARGEST = 65_536
+    private const val LARGEST = 300_000
+    private const val MOST = 20
 
     @JvmStatic
     fun main(arguments: Array<String>) {
         val folder = File(arguments[0]).apply { mkdirs() }
-        val vectors = File("../vectors/v1").walk().filter { it.isFile && it.length() < LARGEST }.map { it.readBytes() }
-        val pieces = vectors.flatMap { listOf(it) + texts(it) + members(it) }
-        for (reader in Readers.all.indices) {
-            pieces.filter { fits(Readers.all[reader], it) }.take(MOST).forEachIndexed { number, piece ->
-                File(folder, "seed-$reader-$number").writeBytes(byteArrayOf(reader.toByte()) + piece)
+        beginnings().forEachIndexed { reader, inputs ->
+            inputs.forEachIndexed { number, input ->
+                File(folder, "seed-$reader-$number").writeBytes(byteArrayOf(reader.toByte()) + input)
             }
         }
         println("${folder.list()!!.size} beginnings in $folder")
+    }
+
+    /** For every reader what it accepts of the vectors. */
+    fun beginnings(): List<List<ByteArray>> {
+        val vectors = File("../vectors/v1").walk().filter { it.isFile && it.length() < LARGEST }.map { it.readBytes() }.toList()
+        val pieces = vectors.flatMap { listOf(it) + texts(it) + members(it) }.distinctBy { it.decodeToString() }
+        return Readers.all.map { reader -> pieces.filter { fits(reader, it) }.take(MOST) }
     }
 
     private fun fits(reader: (ByteArray) -> Any?, data: ByteArray): Boolean =
@@ -125,6 +131,4 @@ internal object Seeds {
     } catch (_: KeepError) {
         emptyList()
     }
-
-    private const val MOST = 20
 }
