@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import importlib
 import mmap
@@ -20,6 +21,7 @@ from modelkeep.container.folder import Folder
 from modelkeep.device import state_lock
 from modelkeep.errors import MalformedError, RefusedError, RollbackError, UsageError
 from modelkeep.grants import sidecar
+from modelkeep.grants.agreement_key import Relay
 from modelkeep.grants.kinds import count_kind
 from modelkeep.grants.recipient_text import format_recipient, parse_recipient
 from modelkeep.keys.file import FileStore
@@ -293,3 +295,9 @@ def test_a_counter_that_somebody_else_moved_is_noticed(monkeypatch: pytest.Monke
     monkeypatch.setattr(counter, "advance", twice)
     with pytest.raises(RollbackError, match="changed by somebody else"):
         install(state, 2, epoch=2)
+
+
+def test_a_key_in_hardware_is_not_copied() -> None:
+    relay = Relay(ec.generate_private_key(ec.SECP256R1()))
+    assert copy.copy(relay) is relay
+    assert copy.deepcopy(relay) is relay
