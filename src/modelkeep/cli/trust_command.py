@@ -59,17 +59,11 @@ def _sign(arguments: argparse.Namespace) -> None:
     _check_agreed(arguments.yes, envelope)
     if arguments.output is not None:
         refuse_overwrite(Path(arguments.output), force=arguments.force)
-    signers = []
-    for signer in _signers(arguments):
-        name = public_key.fingerprint(signer.public_key)
-        if envelope.kind is Kind.TRUST:
-            TrustFile.unverified(envelope).check_root(name)
+    signers = {public_key.fingerprint(signer.public_key): signer for signer in _signers(arguments)}
+    for name, signer in signers.items():
         if since is not None:
             _check_signed(since, arguments.since, name, signer)
-        signed = envelope.signed(signer)
-        say(f"{'signed already by' if signed is envelope else 'signed by'} sha256:{name}")
-        envelope = signed
-        signers.append(name)
+        envelope = _signed(envelope, name, signer)
     target = arguments.output or arguments.file
     # Two who sign at the same moment: the later one sees that the file has changed.
     with folder_locked(target):
@@ -80,7 +74,15 @@ def _sign(arguments: argparse.Namespace) -> None:
         # The file itself takes the signature: it says what it said before, and lacks none that it had.
         write_file(target, envelope.to_bytes(), force=arguments.force or arguments.output is None)
     say(f"written: {target}")
-    report_document(arguments, target, envelope, signers=signers)
+    report_document(arguments, target, envelope, signers=list(signers))
+
+
+def _signed(envelope: Envelope, name: str, signer: BundleSigner) -> Envelope:
+    if envelope.kind is Kind.TRUST:
+        TrustFile.unverified(envelope).check_root(name)
+    signed = envelope.signed(signer)
+    say(f"{'signed already by' if signed is envelope else 'signed by'} sha256:{name}")
+    return signed
 
 
 def report_document(arguments: argparse.Namespace, path: str, envelope: Envelope, **more: list[str]) -> None:

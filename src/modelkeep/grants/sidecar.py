@@ -64,10 +64,7 @@ def append_encoded(
         _refuse_other_files(descriptor, os.fspath(path))
         start = _cut_torn_tail(descriptor, os.fspath(path))
         if expected_start not in (None, start):
-            raise UnavailableError(
-                f"{os.fspath(path)}: somebody else is adding grants to it",
-                hint="let the other command end, then run this one again; it goes on where that stopped",
-            )
+            raise _somebody_else(path)
         try:
             end = _write(descriptor, start, grants)
             os.fsync(descriptor)
@@ -80,6 +77,13 @@ def append_encoded(
         if start == 0 and end:
             sync_folder(Path(path).parent)
     return end
+
+
+def _somebody_else(path: str | os.PathLike[str]) -> UnavailableError:
+    return UnavailableError(
+        f"{os.fspath(path)}: somebody else is adding grants to it",
+        hint="let the other command end, then run this one again; it goes on where that stopped",
+    )
 
 
 def _lines(path: str | os.PathLike[str], required: bool) -> Iterator[bytes]:
