@@ -77,4 +77,6 @@ def _hint(data: bytes) -> str:
         return "if it is a trust file, name the keys of its roots with --trust-root"
     if b"BEGIN CERTIFICATE-----" in data:
         return "pass certificates through CertificateRoots"
+    if data.startswith((b"ssh-", b"ecdsa-sha2-")):
+        return "this is an SSH key; `ssh-keygen -e -m PKCS8 -f FILE` prints the form that is read here"
     return "expected the text that begins with -----BEGIN PUBLIC KEY-----"

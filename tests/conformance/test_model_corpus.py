@@ -49,7 +49,8 @@ def plain_openvino(model: bytes) -> Run:
         if port.get_element_type().get_type_name() not in FOREIGN:
             return value
         tensor = openvino.Tensor(port.get_element_type(), list(value.shape))
-        tensor.data.view(np.uint8)[...] = value.view(np.uint8)
+        bits = f"uint{8 * value.dtype.itemsize}"
+        tensor.data.view(bits)[...] = value.view(bits)
         return tensor
 
     def run(feeds: dict[str, Any]) -> list[Any]:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.grants.hpke import PrivateKey
+from modelkeep.key_kind import after_parameters, other_kind
 from modelkeep.keys.pkcs8 import encrypted_pem
 from modelkeep.memory import Pages, wipe
 
@@ -23,6 +24,7 @@ DEFAULT_KIND = "p256"
 
 _GeneratedKey = ec.EllipticCurvePrivateKey | x25519.X25519PrivateKey | mlkem.MLKEM768PrivateKey
 _BLOCK = re.compile(rb"-----BEGIN [A-Z ]+-----[^-]+-----END [A-Z ]+-----\r?\n?")
+_HINT = "make one with modelkeep keys create file:PATH"
 _PKCS8 = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
@@ -69,6 +71,10 @@ def from_pem(content: memoryview, name: str, passphrase: Pages | None = None) ->
     Raises:
         KeyStoreError: not a key for models, or it does not unlock.
     """
+    kind = other_kind(content)
+    if kind is not None:
+        raise KeyStoreError(f"{name}: {kind}, not a private key that opens models", hint=_HINT)
+    content = after_parameters(content)
     spans = [block.span() for block in _BLOCK.finditer(content)]
     return combined([_load(name, content[start:end], passphrase) for start, end in spans[:3]], name)
 
@@ -86,9 +92,7 @@ def combined(keys: list[object], name: str) -> PrivateKey:
             return key
         case [mlkem.MLKEM768PrivateKey() as first, x25519.X25519PrivateKey() as second]:
             return first, second
-    raise KeyStoreError(
-        f"{name}: not a key that opens models", hint="make one with modelkeep keys create file:PATH"
-    )
+    raise KeyStoreError(f"{name}: not a key that opens models", hint=_HINT)
 
 
 def _load(name: str, block: memoryview, passphrase: Pages | None) -> object:

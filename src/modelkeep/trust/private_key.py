@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from modelkeep import storage
 from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.key_kind import other_kind
 from modelkeep.key_purpose import Purpose, check_purpose
 from modelkeep.private_file import read_private
 
@@ -59,6 +60,12 @@ def _encryption(passphrase: bytes | None) -> serialization.KeySerializationEncry
 
 
 def _parse(name: str, data: memoryview, passphrase: bytes | None) -> PrivateKeyTypes:
+    kind = other_kind(data)
+    if kind is not None:
+        raise KeyStoreError(
+            f"{name}: {kind}, not a private key that signs",
+            hint="make one with `modelkeep keys create --kind signing FILE`",
+        )
     try:
         return serialization.load_pem_private_key(data, passphrase)
     except TypeError:
