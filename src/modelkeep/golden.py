@@ -176,20 +176,28 @@ def _difference(golden: NDArray[Any], found: NDArray[Any], limits: GoldenLimits)
     if golden.shape != found.shape:
         return f"has the shape {found.shape}, not {golden.shape}"
     if "text" in (_kind(golden), _kind(found)):
-        return (
-            "" if _kind(golden) == _kind(found) and bool(np.all(golden == found)) else "says something else"
-        )
+        same = _kind(golden) == _kind(found) and bool(np.all(golden == found))
+        return "" if same else "says something else"
+    excess = _excess(golden, found, limits)
+    outside = int(np.count_nonzero(excess > 0))
+    if not outside:
+        return ""
+    worst = int(np.argmax(excess))
+    return f"has {found.flat[worst]:g} for {golden.flat[worst]:g}; {outside} of {excess.size} elements differ"
+
+
+def _excess(golden: NDArray[Any], found: NDArray[Any], limits: GoldenLimits) -> NDArray[Any]:
+    """Returns by how much more than allowed the elements differ; not above 0 where they may."""
+    import numpy as np
+
+    # Wide enough that integers do not wrap round.
     wide = np.complex128 if "c" in (golden.dtype.kind, found.dtype.kind) else np.float64
     golden, found = golden.astype(wide), found.astype(wide)
     with np.errstate(invalid="ignore"):
         far = np.abs(found - golden) - (limits.absolute + limits.relative * np.abs(golden))
     # Infinities less each other are no numbers; where both sides are the same there is no difference.
-    far = np.where((golden == found) | (np.isnan(golden) & np.isnan(found)), -1.0, far)
-    outside = int(np.count_nonzero(~(far <= 0)))
-    if not outside:
-        return ""
-    worst = int(np.argmax(np.nan_to_num(far, nan=np.inf)))
-    return f"has {found.flat[worst]:g} for {golden.flat[worst]:g}; {outside} of {far.size} elements differ"
+    same = (golden == found) | (np.isnan(golden) & np.isnan(found))
+    return np.where(same, -1.0, np.nan_to_num(far, nan=np.inf))
 
 
 def _kind(array: NDArray[Any]) -> str:

@@ -7,7 +7,6 @@ import os
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from modelkeep.bundle.access import Access, IdentityLike, unlock
@@ -18,17 +17,16 @@ from modelkeep.errors import InputError, UsageError
 from modelkeep.gate import Gate
 from modelkeep.grants.constraints import Constraints
 from modelkeep.guard.contract_check import ContractCheck, advice
+from modelkeep.in_process_loading import load_in_process
 from modelkeep.inputs import own_inputs
 from modelkeep.isolated_loading import Isolation, isolation_settings, load_isolated
 from modelkeep.isolated_loading import begin as begin_isolated
 from modelkeep.keys.identity import Identity
 from modelkeep.memory import Memory, overwrite_small_blocks, stacks_overwritten
-from modelkeep.memory import report as memory_report
-from modelkeep.opening_report import Report, opening_report
+from modelkeep.opening_report import Report
 from modelkeep.payload.stream import Progress, no_progress
-from modelkeep.runtimes.loading import allocate, keep_borrowed, loaded_model
 from modelkeep.runtimes.messages import without_frames
-from modelkeep.runtimes.registry import Runner, open_runtime
+from modelkeep.runtimes.registry import Runner
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
 if TYPE_CHECKING:
@@ -299,20 +297,11 @@ def session_of(
     # Read before the weights are: a profile that cannot be applied ends the opening.
     guard = None if inner.guard is None else _guard(inner.guard, site, access.identity)
     settings = isolation_settings(isolation)
-    if settings is not None:
+    kept: dict[str, Memory] = {}
+    if settings is None:
+        runner, kept, report = load_in_process(bundle, inner, chosen, runtime, progress, options)
+    else:
         runner, report = load_isolated(bundle, inner, chosen, settings, runtime, progress, options)
-        return Session(runner, {}, chosen.contract, report, guard, access.verifier.clock)
-    adapter = open_runtime(chosen.format, runtime)
-    memory: dict[str, Memory] = {}
-    with ExitStack() as memory_on_error:
-        for index, file in inner.files_for(chosen):
-            size = bundle.manifest.members[index].size
-            memory[file] = memory_on_error.enter_context(allocate(adapter, chosen.path, file, size))
-            bundle.decrypt(index, memory[file].view, progress)
-        runner = adapter.load(loaded_model(chosen.format, chosen.path, memory, chosen.function), options)
-        memory_on_error.pop_all()
-    kept = keep_borrowed(memory, runner.borrowed)
-    report = opening_report(bundle, chosen, memory_report(*kept.values()), None)
     return Session(runner, kept, chosen.contract, report, guard, access.verifier.clock)
 
 

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 import modelkeep
 from modelkeep import canonical
+from modelkeep.bundle.access import Access, unlock
 from modelkeep.cli import main
 from modelkeep.errors import InputError, UnsupportedVersionError, UsageError
-from modelkeep.guard import GuardProfile
+from modelkeep.golden import Golden, GoldenCase
+from modelkeep.guard import Guard, GuardProfile
 from modelkeep.guard.features import SUITE
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.model import model_digest, read_model
+from modelkeep.updates.golden_trial import golden_of, problems
 from support.classifier import classifier
 from support.pictures import pictures
 from support.workshop import Workshop
@@ -38,6 +41,22 @@ def samples(count: int) -> list[Inputs]:
 def learn(model: Path, **options: Any) -> GuardProfile:
     settings: dict[str, Any] = {"alpha": 0.1, "delta": 0.1}
     return modelkeep.learn(samples(300), model=model, **(settings | options))
+
+
+def test_a_trial_tries_the_guard(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = classifier(workshop.folder / "net.onnx")
+    profile = learn(model)
+    usual, odd = {"x": pictures(1, seed=41)[0]}, {"x": np.ones((1, 24, 24, 3), np.float32)}
+    with pytest.raises(UsageError, match="golden case 0: "):
+        workshop.seal(model, guard=profile, golden=Golden((GoldenCase(odd, {}),)))
+    bundle = workshop.seal(model, guard=profile, golden=Golden((GoldenCase(usual, {}),)))
+    access = Access(workshop.identity(), workshop.verifier())
+    with access, unlock(bundle, access) as unlocked, workshop.open(bundle) as session:
+        sealed = golden_of(unlocked)
+        assert sealed is not None and sealed.guard
+        assert list(problems(session, sealed)) == []
+        monkeypatch.setattr(Guard, "readings", lambda *_: ())
+        assert list(problems(session, sealed)) == ["golden case 0: the guard lets inputs pass that are stuck"]
 
 
 def test_a_sealed_model_refuses_what_the_guard_rejects(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
 from modelkeep.errors import UsageError
 from modelkeep.updates.source import Source, source_of
@@ -29,6 +31,10 @@ def source(arguments: argparse.Namespace) -> Source:
         if chosen:
             raise UsageError(f"--{min(chosen).replace('_', '-')} is for downloads", hint="name an address")
         return source_of(arguments.bundle)
+    return _download(arguments, chosen)
+
+
+def _download(arguments: argparse.Namespace, chosen: Mapping[str, Any]) -> Source:
     # What most commands do without, and an extra.
     from modelkeep.updates.download import HttpSource
     from modelkeep.updates.http_client import ClientSettings

@@ -31,14 +31,18 @@ def run(arguments: argparse.Namespace) -> None:
         while result is not None and result.verdict.end is TrialEnd.CRASHED:
             say(f"{result}")
             result = _try_out(arguments, slots)
-    if result is None:
-        say("nothing waits for a trial there")
-    elif result.verdict.end is not TrialEnd.PASSED:
-        raise (RefusedError if result.verdict.end in _FAULTS else UnavailableError)(str(result))
-    else:
-        say(f"{result}; it counts now")
+    _tell(result)
     if arguments.json:
         print_json(_facts(result))
+
+
+def _tell(result: TrialResult | None) -> None:
+    if result is None:
+        say("nothing waits for a trial there")
+    elif result.verdict.end is TrialEnd.PASSED:
+        say(f"{result}; it counts now")
+    else:
+        raise (RefusedError if result.verdict.end in _FAULTS else UnavailableError)(str(result))
 
 
 def _try_out(arguments: argparse.Namespace, slots: Slots) -> TrialResult | None:

@@ -143,12 +143,25 @@ class _Download(io.RawIOBase):
         Raises:
             NetworkError: see `HttpSource.open`.
         """
+        piece = self._take(len(buffer))
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Returns at most `size` bytes that have come, none at the end of the bundle; all without a size.
+
+        By way of `readinto`, room for all of `size` would be made for each little piece.
+
+        Raises:
+            NetworkError: see `HttpSource.open`.
+        """
+        return self.readall() if size < 0 else bytes(self._take(size))
+
+    def _take(self, most: int) -> memoryview:
         self._fill()
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
-        self._position += count
-        return count
+        piece, self._left = self._left[:most], self._left[most:]
+        self._position += len(piece)
+        return piece
 
     def close(self) -> None:
         """Ends the connection."""
