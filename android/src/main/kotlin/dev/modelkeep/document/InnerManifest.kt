@@ -20,7 +20,8 @@ internal class InnerManifest private constructor(record: Record) {
     val entries: List<Entry> = entries(record)
 
     /** The file of golden vectors, which is none of the model's; null without one. */
-    private val golden: String? = if ("golden" in record) GoldenNotes.path(record, paths - entries.map { it.path }) else null
+    private val golden: String? =
+        if ("golden" in record) GoldenNotes.path(record, paths - entries.map { it.path }) else null
 
     init {
         checkPaths(record)
