@@ -42,7 +42,7 @@ def rate(guard: Guard, inputs: list[Inputs]) -> float:
 
 
 def test_a_site_that_was_learned_is_usual_and_faults_there_are_not(workshop: Workshop) -> None:
-    profile = learned(classifier(workshop.folder / "net.onnx"), outer=30)
+    profile = learned(classifier(workshop.folder / "net.onnx"), outer=100)
     site = modelkeep.adapt(profile, at_site(300, 90))
     held_out = at_site(100, 91)
     assert rate(Guard(profile), held_out) > 0.5
@@ -54,7 +54,7 @@ def test_a_site_that_was_learned_is_usual_and_faults_there_are_not(workshop: Wor
 
 def test_a_sealed_model_goes_by_its_site(workshop: Workshop) -> None:
     model = classifier(workshop.folder / "net.onnx")
-    bundle = workshop.seal(model, guard=learned(model, outer=30))
+    bundle = workshop.seal(model, guard=learned(model, outer=100))
     samples, held_out = at_site(300, 90), at_site(20, 91)
     with workshop.open(bundle) as session:
         assert session.guard is not None
@@ -99,13 +99,13 @@ def test_a_bound_without_sense_is_refused(workshop: Workshop, outer: float) -> N
 
 
 def test_too_few_samples_are_refused(workshop: Workshop) -> None:
-    profile = learned(classifier(workshop.folder / "net.onnx"), outer=30)
+    profile = learned(classifier(workshop.folder / "net.onnx"), outer=100)
     with pytest.raises(UsageError, match="are needed"):
         modelkeep.adapt(profile, at_site(20, 90))
 
 
 def test_the_sites_own_threshold_may_be_lower(workshop: Workshop) -> None:
-    profile = learned(classifier(workshop.folder / "net.onnx"), outer=30)
+    profile = learned(classifier(workshop.folder / "net.onnx"), outer=100)
     samples = [{"x": each["x"]} for each in at_site(300, 90)]
     calm = modelkeep.adapt(profile, samples, alpha=0.3)
     strict = modelkeep.adapt(profile, samples, alpha=0.05)
@@ -114,7 +114,7 @@ def test_the_sites_own_threshold_may_be_lower(workshop: Workshop) -> None:
 
 
 def test_other_files_are_no_sites(workshop: Workshop) -> None:
-    profile = learned(classifier(workshop.folder / "net.onnx"), outer=30)
+    profile = learned(classifier(workshop.folder / "net.onnx"), outer=100)
     path = workshop.folder / "site.json"
     for content in (b"", b"{}", b'{"format":"modelkeep/guard","version":1}'):
         path.write_bytes(content)
@@ -124,7 +124,7 @@ def test_other_files_are_no_sites(workshop: Workshop) -> None:
 
 def test_a_site_from_the_command_line(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     model = classifier(workshop.folder / "net.onnx")
-    bundle = workshop.seal(model, guard=learned(model, outer=30))
+    bundle = workshop.seal(model, guard=learned(model, outer=100))
     np.savez(workshop.folder / "site.npz", x=np.concatenate([each["x"] for each in at_site(300, 90)]))
     words = ["learn", str(workshop.folder / "site.npz"), "--stacked", "--at-site", str(bundle)]
     words += ["-o", str(workshop.folder / "site.json"), "-k", f"file:{workshop.device}"]
