@@ -11,10 +11,13 @@ import pytest
 
 from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import NotForThisDeviceError, RollbackError
+from modelkeep.key_purpose import Purpose
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Suite
 from modelkeep.trust.publisher import Publisher
+from modelkeep.trust.signer import Signer
+from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from modelkeep.updates.installation import install
@@ -156,10 +159,13 @@ def test_the_number_of_a_trust_file_outlives_an_installation_on_android(
     classpath: str, workshop: Workshop
 ) -> None:
     (workshop.folder / "publisher.pub").write_bytes(workshop.publisher_public)
-    roots = [workshop.publisher_public]
+    root = create_signing_key(workshop.folder / "root.pem", "root")
+    signer = Signer.from_pem(workshop.folder / "root.pem", purpose=Purpose.ROOT)
     publisher = Publisher(workshop.signer.public_key, ("*",))
-    files = [TrustFile(number, LATEST_TIME, (publisher,)).to_bytes(workshop.signer) for number in (1, 2)]
-    old, new = (Verifier.from_trust_file(TrustFile.from_bytes(data, roots), model=MODEL_ID) for data in files)
+    files = [TrustFile(number, LATEST_TIME, (publisher,)).to_bytes(signer) for number in (1, 2)]
+    old, new = (
+        Verifier.from_trust_file(TrustFile.from_bytes(data, [root]), model=MODEL_ID) for data in files
+    )
     bundle, installed = workshop.seal(), workshop.folder / "installed.keep"
     install(bundle, workshop.folder / "here.keep", identity=workshop.identity(), verifier=new)
     state = path_of(workshop.identity())

@@ -32,7 +32,7 @@ def code(shop: CommandLine, bundle: str, trust: str, key: str = "file:pi-17.pem"
 def office(shop: CommandLine) -> CommandLine:
     """A shop with two roots and a first trust file, as documented."""
     for number in (1, 2):
-        shop.ok(f"modelkeep keys create --kind signing root-{number}.pem > root-{number}.pub")
+        shop.ok(f"modelkeep keys create --kind root root-{number}.pem > root-{number}.pub")
     seal(shop, "model.keep")
     follow(shop, "The first one.")
     assert code(shop, "model.keep", "trust.json") == 0

@@ -18,6 +18,7 @@ from modelkeep import plugins, public_key
 from modelkeep.cli import main
 from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.key_purpose import Purpose
 from modelkeep.keys.registry import create_key
 from modelkeep.trust.envelope import Envelope
 from modelkeep.trust.publisher import Publisher
@@ -52,7 +53,7 @@ def test_key_in_a_token_signs_bundles(workshop: Workshop, token: str) -> None:
 def test_roots_in_a_file_a_tpm_and_a_token_sign_a_trust_file_one_after_the_other(
     workshop: Workshop, tpm: SoftwareTpm, token: str, tmp_path: Path
 ) -> None:
-    create_signing_key(tmp_path / "root.pem")
+    create_signing_key(tmp_path / "root.pem", "root")
     uris = [f"file:{tmp_path / 'root.pem'}", f"tpm2:{tmp_path / 'root.tpm'}?pcrs=none", f"pkcs11:{token}"]
     for uri in uris[1:]:
         create_key(uri, "signing")
@@ -60,7 +61,7 @@ def test_roots_in_a_file_a_tpm_and_a_token_sign_a_trust_file_one_after_the_other
     (tmp_path / "trust.json").write_bytes(trust.to_bytes())
     for uri in uris:
         assert main(["trust", "sign", str(tmp_path / "trust.json"), "-s", uri, "--yes"]) == 0
-    roots = [open_signer(uri).public_key for uri in uris]
+    roots = [open_signer(uri, purpose=Purpose.ROOT).public_key for uri in uris]
     data = (tmp_path / "trust.json").read_bytes()
     assert TrustFile.from_bytes(data, roots, 3) == trust
     assert Envelope.from_bytes(data).payload == Envelope.from_bytes(trust.to_bytes()).payload
