@@ -68,6 +68,18 @@ def test_a_server_cannot_fill_the_disk() -> None:
         taken(HttpSource(web.url, limits=DownloadLimits(size=199)))
 
 
+def test_answers_that_cannot_be_encoded_are_answers_all_the_same() -> None:
+    for head, words in (
+        (reply(302, {"Location": f"http://{'a' * 70}.example/"}), "not one of HTTP"),
+        (reply(302, {"Location": "//[::1", "Set-Cookie": "a=\xff"}), "not one of HTTP"),
+        (reply(503, {"Retry-After": "-5"}), "answers 503"),
+        (reply(503, {"Retry-After": "9" * 400}), "answers 503"),
+        (reply(200, {"Content-Length": "9", "ETag": '"\xe9"'}, b"1234"), "breaks off"),
+    ):
+        with serving(head) as web, pytest.raises(NetworkError, match=words):
+            taken(HttpSource(web.url, limits=DownloadLimits(attempts=2, pause=0)))
+
+
 def test_redirects_end_and_never_leave_tls(tmp_path: Path) -> None:
     authority = Authority.made(tmp_path)
     tls = ClientSettings(roots=authority.roots)

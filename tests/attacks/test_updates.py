@@ -10,9 +10,18 @@ from typing import Any
 
 import pytest
 
+from modelkeep import storage
 from modelkeep.bundle.slot_folder import SlotFolder
 from modelkeep.container import names
-from modelkeep.errors import KeepError, RefusedError, RollbackError, StorageError, TamperedError, UsageError
+from modelkeep.errors import (
+    KeepError,
+    MalformedError,
+    RefusedError,
+    RollbackError,
+    StorageError,
+    TamperedError,
+    UsageError,
+)
 from modelkeep.manifest import Coverage
 from modelkeep.payload.layout import HEADER, SEGMENT
 from modelkeep.updates.installation import InstallReport, install
@@ -211,6 +220,50 @@ def test_a_staged_release_in_the_place_of_the_one_that_counts(device: Updating) 
             device.epoch(folder.file(slot))
     folder.file("a").write_bytes(kept)
     assert device.epoch() == 1
+
+
+@pytest.mark.parametrize("other_name", [shutil.copy, os.link])
+def test_another_name_of_what_counts_in_the_slot_that_is_written(device: Updating, other_name: Any) -> None:
+    folder = SlotFolder.read(device.folder)
+    folder.file("b").unlink()
+    other_name(folder.file("a"), folder.file("b"))
+    device.install(device.seal(3))
+    assert device.epoch() == 1
+    device.update(device.seal(4))
+    assert device.epoch() == 4
+
+
+def test_another_state_lets_go_of_nothing_that_counts(
+    device: Updating, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as mistaken:
+        mistaken.setenv("MODELKEEP_STATE", str(device.folder.parent / "other"))
+        device.update(device.seal(3))
+        assert device.epoch() == 3
+    assert device.epoch() == 1
+    device.update(device.seal(4))
+    assert device.epoch() == 4
+
+
+class Locking(io.BytesIO):
+    """A stream without anything in it, that asks for the lock of slots before it says so."""
+
+    def __init__(self, device: Updating) -> None:
+        super().__init__()
+        self._device = device
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        with self._device.slots().exclusively():
+            return super().read(size)
+
+
+def test_a_source_that_gives_nothing_holds_up_no_trial(
+    device: Updating, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "LONGEST_WAIT", 0)
+    identity, verifier = device.workshop.identity(), device.workshop.verifier()
+    with pytest.raises(MalformedError, match="cut short"):
+        install(Locking(device), device.folder, identity=identity, verifier=verifier)
 
 
 def test_slots_that_are_said_to_be_of_another_model(device: Updating) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep.storage import write_file
 from modelkeep.updates.slots import Slots
+from modelkeep.updates.trial_notes import Notes, TrialNotes, boot_id, encode
 from support.needs import require
-from support.slots import slots_with
+from support.slots import slots_with, stage
 from support.web import giving, serving
 from support.workshop import MODEL_ID, Workshop
 
@@ -55,7 +57,7 @@ def commands(kind: str) -> list[str]:
 
 
 def run_service(workshop: Workshop, url: str) -> list[int]:
-    """Runs what systemd would; returns the exit codes."""
+    """Runs what systemd would, until one fails that may not; returns the exit codes."""
     settings = {
         "URL": url,
         "KEY": f"file:{workshop.device}",
@@ -65,10 +67,16 @@ def run_service(workshop: Workshop, url: str) -> list[int]:
     place = str(workshop.folder / "slots")
     codes: list[int] = []
     for line in [*commands("ExecStart"), *commands("ExecStopPost")]:
-        placed = line.replace("/var/lib/modelkeep/%i", place).replace("/usr/bin/modelkeep", str(COMMAND))
+        placed = (
+            line.removeprefix("-")
+            .replace("/var/lib/modelkeep/%i", place)
+            .replace("/usr/bin/modelkeep", str(COMMAND))
+        )
         words = shlex.split(re.sub(r"\$\{(\w+)\}", lambda found: settings[found[1]], placed))
         done = subprocess.run(words, env=os.environ | settings, check=False, capture_output=True)
         codes.append(done.returncode)
+        if done.returncode and not line.startswith("-"):
+            break
     return codes
 
 
@@ -79,6 +87,20 @@ def test_the_commands_of_the_service_update_a_device(workshop: Workshop, slots: 
     assert slots.primary() == "b"
     status = (workshop.folder / "slots.json").read_text()
     assert '"stage": "current"' in status or '"stage":"current"' in status
+
+
+def test_a_release_that_cannot_be_tried_keeps_no_newer_one_away(workshop: Workshop, slots: Slots) -> None:
+    stage(workshop, slots, 3.0)
+    known = slots.state("b").known
+    assert known is not None
+    notes = encode(Notes(known.mark.bundle, waits=boot_id()))
+    write_file(TrialNotes(slots.folder.path).path, notes, force=True)
+    newer = workshop.seal(workshop.model(4.0), epoch=2)
+    with serving(giving(newer.read_bytes())) as web:
+        first, *others = run_service(workshop, web.url)
+    assert first and others == [0, 0, 0]
+    known = slots.state("b").known
+    assert slots.primary() == "b" and known is not None and known.mark.order.epoch == 2
 
 
 def test_the_settings_are_complete() -> None:

@@ -133,11 +133,12 @@ def _work_file(target: Path, digest: bytes) -> KeptFile | Partial:
 
 
 def _into_slot(source: Source, slots: Slots, force: bool, progress: Progress) -> InstallReport:
-    with slots.exclusively(), receiving(source, slots.access) as reception:
-        there = None if force else slots.counts(reception.signed, reception.remembered)
+    # Locked when the front has come: a source that gives nothing holds up no trial.
+    with receiving(source, slots.access) as reception, slots.exclusively():
+        there = None if force else slots.counts(reception.signed)
         if there is not None:
             return _report(reception, there, None)
-        slot = slots.choose(reception.signed, reception.remembered)
+        slot = slots.choose(reception.signed)
         with slots.opened(slot) as descriptor:
             reception.take(descriptor, progress)
         return _report(reception, slots.folder.file(slot), slot)

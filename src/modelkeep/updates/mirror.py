@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 
 import httpx
 
@@ -11,6 +10,7 @@ from modelkeep.errors import NetworkError, UsageError
 from modelkeep.updates.pace import DownloadLimits, Patience
 
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 _SCHEMES = ("https", "http")
 
@@ -86,6 +86,9 @@ class Mirror:
             response = self._follow(client, client.build_request("GET", self.url, headers=headers), limits)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
+        except (httpx.InvalidURL, ValueError) as error:
+            # Of names and headers that cannot be encoded, which no layer below has an error for.
+            raise self._wrong(f"or its address is not one of HTTP: {error}") from None
         finally:
             patience.allow(None)
         try:
@@ -136,7 +139,8 @@ class Mirror:
 
     def _hold_to_tag(self, tag: str | None) -> None:
         # A weak one says that the meaning is the same, not the bytes.
-        if tag is None or tag.startswith("W/"):
+        # One that is not ASCII cannot be sent back.
+        if tag is None or tag.startswith("W/") or not tag.isascii():
             return
         if self.tag is not None and self.tag != tag:
             raise self._wrong("has something else there by now")
@@ -144,9 +148,9 @@ class Mirror:
 
     def _refusal(self, response: httpx.Response) -> MirrorError:
         status = response.status_code
-        pause = None
-        with suppress(ValueError):
-            pause = float(int(response.headers.get("retry-after", "")))
+        # It may be a date as well, which says nothing to a device without a clock.
+        after = _SECONDS.fullmatch(response.headers.get("retry-after", ""))
+        pause = float(after[0]) if after else None
         return MirrorError(
             f"{self.name}: the server answers {status}", is_final=status not in _LATER, pause=pause
         )

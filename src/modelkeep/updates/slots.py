@@ -47,6 +47,11 @@ class SlotState:
         """How far it has come, or None."""
         return None if self.known is None else self.known.stage
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is staged or on trial."""
+        return self.stage in (Stage.STAGED, Stage.TRIAL)
+
 
 @dataclass(slots=True)
 class Trial:
@@ -127,29 +132,46 @@ class Slots:
         known = None if installation is None else self._state(contents).installations.get(installation)
         return SlotState(slot, installation, known, _is_archive(self.folder.file(slot)))
 
-    def counts(self, signed: SignedManifest, remembered: Remembered) -> Path | None:
+    def counts(self, signed: SignedManifest) -> Path | None:
         """Returns the installation of a verified release, where it is the one that counts here already."""
-        slot = self.folder.current(remembered.contents)
-        if slot is None:
-            return None
-        known = self.state_by(slot, remembered.contents).known
+        with self._remembered() as remembered:
+            slot = self.folder.current(remembered.contents)
+            known = None if slot is None else self.state_by(slot, remembered.contents).known
         is_same = known is not None and known.mark.bundle == signed.manifest.bundle
-        return self.folder.file(slot) if is_same else None
+        return self.folder.file(slot) if slot is not None and is_same else None
 
-    def choose(self, signed: SignedManifest, remembered: Remembered) -> str:
-        """Returns the slot that a verified release goes to: the one that does not count.
+    def choose(self, signed: SignedManifest) -> str:
+        """Returns the slot that a verified release goes to: one that does not count; within `exclusively`.
 
         Raises:
             WrongModelError: the slots are for another model.
             RefusedError: it is in quarantine here.
         """
-        self._check(signed, remembered)
-        self._notes.check_disk(signed.manifest.bundle)
-        slot = SLOTS[self.folder.current(remembered.contents) == SLOTS[0]]
-        if self.state_by(slot, remembered.contents).known is None:
-            # What counted once may still be read by who opened it then.
+        with self._remembered() as remembered:
+            self._check(signed, remembered)
+            self._notes.check_disk(signed.manifest.bundle)
+            slot = self._next(remembered.contents)
+            waits = self.state_by(slot, remembered.contents).waits
+        if not waits:
+            # What counted once may still be read by who opened it then, and be another name of what counts.
             self._clear(slot)
         return slot
+
+    def _next(self, contents: Contents) -> str:
+        primary = self.folder.current(contents)
+        others = [slot for slot in SLOTS if slot != primary]
+        with words_for(self.folder.path):
+            return min(others, key=lambda slot: self._reluctance(slot, contents))
+
+    def _reluctance(self, slot: str, contents: Contents) -> tuple[int, float]:
+        # What is not known here may count for another key, or for another state of this one; the older
+        # of two more likely does.
+        if self.state_by(slot, contents).waits:
+            return 0, 0.0
+        try:
+            return 2, -self.folder.file(slot).lstat().st_mtime
+        except FileNotFoundError:
+            return 1, 0.0
 
     def _check(self, signed: SignedManifest, remembered: Remembered) -> None:
         manifest = signed.manifest
@@ -183,7 +205,7 @@ class Slots:
         """Returns the slot with a release that waits for its trial, complete; or None."""
         with self._remembered() as remembered:
             states = [self.state_by(slot, remembered.contents) for slot in SLOTS]
-        waiting = [each for each in states if each.stage in (Stage.STAGED, Stage.TRIAL) and each.is_complete]
+        waiting = [each for each in states if each.waits and each.is_complete]
         return waiting[0] if waiting else None
 
     def begin_trial(self, slot: str) -> Trial:
@@ -235,11 +257,13 @@ class Slots:
         """
         if trial.end is not TrialEnd.PASSED:
             raise UsageError("only a release that passed its trial can count")
+        others = [slot for slot in SLOTS if slot != trial.slot]
         with self._remembered() as remembered:
+            # What this state does not know may count for another one; the next release takes its place.
+            others = [slot for slot in others if self.state_by(slot, remembered.contents).known is not None]
             remembered.commit(self.folder.model, trial.installation)
-        for slot in SLOTS:
-            if slot != trial.slot:
-                self._clear(slot)
+        for slot in others:
+            self._clear(slot)
 
     def withdraw(self) -> bool:
         """Lets go of what is staged or on trial, which may come again; returns whether there was any.
@@ -248,7 +272,7 @@ class Slots:
         """
         with self._remembered() as remembered:
             waiting = [self.state_by(slot, remembered.contents) for slot in SLOTS]
-            waiting = [each for each in waiting if each.stage in (Stage.STAGED, Stage.TRIAL)]
+            waiting = [each for each in waiting if each.waits]
         for each in waiting:
             assert each.installation is not None
             self._give_up(each.installation, None)
