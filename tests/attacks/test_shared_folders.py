@@ -157,3 +157,12 @@ def test_a_link_out_of_a_models_folder_is_not_sealed(workshop: Workshop, target:
     (folder / "vocabulary.txt").unlink()
     (folder / "vocabulary.txt").symlink_to("net.onnx")
     assert workshop.seal(folder)
+
+
+def test_slots_are_not_made_in_a_folder_that_others_may_use(tmp_path: Path) -> None:
+    for mode in (0o755, 0o770, 0o701):
+        tmp_path.chmod(mode)
+        with pytest.raises(mk.UsageError, match="others may use"):
+            mk.Slots.init(tmp_path, "acme/detector")
+    tmp_path.chmod(0o700)
+    assert mk.Slots.init(tmp_path, "acme/detector").path == tmp_path

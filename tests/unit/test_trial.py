@@ -10,12 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from modelkeep.bundle.access import Access
 from modelkeep.bundle.installation import Installation
-from modelkeep.errors import KeyStoreError, RefusedError, StorageError
+from modelkeep.errors import KeyStoreError, RefusedError, StorageError, UntrustedSignerError, WrongModelError
 from modelkeep.golden import Golden, GoldenCase
 from modelkeep.golden_limits import GoldenLimits
 from modelkeep.session import Session
+from modelkeep.trust.verifier import Verifier
 from modelkeep.updates.installation import install
 from modelkeep.updates.slots import Slots
 from modelkeep.updates.trial import try_out
@@ -140,6 +143,10 @@ def test_mistakes_of_the_caller_and_interruptions_are_not_the_release(
 ) -> None:
     stage(workshop, slots, DOUBLES)
     assert end_of(slots, runtime="abacus")[0] is TrialEnd.POSTPONED
+    stranger = ec.generate_private_key(ec.SECP256R1()).public_key()
+    for mistaken in (Verifier(stranger, model=MODEL_ID), workshop.verifier(model="acme/other")):
+        with pytest.raises((UntrustedSignerError, WrongModelError)):
+            try_out(Slots.open(slots.folder.path, Access(workshop.identity(), mistaken)))
     for _ in range(MOST_CRASHES + 1):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(Session, "run", raising(KeyboardInterrupt()))
@@ -161,13 +168,20 @@ def test_a_slot_that_rots_is_staged_again(workshop: Workshop, slots: Slots) -> N
     assert end_of(slots)[0] is TrialEnd.PASSED
 
 
-def test_the_command(workshop: Workshop, slots: Slots, command: CommandLine) -> None:
+def test_the_command(
+    workshop: Workshop, slots: Slots, command: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (workshop.folder / "publisher.pub").write_bytes(workshop.publisher_public)
     trust = ("-t", workshop.folder / "publisher.pub", "--model-id", MODEL_ID, "--json")
     trial = ("trial", slots.folder.path, "-k", workshop.device, *trust)
     nothing = command(*trial)
     assert nothing.code == 0 and nothing.json == {"end": None}
     stage(workshop, slots, DOUBLES)
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(Session, "run", lambda *_: signal.raise_signal(signal.SIGHUP))
+        os._exit(command(*trial).code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGHUP
     assert command(*trial, "--runtime", "abacus").code == 6
     passed = command(*trial)
     assert passed.code == 0 and passed.json["end"] == "passed" and "it counts now" in passed.err

@@ -7,13 +7,14 @@ Source: spec/update-v1.md, "The folder of slots".
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelkeep import canonical
 from modelkeep.bundle.install_record import first_record
 from modelkeep.device.contents import Contents, ModelState, Stage
-from modelkeep.errors import RollbackError, StorageError
+from modelkeep.errors import RollbackError, StorageError, UsageError
 from modelkeep.record import Record
 from modelkeep.storage import open_regular, read_small, words_for, write_file
 
@@ -60,10 +61,16 @@ class SlotFolder:
 
         Raises:
             StorageError: it cannot be made.
-            UsageError: it is one already.
+            UsageError: it is one already, or a folder that is there is not for its owner alone.
         """
         with words_for(self.path):
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = self.path.stat()
+        if stat.S_IMODE(status.st_mode) & 0o077 or status.st_uid != os.geteuid():
+            # Whoever can read it can hold its lock, and whoever can write it what is in it.
+            raise UsageError(
+                f"{self.path}: a folder that others may use", hint=f"chmod 700 {self.path}, or name a new one"
+            )
         members = {"format": FORMAT, "model": self.model, "version": VERSION}
         write_file(self.path / _DESCRIPTION, canonical.encode(members), mode=0o600)
 

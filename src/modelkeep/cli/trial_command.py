@@ -20,8 +20,7 @@ _FAULTS = (TrialEnd.REFUSED, TrialEnd.WITHDRAWN)
 
 def run(arguments: argparse.Namespace) -> None:
     """Tries, again where the model's process crashed, and says what it came to."""
-    # Being stopped is not a crash of the release.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _end_in_order()
     # Said below, once.
     logging.getLogger("modelkeep.updates").addHandler(logging.NullHandler())
     posture = options.posture(arguments)
@@ -43,6 +42,14 @@ def _tell(result: TrialResult | None) -> None:
         say(f"{result}; it counts now")
     else:
         raise (RefusedError if result.verdict.end in _FAULTS else UnavailableError)(str(result))
+
+
+def _end_in_order() -> None:
+    """Being stopped is not a crash of the release, nor is a line that breaks, where that is not ignored."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda received, _frame: sys.exit(128 + received))
 
 
 def _try_out(arguments: argparse.Namespace, slots: Slots) -> TrialResult | None:

@@ -15,6 +15,7 @@ from modelkeep.bundle.access import Access, unlock
 from modelkeep.device.contents import Stage
 from modelkeep.errors import (
     ExpiredError,
+    KeepError,
     MalformedError,
     PostureError,
     RefusedError,
@@ -23,7 +24,9 @@ from modelkeep.errors import (
     TamperedError,
     UnavailableError,
     UnsupportedVersionError,
+    UntrustedSignerError,
     UsageError,
+    WrongModelError,
 )
 from modelkeep.isolated_loading import Isolation
 from modelkeep.release_order import ReleaseOrder
@@ -57,6 +60,8 @@ _RUNNING: tuple[tuple[type[Exception], TrialEnd], ...] = (
 )
 # A runtime or option that this call got wrong is not the release's fault.
 _LOADING = ((UsageError, TrialEnd.POSTPONED), *_RUNNING)
+# Says who asks, and nothing of the release: a slip in an option must not cost a download.
+_MISTAKEN = (UntrustedSignerError, WrongModelError)
 
 
 class Verdict(NamedTuple):
@@ -119,6 +124,7 @@ def try_out(
         RefusedError: the tries before crashed too often; the release is in quarantine now.
         UnavailableError: the power failed too often; it is tried again after the next start.
         StorageError: what happened cannot be remembered.
+        UntrustedSignerError, WrongModelError: the verifier trusts others, or means another model; it waits.
         KeepError: the release passed, and may not count any more.
     """
     with slots.exclusively():
@@ -128,9 +134,10 @@ def try_out(
         trial = slots.begin_trial(waiting.slot)
         try:
             verdict = _verdict(slots, trial, isolation, runtime, options or {})
-        except BaseException:
-            # Somebody ends this in an orderly way, for example at the keyboard.
-            slots.end_trial(trial, TrialEnd.POSTPONED, "ended from outside")
+        except BaseException as error:
+            # Somebody ends this in an orderly way, for example at the keyboard, or may not judge it.
+            reason = str(error) if isinstance(error, KeepError) else "ended from outside"
+            slots.end_trial(trial, TrialEnd.POSTPONED, reason)
             raise
         slots.end_trial(trial, verdict.end, verdict.reason)
         if verdict.end is TrialEnd.PASSED:
@@ -155,6 +162,8 @@ def _verdict(
         meanings = _RUNNING
         with session:
             found = () if golden is None else tuple(islice(problems(session, golden), _MOST_PROBLEMS))
+    except _MISTAKEN:
+        raise
     except Exception as error:
         return Verdict(next(end for kind, end in meanings if isinstance(error, kind)), str(error))
     if found:
