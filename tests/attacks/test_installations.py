@@ -34,6 +34,7 @@ from modelkeep.errors import (
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.keys.identity import Identity
+from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
@@ -153,19 +154,18 @@ def test_an_installation_that_outlives_its_grant(workshop: Workshop) -> None:
 def trusting(workshop: Workshop, **options: Any) -> Verifier:
     # A device remembers no time beyond the end of what can mend it, so this one has a trust file.
     trust = TrustFile(1, LATEST_TIME, (Publisher(workshop.signer.public_key, ("*",)),))
-    return Verifier.from_trust_file(trust, model="acme/classifier", **options)
+    return Verifier.from_trust_file(workshop.signed(trust), model=UnsafeAnyModel(), **options)
 
 
 def test_setting_the_clock_back(workshop: Workshop) -> None:
     now = [1_900_000_000.0]
-    verifier = workshop.verifier(clock=lambda: now[0])
+    verifier = trusting(workshop, clock=lambda: now[0])
     first = workshop.seal(constraints=Constraints(not_after=1_900_000_100))
     installed = install_one(workshop, first, verifier=verifier)
     now[0] += 200
     # Installing anything else tells the device how late it is.
     other = workshop.seal(model="acme/classifier")
-    late = trusting(workshop, clock=lambda: now[0])
-    install_one(workshop, other, "other.keep", verifier=late)
+    install_one(workshop, other, "other.keep", verifier=verifier)
     now[0] -= 200
     with pytest.raises(ExpiredError):
         workshop.open(installed, verifier=verifier)
@@ -181,7 +181,7 @@ def test_setting_the_clock_back_past_what_the_device_remembers(
     publisher = Publisher(workshop.signer.public_key, ("*",))
     expires = sealed_at + 150 if limit == "trust file" else LATEST_TIME
     verifier = Verifier.from_trust_file(
-        TrustFile(1, expires, (publisher,)),
+        workshop.signed(TrustFile(1, expires, (publisher,))),
         model="acme/detector",
         maximum_age=datetime.timedelta(seconds=150) if limit == "age" else None,
         clock=lambda: now[0],

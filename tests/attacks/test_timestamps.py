@@ -20,13 +20,11 @@ from modelkeep import public_key
 from modelkeep.clock import LATEST_TIME, Clock
 from modelkeep.errors import ExpiredError, RefusedError, UntrustedSignerError
 from modelkeep.grants.constraints import Constraints
-from modelkeep.key_purpose import Purpose
 from modelkeep.trust import timestamps
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
-from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from modelkeep.updates.installation import install
@@ -150,10 +148,8 @@ def test_a_device_without_a_clock_learns_the_time_from_what_it_installs(stage: S
     workshop = stage.workshop
     publisher = Publisher(workshop.signer.public_key, ("*",))
     trust = TrustFile(1, LATEST_TIME, (publisher,), authorities=(stage.authority.root,))
-    root = workshop.folder / "root.pem"
-    roots = [create_signing_key(root, "root")]
     # Time is remembered for those who signed the file.
-    trust = TrustFile.from_bytes(trust.to_bytes(Signer.from_pem(root, purpose=Purpose.ROOT)), roots)
+    trust = workshop.signed(trust)
     unset = Clock(lambda: 0, is_vouched=lambda: False, built=0)
     verifier = Verifier.from_trust_file(trust, model=UnsafeAnyModel(), clock=unset)
     began = workshop.seal(model="acme/classifier", constraints=Constraints(not_before=int(time.time()) - 60))

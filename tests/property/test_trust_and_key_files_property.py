@@ -23,7 +23,8 @@ APPROVAL = approve((7, 11), {7: bytes(32), 11: bytes(32)}, AUTHORITY)
 CREATION = Creation(b"data", b"ticket")
 POLICY = Policy((7, 11), AUTHORITY.public_key, auth=True)
 KEY_FILE = KeyFile(OPEN, b"public", b"private", CREATION, 0x81010017, 0, bytes(34), POLICY, (APPROVAL,))
-TRUST = TrustFile(1, LATEST_TIME, (Publisher(AUTHORITY.public_key, ("vision",)),), frozenset({"ab" * 32}))
+PUBLISHER = ec.generate_private_key(ec.SECP256R1()).public_key()
+TRUST = TrustFile(1, LATEST_TIME, (Publisher(PUBLISHER, ("vision",)),), frozenset({"ab" * 32}))
 SIGNED = TRUST.to_bytes(AUTHORITY)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import socket
 import subprocess
@@ -13,7 +14,9 @@ from support.needs import missing, require
 
 TRANSIENT = 0x80000000
 
-_ports = itertools.count(21_000, 2)
+# Processes that test side by side keep out of each other's way.
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_ports = itertools.count(21_000 + 1000 * (_worker % 8), 2)
 
 
 class SoftwareTpm:

@@ -15,8 +15,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from modelkeep import public_key
 from modelkeep.bundle.access import Access, unlock
 from modelkeep.grants.recipient_text import format_recipient
+from modelkeep.key_purpose import Purpose
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
 from modelkeep.model import Model
@@ -24,6 +26,7 @@ from modelkeep.sealing import seal
 from modelkeep.session import Session, open_session
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
+from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 
 MODEL_ID = "acme/detector"
@@ -47,6 +50,14 @@ class Workshop:
         recipient = FileStore().create(str(path), kind)
         path.with_suffix(".pub").write_text(format_recipient(recipient) + "\n")
         return path
+
+    def signed(self, trust: TrustFile) -> TrustFile:
+        """Returns a trust file as devices get it: signed by the only root, which is no publisher."""
+        path = self.folder / "root.pem"
+        if not path.exists():
+            create_signing_key(path, "root")
+        root = Signer.from_pem(path, purpose=Purpose.ROOT)
+        return TrustFile.from_bytes(trust.to_bytes(root), [public_key.to_pem(root.public_key)])
 
     def model(self, weight: float = 2.0, size: int = 4) -> Path:
         """Writes an ONNX model that multiplies `x` (float32, [batch, size]) with `weight`."""
