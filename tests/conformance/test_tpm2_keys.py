@@ -506,9 +506,8 @@ def test_a_signer_that_is_closed_has_wiped_its_passphrase(
         assert bytes(kept) == b"secret"
         wiped: list[object] = []
         close = signer._auth.close
-        # A method that is not written in Python would not be given what it is called on.
-        monkeypatch.setattr(type(signer._auth), "close", lambda pages: [wiped.append(pages)])
-    assert wiped == [signer._auth]
+        monkeypatch.setattr(signer._auth, "close", lambda: wiped.append(kept))
+    assert wiped == [kept]
     kept.release()
     close()
     with pytest.raises(UsageError, match="closed"):
