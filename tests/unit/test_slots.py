@@ -12,7 +12,9 @@ from modelkeep.device.contents import Stage
 from modelkeep.errors import RefusedError, RollbackError, UsageError, WrongModelError
 from modelkeep.renewing import renew
 from modelkeep.updates.installation import InstallReport, install
+from modelkeep.updates.reception import receiving
 from modelkeep.updates.slots import Slots
+from modelkeep.updates.source import FileSource
 from modelkeep.updates.trial_notes import TrialEnd
 from support.updating import Updating
 from support.workshop import MODEL_ID, Workshop
@@ -131,3 +133,13 @@ def test_slots_are_opened_while_releases_take_each_others_place(tmp_path: Path, 
         updating.result()
     assert epochs == sorted(epochs)
     assert device.epoch() == 4
+
+
+def test_something_newer_counts_by_the_time_the_lock_is_free(workshop: Workshop, slots: Slots) -> None:
+    old = workshop.seal(epoch=1)
+    with receiving(FileSource(old), slots.access) as late:
+        update(workshop, slots, 2)
+        update(workshop, slots, 3)
+        with pytest.raises(RollbackError, match="older"):
+            slots.choose(late.signed)
+    assert not slots.folder.file("a" if slots.primary() == "b" else "b").exists()

@@ -145,6 +145,7 @@ class Slots:
 
         Raises:
             WrongModelError: the slots are for another model.
+            RollbackError: something newer counts by now.
             RefusedError: it is in quarantine here.
         """
         with self._remembered() as remembered:
@@ -177,6 +178,8 @@ class Slots:
         manifest = signed.manifest
         if manifest.model != self.folder.model:
             raise WrongModelError(f"the slots are for {self.folder.model}, and this is {manifest.model}")
+        # Once more: the front came without the lock, and something newer may have begun to count.
+        remembered.check(manifest)
         mark = remembered.mark(manifest, signed.signer)
         failed = {(each.bundle, each.voucher) for each in self._state(remembered.contents).quarantine}
         if (mark.bundle, mark.voucher) in failed:
