@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -143,3 +144,15 @@ def test_something_newer_counts_by_the_time_the_lock_is_free(workshop: Workshop,
         with pytest.raises(RollbackError, match="older"):
             slots.choose(late.signed)
     assert not slots.folder.file("a" if slots.primary() == "b" else "b").exists()
+
+
+def test_what_counts_and_was_cut_short_is_fetched_again(workshop: Workshop, slots: Slots) -> None:
+    bundle = workshop.seal()
+    for slot in ("a", "b"):
+        assert stage(workshop, slots, bundle).slot == slot
+        trial = slots.begin_trial(slot)
+        slots.end_trial(trial, TrialEnd.PASSED)
+        slots.commit(trial)
+        assert stage(workshop, slots, bundle).slot is None
+        file = slots.folder.file(slot)
+        os.truncate(file, file.stat().st_size - 1)

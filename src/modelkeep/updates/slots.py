@@ -133,12 +133,13 @@ class Slots:
         return SlotState(slot, installation, known, _is_archive(self.folder.file(slot)))
 
     def counts(self, signed: SignedManifest) -> Path | None:
-        """Returns the installation of a verified release, where it is the one that counts here already."""
+        """Returns the installation of a verified release, where it counts here already and is whole."""
         with self._remembered() as remembered:
             slot = self.folder.current(remembered.contents)
-            known = None if slot is None else self.state_by(slot, remembered.contents).known
-        is_same = known is not None and known.mark.bundle == signed.manifest.bundle
-        return self.folder.file(slot) if slot is not None and is_same else None
+            there = None if slot is None else self.state_by(slot, remembered.contents)
+        if there is None or there.known is None or not there.is_complete:
+            return None
+        return self.folder.file(there.slot) if there.known.mark.bundle == signed.manifest.bundle else None
 
     def choose(self, signed: SignedManifest) -> str:
         """Returns the slot that a verified release goes to: one that does not count; within `exclusively`.
