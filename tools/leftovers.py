@@ -5,7 +5,7 @@
 For each kind of model, runtime and way to open it, a process opens a sealed model whose weights are marked,
 runs it, closes it, does the same once more and waits; this one reads all of its memory through /proc and
 counts weights.
-In process mode, the memory of the isolated process is read, too.
+In process mode, the memory of the isolated process is read, too, and that of the process it was copied from.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Finding:
         case: which.
         weights: how many the model has.
         opened: with the model open, in the process that computes.
-        closed: after closing, in the process that opened it.
+        closed: after closing, in the process that opened it and the one that isolated ones are copied from.
         gone: whether the isolated process had ended by then.
     """
 
@@ -110,22 +110,33 @@ class Sealed:
 
 def measure(case: Case, sealed: Sealed, keys: Path) -> Finding:
     """Opens a bundle in another process and looks into its memory, open and closed."""
-    with _victim(case, sealed.bundle, keys) as (process, pids):
-        opened = look(pids[-1], sealed.key)
+    with _victim(case, sealed.bundle, keys) as (process, staying, isolated):
+        # Exactly one computes: a tool that looks at another one finds nothing, and all seems well.
+        (computing,) = staying if case.isolation == "in-process" else isolated
+        opened = look(computing, sealed.key)
         _say(process, "")
         _wait(process)
-        gone = len(pids) == 1 or not Path("/proc", str(pids[-1])).exists()
-        return Finding(case, sealed.weights, opened, look(pids[0], sealed.key), gone)
+        gone = not any(Path("/proc", str(pid)).exists() for pid in isolated)
+        closed = [look(pid, sealed.key) for pid in staying]
+        return Finding(case, sealed.weights, opened, _sum(closed), gone)
+
+
+def _sum(found: Sequence[Found]) -> Found:
+    return Found(sum(each.weights for each in found), sum(each.keys for each in found))
 
 
 @contextmanager
-def _victim(case: Case, bundle: Path, keys: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+def _victim(
+    case: Case, bundle: Path, keys: Path
+) -> Iterator[tuple[subprocess.Popen[str], list[int], list[int]]]:
+    """Yields a process, the ids of those that outlive its session, and of those that must not."""
     shape = [1 if isinstance(length, str) else length for length in marked_models.shape(case.kind)]
     settings = json.dumps({"isolation": case.isolation, "options": dict(case.options), "shape": shape})
     command = [sys.executable, __file__, "--victim", str(bundle), str(keys), settings]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield process, json.loads(_wait(process))
+            staying, isolated = json.loads(_wait(process))
+            yield process, staying, isolated
         finally:
             process.kill()
 
@@ -152,6 +163,7 @@ def be_victim(bundle: str, keys: str, settings: str) -> None:
     from modelkeep.keys.identity import Identity
     from modelkeep.session import open_session
     from modelkeep.trust.verifier import Verifier
+    from support.processes import children, fork_servers
 
     wanted = json.loads(settings)
     isolation = ProcessIsolation(secret=True) if wanted["isolation"] == "secret" else wanted["isolation"]
@@ -169,9 +181,7 @@ def be_victim(bundle: str, keys: str, settings: str) -> None:
 
     opened().close()
     session = opened()
-    tasks = Path("/proc/self/task").glob("*/children")
-    children = [int(child) for task in tasks for child in task.read_text().split()]
-    print(json.dumps([os.getpid(), *children]), flush=True)
+    print(json.dumps([[os.getpid(), *fork_servers()], [*children()]]), flush=True)
     sys.stdin.readline()
     session.close()
     print("closed", flush=True)
@@ -255,8 +265,8 @@ Written by `make leftovers`. A model with marked weights is opened, run and clos
 with the right to read all memory counts the weights at every address. Every weight ends with the same
 twelve bits, and four such numbers in a row are weights, in whatever order a runtime arranged them. One copy
 means as many as the model has. "Key" is the key of the payload, from which the keys of all files are
-derived. While a model is open, the process that computes is read; after closing, the one that opened it,
-because the isolated process no longer exists.
+derived. While a model is open, the process that computes is read; after closing, the one that opened it
+and the one that isolated processes are copied from, because the isolated process itself no longer exists.
 
 | Model | Runtime | Isolation | Copies, open | Key, open | Copies, closed | Weights, closed | Key, closed |
 |---|---|---|---|---|---|---|---|

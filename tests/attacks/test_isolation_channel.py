@@ -94,6 +94,7 @@ FLOAT = [["x", "<f4", [1], 0, 4]]
         [["outputs", [["x", "<f4", [0], 0, 0]], [[[[[[[["x"]]]]]]]]]],
         [["outputs", [], {"x": {"x": 2**70}}]],
         [["error", "KeepError", "x" * 100_000, None]],
+        [["error", "KeepError", 1, None]],
         [["outputs", [["x", "<f4", [4], 0, 16], ["y", "<f4", [4], 8, 16]], [["x", "array"], ["y", "array"]]]],
         [["outputs", [["x", "|O8", [1], 0, 8]], [["x", "array"]]]],
         [["outputs", "x"]],
@@ -109,6 +110,15 @@ def test_answers_that_are_none_end_the_process(opened: Any, answers: list[Any]) 
     with opened(output_limit=2**20) as session:
         with pytest.raises(KeepError):
             session.run({"x": np.array(f"answer {json.dumps(answers)}")})
+        assert children() == running
+
+
+@pytest.mark.parametrize("where", ["first", "later"])
+def test_a_packet_that_is_too_long_is_not_waited_for(opened: Any, where: str) -> None:
+    running = children()
+    with opened(timeout=20) as session:
+        with pytest.raises(RuntimeCrashedError, match="packet is too long"):
+            session.run({"x": np.array(f"swell {where}")})
         assert children() == running
 
 

@@ -73,6 +73,8 @@ def descriptors(_argument: str) -> str:
 _FCNTL = 72 if os.uname().machine == "x86_64" else 25
 
 
+# What the session takes at a time, after the length of the message.
+_PACKET = 64 * 2**10
 # The channel to the session, found as any intruder would. Made while the kernel still tells its kind.
 _SESSION: list[socket.socket] = []
 
@@ -91,10 +93,22 @@ def _is_socket(descriptor: int) -> bool:
 
 
 def answer(argument: str) -> None:
-    """Sends packets on the channel, before the adapter's own answer; each is JSON, or raw text."""
+    """Sends messages on the channel, before the adapter's own answer; each is JSON, or raw text."""
     for each in json.loads(argument):
         data = each.encode() if isinstance(each, str) else json.dumps(each).encode()
-        send(struct.pack("=Q", len(data)) + data)
+        send(struct.pack("=Q", len(data)) + data[:_PACKET])
+        for start in range(_PACKET, len(data), _PACKET):
+            send(data[start : start + _PACKET])
+
+
+def swell(where: str) -> None:
+    """Sends a message in which the first packet, or the one after it, is longer than any may be."""
+    data = b"[" + b" " * (3 * _PACKET)
+    packet = struct.pack("=Q", len(data))
+    if where == "later":
+        send(packet)
+        packet = b""
+    send(packet + data)
 
 
 def send(packet: bytes, descriptors: Iterable[int] = ()) -> None:
@@ -135,5 +149,5 @@ def numbers(_argument: str) -> str:
     return json.dumps([random.random(), np.random.random(), os.urandom(8).hex()])
 
 
-_ALL = (sweep, reach, make, environment, say, terminals, keep_open, descriptors, answer, give, drip)
+_ALL = (sweep, reach, make, environment, say, terminals, keep_open, descriptors, answer, swell, give, drip)
 ATTEMPTS = {each.__name__: each for each in (*_ALL, shared, numbers)}

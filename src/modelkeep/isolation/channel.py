@@ -155,19 +155,25 @@ class Channel:
     def _received(self, longest: int, most: int) -> tuple[list[Any], list[int]]:
         # Exactly as much room as is wanted: the kernel closes further descriptors itself, and says so.
         room = socket.CMSG_LEN(most * _DESCRIPTOR) if most else 0
-        with self._in_time():
-            packet, ancillary, flags, _address = self._socket.recvmsg(
-                _LENGTH.size + _PACKET, room, socket.MSG_CMSG_CLOEXEC
-            )
-        descriptors = _descriptors(ancillary)
+        packet, descriptors = self._packet(_LENGTH.size + _PACKET, room)
         try:
-            if flags & socket.MSG_CTRUNC:
-                raise MalformedError("isolated process: descriptors that nobody asked for")
             return self._message(packet, longest), descriptors
         except BaseException:
-            for descriptor in descriptors:
-                close_quietly(descriptor)
+            _close_all(descriptors)
             raise
+
+    def _packet(self, size: int, room: int = 0) -> tuple[bytes, list[int]]:
+        """Returns the next packet, and what descriptors came with it."""
+        with self._in_time():
+            packet, ancillary, flags, _address = self._socket.recvmsg(size, room, socket.MSG_CMSG_CLOEXEC)
+        descriptors = _descriptors(ancillary)
+        # What was cut off is lost: who waits for it waits until the time is over.
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            _close_all(descriptors)
+            if flags & socket.MSG_CTRUNC:
+                raise MalformedError("isolated process: descriptors that nobody asked for")
+            raise MalformedError("isolated process: the packet is too long")
+        return packet, descriptors
 
     def _message(self, packet: bytes, longest: int) -> list[Any]:
         if not packet:
@@ -179,8 +185,7 @@ class Channel:
             raise MalformedError("isolated process: the message is too long")
         data = bytearray(memoryview(packet)[_LENGTH.size :])
         while len(data) < length:
-            with self._in_time():
-                more = self._socket.recv(_PACKET)
+            more, _none = self._packet(_PACKET)
             if not more:
                 raise ChannelClosedError
             data += more
@@ -215,6 +220,11 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             return array.array("i", data[: len(data) - len(data) % _DESCRIPTOR]).tolist()
     return []
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        close_quietly(descriptor)
 
 
 def close_quietly(descriptor: int) -> None:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelkeep import errors
-from modelkeep.errors import KeepError, UnavailableError, UsageError
+from modelkeep.errors import KeepError, RuntimeCrashedError, UnavailableError, UsageError
 from modelkeep.isolation.remarks import printable
 from modelkeep.manifest import LeafAlgorithm, Suite
 from modelkeep.payload.sealed_stream import SealedStream
@@ -156,10 +156,10 @@ def error_message(error: Exception) -> list[object]:
 
 
 def error_from(message: list[Any]) -> KeepError:
-    """Returns the error that a message of the process stands for."""
+    """Returns the error that a message of the process stands for; a RuntimeCrashedError if it is no such."""
     match message:
-        case ["error", str(kind), str(text), hint] if hint is None or isinstance(hint, str):
+        case ["error", str(kind), str(text), None | str() as hint] if len(text) <= _LONGEST_TEXT:
             words = hint and printable(hint, _LONGEST_TEXT)
             return _KINDS.get(kind, UnavailableError)(printable(text, _LONGEST_TEXT), hint=words)
         case _:
-            return UnavailableError("the isolated process says something that nobody understands")
+            return RuntimeCrashedError("the isolated process talks nonsense", hint="open the model again")

@@ -121,9 +121,10 @@ class ProcessRunner(Runner):
             raise RuntimeCrashedError(
                 f"the isolated process gave no proper outputs: {error}", hint="open the model again"
             ) from error
-        if message[0] != "error":
+        told = error_from(message)
+        if isinstance(told, RuntimeCrashedError):
             self.process.end()
-        raise error_from(message)
+        raise told
 
     def _make_room(self, size: int) -> None:
         """Gives the process memory for outputs, within the limit and each time more than before.
