@@ -95,7 +95,10 @@ def test_the_origin_is_closed_to_others_and_holds_nothing(opened: Any) -> None:
 def test_all_end_with_the_origin_and_the_next_model_opens(workshop: Workshop) -> None:
     bundle = workshop.seal()
     with workshop.open(bundle, isolation="process") as first:
-        os.kill(server_of(first), signal.SIGKILL)
+        process = first._runner.process.pid  # type: ignore[attr-defined]
+        with os.fdopen(os.pidfd_open(process)) as ended:
+            os.kill(server_of(first), signal.SIGKILL)
+            assert select.select([ended], [], [], 60)[0] != []
         with pytest.raises(RuntimeCrashedError):
             first.run({"x": X})
         with workshop.open(bundle, isolation="process") as second:
