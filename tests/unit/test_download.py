@@ -12,6 +12,7 @@ from modelkeep.errors import NetworkError, StorageError, UsageError
 from modelkeep.updates.download import HttpSource
 from modelkeep.updates.http_client import ClientSettings
 from modelkeep.updates.pace import DownloadLimits
+from modelkeep.updates.source import source_of
 from support.command_line import CommandLine
 from support.web import Answer, Authority, Headers, giving, reply, serving
 from support.workshop import MODEL_ID, Workshop
@@ -136,6 +137,9 @@ def test_slips_are_answered_in_words(tmp_path: Path, stray: Path) -> None:
     for address in ("ftp://host/x", "https://", "x" * 5000, "https://host:port/"):
         with pytest.raises(UsageError, match="not an address"):
             HttpSource(address)
+    with pytest.raises(UsageError, match="not an address"):
+        source_of("ftp://host/x")
+    assert isinstance(source_of("HTTPS://host/x"), HttpSource)
     for settings in (
         ClientSettings(roots=stray),
         ClientSettings(certificate=stray),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelkeep.errors import UsageError
-from modelkeep.updates.source import Source, source_of
+from modelkeep.updates.source import Source, is_address, source_of
 
 _CLIENT = {
     "tls_roots": "roots",
@@ -27,7 +27,7 @@ def source(arguments: argparse.Namespace) -> Source:
         UnavailableError: the extra for downloads is not installed.
     """
     chosen = {name: getattr(arguments, name) for name in _DOWNLOAD if getattr(arguments, name)}
-    if not arguments.bundle.startswith(("https://", "http://")):
+    if not is_address(arguments.bundle):
         if chosen:
             raise UsageError(f"--{min(chosen).replace('_', '-')} is for downloads", hint="name an address")
         return source_of(arguments.bundle)

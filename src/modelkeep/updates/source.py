@@ -95,6 +95,11 @@ class _StaysOpen:
         """Does nothing."""
 
 
+def is_address(text: str) -> bool:
+    """Returns whether `text` is an address and no path: of a kind that downloads know, or not."""
+    return "://" in text
+
+
 SourceLike = Source | Readable | str | os.PathLike[str]
 
 
@@ -106,7 +111,7 @@ def source_of(source: SourceLike) -> Source:
     """
     if isinstance(source, str) and source == "-":
         return StreamSource(sys.stdin.buffer)
-    if isinstance(source, str) and source.startswith(("https://", "http://")):
+    if isinstance(source, str) and is_address(source):
         from modelkeep.updates.download import HttpSource
 
         return HttpSource(source)
