@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from modelkeep.device.state_place import FOLDER_VARIABLE
 from modelkeep.guard.statistics import are_compiled
@@ -20,6 +21,10 @@ from support.workshop import Workshop, scale_model
 
 _numbers = itertools.count()
 
+
+# How long an example takes says something of the machine alone.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 # What a shell starts in the background ignores interrupts, and so would every process that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -64,12 +64,14 @@ def _add(entry: dict[str, Any], outcome: dict[str, Any] | None) -> None:
 
 
 def _entry(path: Path, using: Access) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
     identity, grant_file = using.identity, using.grant_file
     secret, trust = _secret(identity), _trust(using.verifier)
     grants = Path(grant_file) if grant_file is not None else sidecar_path(path)
-    odd_files = [file for file in (path, grants) if file.exists() and not file.is_file()]
+    odd_files = [grants] if grants.exists() and not grants.is_file() else []
     odd_files += filter(Path.exists, [lease_path(path)])  # the form of an entry has no place for it
-    if secret is None or trust is None or using.posture or odd_files or not path.is_file():
+    if secret is None or trust is None or using.posture or odd_files:
         return None
     entry = {"about": "recorded", "bundle": _keep(path), "identity": secret} | trust
     if path_of(identity).exists():
