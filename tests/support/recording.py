@@ -26,6 +26,7 @@ from modelkeep.bundle import access as opening
 from modelkeep.bundle.access import Access, sidecar_path
 from modelkeep.bundle.lease import lease_path
 from modelkeep.clock import Clock
+from modelkeep.device.contents import Stage
 from modelkeep.errors import KeepError
 from modelkeep.grants.agreement_key import AgreementKey
 from modelkeep.grants.fleet_device import FleetDevice
@@ -64,7 +65,8 @@ def _add(entry: dict[str, Any], outcome: dict[str, Any] | None) -> None:
 
 
 def _entry(path: Path, using: Access) -> dict[str, Any] | None:
-    if not path.is_file():
+    # Phones have no trials.
+    if not path.is_file() or using.stage is not Stage.CURRENT:
         return None
     identity, grant_file = using.identity, using.grant_file
     secret, trust = _secret(identity), _trust(using.verifier)
