@@ -74,8 +74,7 @@ class Remembered:
         Raises:
             RollbackError: it is at another one, something newer has replaced it, or it was not made here.
         """
-        state = self.contents.models.get(model)
-        known = None if state is None else state.installations.get(installation)
+        known = self.contents.installed(model, installation)
         if known is None:
             raise RollbackError(
                 "this installation does not count any more, or was not made with this key",

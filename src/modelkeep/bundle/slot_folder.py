@@ -92,7 +92,7 @@ class SlotFolder:
 
     def current(self, contents: Contents) -> str | None:
         """Returns the slot that counts by what the device remembers; None where none does."""
-        state = contents.models.get(self.model, ModelState())
+        state = contents.known(self.model)
         found = {slot: self.installation(slot) for slot in SLOTS}
         counting = [slot for slot, each in found.items() if each is not None and _is_current(state, each)]
         # Of the same release installed twice, the last one.

@@ -145,6 +145,10 @@ class ModelState:
         )
         self.quarantine = (*others, release)[-MOST_QUARANTINED:]
 
+    def is_in_quarantine(self, mark: Mark) -> bool:
+        """Returns whether a release was tried here for whom it would count, and failed."""
+        return any((each.bundle, each.voucher) == (mark.bundle, mark.voucher) for each in self.quarantine)
+
     def _worth(self, installation: bytes) -> tuple[bool, bool]:
         # A device that fails over and over keeps what it has.
         return installation == self.active, self.installations[installation].stage is Stage.CURRENT
@@ -192,10 +196,17 @@ class Contents:
         """Returns what is known of a model, to be changed."""
         return self.models.setdefault(model, ModelState())
 
+    def known(self, model: str) -> ModelState:
+        """Returns what is known of a model, to be read; nothing is added where nothing is known."""
+        return self.models.get(model, ModelState())
+
+    def installed(self, model: str, installation: bytes) -> Installed | None:
+        """Returns what is known of an installation of a model, or None."""
+        return self.known(model).installations.get(installation)
+
     def floor(self, model: str, judge: Judge) -> Floor:
         """Returns the lowest place of `model` that counts for whom `judge` believes."""
-        marks = self.models[model].marks if model in self.models else ()
-        return floor_of(marks, model, judge)
+        return floor_of(self.known(model).marks, model, judge)
 
     def check(self, model: str, order: ReleaseOrder, bundle: bytes, judge: Judge) -> None:
         """Accepts a release that is no older than what was installed.

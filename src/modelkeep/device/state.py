@@ -240,16 +240,14 @@ class DeviceState:
         if not self.has_begun:
             raise RefusedError("this device remembers nothing yet, so that there is nothing to let go of")
         adopted = [act.counter for act in verified.ticket.acts if isinstance(act, Adopt)]
-        with self._store.locked() as lock:
-            contents = self._store.adopted(adopted[0]) if adopted else self._store.settled()
-            changed = deepcopy(contents)
+
+        def change(contents: Contents) -> bool:
             if seen is not None:
-                changed.see(seen, unchanged)
-            obey(changed, self.device, verified)
-            self._store.use_up_number(contents, lock)
-            changed.counter = contents.counter
-            self._store.write_counted(changed, lock)
-        return changed
+                contents.see(seen, unchanged)
+            obey(contents, self.device, verified)
+            return True
+
+        return self._change(change, adopted=adopted[0] if adopted else None)
 
     def inherit(self, old: Contents) -> None:
         """Begins with what another key of this device remembers, but for its installations.
@@ -262,10 +260,10 @@ class DeviceState:
                 raise UsageError(f"{self.path}: the new key has a state already", hint="make a new key")
             self._store.write_counted(old.inheritance(), lock)
 
-    def _change(self, change: Callable[[Contents], bool]) -> Contents:
-        """Makes a counted change, unless `change` says that there is none."""
+    def _change(self, change: Callable[[Contents], bool], adopted: int | None = None) -> Contents:
+        """Makes a counted change of what is there, or of what was `adopted`; none where `change` says so."""
         with self._store.locked() as lock:
-            contents = self._store.settled()
+            contents = self._store.settled() if adopted is None else self._store.adopted(adopted)
             changed = deepcopy(contents)
             if change(changed):
                 self._store.use_up_number(contents, lock)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -20,7 +20,7 @@ from modelkeep.bundle.signed_manifest import SignedManifest
 from modelkeep.bundle.slot_folder import SLOTS, SlotFolder
 from modelkeep.container.archive import Archive
 from modelkeep.container.order import INSTALLATION
-from modelkeep.device.contents import Contents, Installed, ModelState, Quarantined, Stage
+from modelkeep.device.contents import Contents, Installed, Quarantined, Stage
 from modelkeep.errors import KeepError, RefusedError, UsageError, WrongModelError
 from modelkeep.storage import folder_locked, open_regular, sync_folder, words_for
 from modelkeep.updates.trial_notes import TrialEnd, TrialNotes
@@ -129,7 +129,7 @@ class Slots:
     def state_by(self, slot: str, contents: Contents) -> SlotState:
         """Returns what is known of a slot, with what the device remembers at hand."""
         installation = self.folder.installation(slot)
-        known = None if installation is None else self._state(contents).installations.get(installation)
+        known = None if installation is None else contents.installed(self.folder.model, installation)
         return SlotState(slot, installation, known, _is_archive(self.folder.file(slot)))
 
     def counts(self, signed: SignedManifest) -> Path | None:
@@ -182,8 +182,7 @@ class Slots:
         # Once more: the front came without the lock, and something newer may have begun to count.
         remembered.check(manifest)
         mark = remembered.mark(manifest, signed.signer)
-        failed = {(each.bundle, each.voucher) for each in self._state(remembered.contents).quarantine}
-        if (mark.bundle, mark.voucher) in failed:
+        if remembered.contents.known(manifest.model).is_in_quarantine(mark):
             raise RefusedError(
                 f"release {manifest.order} was tried here and failed",
                 hint="get another release; modelkeep status says how it failed",
@@ -224,7 +223,7 @@ class Slots:
             StorageError: the try cannot be counted, so there must be none.
         """
         state = self.state(slot)
-        if state.installation is None or state.known is None or state.stage is Stage.CURRENT:
+        if state.installation is None or state.known is None or not state.waits:
             raise UsageError(f"nothing waits for a trial in slot {slot}", hint="modelkeep install first")
         try:
             self._notes.begin(state.known.mark.bundle)
@@ -298,13 +297,8 @@ class Slots:
             lease_path(path).unlink(missing_ok=True)
             sync_folder(path.parent)
 
-    @contextmanager
-    def _remembered(self) -> Iterator[Remembered]:
-        with remembering(self.access.identity, self.access.verifier) as remembered:
-            yield remembered
-
-    def _state(self, contents: Contents) -> ModelState:
-        return contents.models.get(self.folder.model, ModelState())
+    def _remembered(self) -> AbstractContextManager[Remembered]:
+        return remembering(self.access.identity, self.access.verifier)
 
 
 def _is_archive(path: Path) -> bool:

@@ -15,7 +15,7 @@ from modelkeep.bundle.installation import Installation
 from modelkeep.bundle.lease import in_force, read_lease
 from modelkeep.bundle.slot_folder import SLOTS, SlotFolder
 from modelkeep.container import names
-from modelkeep.device.contents import Contents, Installed, ModelState, Stage
+from modelkeep.device.contents import Contents, Installed, Stage
 from modelkeep.errors import KeepError, MalformedError
 from modelkeep.keys.identity import Identity, no_device
 from modelkeep.manifest import Manifest
@@ -102,7 +102,7 @@ def status(path: str | os.PathLike[str], *, identity: Identity) -> Status:
 def _status(
     path: Path, model: str, found: list[InstalledStatus], contents: Contents, notes: Notes | None
 ) -> Status:
-    state = contents.models.get(model, ModelState())
+    state = contents.known(model)
     found.sort(key=lambda each: each.stage != Stage.CURRENT.value)
     quarantine = tuple(each.bundle.hex() for each in state.quarantine)
     return Status(path, model, tuple(found), notes, state.tries, quarantine)
@@ -118,7 +118,7 @@ def _contents(identity: Identity) -> Contents:
 
 def _of_file(path: Path, slot: str | None, contents: Contents) -> InstalledStatus:
     header, since = _beginning(path)
-    known = contents.models.get(header.model, ModelState()).installations.get(header.installation)
+    known = contents.installed(header.model, header.installation)
     manifest, not_after = _of_archive(path)
     return InstalledStatus(
         path=path,

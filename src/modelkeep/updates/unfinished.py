@@ -17,7 +17,6 @@ from modelkeep.bundle.install_record import InstallHeader, InstallRecord, first_
 from modelkeep.bundle.rollback import Remembered
 from modelkeep.container import names
 from modelkeep.container.front import Front
-from modelkeep.device.contents import Installed
 from modelkeep.device.contents_json import INSTALLATION_BYTES
 from modelkeep.device.marks import Mark
 from modelkeep.errors import TamperedError
@@ -158,7 +157,8 @@ def resume(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinishe
     record = first_record(descriptor)
     if record is None or record.header != replace(wanted.header, installation=record.header.installation):
         return None
-    layout, known = wanted.layout(record.to_bytes()), _known(record.header, remembered)
+    layout = wanted.layout(record.to_bytes())
+    known = remembered.contents.installed(record.header.model, record.header.installation)
     if known is None or known.mark != wanted.mark or not layout.is_in(descriptor):
         return None
     try:
@@ -168,8 +168,3 @@ def resume(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinishe
     key = payload_key(install_key, known.secret)
     wipe(install_key)
     return Unfinished(layout, record.header, descriptor, key, has_payload=True)
-
-
-def _known(header: InstallHeader, remembered: Remembered) -> Installed | None:
-    state = remembered.contents.models.get(header.model)
-    return None if state is None else state.installations.get(header.installation)
