@@ -14,12 +14,13 @@ import tarfile
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+from narration import check, conclude, expect, row, title
 
 import modelkeep as mk
 from modelkeep import errors
@@ -32,8 +33,6 @@ BASIC_PITCH_MODEL = "basic_pitch/saved_models/icassp_2022/nmp.onnx"
 SAMPLE_RATE = 22050
 MODEL_ID = "demo/model"
 
-surprises: list[str] = []
-
 
 def main(arguments: list[str]) -> int:
     source = Path(arguments[0]) if arguments else basic_pitch()
@@ -45,9 +44,7 @@ def main(arguments: list[str]) -> int:
         demo.run_on_devices()
         demo.refuse_bundles()
         demo.refuse_inputs()
-    for surprise in surprises:
-        print(f"NOT AS EXPECTED: {surprise}")
-    return 1 if surprises else 0
+    return conclude()
 
 
 class Demo:
@@ -275,30 +272,6 @@ def same_bits(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
         return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
 
     return bits(ours) == bits(theirs)
-
-
-def expect(what: str, kind: type[Exception], action: Callable[[], object]) -> None:
-    try:
-        action()
-    except kind as error:
-        row(what, f"{type(error).__name__}: {error}")
-    except Exception as error:  # shown at the end, after everything else was tried
-        check(False, f"{what}: {type(error).__name__} instead of {kind.__name__}: {error}")
-    else:
-        check(False, f"{what} was accepted")
-
-
-def check(holds: bool, surprise: str) -> None:
-    if not holds:
-        surprises.append(surprise)
-
-
-def title(text: str) -> None:
-    print(f"\n{text}")
-
-
-def row(name: str, text: str) -> None:
-    print(f"  {name:20} {text}")
 
 
 def milliseconds(start: float) -> str:

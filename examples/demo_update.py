@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from narration import check, conclude, expect, row, title
 
 import modelkeep as mk
 
@@ -39,8 +40,6 @@ ONNX = bytes.fromhex(
     % ("00" * 16)
 )
 
-surprises: list[str] = []
-
 
 def main() -> int:
     with (
@@ -54,9 +53,7 @@ def main() -> int:
         demo.second_release()
         demo.bad_release()
         demo.old_release()
-    for surprise in surprises:
-        print(f"NOT AS EXPECTED: {surprise}")
-    return 1 if surprises else 0
+    return conclude()
 
 
 class Demo:
@@ -115,12 +112,7 @@ class Demo:
         for name in ("slots", "state"):
             shutil.rmtree(self.folder / name)
             shutil.copytree(self.kept / name, self.folder / name)
-        try:
-            self.factor()
-        except mk.RefusedError as error:
-            row("refused", f"{type(error).__name__}: {error}")
-        else:
-            check(False, "an old disk was accepted")
+        expect("an old disk", mk.RefusedError, self.factor)
 
     def seal(self, epoch: int, weight: float, golden_weight: float | None = None) -> None:
         model = self.folder / f"release-{epoch}"
@@ -287,19 +279,6 @@ def wait_for(port: int) -> None:
             return
         time.sleep(0.05)
     sys.exit("swtpm does not start")
-
-
-def check(holds: bool, surprise: str) -> None:
-    if not holds:
-        surprises.append(surprise)
-
-
-def title(text: str) -> None:
-    print(f"\n{text}")
-
-
-def row(name: str, text: str) -> None:
-    print(f"  {name:18} {text}")
 
 
 if __name__ == "__main__":
