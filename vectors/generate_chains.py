@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
@@ -19,14 +18,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from modelkeep import public_key
 from modelkeep.errors import KeepError
 from modelkeep.trust.certificates import CertificateRoots
+from support.certificates import START, YEAR, Extension, Key, certificate, common_name
 
 TARGET = Path(__file__).parent / "v1" / "chains.json"
-START = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
-YEAR = datetime.timedelta(days=365)
 NOW = int((START + YEAR / 2).timestamp())
-
-Extension = tuple[x509.ExtensionType, bool]
-Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 SIGNS_CODE: Extension = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), False)
 MAIL: Extension = (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False)
@@ -53,11 +48,6 @@ class Holder:
     certificate: x509.Certificate
 
 
-def common_name(name: str) -> x509.Name:
-    """Returns a subject with nothing but a common name."""
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
 def issue(
     name: str | x509.Name,
     *extensions: Extension,
@@ -68,18 +58,7 @@ def issue(
     """Returns a new certificate; self-signed without an issuer."""
     key = key or ec.generate_private_key(ec.SECP256R1())
     subject = common_name(name) if isinstance(name, str) else name
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.certificate.subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(START)
-        .not_valid_after(START + end)
-    )
-    for extension, is_critical in extensions:
-        builder = builder.add_extension(extension, critical=is_critical)
-    return Holder(key, builder.sign(issuer.key if issuer else key, hashes.SHA256()))
+    return Holder(key, certificate(subject, key, extensions, issuer, lasts=end))
 
 
 class ChainVectors:

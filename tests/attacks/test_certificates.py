@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,21 +9,19 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from modelkeep.errors import ExpiredError, SignatureError, UntrustedSignerError
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.verifier import Verifier
 from support.attacker import Forgery
+from support.certificates import START, YEAR, certificate, common_name
 from support.command_line import CommandLine
 from support.workshop import MODEL_ID, Workshop
 
-START = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
-YEAR = datetime.timedelta(days=365)
 MIDYEAR = int((START + YEAR / 2).timestamp())
 
 AUTHORITY = (x509.BasicConstraints(True, None),)
@@ -39,19 +36,8 @@ class Holder:
 
 def _issue(name: str, extensions: Sequence[x509.ExtensionType], issuer: Holder | None = None) -> Holder:
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.certificate.subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(START)
-        .not_valid_after(START + YEAR)
-    )
-    for extension in extensions:
-        builder = builder.add_extension(extension, critical=False)
-    return Holder(key, builder.sign(issuer.key if issuer else key, hashes.SHA256()))
+    signed = [(extension, False) for extension in extensions]
+    return Holder(key, certificate(common_name(name), key, signed, issuer))
 
 
 ROOT = _issue("root", AUTHORITY)

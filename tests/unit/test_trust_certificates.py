@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from modelkeep import public_key
 from modelkeep.errors import ExpiredError, MalformedError, SignatureError, UntrustedSignerError, UsageError
@@ -22,8 +22,8 @@ from modelkeep.trust.certificates import CertificateRoots, signing_key
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.verifier import Verifier
+from support.certificates import START, certificate, common_name
 
-START = datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC)
 MIDDLE = int(START.timestamp()) + 100 * 86_400
 STATEMENT = Statement("model", {"manifest.json": bytes(range(32))})
 
@@ -49,19 +49,9 @@ def issue(
     curve: ec.EllipticCurve | None = None,
 ) -> Holder:
     key = ec.generate_private_key(curve or ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.certificate.subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(START)
-        .not_valid_after(START + datetime.timedelta(days=days))
-    )
-    for extension in extensions:
-        builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-    return Holder(key, builder.sign(issuer.key if issuer else key, hashes.SHA256()))
+    marked = [(extension, isinstance(extension, x509.BasicConstraints)) for extension in extensions]
+    lasts = datetime.timedelta(days=days)
+    return Holder(key, certificate(common_name(name), key, marked, issuer, lasts=lasts))
 
 
 AUTHORITY = (x509.BasicConstraints(True, None), usage(issue=True))
