@@ -11,12 +11,12 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from modelkeep.errors import MalformedError, RuntimeTimeoutError
-from modelkeep.isolation.channel import Channel, ChannelClosedError, close_quietly
-from modelkeep.isolation.remarks import Remarks
-from modelkeep.isolation.starter import start
+from modelkeep.isolation.channel import ChannelClosedError, close_quietly
+from modelkeep.isolation.starter import connected, start
 
 _MODULE = "modelkeep.isolation.forking"
 # How long a process that does not answer any more is waited for.
@@ -41,17 +41,7 @@ class ForkServer:
         self._lock = threading.Lock()
         self._number = 0
         self._copies: weakref.WeakSet[Copy] = weakref.WeakSet()
-        self._remarks = Remarks()
-        self._channel, other = Channel.pair()
-        try:
-            self._process = start(_MODULE, other.descriptor, self._remarks.writing)
-        except BaseException:
-            self._channel.close()
-            self._remarks.close()
-            raise
-        finally:
-            other.close()
-            self._remarks.started()
+        self._channel, self._remarks, self._process = connected(partial(start, _MODULE))
 
     @property
     def pid(self) -> int:

@@ -10,14 +10,14 @@ import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from modelkeep.errors import MalformedError, RuntimeCrashedError, RuntimeTimeoutError
 from modelkeep.isolation import starter
-from modelkeep.isolation.channel import Channel, ChannelClosedError
+from modelkeep.isolation.channel import ChannelClosedError
 from modelkeep.isolation.fork_server import Copy
 from modelkeep.isolation.preparation import PREPARATION
-from modelkeep.isolation.remarks import Remarks
 
 _CHILD = "modelkeep.isolation.child"
 # How long a process that closed its channel may take to end by itself.
@@ -58,18 +58,8 @@ class Process:
             UnavailableError: it does not start.
             RuntimeTimeoutError: it took too long.
         """
-        self._channel, other = Channel.pair()
-        self._channel.allow(start.seconds)
-        self._remarks = Remarks()
-        try:
-            self._child, self.parent = _begin(start, other.descriptor, self._remarks.writing)
-        except BaseException:
-            self._channel.close()
-            self._remarks.close()
-            raise
-        finally:
-            other.close()
-            self._remarks.started()
+        self._channel, self._remarks, begun = starter.connected(partial(_begin, start), start.seconds)
+        self._child, self.parent = begun
         _LIVE.add(self)
 
     @property

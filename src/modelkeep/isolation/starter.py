@@ -12,6 +12,8 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from modelkeep.errors import UnavailableError
+from modelkeep.isolation.channel import Channel
+from modelkeep.isolation.remarks import Remarks
 from modelkeep.isolation.surroundings import environment
 
 Result = TypeVar("Result")
@@ -56,6 +58,30 @@ class Starter:
 
 
 STARTER = Starter()
+
+
+def connected(
+    begin: Callable[[int, int], Result], seconds: float | None = None
+) -> tuple[Channel, Remarks, Result]:
+    """Returns a channel to a process that `begin` begins, what it remarks, and what `begin` returns.
+
+    Args:
+        begin: is given the descriptors of the process's end of the channel and of its standard error.
+        seconds: how long that, and what follows on the channel, may take; None for ever.
+    """
+    channel, other = Channel.pair()
+    channel.allow(seconds)
+    remarks = Remarks()
+    try:
+        begun = begin(other.descriptor, remarks.writing)
+    except BaseException:
+        channel.close()
+        remarks.close()
+        raise
+    finally:
+        other.close()
+        remarks.started()
+    return channel, remarks, begun
 
 
 def start(module: str, channel: int, errors: int) -> subprocess.Popen[bytes]:
