@@ -35,7 +35,9 @@ def trusting(workshop: Workshop, *, ends: float, clock: float = 0) -> Verifier:
     """Returns a verifier with a trust file that ends, and a clock that is wrong, by these seconds."""
     publisher = Publisher(workshop.signer.public_key, ("*",))
     trust = TrustFile(1, min(int(time.time() + ends), LATEST_TIME), (publisher,))
-    return Verifier.from_trust_file(trust, model=UnsafeAnyModel(), clock=lambda: time.time() + clock)
+    return Verifier.from_trust_file(
+        workshop.signed(trust), model=UnsafeAnyModel(), clock=lambda: time.time() + clock
+    )
 
 
 def installed(workshop: Workshop, bundle: Path, verifier: Verifier, name: str = "installed.keep") -> Path:
