@@ -20,7 +20,7 @@ from modelkeep.errors import KeepError, RuntimeCrashedError, RuntimeTimeoutError
 from modelkeep.isolation import ProcessIsolation
 from modelkeep.session import Session
 from support import intruder
-from support.descriptors import open_descriptors
+from support.descriptors import open_descriptors, settled_descriptors
 from support.processes import children, status
 from support.workshop import MODEL_ID, Workshop
 
@@ -61,7 +61,7 @@ def at_load(session: Session, number: int = 0) -> str:
 def test_descriptors_that_nobody_asked_for_do_not_stay(opened: Any, count: int) -> None:
     with opened() as session:
         session.run({})
-        before = open_descriptors()
+        before = settled_descriptors()
         with pytest.raises(RuntimeCrashedError, match="descriptors"):
             session.run({"x": np.array(f"give {count}")})
         assert open_descriptors() <= before

@@ -19,7 +19,7 @@ from modelkeep.errors import RuntimeCrashedError, RuntimeTimeoutError
 from modelkeep.isolation import ProcessIsolation, fork_server
 from modelkeep.session import Session
 from support import intruder
-from support.descriptors import open_descriptors
+from support.descriptors import open_descriptors, settled_descriptors
 from support.processes import children, fork_servers, status
 from support.workshop import Workshop
 
@@ -143,7 +143,7 @@ def test_a_fresh_process_is_a_copy_of_none(workshop: Workshop) -> None:
 
 def test_preparing_leaves_nothing_to_do_and_nothing_open(workshop: Workshop) -> None:
     modelkeep.prepare_isolation()
-    servers, before = fork_servers(), open_descriptors()
+    servers, before = fork_servers(), settled_descriptors()
     for _ in range(2):
         workshop.open(workshop.seal(), isolation="process").close()
     assert (fork_servers(), open_descriptors()) == (servers, before)

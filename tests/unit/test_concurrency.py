@@ -152,6 +152,20 @@ def test_an_install_that_was_overtaken_leaves_the_newer_one_alone(workshop: Work
     assert opened_epoch(workshop, target) == floor(workshop) == 2
 
 
+def test_an_older_install_that_begins_later_does_not_stop_the_newest(workshop: Workshop) -> None:
+    older, newest = release(workshop, 1), release(workshop, 2)
+    target = workshop.folder / "installed.keep"
+    begun = threading.Event()
+
+    def begin_older(_done: int) -> None:
+        if not begun.is_set():
+            begun.set()
+            install_release(workshop, older, target)
+
+    install_release(workshop, newest, target, begin_older)
+    assert opened_epoch(workshop, target) == floor(workshop) == 2
+
+
 def kill_installs(workshop: Workshop, rounds: int) -> None:
     """Kills an update at a random moment, over and over; what was there before, or the update, opens."""
     target, moments = workshop.folder / "installed.keep", random.Random(20_260_104)

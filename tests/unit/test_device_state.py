@@ -67,6 +67,14 @@ def test_installations_that_were_broken_off_never_push_out_the_one_that_counts(s
     assert secrets_of(state)[name(1)] == secret
 
 
+def test_beginning_with_an_older_release_takes_nothing_from_a_newer_one(state: DeviceState) -> None:
+    for number, epoch in [(1, 1), (2, 3), (3, 2)]:
+        state.stage(MODEL, name(number), mark(epoch, epoch), EVERYBODY)
+    assert set(secrets_of(state)) == {name(2), name(3)}
+    state.stage(MODEL, name(4), mark(4, 4), EVERYBODY)
+    assert set(secrets_of(state)) == {name(4)}
+
+
 def test_of_too_many_the_active_one_is_kept(state: DeviceState) -> None:
     install(state, 1)
     for number in range(2, 5):

@@ -33,7 +33,7 @@ from modelkeep.trust import trust_editing
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_payload import MOST_FLOORS
-from support.descriptors import open_descriptors
+from support.descriptors import open_descriptors, settled_descriptors
 from support.paper import PaperCounter, install, new_state
 from support.workshop import Workshop
 
@@ -55,7 +55,7 @@ def test_a_batch_of_grants_larger_than_one_write_is_whole(tmp_path: Path, worksh
 
 
 def test_a_file_in_memory_that_cannot_be_mapped_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = open_descriptors()
+    before = settled_descriptors()
 
     def full(*_arguments: object) -> mmap.mmap:
         raise OSError(errno.ENOMEM, "no memory")
@@ -267,7 +267,7 @@ def test_what_was_left_behind_is_looked_at_and_let_go(tmp_path: Path) -> None:
     name = left.path
     left.discard()
     name.touch(mode=0o600)
-    before = open_descriptors()
+    before = settled_descriptors()
     storage.write_file(tmp_path / "file", b"content")
     assert open_descriptors() == before
     assert not name.exists()

@@ -11,7 +11,7 @@ import pytest
 
 from modelkeep.errors import KeepError, NotForThisDeviceError
 from modelkeep.files import Files, open_files
-from support.descriptors import open_descriptors
+from support.descriptors import open_descriptors, settled_descriptors
 from support.workshop import Workshop
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory need Linux")
@@ -49,7 +49,7 @@ def test_another_program_reads_them(workshop: Workshop) -> None:
 
 def test_a_refusal_leaves_no_descriptors(workshop: Workshop) -> None:
     bundle = workshop.seal()
-    before = open_descriptors()
+    before = settled_descriptors()
     foreign = workshop.identity(workshop.new_device("other"))
     with pytest.raises(NotForThisDeviceError):
         open_files(bundle, identity=foreign, verifier=workshop.verifier())

@@ -30,7 +30,7 @@ from modelkeep.errors import (
 from modelkeep.isolation import ProcessIsolation
 from modelkeep.session import Session
 from support import intruder
-from support.descriptors import open_descriptors
+from support.descriptors import open_descriptors, settled_descriptors
 from support.processes import children
 from support.workshop import Workshop
 
@@ -89,7 +89,7 @@ def test_the_report_says_how_it_is_hardened(workshop: Workshop) -> None:
 
 
 def test_closing_ends_the_process_and_gives_everything_back(workshop: Workshop) -> None:
-    before, running = open_descriptors(), children()
+    before, running = settled_descriptors(), children()
     with open_isolated(workshop) as session:
         session.run({"x": X})
         assert len(children() - running) == 1

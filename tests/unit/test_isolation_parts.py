@@ -23,7 +23,7 @@ from modelkeep.isolation.hardening import Hardening
 from modelkeep.isolation.protocol import Opening, SealedFile, error_from, error_message
 from modelkeep.isolation.server import serve
 from modelkeep.isolation.values import put_together, taken_apart
-from support.descriptors import open_descriptors
+from support.descriptors import open_descriptors, settled_descriptors
 from support.workshop import Workshop
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="isolated processes need Linux")
@@ -81,7 +81,7 @@ def test_one_deadline_covers_all_packets(ends: tuple[Channel, Channel]) -> None:
 
 
 def test_descriptors_that_nobody_wants_are_closed_by_the_kernel(ends: tuple[Channel, Channel]) -> None:
-    before = open_descriptors()
+    before = settled_descriptors()
     ends[0].send(["word"], 0)
     with pytest.raises(MalformedError, match="descriptors"):
         ends[1].receive()

@@ -10,7 +10,7 @@ import pytest
 
 from modelkeep.errors import UsageError
 from modelkeep.memory import MemoryFile
-from support.descriptors import open_descriptors
+from support.descriptors import open_descriptors, settled_descriptors
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="files in memory need Linux")
 CONTENT = b"weights!" * 1000
@@ -61,7 +61,7 @@ def test_closing_wipes_it_for_those_who_have_it_open(file: MemoryFile) -> None:
 
 
 def test_closing_gives_the_descriptors_back() -> None:
-    before = open_descriptors()
+    before = settled_descriptors()
     MemoryFile.allocate(100).close()
     assert open_descriptors() == before
 

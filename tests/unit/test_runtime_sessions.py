@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from modelkeep.errors import InputError, UsageError
-from support.descriptors import open_descriptors
+from support.descriptors import open_descriptors, settled_descriptors
 from support.workshop import Workshop
 
 X = np.arange(8, dtype=np.float32).reshape(2, 4)
@@ -83,7 +83,7 @@ def test_a_hundred_opens_leave_nothing_behind(workshop: Workshop, profile: str) 
                 session.run({"x": x})
 
     open_and_close(20)
-    before, descriptors = resident(), open_descriptors()
+    before, descriptors = resident(), settled_descriptors()
     open_and_close(100)
     # The allocator's noise is a few megabytes; a model that stays at each open would be forty.
     assert resident() - before < 50 * 400_000

@@ -81,13 +81,14 @@ class ModelState:
     quarantine: tuple[Quarantined, ...] = ()
 
     def stage(self, installation: bytes, installed: Installed, replaced: bytes | None = None) -> None:
-        """Adds an installation that is about to be made; another release that was staged goes.
+        """Adds an installation that is about to be made; older releases that do not count yet go.
 
-        So does the one that was `replaced`, whose file is about to be overwritten.
+        Newer ones stay: whoever begins with an old release takes nothing from those who are at a newer one.
+        The one that was `replaced`, whose file is about to be overwritten, goes in any case.
         """
         if replaced is not None:
             self.drop(replaced)
-        self._keep(lambda each: each.stage is Stage.CURRENT or each.mark.bundle == installed.mark.bundle)
+        self._keep(lambda each: each.stage is Stage.CURRENT or each.mark.order >= installed.mark.order)
         self.installations[installation] = installed
         self.tries = 0
         while len(self.installations) > MOST_INSTALLATIONS:

@@ -32,9 +32,9 @@ internal class ModelState(
     var tries: Long = 0,
     var quarantine: List<Quarantined> = emptyList(),
 ) {
-    /** Adds an installation that is about to be made; another release that was staged goes. */
+    /** Adds an installation that is about to be made; older releases that do not count yet go, newer ones stay. */
     fun stage(id: String, installed: Installed) {
-        keep { it.stage == Stage.CURRENT || it.mark.bundle == installed.mark.bundle }
+        keep { it.stage == Stage.CURRENT || it.mark.order >= installed.mark.order }
         installations[id] = installed
         tries = 0
         while (installations.size > MOST_INSTALLATIONS) {
