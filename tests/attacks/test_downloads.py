@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep.channels.download import HttpSource
+from modelkeep.channels.http_client import ClientSettings
+from modelkeep.channels.pace import DownloadLimits
 from modelkeep.errors import NetworkError, TamperedError
-from modelkeep.updates.download import HttpSource
-from modelkeep.updates.http_client import ClientSettings
-from modelkeep.updates.pace import DownloadLimits
 from support.arriving import payload_of
 from support.web import Answer, Authority, Headers, giving, reply, serving
 from support.workshop import Workshop

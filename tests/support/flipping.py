@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from modelkeep.updates.source import FileSource, SourceBytes
+from modelkeep.channels.channel import ByteStream
+from modelkeep.updates.source import FileSource
 
 
 class Exchanger(ABC):
@@ -53,7 +54,7 @@ class _InLooks:
 
     _BLOCK = 512
 
-    def __init__(self, stream: SourceBytes, before_look: Callable[[], None]) -> None:
+    def __init__(self, stream: ByteStream, before_look: Callable[[], None]) -> None:
         self._stream, self._before_look = stream, before_look
         self.close = stream.close
 
@@ -89,8 +90,8 @@ class Flipper(Exchanger):
 
         return flip_then_read
 
-    def _arriving(self, opened: Callable[[FileSource, int], SourceBytes]) -> Any:
-        def open_to_flip(source: FileSource, offset: int) -> SourceBytes:
+    def _arriving(self, opened: Callable[[FileSource, int], ByteStream]) -> Any:
+        def open_to_flip(source: FileSource, offset: int) -> ByteStream:
             stream = opened(source, offset)
             return _InLooks(stream, self._before_look) if source.path == self.path else stream
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep.channels.download import HttpSource
+from modelkeep.channels.http_client import ClientSettings
+from modelkeep.channels.pace import DownloadLimits
 from modelkeep.errors import NetworkError, StorageError, UsageError
-from modelkeep.updates.download import HttpSource
-from modelkeep.updates.http_client import ClientSettings
-from modelkeep.updates.pace import DownloadLimits
 from modelkeep.updates.source import source_of
 from support.command_line import CommandLine
 from support.web import Answer, Authority, Headers, giving, reply, serving
@@ -103,7 +103,7 @@ def test_redirects_are_followed() -> None:
 def test_bandwidth_is_kept() -> None:
     asleep: list[float] = []
     with serving(giving(DATA)) as web, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("modelkeep.updates.pace.time.sleep", asleep.append)
+        patch.setattr("modelkeep.channels.pace.time.sleep", asleep.append)
         assert taken(HttpSource(web.url, limits=DownloadLimits(bandwidth=1000))) == DATA
     assert max(asleep) > len(DATA) / 1000 - 10
 

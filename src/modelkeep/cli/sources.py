@@ -36,9 +36,9 @@ def source(arguments: argparse.Namespace) -> Source:
 
 def _download(arguments: argparse.Namespace, chosen: Mapping[str, Any]) -> Source:
     # What most commands do without, and an extra.
-    from modelkeep.updates.download import HttpSource
-    from modelkeep.updates.http_client import ClientSettings
-    from modelkeep.updates.pace import DownloadLimits
+    from modelkeep.channels.download import HttpSource
+    from modelkeep.channels.http_client import ClientSettings
+    from modelkeep.channels.pace import DownloadLimits
 
     limits = {name: chosen[name] for name in ("bandwidth", "slowest", "deadline") if name in chosen}
     client = {setting: chosen[name] for name, setting in _CLIENT.items() if name in chosen}

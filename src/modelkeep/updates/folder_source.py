@@ -6,10 +6,10 @@ import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from modelkeep.channels.channel import ByteStream
 from modelkeep.container import tar
 from modelkeep.container.folder import Folder
 from modelkeep.container.slots import Slot, lay_out
-from modelkeep.updates.source import SourceBytes
 
 _PIECE = 2**20
 
@@ -28,7 +28,7 @@ class FolderSource:
         self.path = path
         self.name = str(path)
 
-    def open(self, offset: int) -> SourceBytes:
+    def open(self, offset: int) -> ByteStream:
         """See `Source.open`."""
         folder = Folder(self.path)
         return io.BufferedReader(_Pieces(_from(offset, folder), folder.close), _PIECE)

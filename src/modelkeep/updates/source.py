@@ -7,16 +7,10 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
+from modelkeep.channels.channel import ByteStream
 from modelkeep.container.tape import Readable
 from modelkeep.errors import UsageError
 from modelkeep.storage import open_regular, words_for
-
-
-class SourceBytes(Readable, Protocol):
-    """A plain stream: any binary file is one."""
-
-    def close(self) -> None:
-        """Ends it."""
 
 
 class Source(Protocol):
@@ -34,7 +28,7 @@ class Source(Protocol):
     def tag(self) -> str | None:
         """What tells these bytes from others under the same name, as far as is known by now."""
 
-    def open(self, offset: int) -> SourceBytes:
+    def open(self, offset: int) -> ByteStream:
         """Returns its bytes from `offset` on; the caller closes them.
 
         Raises:
@@ -57,7 +51,7 @@ class FileSource:
         self.name = str(path)
         self.tag: str | None = None
 
-    def open(self, offset: int) -> SourceBytes:
+    def open(self, offset: int) -> ByteStream:
         """See `Source.open`."""
         with words_for(self.path):
             file = os.fdopen(open_regular(self.path), "rb", buffering=0)
@@ -77,7 +71,7 @@ class StreamSource:
         self.name = name
         self._stream: Readable | None = stream
 
-    def open(self, offset: int) -> SourceBytes:
+    def open(self, offset: int) -> ByteStream:
         """See `Source.open`."""
         if offset or self._stream is None:
             raise UsageError(f"{self.name}: a stream cannot go back", hint="begin again with a new one")
@@ -112,7 +106,7 @@ def source_of(source: SourceLike) -> Source:
     if isinstance(source, str) and source == "-":
         return StreamSource(sys.stdin.buffer)
     if isinstance(source, str) and is_address(source):
-        from modelkeep.updates.download import HttpSource
+        from modelkeep.channels.download import HttpSource
 
         return HttpSource(source)
     if isinstance(source, str | os.PathLike):

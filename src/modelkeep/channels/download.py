@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO, cast
@@ -16,9 +17,9 @@ except ImportError as error:
         "httpx is not installed, which downloads take", hint="pip install 'modelkeep[updates]'"
     ) from error
 
-from modelkeep.updates.http_client import ClientSettings, http_client
-from modelkeep.updates.mirror import Answer, Mirror, MirrorError
-from modelkeep.updates.pace import DownloadLimits, Pace, Patience
+from modelkeep.channels.http_client import ClientSettings, http_client
+from modelkeep.channels.mirror import Answer, Mirror, MirrorError
+from modelkeep.channels.pace import DownloadLimits, Pace, Patience
 
 # A server that gives so much between two failures gets all its attempts anew.
 _PROGRESS = 2**20
@@ -43,6 +44,7 @@ class HttpSource:
         mirrors: Sequence[str] = (),
         limits: DownloadLimits | None = None,
         client: ClientSettings | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Takes an address; nothing is fetched yet.
 
@@ -51,6 +53,7 @@ class HttpSource:
             mirrors: where else it is, asked in this order when the first one fails.
             limits: what the download may cost; its deadline begins now.
             client: how servers are reached.
+            tls: see `http_client`.
 
         Raises:
             UsageError: not such an address, or settings that cannot be used.
@@ -59,7 +62,7 @@ class HttpSource:
         self.limits = limits or DownloadLimits()
         self._patience = Patience(self.limits)
         self._mirrors = [Mirror(each) for each in (url, *mirrors)]
-        self._client = http_client(client or ClientSettings(), self.limits, self._patience)
+        self._client = http_client(client or ClientSettings(), self.limits, self._patience, tls)
         self.size: int | None = None
         self._tag: str | None = None
         self.name = self._mirrors[0].name

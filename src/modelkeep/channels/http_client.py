@@ -11,9 +11,9 @@ from typing import Any
 import httpcore
 import httpx
 
+from modelkeep.channels.pace import DownloadLimits, Patience
 from modelkeep.errors import UsageError
 from modelkeep.storage import words_for
-from modelkeep.updates.pace import DownloadLimits, Patience
 
 # Compressed answers have no length before they are unpacked, and offsets in them mean something else.
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "modelkeep"}
@@ -36,14 +36,25 @@ class ClientSettings:
     proxy: str | None = None
 
 
-def http_client(settings: ClientSettings, limits: DownloadLimits, patience: Patience) -> httpx.Client:
+def http_client(
+    settings: ClientSettings,
+    limits: DownloadLimits,
+    patience: Patience,
+    tls: ssl.SSLContext | None = None,
+) -> httpx.Client:
     """Returns a client that follows no redirects by itself.
+
+    Args:
+        settings: how servers are reached.
+        limits: how long to wait.
+        patience: ends waiting.
+        tls: what `tls_context` has made of the settings, for several clients.
 
     Raises:
         UsageError: a certificate, key or proxy that cannot be used.
         StorageError: a file cannot be read.
     """
-    context = _tls(settings)
+    context = tls or tls_context(settings)
     try:
         client = httpx.Client(
             verify=context,
@@ -61,7 +72,13 @@ def http_client(settings: ClientSettings, limits: DownloadLimits, patience: Pati
     return client
 
 
-def _tls(settings: ClientSettings) -> ssl.SSLContext:
+def tls_context(settings: ClientSettings) -> ssl.SSLContext:
+    """Returns whom to trust among servers, and what to show them.
+
+    Raises:
+        UsageError: a certificate or key that cannot be used.
+        StorageError: a file cannot be read.
+    """
     if settings.key is not None and settings.certificate is None:
         raise UsageError("a key without a certificate", hint="name the certificate as well")
     given = (settings.roots, settings.certificate, settings.key)

@@ -6,12 +6,14 @@ import re
 
 import httpx
 
+from modelkeep.channels.pace import DownloadLimits, Patience
 from modelkeep.errors import NetworkError, UsageError
-from modelkeep.updates.pace import DownloadLimits, Patience
 
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
+# Stores of objects that do not show what they hold answer 403 for what they do not hold.
+_ABSENT = frozenset({403, 404, 410})
 _SCHEMES = ("https", "http")
 
 
@@ -21,12 +23,16 @@ class MirrorError(NetworkError):
     Attributes:
         is_final: whether it will not do so later either.
         pause: seconds after which the server wants to be asked again, or None.
+        is_absent: whether it says that there is nothing.
     """
 
-    def __init__(self, message: str, *, is_final: bool, pause: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, is_final: bool, pause: float | None = None, is_absent: bool = False
+    ) -> None:
         super().__init__(message, hint="see whether the address is right and its server in order")
         self.is_final = is_final
         self.pause = pause
+        self.is_absent = is_absent
 
 
 class Answer:
@@ -152,7 +158,10 @@ class Mirror:
         after = _SECONDS.fullmatch(response.headers.get("retry-after", ""))
         pause = float(after[0]) if after else None
         return MirrorError(
-            f"{self.name}: the server answers {status}", is_final=status not in _LATER, pause=pause
+            f"{self.name}: the server answers {status}",
+            is_final=status not in _LATER,
+            pause=pause,
+            is_absent=status in _ABSENT,
         )
 
     def _unreachable(self, error: httpx.HTTPError) -> MirrorError:

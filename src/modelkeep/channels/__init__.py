@@ -1,0 +1,1 @@
+"""Bytes by name, wherever they are: what updates are taken from, and what a publisher writes."""
