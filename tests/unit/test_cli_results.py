@@ -12,6 +12,7 @@ import pytest
 from modelkeep import cli
 from modelkeep.cli.parser import COMMANDS, build_parser
 from modelkeep.cli.vocabulary import MEMBERS
+from modelkeep.errors import UsageError
 from support.command_line import CommandLine
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -106,7 +107,7 @@ def leaves() -> dict[str, argparse.ArgumentParser]:
     found: dict[str, argparse.ArgumentParser] = {}
     for name in COMMANDS:
         parser = build_parser()
-        with pytest.raises(SystemExit):
+        with pytest.raises(UsageError):
             parser.parse_args([name, "--no-such-option", "x"])
         command = parser._subparsers._group_actions[0].choices[name]  # type: ignore[union-attr,index]
         below = [] if command._subparsers is None else command._subparsers._group_actions

@@ -11,6 +11,7 @@ import pytest
 
 import modelkeep
 from modelkeep.cli.parser import build_parser
+from modelkeep.errors import UsageError
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "spec").rglob("*.md"))]
@@ -42,8 +43,8 @@ def arguments_of(line: str) -> list[str]:
 def parse(line: str) -> None:
     try:
         build_parser().parse_args(arguments_of(line))
-    except SystemExit as error:
-        assert error.code == 0, line
+    except UsageError as error:
+        raise AssertionError(f"{line}: {error}") from None
 
 
 def pages_with(language: str) -> list[Path]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 
+from modelkeep.cli.ending import ending_in_order
 from modelkeep.cli.output import flush_output, prepare_output, say
 from modelkeep.cli.parser import build_parser
 from modelkeep.errors import (
@@ -37,17 +39,28 @@ _MAY_BE_EMPTY = ("adb", "family", "old_associated", "old_info", "release")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     prepare_output()
-    code = _attempt(lambda: _perform(arguments))
+    with ending_in_order():
+        code = _attempt(lambda: _perform(arguments))
     # A result counts only when it has arrived.
     arrived = _attempt(flush_output)
     return code or arrived
 
 
 def _perform(arguments: Sequence[str] | None) -> None:
-    parsed = build_parser().parse_args(arguments)
+    parsed = build_parser().parse_args(_words(arguments))
     _refuse_empty_words(parsed)
+    _refuse_standard_output(parsed)
     # Commands are imported when they run: `--help` must not load NumPy or cryptography.
     parsed.command(parsed)
+
+
+def _words(arguments: Sequence[str] | None) -> list[str]:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words:
+        build_parser().print_help(sys.stderr)
+        raise SystemExit(2)
+    # What people type when they do not know: `modelkeep help seal` as `modelkeep seal --help`.
+    return [*words[1:], "--help"] if words[0] == "help" else words
 
 
 def _refuse_empty_words(parsed: Namespace) -> None:
@@ -55,6 +68,12 @@ def _refuse_empty_words(parsed: Namespace) -> None:
     for name, value in vars(parsed).items():
         if name not in _MAY_BE_EMPTY and (value == "" or (isinstance(value, list) and "" in value)):
             raise UsageError(f"{name.replace('_', '-')} is empty", hint="is a variable of a script not set?")
+
+
+def _refuse_standard_output(parsed: Namespace) -> None:
+    # What is written appears whole or not at all, which a stream cannot promise.
+    if getattr(parsed, "output", None) == "-":
+        raise UsageError("-o - : results are files", hint="name one; ./- for a file of that name")
 
 
 def _attempt(work: Callable[[], None]) -> int:

@@ -6,6 +6,8 @@ import argparse
 import importlib
 
 from modelkeep._version import __version__
+from modelkeep.cli.base_parser import BaseParser
+from modelkeep.cli.examples import examples_of
 from modelkeep.cli.options.shared import add_json, sentence
 
 # Set as `typing` would: what every command imports is kept cheap.
@@ -38,11 +40,17 @@ COMMANDS = {
     "posture": "say what this device finds out about itself; ask devices, and judge what they prove",
     "doctor": "say which key stores this device has, and how to get better ones",
 }
+_EPILOG = """\
+exit codes:
+  0 done, 2 usage, 3 refused, 4 not for this device, 5 malformed or too new,
+  6 unavailable, 130 interrupted
+
+`modelkeep COMMAND --help` shows examples."""
 # A module cannot be named like the keyword.
 _MODULES = {"import": "import_file"}
 
 
-class _CommandParser(argparse.ArgumentParser):
+class _CommandParser(BaseParser):
     """The parser of one command, which gets its options when it is to parse something."""
 
     def __init__(self, *, command: str, **details: Any) -> None:
@@ -55,6 +63,7 @@ class _CommandParser(argparse.ArgumentParser):
             name, self._command = self._command, None
             module = importlib.import_module(f"modelkeep.cli.options.{_MODULES.get(name, name)}")
             module.add(self)
+            self.epilog = examples_of(name)
             if not self._is_a_group:
                 add_json(self)
         return super().parse_known_args(args, namespace)
@@ -68,21 +77,17 @@ class _CommandParser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser; `parsed.command(parsed)` runs what was asked for."""
-    parser = argparse.ArgumentParser(
+    parser = BaseParser(
         prog="modelkeep",
-        allow_abbrev=False,
         description="Seal machine-learning models, grant them to devices, open them only in memory.",
-        epilog="Exit codes: 0 done, 2 usage, 3 refused, 4 not for this device, 5 malformed or too new, "
-        "6 unavailable, 130 interrupted.",
+        epilog=_EPILOG,
     )
-    parser.add_argument("--version", action="version", version=f"modelkeep {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"modelkeep {__version__}")
     commands = parser.add_subparsers(
         title="commands", metavar="COMMAND", required=True, parser_class=_CommandParser
     )
     for name, summary in COMMANDS.items():
-        command = commands.add_parser(
-            name, command=name, help=summary, description=sentence(summary), allow_abbrev=False
-        )
+        command = commands.add_parser(name, command=name, help=summary, description=sentence(summary))
         command.set_defaults(command=_lazily(name))
     return parser
 

@@ -30,14 +30,14 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.name is not None:
         raise UsageError("--name is for standard input", hint="files and folders have names already")
-    target = Path(arguments.output or f"{_stem(arguments.model)}.keep")
+    target = Path(arguments.output or _beside(arguments.model))
     _seal(arguments, arguments.model, arguments.model, target)
 
 
 def _from_standard_input(arguments: argparse.Namespace) -> None:
     if arguments.name is None:
         raise UsageError("a model from standard input needs a file name", hint="pass --name model.onnx")
-    target = Path(arguments.output or f"{_stem(arguments.name)}.keep")
+    target = Path(arguments.output or _beside(arguments.name))
     # Before anything is read: a pipe cannot be read twice.
     refuse_overwrite(target, force=arguments.force)
     with from_stream(arguments.name, sys.stdin.buffer, target.parent, format=arguments.format) as model:
@@ -96,11 +96,12 @@ def _recipients(draft: Draft) -> tuple[list[str], list[str]]:
     return opening, admins
 
 
-def _stem(model: str) -> str:
-    stem = Path(model).resolve().stem
-    if not stem:
+def _beside(model: str) -> str:
+    # Its ending included: a folder often holds the same model in several formats.
+    name = Path(model).resolve().name
+    if not name:
         raise UsageError("no name for the bundle", hint="pass -o FILE")
-    return stem
+    return f"{name}.keep"
 
 
 def _describe(draft: Draft, target: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
-import sys
 
 from modelkeep.bundle.access import Access
 from modelkeep.cli import objects as options
@@ -20,7 +18,6 @@ _FAULTS = (TrialEnd.REFUSED, TrialEnd.WITHDRAWN)
 
 def run(arguments: argparse.Namespace) -> None:
     """Tries, again where the model's process crashed, and says what it came to."""
-    _end_in_order()
     # Said below, once.
     logging.getLogger("modelkeep.updates").addHandler(logging.NullHandler())
     posture = options.posture(arguments)
@@ -42,14 +39,6 @@ def _tell(result: TrialResult | None) -> None:
         say(f"{result}; it counts now")
     else:
         raise (RefusedError if result.verdict.end in _FAULTS else UnavailableError)(str(result))
-
-
-def _end_in_order() -> None:
-    """Being stopped is not a crash of the release, nor is a line that breaks, where that is not ignored."""
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, signal.SIGTERM)
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda received, _frame: sys.exit(128 + received))
 
 
 def _try_out(arguments: argparse.Namespace, slots: Slots) -> TrialResult | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from modelkeep.cli.base_parser import BaseParser
 from modelkeep.cli.options.opening import add_isolation, add_key_options, add_trust_options
 from modelkeep.cli.options.shared import add_action, sentence
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class IntermixedParser(argparse.ArgumentParser):
+class IntermixedParser(BaseParser):
     """Takes words that belong together though options stand between them: `BUNDLE -k KEY SAMPLE`."""
 
     _is_inside = False
@@ -21,10 +22,10 @@ class IntermixedParser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Does what `parse_known_intermixed_args` does, which calls this again for its parts."""
         if self._is_inside:
-            return super().parse_known_args(args, namespace)
+            return argparse.ArgumentParser.parse_known_args(self, args, namespace)
         self._is_inside = True
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            return self.all_known(self.parse_known_intermixed_args(args, namespace))
         finally:
             self._is_inside = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from modelkeep.cli.base_parser import BaseParser
 from modelkeep.cli.options.shared import add_action, add_force
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
@@ -28,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="ask an Android device over adb instead of this one",
     )
     actions = parser.add_subparsers(
-        title="commands", metavar="COMMAND", dest="action", parser_class=argparse.ArgumentParser
+        title="commands", metavar="COMMAND", dest="action", parser_class=BaseParser
     )
     for add_command in (_ask, _judge, _key_policy):
         add_command(actions)

@@ -19,7 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_recipients(parser)
     add_signer(parser)
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="bundle to write (default: MODEL's name + .keep)"
+        "-o", "--output", metavar="FILE", help="bundle to write (default: MODEL.keep, its ending included)"
     )
     add_force(parser)
     add_seal_labels(parser)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from modelkeep.cli.base_parser import BaseParser
+
 # Set as `typing` would, which costs a command more than all of its options.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ def add_actions(parser: argparse.ArgumentParser) -> Any:
         metavar="COMMAND",
         required=True,
         dest="action",
-        parser_class=argparse.ArgumentParser,
+        parser_class=BaseParser,
     )
 
 
@@ -66,9 +68,7 @@ def add_time_authority(parser: Options) -> None:
 
 def add_action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
     """Adds a command to the commands of a command; returns its parser."""
-    parser: argparse.ArgumentParser = actions.add_parser(
-        name, help=summary, description=sentence(summary), allow_abbrev=False
-    )
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=summary, description=sentence(summary))
     add_json(parser)
     return parser
 
