@@ -24,6 +24,7 @@ class Purpose(Enum):
     PLAIN = "plain"
     APPROVE = "approve"
     ROOT = "root"
+    OPERATOR = "operator"
 
     @property
     def mark(self) -> bytes:
@@ -37,6 +38,7 @@ _WORDS = {
     Purpose.PLAIN: "signs plain files",
     Purpose.APPROVE: "approves PCR values",
     Purpose.ROOT: "signs trust files",
+    Purpose.OPERATOR: "signs rosters",
 }
 
 

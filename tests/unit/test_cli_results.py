@@ -64,6 +64,18 @@ verity format x.npy -s publisher.pem
     path
 verity verify x.npy -t publisher.pub
     path
+enrol -k pi-17.pem --model acme/detector -o request.json
+    path key public models evidence
+roster add roster.json --request request.json --expires +90d
+    path number digest
+roster remove roster.json pi-17 -o empty.json
+    path number digest
+keys create --kind operator operator.pem
+    key public
+roster sign roster.json -s operator.pem --yes
+    path digest signers
+roster show roster.json
+    path signatures
 trust create -o trust.json --expires +365d --publisher publisher.pub=*
     path digest number
 trust next trust.json -o trust-2.json
@@ -99,7 +111,7 @@ ELSEWHERE = {
 }
 WITHOUT_COMMAND = {"posture"}
 # What they print besides is what a store, a kernel, a state or a document of `spec/` says, in its own words.
-DOCUMENTS = ("keys show", "doctor", "status", "posture", "state show", "trust", "verity")
+DOCUMENTS = ("keys show", "doctor", "status", "posture", "state show", "trust", "roster", "verity")
 
 
 def leaves() -> dict[str, argparse.ArgumentParser]:

@@ -24,6 +24,8 @@ COMMANDS = {
     "inspect": "say what a bundle says of itself, with a key also what its model takes; proves nothing",
     "verify": "check a bundle, or a plain file against its signature",
     "grant": "give a sealed model to more devices",
+    "enrol": "make the request with which this device asks to be granted models",
+    "roster": "say which devices may have which models, and sign that",
     "verity": "sign and check the digests by which a kernel checks images and files",
     "sign": "sign a plain file as `openssl dgst -sha256 -sign` does",
     "install": "verify a bundle once and keep it for this device alone",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from modelkeep import public_key
 from modelkeep.cli import objects as options
-from modelkeep.cli.options.trust import YES
+from modelkeep.cli.agreement import check_agreed, signed, signers
 from modelkeep.cli.output import print_json, report, say, show
 from modelkeep.errors import UsageError
 from modelkeep.key_purpose import Purpose
@@ -18,8 +18,6 @@ from modelkeep.storage import folder_locked, read_small, refuse_overwrite, write
 from modelkeep.trust.document_report import DocumentReport, changes, statements
 from modelkeep.trust.envelope import LARGEST_FILE, Envelope, Kind
 from modelkeep.trust.roots import Roots
-from modelkeep.trust.signer import BundleSigner
-from modelkeep.trust.signers import open_signer
 from modelkeep.trust.trust_file import TrustFile
 
 
@@ -56,14 +54,14 @@ def _sign(arguments: argparse.Namespace) -> None:
     since = None if arguments.since is None else Envelope.from_bytes(_read(arguments.since))
     for line in _about(envelope, since):
         say(line)
-    _check_agreed(arguments.yes, envelope)
+    check_agreed(arguments.yes, envelope)
     if arguments.output is not None:
         refuse_overwrite(Path(arguments.output), force=arguments.force)
-    signers = {public_key.fingerprint(signer.public_key): signer for signer in _signers(arguments)}
-    for name, signer in signers.items():
-        if since is not None:
-            _check_signed(since, arguments.since, name, signer)
-        envelope = _signed(envelope, name, signer)
+    roots = signers(arguments, Purpose.ROOT)
+    for name, signer in roots.items():
+        if envelope.kind is Kind.TRUST:
+            TrustFile.unverified(envelope).check_root(name)
+        envelope = signed(envelope, name, signer, since, arguments.since)
     target = arguments.output or arguments.file
     # Two who sign at the same moment: the later one sees that the file has changed.
     with folder_locked(target):
@@ -74,15 +72,7 @@ def _sign(arguments: argparse.Namespace) -> None:
         # The file itself takes the signature: it says what it said before, and lacks none that it had.
         write_file(target, envelope.to_bytes(), force=arguments.force or arguments.output is None)
     say(f"written: {target}")
-    report_document(arguments, target, envelope, signers=list(signers))
-
-
-def _signed(envelope: Envelope, name: str, signer: BundleSigner) -> Envelope:
-    if envelope.kind is Kind.TRUST:
-        TrustFile.unverified(envelope).check_root(name)
-    signed = envelope.signed(signer)
-    say(f"{'signed already by' if signed is envelope else 'signed by'} sha256:{name}")
-    return signed
+    report_document(arguments, target, envelope, signers=list(roots))
 
 
 def report_document(arguments: argparse.Namespace, path: str, envelope: Envelope, **more: list[str]) -> None:
@@ -93,36 +83,8 @@ def report_document(arguments: argparse.Namespace, path: str, envelope: Envelope
         report(arguments, **facts | {"path": path, "digest": digest} | more)
 
 
-def _check_agreed(yes: str | None, envelope: Envelope) -> None:
-    digest = hashlib.sha256(envelope.payload).hexdigest()
-    if yes in (YES, digest):
-        return
-    if yes is None:
-        raise UsageError(
-            "nothing was signed",
-            hint=f"look at what is shown above, and pass --yes {digest} to sign just that",
-        )
-    raise UsageError(f"the file says something else than what was agreed to: sha256:{digest}")
-
-
-def _check_signed(since: Envelope, path: str, name: str, signer: BundleSigner) -> None:
-    # What both files say was not shown, so it has to be known from another signature of this key.
-    if not since.signed_by({name: signer.public_key}):
-        raise UsageError(
-            f"{path} was not signed with this key, so what it says does not count as seen",
-            hint="leave --since out, and look at the whole file",
-        )
-
-
 def _about(envelope: Envelope, since: Envelope | None) -> list[str]:
     return statements(envelope, _now()) if since is None else changes(since, envelope, _now())
-
-
-def _signers(arguments: argparse.Namespace) -> list[BundleSigner]:
-    passphrase = options.passphrase(arguments)
-    if passphrase is not None and len(arguments.signer) > 1:
-        raise UsageError("a passphrase goes with one key", hint="sign with one after the other")
-    return [open_signer(uri, passphrase=passphrase, purpose=Purpose.ROOT) for uri in arguments.signer]
 
 
 def _show(arguments: argparse.Namespace) -> None:

@@ -7,6 +7,8 @@ MEMBERS = {
     "source": "the file that it was made from",
     "bundle": "the bundle's id, 32 hexadecimal digits",
     "model": "the model's id",
+    "models": "ids of models that are asked for, or remembered",
+    "evidence": "what a request shows: claimed, introduction or answer",
     "release": "the version for people; may be empty",
     "epoch": "the number that orders releases",
     "family": "the group of models; may be empty",

@@ -43,6 +43,10 @@ class Evidence:
 
     def to_bytes(self) -> bytes:
         """Returns the document."""
+        return canonical.encode(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the document as a JSON object."""
         members: dict[str, Any] = {
             "format": _FORMAT,
             "version": _VERSION,
@@ -57,7 +61,7 @@ class Evidence:
             members["tpm2"] = self.tpm.to_json()
         if self.android:
             members["android"] = [base64.b64encode(each).decode() for each in self.android]
-        return canonical.encode(members)
+        return members
 
     @staticmethod
     def from_bytes(data: bytes) -> Evidence:
@@ -69,7 +73,12 @@ class Evidence:
         """
         if len(data) > LARGEST_EVIDENCE:
             raise MalformedError(f"evidence: larger than {LARGEST_EVIDENCE} bytes")
-        with Record(canonical.decode(data, "evidence"), "evidence") as record:
+        return Evidence.from_json(canonical.decode(data, "evidence"))
+
+    @staticmethod
+    def from_json(value: object) -> Evidence:
+        """Reads the document from a parsed JSON object; raises as `from_bytes`."""
+        with Record(value, "evidence") as record:
             record.check_format(_FORMAT, _VERSION)
             return Evidence(
                 device_key=_point(record),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import public_key
-from modelkeep.errors import UsageError
+from modelkeep.errors import MalformedError, UsageError
 from modelkeep.trust import trust_report
 from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.roots_document import RootsDocument
@@ -104,6 +104,8 @@ def statements(envelope: Envelope, now: int) -> list[str]:
             return _roots(RootsDocument.from_bytes(envelope.payload))
         case Kind.TICKET:
             return _ticket(Ticket.from_bytes(envelope.payload))
+        case _:
+            raise _not_of_roots(envelope)
 
 
 def changes(old: Envelope, new: Envelope, now: int) -> list[str]:
@@ -137,6 +139,12 @@ def _facts(envelope: Envelope, now: int) -> dict[str, object]:
             }
         case Kind.TICKET:
             return Ticket.from_bytes(envelope.payload).to_json()
+        case _:
+            raise _not_of_roots(envelope)
+
+
+def _not_of_roots(envelope: Envelope) -> MalformedError:
+    return MalformedError(f"a {envelope.kind.words} is nothing that roots sign")
 
 
 def _roots(document: RootsDocument) -> list[str]:

@@ -1,4 +1,4 @@
-"""The envelope of what roots sign: a payload, and signatures that come one after the other.
+"""The envelope of what several keys sign: a payload, and signatures that come one after the other.
 
 Source: spec/trust-v1.md, "Envelopes"; DSSE v1.0 (pre-authentication encoding).
 """
@@ -30,14 +30,30 @@ class Kind(Enum):
     TRUST = "application/vnd.modelkeep.trust.v1+json"
     ROOTS = "application/vnd.modelkeep.roots.v1+json"
     TICKET = "application/vnd.modelkeep.ticket.v1+json"
+    ROSTER = "application/vnd.modelkeep.roster.v1+json"
+    JOURNAL = "application/vnd.modelkeep.journal.v1+json"
 
     @property
     def words(self) -> str:
         """What people call it."""
-        return {Kind.TRUST: "trust file", Kind.ROOTS: "roots document", Kind.TICKET: "ticket"}[self]
+        return _WORDS[self][0]
+
+    @property
+    def signers(self) -> str:
+        """What people call those who sign it."""
+        return _WORDS[self][1]
 
 
+_WORDS = {
+    Kind.TRUST: ("trust file", "roots"),
+    Kind.ROOTS: ("roots document", "roots"),
+    Kind.TICKET: ("ticket", "roots"),
+    Kind.ROSTER: ("roster", "operators"),
+    Kind.JOURNAL: ("journal's head", "grant signers"),
+}
 _KINDS = {kind.value: kind for kind in Kind}
+# What roots sign; others sign the other kinds, and a key has one purpose.
+OF_ROOTS = (Kind.TRUST, Kind.ROOTS, Kind.TICKET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +79,7 @@ class Envelope:
 
         Args:
             data: the file.
-            kinds: what it may be; anything if there are none.
+            kinds: what it may be; by default what roots sign.
 
         Raises:
             SignatureError: a document of another kind.
@@ -72,7 +88,7 @@ class Envelope:
         if len(data) > LARGEST_FILE:
             raise MalformedError(f"trust file: larger than {LARGEST_FILE} bytes")
         envelope = _parse(canonical.decode(data, "trust file"))
-        if envelope.kind not in (kinds or Kind):
+        if envelope.kind not in (kinds or OF_ROOTS):
             raise SignatureError(f"the file is a document of another kind: a {envelope.kind.words}")
         return envelope
 
@@ -101,9 +117,8 @@ class Envelope:
         """
         signers = self.signed_by(keys)
         if len(signers) < threshold:
-            raise SignatureError(
-                f"the {self.kind.words} is signed by {len(signers)} of its roots, and {threshold} are needed"
-            )
+            who = f"{len(signers)} of its {self.kind.signers}, and {threshold} are needed"
+            raise SignatureError(f"the {self.kind.words} is signed by {who}")
         return signers
 
     def signed(self, signer: dsse.EcdsaSigner) -> Envelope:

@@ -42,8 +42,7 @@ class Publisher:
         if not self.models:
             raise UsageError("a publisher signs certain models", hint="name them, or say '*' for every one")
         for pattern in self.models:
-            if pattern != EVERY_MODEL:
-                check_model_id(pattern.removesuffix(_BELOW))
+            check_pattern(pattern)
 
     @property
     def fingerprint(self) -> str:
@@ -61,6 +60,17 @@ class Publisher:
             and bool({manifest.family, EVERY_FAMILY} & set(self.families))
             and self.not_before <= manifest.sealed_at <= self.not_after
         )
+
+
+def check_pattern(pattern: str) -> str:
+    """Returns `pattern` if it is a model id, ``prefix/*``, or ``*``.
+
+    Raises:
+        UsageError: it is none of them.
+    """
+    if pattern != EVERY_MODEL:
+        check_model_id(pattern.removesuffix(_BELOW))
+    return pattern
 
 
 def matches(pattern: str, model: str) -> bool:

@@ -43,7 +43,7 @@ class Roots:
         """
         named = by_fingerprint(keys)
         if not 1 <= threshold <= len(named):
-            raise UsageError("the threshold of a trust file lies between 1 and the number of different roots")
+            raise UsageError("the threshold lies between 1 and the number of different keys that sign")
         return Roots(named, threshold)
 
     @staticmethod

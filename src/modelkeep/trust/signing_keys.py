@@ -2,6 +2,7 @@
 
 signing, signing-p384, signing-p521   a publisher's ECDSA key, for bundles and grants
 root, root-p384, root-p521            an ECDSA key for trust files, roots documents and tickets
+operator, operator-p384, operator-p521 an ECDSA key for rosters of devices
 plain, plain-p384, plain-p521         an ECDSA key for plain files, as `openssl dgst` signs them
 approving                             an authority's ECDSA key, for PCR values of TPMs
 ml-dsa-65                             a second signer's key (FIPS 204)
@@ -27,7 +28,12 @@ _CURVES: dict[str, type[ec.EllipticCurve]] = {
     "-p521": ec.SECP521R1,
 }
 _APPROVING = "approving"
-_PURPOSES = {"signing": Purpose.BUNDLE, "root": Purpose.ROOT, "plain": Purpose.PLAIN}
+_PURPOSES = {
+    "signing": Purpose.BUNDLE,
+    "root": Purpose.ROOT,
+    "operator": Purpose.OPERATOR,
+    "plain": Purpose.PLAIN,
+}
 # A TPM verifies approvals itself, on P-256 alone.
 SIGNING_KINDS = (
     *(purpose + curve for purpose in _PURPOSES for curve in _CURVES),

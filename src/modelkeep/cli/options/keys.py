@@ -39,7 +39,8 @@ def _create(actions: Any) -> None:
         metavar="KIND",
         help="what the key is for. To open models: p256 (default), x25519, mlkem768-x25519; of a fleet: "
         "master, device. To sign bundles: signing, signing-p384, signing-p521, ml-dsa-65 (second signature). "
-        "To sign trust files: root, root-p384, root-p521. To sign plain files: plain, plain-p384, "
+        "To sign trust files: root, root-p384, root-p521; rosters: operator, operator-p384, operator-p521. "
+        "To sign plain files: plain, plain-p384, "
         "plain-p521. To approve PCR values: approving. TPM: quote",
     )
     parser.add_argument(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from modelkeep.cli.options.agreement import add_agreement
 from modelkeep.cli.options.shared import add_action, add_actions, add_force, add_time_authority
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
-
-
-# What `--yes` alone stands for: whatever the file says by now.
-YES = "yes"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -117,27 +114,7 @@ def _ticket(actions: Any) -> None:
 def _sign(actions: Any) -> None:
     parser = add_action(actions, "sign", "show a trust file and add the signature of a root to it")
     parser.add_argument("file", metavar="FILE", help="trust file")
-    parser.add_argument(
-        "-s",
-        "--signer",
-        metavar="KEY",
-        action="append",
-        required=True,
-        help="root key: PEM file, tpm2:PATH, pkcs11:..., awskms:...#PEM, ...",
-    )
-    parser.add_argument(
-        "--passphrase-env", metavar="VAR", help="environment variable with the passphrase of the one key"
-    )
-    parser.add_argument(
-        "--since", metavar="LAST", help="show what it says otherwise than this one, which the key has signed"
-    )
-    parser.add_argument(
-        "--yes",
-        metavar="DIGEST",
-        nargs="?",
-        const=YES,
-        help="yes, sign this: with the digest that was shown, only if the file is still the same",
-    )
+    add_agreement(parser, "root key")
     parser.add_argument("-o", "--output", metavar="FILE", help="write it here (default: into FILE itself)")
     add_force(parser)
 
