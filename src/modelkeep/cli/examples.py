@@ -37,6 +37,16 @@ modelkeep grant model.keep -k file:admin.pem -t publisher.pub -r pi-18.pub
 modelkeep grant model.keep -k file:admin.pem -t publisher.pub -r pi-18.pub --not-after +90d
 modelkeep grant model.keep -k file:admin.pem -t publisher.pub --recipients fleet.txt -o fleet.grants
 """,
+    "enrol": """
+modelkeep enrol -k tpm2:pi-17.tpm --model acme/detector -o request.json
+modelkeep enrol -k tpm2:pi-17.tpm --model acme/detector --question question.json -o answer.json
+modelkeep enrol -k file:new.pem --replaces file:pi-17.pem --model acme/detector -o request.json
+""",
+    "roster": """
+modelkeep roster add roster.json -r pi-17.pub --model acme/* --group field --expires +180d
+modelkeep roster sign roster.json -s operator.pem --yes
+modelkeep roster show roster.json --operator operator.pub
+""",
     "verity": """
 modelkeep verity format models.img -s publisher.pem
 modelkeep verity verify models.img -t publisher.pub
