@@ -25,6 +25,7 @@ class Purpose(Enum):
     APPROVE = "approve"
     ROOT = "root"
     OPERATOR = "operator"
+    CHANNEL = "channel"
 
     @property
     def mark(self) -> bytes:
@@ -39,6 +40,7 @@ _WORDS = {
     Purpose.APPROVE: "approves PCR values",
     Purpose.ROOT: "signs trust files",
     Purpose.OPERATOR: "signs rosters",
+    Purpose.CHANNEL: "signs what a repository of releases says",
 }
 
 

@@ -3,6 +3,7 @@
 signing, signing-p384, signing-p521   a publisher's ECDSA key, for bundles and grants
 root, root-p384, root-p521            an ECDSA key for trust files, roots documents and tickets
 operator, operator-p384, operator-p521 an ECDSA key for rosters of devices
+channel, channel-p384, channel-p521   an ECDSA key for one role of a repository of releases
 plain, plain-p384, plain-p521         an ECDSA key for plain files, as `openssl dgst` signs them
 approving                             an authority's ECDSA key, for PCR values of TPMs
 ml-dsa-65                             a second signer's key (FIPS 204)
@@ -32,6 +33,7 @@ _PURPOSES = {
     "signing": Purpose.BUNDLE,
     "root": Purpose.ROOT,
     "operator": Purpose.OPERATOR,
+    "channel": Purpose.CHANNEL,
     "plain": Purpose.PLAIN,
 }
 # A TPM verifies approvals itself, on P-256 alone.

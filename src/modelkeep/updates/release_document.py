@@ -43,6 +43,9 @@ class Requires:
     memory: int = 0
 
 
+NOTHING = Requires()
+
+
 @dataclass(frozen=True, slots=True)
 class ReleaseDocument:
     """One release of a model, as its publisher offers it.
@@ -69,7 +72,7 @@ class ReleaseDocument:
     archive: str
     size: int
     grants: str | None = None
-    requires: Requires = Requires()
+    requires: Requires = NOTHING
     attempt: int = 0
     root: int = 1
     withdrawn: bool = False

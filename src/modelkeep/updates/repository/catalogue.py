@@ -1,0 +1,132 @@
+"""What is published, in our words: models and their releases, what is offered, whom devices are to trust."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modelkeep.errors import TamperedError, UsageError
+from modelkeep.release_order import ReleaseOrder
+from modelkeep.trust.roots import Roots
+from modelkeep.trust.trust_file import TrustFile
+from modelkeep.updates.phase import Phase, phase_name
+from modelkeep.updates.release_document import FOLDER as RELEASES
+from modelkeep.updates.release_document import ReleaseDocument, document_name
+from modelkeep.updates.repository.metadata import DelegatedRole, Root, Targets, ours
+from modelkeep.updates.repository.published import Published
+
+TRUST_NAME, ROOTS_NAME = "trust/trust.json", "trust/roots.json"
+HIGHEST, FAMILY = "highest", "family"
+
+_ANY_BUNDLE = bytes(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """A verified repository, read.
+
+    Attributes:
+        published: what was verified.
+    """
+
+    published: Published
+
+    def role_of(self, model: str) -> str:
+        """Returns the role that signs the releases of a model.
+
+        Raises:
+            UsageError: none does, or not a model id.
+        """
+        name = document_name(model, _ANY_BUNDLE)
+        for role in self._delegated():
+            if role.is_delegated_path(name):
+                return str(role.name)
+        raise UsageError(
+            f"this repository has no family for model {model}", hint="`modelkeep repo status` names them"
+        )
+
+    def family_of(self, role: str) -> str:
+        """Returns the family that the models of a role name; empty for those without one."""
+        return str(ours(self.published.roles[role].signed).get(FAMILY, ""))
+
+    def releases(self, model: str) -> dict[str, ReleaseDocument]:
+        """Returns the documents of a model's releases that are listed, by name.
+
+        Raises:
+            UsageError: no family has the model.
+            MalformedError: a document is none.
+        """
+        found = self._documents(self.role_of(model))
+        return {name: document for name, document in found if document.model == model}
+
+    def release(self, model: str, bundle: bytes) -> ReleaseDocument:
+        """Returns the document of one release.
+
+        Raises:
+            UsageError: it is not listed.
+        """
+        found = self.releases(model).get(document_name(model, bundle))
+        if found is None:
+            raise UsageError(
+                f"no release {bundle.hex()} of {model} is published here",
+                hint="`modelkeep repo status` names them",
+            )
+        return found
+
+    def models(self) -> list[str]:
+        """Returns the ids of all models that have releases here."""
+        roles = [role for role in self.published.roles if role.startswith("models")]
+        return sorted({document.model for role in roles for _, document in self._documents(role)})
+
+    def highest(self, model: str) -> ReleaseOrder | None:
+        """Returns the highest place that a release of the model ever had here; None for the first."""
+        noted = ours(self.published.roles[self.role_of(model)].signed).get(HIGHEST, {})
+        return ReleaseOrder(*noted[model]) if model in noted else None
+
+    def phase(self, model: str) -> Phase:
+        """Returns what is offered of a model."""
+        data = self.published.documents.get(phase_name(model))
+        return Phase(model) if data is None else Phase.from_bytes(data, model)
+
+    def trust(self) -> TrustFile:
+        """Returns the trust file, verified with the roots document that the root of TUF names.
+
+        Raises:
+            TamperedError: they do not belong together.
+            SignatureError: too few roots have signed it.
+        """
+        roots = Roots.of_document(self.published.documents[ROOTS_NAME])
+        check_roots(self.published.root.signed, roots)
+        return TrustFile.from_bytes(self.published.documents[TRUST_NAME], roots)
+
+    def _documents(self, role: str) -> Iterator[tuple[str, ReleaseDocument]]:
+        for name in self.published.roles[role].signed.targets:
+            if name.startswith(f"{RELEASES}/"):
+                yield name, ReleaseDocument.from_bytes(self.published.documents[name], name)
+
+    def _delegated(self) -> list[DelegatedRole]:
+        targets: Targets = self.published.targets.signed
+        return list((targets.delegations.roles or {}).values()) if targets.delegations else []
+
+
+def roots_named(roots: Roots) -> dict[str, object]:
+    """Returns how the root of TUF names the roots of trust files: both chains change together."""
+    assert roots.newest is not None and roots.set is not None
+    return {
+        "set": roots.set.hex(),
+        "number": roots.newest.number,
+        "digest": roots.newest.digest.hex(),
+    }
+
+
+def check_roots(root: Root, roots: Roots) -> None:
+    """Refuses roots of trust files that are not those which the root of TUF names.
+
+    Raises:
+        TamperedError: they are others: one chain was changed and not the other.
+    """
+    if roots.newest is None or ours(root).get("trust_roots") != roots_named(roots):
+        raise TamperedError(
+            "the roots of trust files are not those that TUF's root names",
+            hint="one chain was changed and not the other: finish the ceremony with `modelkeep repo init`",
+        )
