@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from modelkeep.errors import TamperedError
 from modelkeep.manifest import LeafAlgorithm
-from modelkeep.payload.layout import HEADER, SEGMENT, sealed_range, sealed_size
+from modelkeep.payload.layout import SEGMENT, sealed_range, sealed_size
 from modelkeep.payload.source import read_fully
 from modelkeep.payload.workers import Workers
 
@@ -68,10 +68,6 @@ class SignedSegments:
         sealed = self._extent.read_segment(index, scratch)
         check_leaf(index, sealed, self._leaves, self._algorithm)
         return sealed
-
-    def header(self) -> bytes:
-        """Returns the stream's 40 header bytes, out of a segment 0 that was checked."""
-        return bytes(self.read(0, self._extent.scratch())[:HEADER])
 
 
 class WholeSha256:

@@ -132,8 +132,7 @@ def decrypt(
         TamperedError: a segment is not the one that was signed or sealed.
         OSError: the file cannot be read.
     """
-    segments = SignedSegments(extent, leaves, algorithm)
-    _decrypt(extent, segments.read, make_cipher(segments.header()), destination, progress)
+    _decrypt(extent, SignedSegments(extent, leaves, algorithm).read, make_cipher, destination, progress)
 
 
 def decrypt_installed(
@@ -155,8 +154,7 @@ def decrypt_installed(
         TamperedError: a segment does not decrypt.
         OSError: the file cannot be read.
     """
-    header = bytes(extent.read_segment(0, extent.scratch())[:HEADER])
-    _decrypt(extent, extent.read_segment, make_cipher(header), destination, progress)
+    _decrypt(extent, extent.read_segment, make_cipher, destination, progress)
 
 
 def check_installed(
@@ -186,23 +184,35 @@ def check_installed(
 
 
 def _decrypt(
-    extent: Extent, read: ReadSegment, cipher: StreamCipher, destination: memoryview, progress: Progress
+    extent: Extent,
+    read: ReadSegment,
+    make_cipher: Callable[[bytes], StreamCipher],
+    destination: memoryview,
+    progress: Progress,
 ) -> None:
+    scratch = extent.scratch()
+    # The cipher comes out of the first segment, which is read and checked once, like all others.
+    first = read(0, scratch)
+    cipher = make_cipher(bytes(first[:HEADER]))
     count = segment_count(extent.size)
+
+    def open_segment(index: int, sealed: memoryview) -> None:
+        start, end = plain_range(index, extent.size)
+        cipher.decrypt(index, index == count - 1, body(index, sealed), destination[start:end])
+        progress(end - start)
 
     @contextmanager
     def prepare() -> Iterator[SegmentWork]:
-        scratch = extent.scratch()
+        own = extent.scratch()
+        yield lambda index: open_segment(index + 1, read(index + 1, own))
 
-        def work(index: int) -> None:
-            sealed = read(index, scratch)
-            start, end = plain_range(index, extent.size)
-            cipher.decrypt(index, index == count - 1, body(index, sealed), destination[start:end])
-            progress(end - start)
-
-        yield work
-
-    Workers(count).run(thread_count(extent.size), prepare)
+    open_segment(0, first)
+    threads = thread_count(extent.size)
+    if threads > 1:
+        Workers(count - 1).run(threads, prepare)
+        return
+    for index in range(1, count):
+        open_segment(index, read(index, scratch))
 
 
 def check(
