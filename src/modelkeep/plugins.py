@@ -51,12 +51,13 @@ def load(point: EntryPoint, what: str) -> object:
 
 
 def _own(group: str) -> EntryPoints:
-    return _registered().select(group=group)
+    return _registered().get(group, EntryPoints())
 
 
 @cache
-def _registered() -> EntryPoints:
+def _registered() -> dict[str, EntryPoints]:
     try:
-        return distribution(_PACKAGE).entry_points
+        points = distribution(_PACKAGE).entry_points
     except PackageNotFoundError:  # imported from where it was not installed
-        return EntryPoints()
+        return {}
+    return {group: points.select(group=group) for group in points.groups}

@@ -148,7 +148,9 @@ def unlock(path: str | os.PathLike[str], access: Access) -> Iterator[Unlocked]:
         KeepError: the subclass says what to do; see `Bundle.verify`, `VerifiedBundle.unlock` and
             `Installation.unlock`.
     """
-    if not (SlotFolder.is_at(path) or is_installation(path)):
+    is_folder = Path(path).is_dir()
+    is_slots = is_folder and SlotFolder.is_at(path)
+    if not is_slots and (is_folder or not is_installation(path)):
         _refuse_bundles(access.verifier)
         with unlock_bundle(path, access) as bundle:
             yield bundle
@@ -156,7 +158,7 @@ def unlock(path: str | os.PathLike[str], access: Access) -> Iterator[Unlocked]:
     if access.grant_file is not None:
         raise UsageError("an installation carries its grant", hint="leave the grant file out")
     with ExitStack() as stack:
-        unlock_one = _unlock_slot if SlotFolder.is_at(path) else _unlock_installation
+        unlock_one = _unlock_slot if is_slots else _unlock_installation
         yield unlock_one(Path(path), access, stack)
 
 

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from modelkeep.errors import MalformedError, StorageError
 
 _PIECE = 2**16
+_WINDOW = 2**13
 
 
 @runtime_checkable
@@ -63,11 +64,17 @@ class FileTape:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._length = os.fstat(descriptor).st_size
+        self._window, self._start = b"", 0
         self.position = 0
 
     def take(self, size: int) -> bytes:
         """See `Tape.take`."""
-        data = os.pread(self._descriptor, size, self.position)
+        start = self.position - self._start
+        if start + size > len(self._window):
+            # Headers of small files lie close together: one read serves several.
+            self._window = os.pread(self._descriptor, max(size, _WINDOW), self.position)
+            self._start, start = self.position, 0
+        data = self._window[start : start + size]
         if len(data) != size:
             raise _cut_short()
         self.position += size

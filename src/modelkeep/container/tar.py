@@ -11,6 +11,20 @@ BLOCK = 512
 ALIGNMENT = 4096
 END = bytes(2 * BLOCK)
 
+_OWNER = b"0000644\0" + b"0000000\0" + b"0000000\0"  # mode, owner, group
+_MODIFIED = b"00000000000\0"
+_REST = b"".join(
+    (
+        bytes(100),  # link name
+        b"ustar\00000",
+        bytes(32 + 32),  # owner and group names
+        b"0000000\0" + b"0000000\0",  # device numbers
+        bytes(155 + 12),  # prefix, unused rest of the block
+    )
+)
+# The checksum is counted as spaces.
+_REST_SUM = sum(_MODIFIED) + sum(b" " * 8) + sum(_REST)
+
 _LARGEST_OCTAL_SIZE = 8**11 - 1
 _PAD_NAME = "pad"
 
@@ -46,22 +60,8 @@ def _comment(size: int) -> bytes:
 
 
 def _header(name: str, size: int, kind: bytes) -> bytes:
-    fields = b"".join(
-        (
-            name.encode().ljust(100, b"\0"),
-            b"0000644\0" + b"0000000\0" + b"0000000\0",  # mode, owner, group
-            _size(size),
-            b"00000000000\0",  # modification time
-            b" " * 8,  # checksum, counted as spaces
-            kind,
-            bytes(100),  # link name
-            b"ustar\00000",
-            bytes(32 + 32),  # owner and group names
-            b"0000000\0" + b"0000000\0",  # device numbers
-            bytes(155 + 12),  # prefix, unused rest of the block
-        )
-    )
-    return fields[:148] + b"%06o\0 " % sum(fields) + fields[156:]
+    front = name.encode().ljust(100, b"\0") + _OWNER + _size(size)
+    return front + _MODIFIED + b"%06o\0 " % (sum(front) + _REST_SUM + kind[0]) + kind + _REST
 
 
 def _size(size: int) -> bytes:
