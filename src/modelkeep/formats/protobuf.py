@@ -7,7 +7,8 @@ model of many gigabytes costs no memory to walk.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from modelkeep.errors import MalformedError
@@ -21,6 +22,8 @@ Span = tuple[int, int]  # start and end of a message or of bytes within the view
 
 _LARGEST_KEY = 2**32 - 1
 _LARGEST_VARINT = 2**64 - 1
+_NEVER = sys.maxsize
+_ONE_BYTE = tuple(bytes((value,)) for value in range(0x80))
 
 
 class Field(NamedTuple):
@@ -41,13 +44,17 @@ class Field(NamedTuple):
     whole: Span
 
 
-def fields(view: memoryview, start: int, end: int) -> Iterator[Field]:
+def fields(
+    view: memoryview, start: int, end: int, at_least: Mapping[int, int] | None = None
+) -> Iterator[Field]:
     """Yields the fields of the message at `view[start:end]` in their order.
 
     Args:
         view: one-dimensional view of bytes; it may exceed 4 GiB.
         start: first byte of the message.
         end: first byte after it, at most `len(view)`.
+        at_least: if given, messages, texts and bytes come out only under these numbers, and if they are at
+            least so many bytes long.
 
     Raises:
         MalformedError: truncated, a varint beyond 64 bits, a group, field number 0, or a length that
@@ -59,12 +66,12 @@ def fields(view: memoryview, start: int, end: int) -> Iterator[Field]:
         number, wire_type = key >> 3, key & 7
         if number == 0 or key > _LARGEST_KEY:
             raise MalformedError("protobuf: invalid field number")
-        # Most fields are short messages and texts, and models have hundreds of thousands.
-        if wire_type == BYTES and after < end and view[after] < 0x80 and view[after] < end - after:
-            value, span = 0, (after + 1, after + 1 + view[after])
+        if wire_type == BYTES:
+            value, span = 0, _bytes(view, after, end)
         else:
-            value, span = _payload(view, wire_type, after, end)
-        yield Field(number, wire_type, value, span, (position, span[1]))
+            value, span = _number(view, wire_type, after, end)
+        if at_least is None or span[1] - span[0] >= at_least.get(number, _NEVER) or wire_type != BYTES:
+            yield Field(number, wire_type, value, span, (position, span[1]))
         position = span[1]
 
 
@@ -139,6 +146,8 @@ def integer(field: Field, what: str) -> int:
 
 def encode_varint(value: int) -> bytes:
     """Returns a non-negative integer in its shortest encoding."""
+    if value < 0x80:  # most of them
+        return _ONE_BYTE[value]
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -146,16 +155,24 @@ def encode_varint(value: int) -> bytes:
     return bytes((*encoded, value))
 
 
-def _payload(view: memoryview, wire_type: int, position: int, end: int) -> tuple[int, Span]:
+def _bytes(view: memoryview, position: int, end: int) -> Span:
+    # Most are short messages and texts, and models have hundreds of thousands.
+    if position < end and view[position] < 0x80:
+        length, start = view[position], position + 1
+    else:
+        length, start = _varint(view, position, end)
+    if length > end - start:
+        raise MalformedError("protobuf: a field reaches beyond its message")
+    return start, start + length
+
+
+def _number(view: memoryview, wire_type: int, position: int, end: int) -> tuple[int, Span]:
     if wire_type == VARINT:
         value, after = _varint(view, position, end)
         return value, (position, after)
-    if wire_type == BYTES:
-        length, position = _varint(view, position, end)
-    elif wire_type in (FIXED32, FIXED64):
-        length = 4 if wire_type == FIXED32 else 8
-    else:
+    if wire_type not in (FIXED32, FIXED64):
         raise MalformedError(f"protobuf: wire type {wire_type} is not supported")
+    length = 4 if wire_type == FIXED32 else 8
     if length > end - position:
         raise MalformedError("protobuf: a field reaches beyond its message")
     return 0, (position, position + length)
@@ -164,6 +181,8 @@ def _payload(view: memoryview, wire_type: int, position: int, end: int) -> tuple
 def _varint(view: memoryview, position: int, end: int) -> tuple[int, int]:
     if position < end and view[position] < 0x80:  # most of them
         return view[position], position + 1
+    if position + 1 < end and view[position + 1] < 0x80:  # most others
+        return view[position] & 0x7F | view[position + 1] << 7, position + 2
     value = 0
     for index, byte in enumerate(view[position : min(end, position + 10)]):
         value |= (byte & 0x7F) << (7 * index)

@@ -126,7 +126,7 @@ class SlimGraph:
             MalformedError: not an ONNX model.
         """
         self._view = view
-        self._name = name
+        self._location = _entry(_LOCATION, name)
         self._renamed = renamed
         self._shifts: list[_Shift] = []
         self.lends = False
@@ -171,21 +171,26 @@ class SlimGraph:
 
     def _graph(self, span: Span) -> _Message:
         result = _Message()
-        for part in fields(self._view, *span):
+        # With new names for other files, every tensor may have to get one.
+        smallest = {
+            _GRAPH_NODE: _SMALLEST_CONSTANT,
+            _GRAPH_INITIALIZER: 0 if self._renamed else _SMALLEST_LENT,
+        }
+        kept, end = span
+        for part in fields(self._view, *span, smallest):
             tensor = self._rewritten(part)
-            if tensor is None:
-                result.keep(part.whole)
-            else:
+            if tensor is not None:
+                result.keep((kept, part.whole[0]))
                 result.nest(_GRAPH_INITIALIZER, tensor)
+                kept = part.whole[1]
+        result.keep((kept, end))
         return result
 
     def _rewritten(self, part: Field) -> _Message | None:
         """Returns the initializer that takes the place of a part of the graph, or None to keep that."""
         if part.number == _GRAPH_INITIALIZER:
             return self._initializer(message(part, "initializer"), part.whole[0])
-        if part.number == _GRAPH_NODE and part.span[1] - part.span[0] >= _SMALLEST_CONSTANT:
-            return self._constant(message(part, "node"))
-        return None
+        return self._constant(message(part, "node")) if part.number == _GRAPH_NODE else None
 
     def _initializer(self, span: Span, header: int) -> _Message | None:
         raw = _lendable(self._view, span)
@@ -207,13 +212,10 @@ class SlimGraph:
         for span in raw.rest:
             result.keep(span)
         self.lends = True
-        for key, value in (
-            ("location", self._name),
-            ("offset", str(self._aligned(raw, header))),
-            ("length", str(raw.end - raw.start)),
-        ):
-            result.nest(_EXTERNAL_DATA, _entry(key, value))
-        result.add(encode_varint(_DATA_LOCATION << 3 | VARINT) + encode_varint(_EXTERNAL))
+        offset, length = self._aligned(raw, header), raw.end - raw.start
+        result.add(
+            self._location + _entry(_OFFSET, str(offset)) + _entry(_LENGTH, str(length)) + _IS_EXTERNAL
+        )
         return result
 
     def _aligned(self, raw: _RawTensor, header: int) -> int:
@@ -227,21 +229,21 @@ class SlimGraph:
     def _with_names_replaced(self, span: Span) -> _Message:
         result = _Message()
         for part in fields(self._view, *span):
-            if part.number == _EXTERNAL_DATA:
-                result.nest(_EXTERNAL_DATA, self._renamed_entry(message(part, "external data")))
-            else:
+            location = self._new_location(part) if part.number == _EXTERNAL_DATA else None
+            if location is None:
                 result.keep(part.whole)
+            else:
+                result.add(_entry(_LOCATION, location))
         return result
 
-    def _renamed_entry(self, span: Span) -> _Message:
-        found = collect(self._view, span, (_ENTRY_KEY, _ENTRY_VALUE))
+    def _new_location(self, part: Field) -> str | None:
+        """Returns what to call the file that an entry of external data names; None where it names none."""
+        found = collect(self._view, message(part, "external data"), (_ENTRY_KEY, _ENTRY_VALUE))
         key, value = (only(found[number], "external data") for number in (_ENTRY_KEY, _ENTRY_VALUE))
-        if key is not None and value is not None and text(self._view, key, "external data") == "location":
-            location = text(self._view, value, "external data")
-            return _entry("location", self._renamed.get(location, location))
-        result = _Message()
-        result.keep(span)
-        return result
+        if key is None or value is None or text(self._view, key, "external data") != "location":
+            return None
+        location = text(self._view, value, "external data")
+        return self._renamed.get(location, location)
 
 
 def _lendable(view: memoryview, span: Span) -> _RawTensor | None:
@@ -275,12 +277,14 @@ def _length(dimensions: list[Field], element: int) -> int | None:
     return -(-count * _ELEMENT_BITS[element] // 8)
 
 
-def _entry(key: str, value: str) -> _Message:
-    result = _Message()
-    result.add(_bytes_field(_ENTRY_KEY, key.encode()))
-    result.add(_bytes_field(_ENTRY_VALUE, value.encode()))
-    return result
-
-
 def _bytes_field(number: int, content: bytes) -> bytes:
     return encode_varint(number << 3 | BYTES) + encode_varint(len(content)) + content
+
+
+def _entry(key: bytes, value: str) -> bytes:
+    """Returns an entry of a tensor's external data; `key` is one of the fields below."""
+    return _bytes_field(_EXTERNAL_DATA, key + _bytes_field(_ENTRY_VALUE, value.encode()))
+
+
+_LOCATION, _OFFSET, _LENGTH = (_bytes_field(_ENTRY_KEY, key) for key in (b"location", b"offset", b"length"))
+_IS_EXTERNAL = encode_varint(_DATA_LOCATION << 3 | VARINT) + encode_varint(_EXTERNAL)
