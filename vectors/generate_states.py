@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from modelkeep.device import contents_json
-from modelkeep.device.contents import Contents, Installed, Quarantined, TufRole
+from modelkeep.device.contents import Contents, Installed, Quarantined
 from modelkeep.device.marks import Mark, floor_of, with_mark
 from modelkeep.device.obeying import obey
 from modelkeep.device.seen_trust import SeenTrust, TrustEntry, with_seen, with_time
 from modelkeep.device.state_place import state_path
+from modelkeep.device.tuf_roles import TufRole
 from modelkeep.errors import KeepError
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId, TypedSubject

@@ -14,12 +14,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep.device import contents, contents_json, state_file
-from modelkeep.device.contents import Contents, Quarantined, Stage, TufRole
+from modelkeep.device.contents import Contents, Quarantined, Stage
 from modelkeep.device.marks import Mark, floor_of, with_mark
 from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.device.state import DeviceState
 from modelkeep.device.state_file import write_state
 from modelkeep.device.state_place import FOLDER_VARIABLE, SYSTEM_FOLDER, state_path
+from modelkeep.device.tuf_roles import TufRole
 from modelkeep.errors import MalformedError, RollbackError, StorageError, UsageError
 from modelkeep.grants.fleet_device import FleetDevice
 from modelkeep.grants.hpke import HpkeHandle

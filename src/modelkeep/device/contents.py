@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from modelkeep.device.marks import Floor, Judge, Mark, floor_of, with_mark
 from modelkeep.device.seen_trust import SeenTrust, TrustEntry, time_for, with_seen, with_time
+from modelkeep.device.tuf_roles import TufRole
 from modelkeep.errors import RollbackError
 from modelkeep.release_order import ReleaseOrder
 
@@ -160,18 +161,6 @@ class ModelState:
             self.active = None
 
 
-class TufRole(NamedTuple):
-    """The newest metadata seen of a role of an update repository.
-
-    Attributes:
-        version: its version, which counts for as long as the role has the same keys.
-        keys: digest of the role's key ids and threshold, 32 bytes.
-    """
-
-    version: int
-    keys: bytes
-
-
 @dataclass(slots=True)
 class Contents:
     """What a device remembers.
@@ -179,7 +168,7 @@ class Contents:
     Attributes:
         models: by model id.
         trust: the newest trust file of each set of roots, and the time, oldest entry first.
-        tuf: the newest metadata of each role, by its name.
+        tuf: the newest metadata of each role, by `tuf_roles.name_of`.
         adopted_by: for whom alone this counts (as in `Mark.voucher`), since it is not the newest that
             there was; None for a state that was never lost.
         generation: 16 random bytes, new at each change that counts.

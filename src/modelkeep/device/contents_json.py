@@ -20,10 +20,10 @@ from modelkeep.device.contents import (
     ModelState,
     Quarantined,
     Stage,
-    TufRole,
 )
 from modelkeep.device.marks import MOST_OF_ONE_SIGNER, MOST_SIGNERS, Mark
 from modelkeep.device.seen_trust import TrustEntry
+from modelkeep.device.tuf_roles import MOST_ROLES, TufRole
 from modelkeep.errors import MalformedError
 from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
@@ -35,7 +35,6 @@ MOST_MODELS = 10_000
 MOST_ROOT_SETS = 1000
 MOST_ROOT_KEYS = 64
 MOST_ADOPTERS = 64
-MOST_ROLES = 256
 INSTALLATION_BYTES = BUNDLE_BYTES = 16
 SECRET_BYTES = DIGEST_BYTES = 32
 

@@ -21,6 +21,7 @@ from modelkeep.device.marks import Judge, Mark
 from modelkeep.device.obeying import obey
 from modelkeep.device.seen_trust import SeenTrust, voucher_for
 from modelkeep.device.state_store import StateStore
+from modelkeep.device.tuf_roles import Roles, has_new_root, with_roles
 from modelkeep.errors import RefusedError, StorageError, UsageError
 from modelkeep.memory import wiped
 from modelkeep.memory.randomness import fill_random
@@ -111,6 +112,27 @@ class DeviceState:
             if not is_read_only(error):
                 raise
             return contents
+
+    def see_roles(self, seen: Roles) -> None:
+        """Refuses metadata of an update repository that is older than what was seen; remembers what is newer.
+
+        A new root is a counted change, everything else is not: its return costs a repeated download, and what
+        is installed has marks.
+
+        Args:
+            seen: the roles that were loaded, by the names of `tuf_roles.name_of`.
+
+        Raises:
+            RollbackError: newer metadata was seen before.
+        """
+        known = self.look().tuf
+        if with_roles(known, seen) == known:
+            return
+        if has_new_root(known, seen):
+            self._change(lambda contents: _learn_roles(contents, seen))
+            return
+        with self._changing_uncounted() as contents:
+            _learn_roles(contents, seen)
 
     def stage(
         self, model: str, installation: bytes, mark: Mark, judge: Judge, *, replaced: bytes | None = None
@@ -282,3 +304,8 @@ class DeviceState:
 def _learn(contents: Contents, seen: SeenTrust | None, time: Time) -> bool:
     contents.check_adopted(seen)
     return seen is not None and contents.see(seen, time)
+
+
+def _learn_roles(contents: Contents, seen: Roles) -> bool:
+    contents.tuf = with_roles(contents.tuf, seen)
+    return True

@@ -201,6 +201,18 @@ class Verifier:
         late._clock = self._clock.no_earlier_than(moment)
         return late
 
+    def narrowed(self, policy: Policy, moment: int | None = None) -> Self:
+        """Returns the same verifier with one rule more, to which somebody has said the time besides.
+
+        Args:
+            policy: the rule.
+            moment: seconds since 1970-01-01 UTC that have passed, as somebody signed; or None.
+        """
+        narrow = copy.copy(self)
+        narrow._policy = AllOf(self._policy, policy)
+        narrow._clock = self._clock.witnessing(moment)
+        return narrow
+
     def _ticket_signers(self) -> tuple[Keys, int]:
         if self._trust is None:
             return self._keys, 1

@@ -1,0 +1,1 @@
+"""What a device follows: a TUF repository, of which it takes the releases that are its own."""

@@ -1,0 +1,160 @@
+"""What a repository says of one model: one look, of which everything was verified before anything is used.
+
+Source: spec/update-v1.md, "What a repository says".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from modelkeep.bundle.rollback import Remembered
+from modelkeep.channels.channel import Channel
+from modelkeep.device.tuf_roles import ROOT, TufRole, name_of
+from modelkeep.errors import ExpiredError, MalformedError, RefusedError
+from modelkeep.updates.client.tuf_client import TufClient, repository_id
+from modelkeep.updates.phase import LARGEST_PHASE, Offer, Phase, phase_name
+from modelkeep.updates.release_document import LARGEST_RELEASE_DOCUMENT, ReleaseDocument
+
+OFFLINE_AGE = 90 * 86_400
+
+# Of a copy on a stick they have ended before anybody carries it to a device.
+_ONLINE_ROLES = ("timestamp", "snapshot")
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """A repository that a device follows.
+
+    Attributes:
+        channel: where it is.
+        first_root: the TUF root that the device was given, as bytes.
+        folder: what was verified before; it proves nothing and saves requests.
+        is_offline: whether it is a copy, of which timestamp and snapshot may have ended.
+        offline_age: for how many seconds after the snapshot's end a copy counts.
+    """
+
+    channel: Channel
+    first_root: bytes
+    folder: Path
+    is_offline: bool = False
+    offline_age: int = OFFLINE_AGE
+
+
+class Offered(NamedTuple):
+    """A release that is offered.
+
+    Attributes:
+        offer: to how many devices.
+        document: what the release is.
+    """
+
+    offer: Offer
+    document: ReleaseDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is offered of one model.
+
+    Attributes:
+        offered: the releases that may be taken, newest first.
+        withdrawn: bundles that are not to be staged or tried any more.
+        root: the version of the repository's root.
+        ends: when what was read ends, in seconds since 1970-01-01 UTC.
+        signed_at: a moment that has certainly passed, as the timestamp's key says; None where it says none.
+        requests: how many times the channel was asked.
+    """
+
+    offered: tuple[Offered, ...]
+    withdrawn: frozenset[bytes]
+    root: int
+    ends: int
+    signed_at: int | None
+    requests: int
+
+
+def look(following: Following, model: str, remembered: Remembered) -> Listing:
+    """Asks a repository what it offers of a model; what it says is remembered before it is used.
+
+    Raises:
+        ExpiredError: it has not been kept up, or somebody keeps newer metadata back.
+        RollbackError: this device has seen newer metadata.
+        RefusedError: what came is not what the repository's keys say; or nothing is offered of the model.
+        MalformedError: what came is of no form that this version knows.
+        UnavailableError: the channel does not give it, or the disk cannot be written.
+    """
+    now = remembered.verifier.clock.for_ends()
+    client = TufClient(
+        following.channel, following.folder, following.first_root, None if following.is_offline else now
+    )
+    client.refresh()
+    documents = _documents(client, model)
+    if following.is_offline:
+        check_copy(client.ends(), now, following.offline_age)
+    remembered.state.see_roles(_named(following, client.roles()))
+    client.forget_others()
+    _check_roots(documents, client.root.version)
+    return Listing(
+        offered=tuple(each for each in documents if not each.document.withdrawn),
+        withdrawn=frozenset(each.document.bundle for each in documents if each.document.withdrawn),
+        root=client.root.version,
+        ends=min(client.ends().values()),
+        signed_at=client.signed_at,
+        requests=client.fetcher.requests,
+    )
+
+
+def check_copy(ends: Mapping[str, int], now: int, age: int) -> None:
+    """Accepts a copy whose offline roles are in force and whose snapshot has not ended for too long.
+
+    Args:
+        ends: when each role ends, in seconds since 1970-01-01 UTC.
+        now: the time by which they end.
+        age: seconds for which it counts after the end of the snapshot.
+
+    Raises:
+        ExpiredError: it does not count any more.
+    """
+    ended = sorted(role for role, end in ends.items() if role not in _ONLINE_ROLES and end <= now)
+    if ended:
+        raise ExpiredError(f"the repository: {ended[0]} is expired", hint="bring a newer copy of it")
+    if ends["snapshot"] + age <= now:
+        raise ExpiredError(
+            f"the repository: this copy ended more than {age // 86_400} days ago",
+            hint="bring a newer copy of it",
+        )
+
+
+def _documents(client: TufClient, model: str) -> list[Offered]:
+    name = phase_name(model)
+    data = client.target(name, LARGEST_PHASE)
+    if data is None:
+        raise RefusedError(f"the repository offers nothing of {model}", hint="see whether the name is right")
+    offers = Phase.from_bytes(data, model).offers
+    return [each for offer in offers if (each := _offered(client, offer)) is not None]
+
+
+def _offered(client: TufClient, offer: Offer) -> Offered | None:
+    data = client.target(offer.release, LARGEST_RELEASE_DOCUMENT)
+    if data is None:
+        raise MalformedError(f"the repository: offers {offer.release}, which it does not list")
+    document = ReleaseDocument.from_bytes(data, offer.release)
+    # Whoever offers an attempt has seen that one, and no other.
+    return Offered(offer, document) if document.attempt == offer.attempt else None
+
+
+def _named(following: Following, roles: Mapping[str, TufRole]) -> dict[str, TufRole]:
+    repository = repository_id(following.first_root)
+    return {name_of(repository, role): seen for role, seen in roles.items()}
+
+
+def _check_roots(documents: list[Offered], root: int) -> None:
+    lowest = max((each.document.root for each in documents), default=1)
+    if root < lowest:
+        raise RefusedError(
+            f"the repository: its releases count from {ROOT} {lowest} on, and it shows none after {root}",
+            hint="use the repository itself, or a complete copy of it: no root of its chain may be missing",
+        )
