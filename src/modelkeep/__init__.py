@@ -116,6 +116,9 @@ if TYPE_CHECKING:
     from modelkeep.trust.trust_file import TrustFile as TrustFile
     from modelkeep.trust.verifier import UnsafeUnsigned as UnsafeUnsigned
     from modelkeep.trust.verifier import Verifier as Verifier
+    from modelkeep.updates.client.notes import Outcome as Outcome
+    from modelkeep.updates.client.report import UpdateReport as UpdateReport
+    from modelkeep.updates.client.updater import Updater as Updater
     from modelkeep.updates.installation import install as install
     from modelkeep.updates.slots import Slots as Slots
     from modelkeep.updates.status import status as status
@@ -166,6 +169,7 @@ _HOMES = {
     "MinimumEpoch": "trust.policy",
     "NetworkError": "errors",
     "NotForThisDeviceError": "errors",
+    "Outcome": "updates.client.notes",
     "OutputRange": "golden_limits",
     "Pages": "memory",
     "PostureError": "errors",
@@ -202,6 +206,8 @@ _HOMES = {
     "UnsafeUnsigned": "trust.verifier",
     "UnsupportedVersionError": "errors",
     "UntrustedSignerError": "errors",
+    "UpdateReport": "updates.client.report",
+    "Updater": "updates.client.updater",
     "UsageError": "errors",
     "Verifier": "trust.verifier",
     "Watched": "updates.watch",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from modelkeep.channels.channel import Channel
+from modelkeep.bundle.access import sidecar_path
+from modelkeep.channels.channel import ByteStream, Channel
+from modelkeep.storage import Replacement, words_for, write_at
 from modelkeep.updates.client.fetcher import TARGETS
 from modelkeep.updates.release_document import ReleaseDocument
-from modelkeep.updates.source import SourceBytes
+
+LARGEST_GRANTS = 2**30
+_PIECE = 2**20
 
 
 class ChannelSource:
@@ -26,6 +31,36 @@ class ChannelSource:
         self.name = f"{channel.name}: {document.archive}"
         self._channel, self._document = channel, document
 
-    def open(self, offset: int) -> SourceBytes:
+    def open(self, offset: int) -> ByteStream:
         """See `Source.open`."""
         return self._channel.open(TARGETS + self._document.archive, offset, largest=self._document.size)
+
+
+def fetch_grants(channel: Channel, document: ReleaseDocument, path: Path) -> None:
+    """Fetches the grants that do not come with a bundle, to where a source at `path` is accompanied by them.
+
+    They need no other proof than to open: each is bound to the key that the publisher committed to.
+
+    Raises:
+        UnavailableError: the channel does not give them, or the disk cannot be written.
+    """
+    beside = sidecar_path(path)
+    if document.grants is None:
+        with words_for(beside):
+            beside.unlink(missing_ok=True)
+        return
+    stream = channel.open(TARGETS + document.grants, largest=LARGEST_GRANTS)
+    try:
+        with Replacement(beside, force=True, mode=0o600) as new, words_for(beside):
+            position = 0
+            for piece in _pieces(stream):
+                write_at(new.descriptor, memoryview(piece), position)
+                position += len(piece)
+            new.commit()
+    finally:
+        stream.close()
+
+
+def _pieces(stream: ByteStream) -> Iterator[bytes]:
+    while piece := stream.read(_PIECE):
+        yield piece

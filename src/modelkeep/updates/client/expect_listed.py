@@ -1,4 +1,4 @@
-"""The rule that holds a bundle against what the repository lists: both say the same, or nothing is fetched."""
+"""The rule that holds a bundle against what the repository lists: both say the same, or it is refused."""
 
 from __future__ import annotations
 

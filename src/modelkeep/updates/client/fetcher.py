@@ -1,4 +1,4 @@
-"""What python-tuf's client fetches with: a channel, whatever it is; into memory, and never more than asked for."""
+"""What python-tuf's client fetches with: a channel, whatever it is; into memory, within limits."""
 
 from __future__ import annotations
 

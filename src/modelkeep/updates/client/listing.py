@@ -7,40 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from modelkeep.bundle.rollback import Remembered
-from modelkeep.channels.channel import Channel
 from modelkeep.device.tuf_roles import ROOT, TufRole, name_of
 from modelkeep.errors import ExpiredError, MalformedError, RefusedError
+from modelkeep.updates.client.following import Following
 from modelkeep.updates.client.tuf_client import TufClient, repository_id
 from modelkeep.updates.phase import LARGEST_PHASE, Offer, Phase, phase_name
 from modelkeep.updates.release_document import LARGEST_RELEASE_DOCUMENT, ReleaseDocument
 
-OFFLINE_AGE = 90 * 86_400
-
 # Of a copy on a stick they have ended before anybody carries it to a device.
 _ONLINE_ROLES = ("timestamp", "snapshot")
-
-
-@dataclass(frozen=True, slots=True)
-class Following:
-    """A repository that a device follows.
-
-    Attributes:
-        channel: where it is.
-        first_root: the TUF root that the device was given, as bytes.
-        folder: what was verified before; it proves nothing and saves requests.
-        is_offline: whether it is a copy, of which timestamp and snapshot may have ended.
-        offline_age: for how many seconds after the snapshot's end a copy counts.
-    """
-
-    channel: Channel
-    first_root: bytes
-    folder: Path
-    is_offline: bool = False
-    offline_age: int = OFFLINE_AGE
 
 
 class Offered(NamedTuple):
@@ -60,20 +38,31 @@ class Listing:
     """What is offered of one model.
 
     Attributes:
-        offered: the releases that may be taken, newest first.
-        withdrawn: bundles that are not to be staged or tried any more.
+        listed: the releases, newest first, those that were withdrawn among them.
         root: the version of the repository's root.
         ends: when what was read ends, in seconds since 1970-01-01 UTC.
         signed_at: a moment that has certainly passed, as the timestamp's key says; None where it says none.
         requests: how many times the channel was asked.
     """
 
-    offered: tuple[Offered, ...]
-    withdrawn: frozenset[bytes]
+    listed: tuple[Offered, ...]
     root: int
     ends: int
     signed_at: int | None
     requests: int
+
+    @property
+    def offered(self) -> tuple[Offered, ...]:
+        """The releases that may be taken, newest first."""
+        return tuple(each for each in self.listed if not each.document.withdrawn)
+
+    def holds_back(self, bundle: bytes) -> bool:
+        """Returns whether a bundle is listed as one that is not to be staged or tried by now."""
+        return any(
+            each.document.withdrawn or each.offer.paused
+            for each in self.listed
+            if each.document.bundle == bundle
+        )
 
 
 def look(following: Following, model: str, remembered: Remembered) -> Listing:
@@ -88,18 +77,17 @@ def look(following: Following, model: str, remembered: Remembered) -> Listing:
     """
     now = remembered.verifier.clock.for_ends()
     client = TufClient(
-        following.channel, following.folder, following.first_root, None if following.is_offline else now
+        following.channel, following.folder, following.first_root, None if following.is_copy else now
     )
     client.refresh()
     documents = _documents(client, model)
-    if following.is_offline:
+    if following.is_copy:
         check_copy(client.ends(), now, following.offline_age)
     remembered.state.see_roles(_named(following, client.roles()))
     client.forget_others()
     _check_roots(documents, client.root.version)
     return Listing(
-        offered=tuple(each for each in documents if not each.document.withdrawn),
-        withdrawn=frozenset(each.document.bundle for each in documents if each.document.withdrawn),
+        listed=tuple(documents),
         root=client.root.version,
         ends=min(client.ends().values()),
         signed_at=client.signed_at,

@@ -1,4 +1,4 @@
-"""What a device found out about the repository that it follows, beside its slots: for people, and for `status`.
+"""What a device found out about the repository that it follows, beside its slots, for `status`.
 
 Nothing secret and nothing authentic. Written only where something has changed.
 Source: spec/update-v1.md, "What a device remembers".
@@ -30,8 +30,8 @@ class Outcome(Enum):
     `CURRENT`: what counts here is what the repository offers this device, or newer. `WAITING`: a newer
     release is offered, and not to this device yet. `FAILED_BEFORE`: what is offered failed its trial here.
     `UPDATED`: what was installed counts now. `NOT_TRIED`: it waits for its trial. `RETURNED`: it failed its
-    trial, and what counted goes on. `UNREACHED`: the repository could not be asked, or gave nothing.
-    `STALE`: what the repository says has ended. `REFUSED`: what it said was refused.
+    trial, and what counted goes on. `UNAVAILABLE`: the repository, the disk or the key could not be
+    reached. `REFUSED`: what came was refused.
     """
 
     CURRENT = "current"
@@ -40,8 +40,7 @@ class Outcome(Enum):
     UPDATED = "updated"
     NOT_TRIED = "not tried"
     RETURNED = "returned"
-    UNREACHED = "unreached"
-    STALE = "stale"
+    UNAVAILABLE = "unavailable"
     REFUSED = "refused"
 
 

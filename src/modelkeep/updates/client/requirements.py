@@ -26,7 +26,9 @@ def check_requirements(requires: Requires, folder: Path, reusable: int = 0) -> N
     """
     if requires.modelkeep is not None and _this_version() < requires.modelkeep:
         wanted = ".".join(map(str, requires.modelkeep))
-        raise RefusedError(f"the release needs modelkeep {wanted}, and this is {__version__}", hint="update it")
+        raise RefusedError(
+            f"the release needs modelkeep {wanted}, and this is {__version__}", hint="update it"
+        )
     if requires.guard is not None:
         _check_guard(requires.guard)
     if requires.memory > (memory := _memory()):

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from modelkeep import canonical
 from modelkeep.channels.channel import Channel
-from modelkeep.device.tuf_roles import ROOT, TufRole
+from modelkeep.device.tuf_roles import TufRole
 from modelkeep.errors import (
     ExpiredError,
     KeepError,
@@ -43,6 +43,8 @@ except ImportError as error:
 from modelkeep.updates.client.fetcher import METADATA, TARGETS, ChannelFetcher
 
 LARGEST_METADATA = 5_000_000
+# Where a document of TUF says what is ours.
+OURS = "modelkeep"
 _LONGEST_NAME = 256
 _BEFORE_EVERY_END = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 _KINDS: tuple[tuple[type[Exception], type[KeepError]], ...] = (
@@ -155,7 +157,8 @@ class TufClient(Updater):
         Never later than the end of what the offline keys of the root have signed: an online key moves no
         clock further.
         """
-        said = self._trusted_set.timestamp.unrecognized_fields.get("signed_at")
+        ours = self._trusted_set.timestamp.unrecognized_fields.get(OURS)
+        said = ours.get("signed_at") if isinstance(ours, dict) else None
         if not isinstance(said, int) or isinstance(said, bool) or said < 0:
             return None
         return min(said, int(self.root.expires.timestamp()))
@@ -209,9 +212,7 @@ def _verified(kept: Path, info: TargetFile) -> bytes | None:
 
 def keys_digest(key_ids: list[str], threshold: int) -> bytes:
     """Returns what tells the keys of a role from others: 32 bytes."""
-    return hashlib.sha256(
-        canonical.encode({"keyids": sorted(key_ids), "threshold": threshold})
-    ).digest()
+    return hashlib.sha256(canonical.encode({"keyids": sorted(key_ids), "threshold": threshold})).digest()
 
 
 def repository_id(first_root: bytes) -> bytes:
@@ -247,8 +248,7 @@ def _name(role: str) -> str:
 
 def _version(version: int) -> int:
     if version > canonical.LARGEST_INTEGER:
-        raise MalformedError(f"the repository: version {version} is beyond every number that can be remembered")
+        raise MalformedError(
+            f"the repository: version {version} is beyond every number that can be remembered"
+        )
     return version
-
-
-assert ROOT == Root.type

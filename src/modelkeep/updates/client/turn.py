@@ -25,5 +25,5 @@ def place_of(salt: bytes, device: bytes) -> int:
 
 
 def has_turn(salt: bytes, device: bytes, share: int) -> bool:
-    """Returns whether a device belongs to the first `share` per mille, and so to every larger share as well."""
+    """Returns whether a device is among the first `share` per mille, and so in every larger share."""
     return place_of(salt, device) * WHOLE < share << (8 * _BYTES)

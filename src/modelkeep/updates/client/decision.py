@@ -1,0 +1,78 @@
+"""What a device does about what a repository offers: decided from values alone, before a bundle is asked for.
+
+Source: spec/update-v1.md, "Following a repository".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from modelkeep.bundle.rollback import Remembered
+from modelkeep.device.contents import ModelState
+from modelkeep.updates.client.listing import Listing, Offered
+from modelkeep.updates.client.notes import Outcome
+from modelkeep.updates.client.turn import WHOLE
+from modelkeep.updates.release_document import ReleaseDocument
+
+
+class Decision(NamedTuple):
+    """What is to be done.
+
+    Attributes:
+        take: the release to be fetched and tried, or None.
+        outcome: what it comes to where nothing is to be taken.
+        reason: why, for people.
+    """
+
+    take: ReleaseDocument | None
+    outcome: Outcome
+    reason: str
+
+
+def decide(
+    listing: Listing, chosen: Offered | None, remembered: Remembered, current: bytes | None
+) -> Decision:
+    """Decides about the release that was chosen for this device.
+
+    Args:
+        listing: what the repository says.
+        chosen: one of the releases that it offers, or None.
+        remembered: what the device remembers.
+        current: the bundle that counts here and is whole, or None.
+
+    Raises:
+        RollbackError: another release stands at the very place of the one that counts.
+    """
+    if chosen is None:
+        return Decision(None, Outcome.WAITING, _not_yet(listing))
+    document = chosen.document
+    floor = remembered.floor(document.model)
+    if document.bundle == current:
+        return Decision(None, Outcome.CURRENT, f"release {document.order} counts")
+    if document.order < floor.order:
+        return Decision(
+            None, Outcome.CURRENT, f"release {floor.order} counts, which is newer than what is offered"
+        )
+    floor.check(document.order, document.bundle)
+    if _has_failed(remembered.contents.known(document.model), document):
+        reason = (
+            f"release {document.order} failed its trial here; another one, or a further attempt, is needed"
+        )
+        return Decision(None, Outcome.FAILED_BEFORE, reason)
+    return Decision(document, Outcome.NOT_TRIED, f"release {document.order} is to be tried")
+
+
+def _has_failed(state: ModelState, document: ReleaseDocument) -> bool:
+    return any(
+        (each.bundle, each.attempt >= document.attempt) == (document.bundle, True)
+        for each in state.quarantine
+    )
+
+
+def _not_yet(listing: Listing) -> str:
+    if not listing.offered:
+        return "no release is offered"
+    offer, document = listing.offered[0]
+    if offer.paused:
+        return f"release {document.order} is paused"
+    return f"release {document.order} is offered to {offer.share} of {WHOLE} devices, and not to this one yet"
