@@ -21,8 +21,8 @@ from modelkeep.channels.download import HttpSource
 from modelkeep.channels.mirror import MirrorError
 from modelkeep.channels.pace import DownloadLimits
 from modelkeep.errors import KeepError, RefusedError, UsageError
-from modelkeep.updates.client.fetcher import METADATA, TARGETS
 from modelkeep.updates.client.tuf_client import TufClient
+from modelkeep.updates.repository.metadata import METADATA, TARGETS
 
 LARGEST_TARGET = 2**30
 
@@ -32,7 +32,7 @@ class AnyNames:
 
     def __init__(self, metadata: str, targets: str) -> None:
         self.name = metadata
-        self._places = {METADATA: metadata, TARGETS: targets}
+        self._places = {f"{METADATA}/": metadata, f"{TARGETS}/": targets}
 
     def open(self, name: str, offset: int = 0, *, largest: int) -> ByteStream:
         start = next(each for each in self._places if name.startswith(each))

@@ -8,8 +8,8 @@ from pathlib import Path
 from modelkeep.bundle.access import sidecar_path
 from modelkeep.channels.channel import ByteStream, Channel
 from modelkeep.storage import Replacement, words_for, write_at
-from modelkeep.updates.client.fetcher import TARGETS
 from modelkeep.updates.release_document import ReleaseDocument
+from modelkeep.updates.repository.metadata import TARGETS
 
 LARGEST_GRANTS = 2**30
 _PIECE = 2**20
@@ -33,7 +33,7 @@ class ChannelSource:
 
     def open(self, offset: int) -> ByteStream:
         """See `Source.open`."""
-        return self._channel.open(TARGETS + self._document.archive, offset, largest=self._document.size)
+        return self._channel.open(f"{TARGETS}/{self._document.archive}", offset, largest=self._document.size)
 
 
 def fetch_grants(channel: Channel, document: ReleaseDocument, path: Path) -> None:
@@ -49,7 +49,7 @@ def fetch_grants(channel: Channel, document: ReleaseDocument, path: Path) -> Non
         with words_for(beside):
             beside.unlink(missing_ok=True)
         return
-    stream = channel.open(TARGETS + document.grants, largest=LARGEST_GRANTS)
+    stream = channel.open(f"{TARGETS}/{document.grants}", largest=LARGEST_GRANTS)
     try:
         with Replacement(beside, force=True, mode=0o600) as new, words_for(beside):
             position = 0

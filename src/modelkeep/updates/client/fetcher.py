@@ -10,8 +10,6 @@ from tuf.ngclient.fetcher import FetcherInterface
 from modelkeep.channels.channel import AbsentError, Channel, read_whole
 from modelkeep.errors import MalformedError, UsageError
 
-METADATA = "metadata/"
-TARGETS = "targets/"
 _NOT_FOUND = 404
 
 

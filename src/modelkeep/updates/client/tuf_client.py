@@ -40,11 +40,9 @@ except ImportError as error:
         "tuf is not installed, which following a repository takes", hint="pip install 'modelkeep[updates]'"
     ) from error
 
-from modelkeep.updates.client.fetcher import METADATA, TARGETS, ChannelFetcher
+from modelkeep.updates.client.fetcher import ChannelFetcher
+from modelkeep.updates.repository.metadata import LARGEST_METADATA, METADATA, TARGETS, ours, target_file_name
 
-LARGEST_METADATA = 5_000_000
-# Where a document of TUF says what is ours.
-OURS = "modelkeep"
 _LONGEST_NAME = 256
 _BEFORE_EVERY_END = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 _KINDS: tuple[tuple[type[Exception], type[KeepError]], ...] = (
@@ -78,7 +76,7 @@ class TufClient(Updater):
         self._kept, self._used = folder / "targets", set[str]()
         with words_for(folder), in_our_words():
             make_folder(folder)
-            super().__init__(str(folder), METADATA, fetcher=self.fetcher, bootstrap=first_root)
+            super().__init__(str(folder), f"{METADATA}/", fetcher=self.fetcher, bootstrap=first_root)
         self._trusted_set.reference_time = _BEFORE_EVERY_END if now is None else _moment(now)
 
     def refresh(self) -> None:
@@ -124,7 +122,7 @@ class TufClient(Updater):
         if (data := _verified(kept, info)) is not None:
             return data
         with in_our_words():
-            data = self.fetcher.download_bytes(TARGETS + self.place(info), info.length)
+            data = self.fetcher.download_bytes(self.place(info), info.length)
             info.verify_length_and_hashes(data)
         with words_for(self._kept):
             make_folder(self._kept)
@@ -139,11 +137,10 @@ class TufClient(Updater):
                     each.unlink()
 
     def place(self, info: TargetFile) -> str:
-        """Returns where what is listed lies below ``targets/``."""
-        if not self._trusted_set.root.consistent_snapshot:
-            return info.path
-        folder, slash, name = info.path.rpartition("/")
-        return f"{folder}{slash}{next(iter(info.hashes.values()))}.{name}"
+        """Returns where in the channel what is listed lies."""
+        if not self.root.consistent_snapshot:
+            return f"{TARGETS}/{info.path}"
+        return target_file_name(info.path, next(iter(info.hashes.values())))
 
     @property
     def root(self) -> Root:
@@ -157,8 +154,7 @@ class TufClient(Updater):
         Never later than the end of what the offline keys of the root have signed: an online key moves no
         clock further.
         """
-        ours = self._trusted_set.timestamp.unrecognized_fields.get(OURS)
-        said = ours.get("signed_at") if isinstance(ours, dict) else None
+        said = ours(self._trusted_set.timestamp).get("signed_at")
         if not isinstance(said, int) or isinstance(said, bool) or said < 0:
             return None
         return min(said, int(self.root.expires.timestamp()))
