@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import os
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelkeep import storage
+from modelkeep import canonical, storage
 from modelkeep.bundle.slot_folder import SlotFolder
 from modelkeep.container import names
+from modelkeep.device.authenticated import authenticated
+from modelkeep.device.contents import DAY
 from modelkeep.errors import (
     KeepError,
     MalformedError,
@@ -20,12 +27,16 @@ from modelkeep.errors import (
     RollbackError,
     StorageError,
     TamperedError,
+    UnavailableError,
     UsageError,
 )
 from modelkeep.manifest import Coverage
 from modelkeep.payload.layout import HEADER, SEGMENT
+from modelkeep.updates import trial_notes
 from modelkeep.updates.installation import InstallReport, install
-from modelkeep.updates.trial_notes import TrialEnd
+from modelkeep.updates.status import status
+from modelkeep.updates.trial_notes import Notes, TrialEnd
+from support.power import PowerCuts
 from support.states import path_of, remembered
 from support.updating import Updating
 from support.workshop import MODEL_ID, Workshop
@@ -200,6 +211,26 @@ def test_something_else_in_the_place_of_what_is_kept(workshop: Workshop, kind: s
     assert not half.target.stat().st_mode & 0o077
 
 
+class Start:
+    """Which start of the device the kernel says it is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.anew("first")
+
+    def anew(self, name: object) -> None:
+        """Starts the device anew."""
+        self.path.write_text(f"{name}\n")
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """The device's starts, instead of this machine's."""
+    start = Start(tmp_path / "boot_id")
+    monkeypatch.setattr(trial_notes, "_BOOT", start.path)
+    return start
+
+
 @pytest.fixture
 def device(workshop: Workshop) -> Updating:
     """A device with release 1 in its slots, and release 2 staged."""
@@ -213,7 +244,7 @@ def test_a_staged_release_in_the_place_of_the_one_that_counts(device: Updating) 
     folder = SlotFolder.read(device.folder)
     kept = folder.file("a").read_bytes()
     shutil.copy(folder.file("b"), folder.file("a"))
-    with pytest.raises(RollbackError, match="none of the slots counts"):
+    with pytest.raises(RollbackError, match="none of the slots holds what counts"):
         device.epoch()
     for slot in ("a", "b"):
         with pytest.raises(RollbackError, match="never finished"):
@@ -300,18 +331,16 @@ def test_tries_that_are_replayed_cost_work_and_nothing_else(device: Updating) ->
 
 
 def test_a_release_that_crashes_goes_and_one_that_the_power_interrupts_stays(
-    device: Updating, monkeypatch: pytest.MonkeyPatch
+    device: Updating, start: Start
 ) -> None:
-    starts = iter(range(100))
-    monkeypatch.setattr("modelkeep.updates.trial_notes.boot_id", lambda: f"start {next(starts)}")
-    for _ in range(10):
+    for number in range(10):
+        start.anew(number)
         device.slots().begin_trial("b")
-    monkeypatch.setattr("modelkeep.updates.trial_notes.boot_id", lambda: "one start")
-    with pytest.raises(KeepError, match="started anew in 10 trials"):
-        device.slots().begin_trial("b")
-    with pytest.raises(KeepError, match="started anew in 10 trials"):
-        device.slots().begin_trial("b")
-    monkeypatch.setattr("modelkeep.updates.trial_notes.boot_id", lambda: "another start")
+    start.anew("one")
+    for _ in range(2):
+        with pytest.raises(KeepError, match="started anew in 10 trials"):
+            device.slots().begin_trial("b")
+    start.anew("another")
     for _ in range(3):
         device.slots().begin_trial("b")
     with pytest.raises(RefusedError, match="crashed 3 times"):
@@ -331,3 +360,129 @@ def test_what_is_damaged_is_staged_once_more_and_is_not_the_models_fault(device:
     with pytest.raises(StorageError, match="damaged here 2 times"):
         device.install(bundle)
     assert device.epoch() == 1
+    device.slots().try_again()
+    assert device.install(bundle).slot == "b"
+
+
+def postponed(device: Updating, runtime: str | None = None) -> None:
+    """Tries, and comes to no end."""
+    slots = device.slots()
+    slots.end_trial(slots.begin_trial("b", runtime), TrialEnd.POSTPONED, "no key")
+
+
+def test_a_release_that_can_never_be_tried_is_not_tried_for_ever(
+    device: Updating, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(trial_notes.MOST_POSTPONEMENTS):
+        postponed(device)
+    with pytest.raises(UnavailableError, match="5 trials of this release were postponed"):
+        postponed(device)
+    # Each change is good for one more try, and there is no way to five new ones but a person's word.
+    start.anew("second")
+    tomorrow = time.time() + DAY
+    for change in ("start", "runtime", "day"):
+        if change == "day":
+            monkeypatch.setattr(time, "time", lambda: tomorrow)
+        runtime = None if change == "start" else change
+        postponed(device, runtime)
+        with pytest.raises(UnavailableError, match="were postponed, the last one because: no key"):
+            postponed(device, runtime)
+    assert not remembered(device.workshop.identity()).models[MODEL_ID].quarantine
+    device.slots().try_again()
+    postponed(device, "day")
+    postponed(device, "day")
+    # What is newer takes its place all the same.
+    device.update(device.seal(3))
+    assert device.epoch() == 3
+
+
+def test_power_that_goes_takes_no_postponement_back(device: Updating) -> None:
+    for expected in (1, 2):
+        cuts = PowerCuts(device.folder)
+        with cuts.watching():
+            postponed(device)
+        for image in cuts.last:
+            cuts.restore(image)
+            found = status(device.folder, identity=device.workshop.identity()).last_trial
+            assert found is not None and found.postponed == expected
+
+
+@pytest.mark.parametrize("edit", ["crashed", "theirs", "torn"])
+def test_notes_that_somebody_else_wrote_put_nothing_in_quarantine(device: Updating, edit: str) -> None:
+    slots = device.slots()
+    bundle = slots.begin_trial("b").known.mark.bundle
+    path = device.folder / "trial.json"
+    wrong = trial_notes.encode(Notes(bundle, boot=trial_notes.boot_id(), crashed=2))
+    if edit == "theirs":
+        other = device.workshop.new_device("other")
+        with device.workshop.identity(other).device_state() as state:  # type: ignore[union-attr]
+            path.write_bytes(authenticated(state.local, wrong, b"modelkeep/v1/trial"))
+    else:
+        record = json.loads(path.read_bytes()) | {"body": base64.b64encode(wrong).decode()}
+        path.write_bytes(canonical.encode(record) if edit == "crashed" else path.read_bytes()[:-9])
+    assert slots.begin_trial("b").number == 2
+    assert not remembered(device.workshop.identity()).models[MODEL_ID].quarantine
+
+
+def test_an_older_release_takes_no_waiting_ones_place(device: Updating) -> None:
+    device.install(device.seal(4))
+    older = device.seal(3)
+    with pytest.raises(RollbackError, match="is no newer than 4 .* which waits here"):
+        device.install(older)
+    assert device.slots().state("b").known.mark.order.epoch == 4  # type: ignore[union-attr]
+    # What has not arrived promises nothing, and neither does what was let go of.
+    file = device.folder / "b.keep"
+    os.truncate(file, file.stat().st_size - 1)
+    assert device.install(older).now.epoch == 3
+    device.install(device.workshop.folder / "bundle-2.keep")
+    device.slots().withdraw()
+    device.update(older)
+    assert device.epoch() == 3
+
+
+class Dripping(io.BytesIO):
+    """A stream that stops in the middle of the payload until it is let go on; waits for who asks first."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.waits, self.goes_on = threading.Event(), threading.Event()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() > len(self.getbuffer()) - SEGMENT // 2:
+            self.waits.set()
+            assert self.goes_on.wait(60)
+        return super().read(size)
+
+
+@pytest.mark.parametrize("meanwhile", ["withdraw", "newer", "same", "tried"])
+def test_a_source_that_withholds_payload_holds_up_nobody(
+    device: Updating, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    monkeypatch.setattr(storage, "LONGEST_WAIT", 0)
+    bundle = device.seal(3)
+    source = Dripping(bundle.read_bytes())
+    identity, verifier = device.workshop.identity(), device.workshop.verifier()
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(install, source, device.folder, identity=identity, verifier=verifier)
+        try:
+            assert source.waits.wait(60)
+            if meanwhile == "withdraw":
+                with device.slots().exclusively():
+                    assert device.slots().withdraw()
+            elif meanwhile == "newer":
+                device.update(device.seal(4))
+            elif meanwhile == "same":
+                assert device.install(bundle).kept
+            else:
+                device.update(bundle)
+        finally:
+            source.goes_on.set()
+        if meanwhile in ("same", "tried"):
+            assert late.result().now.epoch == 3
+        else:
+            with pytest.raises(UnavailableError, match="was let go of meanwhile"):
+                late.result()
+    expected = {"withdraw": 1, "newer": 4, "same": 1, "tried": 3}[meanwhile]
+    assert device.epoch() == expected
+    device.update(device.seal(5))
+    assert device.epoch() == 5

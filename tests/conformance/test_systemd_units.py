@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.storage import write_file
 from modelkeep.updates.slots import Slots
-from modelkeep.updates.trial_notes import Notes, TrialNotes, boot_id, encode
+from modelkeep.updates.trial_notes import MOST_POSTPONEMENTS, TrialEnd
 from support.needs import require
 from support.slots import slots_with, stage
 from support.web import giving, serving
@@ -91,10 +90,8 @@ def test_the_commands_of_the_service_update_a_device(workshop: Workshop, slots: 
 
 def test_a_release_that_cannot_be_tried_keeps_no_newer_one_away(workshop: Workshop, slots: Slots) -> None:
     stage(workshop, slots, 3.0)
-    known = slots.state("b").known
-    assert known is not None
-    notes = encode(Notes(known.mark.bundle, waits=boot_id()))
-    write_file(TrialNotes(slots.folder.path).path, notes, force=True)
+    for _ in range(MOST_POSTPONEMENTS):
+        slots.end_trial(slots.begin_trial("b"), TrialEnd.POSTPONED)
     newer = workshop.seal(workshop.model(4.0), epoch=2)
     with serving(giving(newer.read_bytes())) as web:
         first, *others = run_service(workshop, web.url)

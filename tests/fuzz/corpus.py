@@ -135,7 +135,7 @@ def _installed(workshop: Workshop, bundle: Path) -> Corpora:
         "trial notes": [
             trial_notes.encode(Notes(bytes(16))),
             trial_notes.encode(
-                Notes(bytes(16), "start", 1, 2, 1, "start", TrialEnd.REFUSED, "off by 0.3", 9)
+                Notes(bytes(16), "start", 1, 2, 1, 3, "start", bytes(32), TrialEnd.REFUSED, "off by 0.3", 9)
             ),
         ],
         "device state": [base64.b64decode(json.loads(state)["body"])],

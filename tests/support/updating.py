@@ -45,7 +45,7 @@ class Updating:
 
     def update(self, bundle: Path, done: int | None = None) -> None:
         """Installs into a slot, tries and commits; says on descriptor `done` what was reported."""
-        self.install(bundle)
+        self.install(bundle, force=False)
         _say(done, b"s")
         slots = self.slots()
         with slots.exclusively():

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from modelkeep.updates.trial_notes import MOST_POSTPONEMENTS
 from support.command_line import CommandLine
 from support.workshop import scale_model, sealing_at
 
@@ -50,7 +51,26 @@ def test_slots_from_a_stream_and_what_status_says(shop: CommandLine, monkeypatch
     assert shop.ok("modelkeep inspect slots --json").json["release"] == "1.1"
     assert "withdrawn" in shop.ok(f"modelkeep slots withdraw slots {DEVICE}").err
     assert shop.ok("modelkeep status slots -k file:pi-17.pem --json").json["installations"] == []
-    assert "nothing waits" in shop.ok(f"modelkeep slots withdraw slots {DEVICE}").err
+    assert "nothing was withdrawn" in shop.ok(f"modelkeep slots withdraw slots {DEVICE}").err
+
+
+def test_nothing_is_said_to_be_done_where_nothing_is(shop: CommandLine) -> None:
+    again = shop.shell("modelkeep slots init slots --model-id acme/detector")
+    assert (again.code, "has slots already" in again.err, "--force" in again.err) == (2, True, False)
+    empty = shop.shell(f"modelkeep trial slots {DEVICE}")
+    assert (empty.code, "nothing counts" in empty.err) == (6, True)
+    shop.ok(f"modelkeep install 1.keep {DEVICE} -o slots")
+    for _ in range(MOST_POSTPONEMENTS):
+        assert shop.shell(f"modelkeep trial slots {DEVICE} --runtime abacus").code == 6
+    waits = shop.shell(f"modelkeep trial slots {DEVICE} --runtime abacus")
+    assert (waits.code, "were postponed" in waits.err, "--again" in waits.err) == (6, True, True)
+    words = shop.ok("modelkeep status slots -k file:pi-17.pem").out
+    assert "no runtime is named 'abacus', 5 times: waits until something changes" in words
+    assert "it counts now" in shop.ok(f"modelkeep trial slots {DEVICE} --again").err
+    assert "all of it decrypts" in shop.ok(f"modelkeep install 1.keep {DEVICE} -o slots").err
+    (shop.folder / "slots" / "a.keep").unlink()
+    gone = shop.shell(f"modelkeep run slots {DEVICE} -i x=x.npy")
+    assert (gone.code, "holds what counts on this device" in gone.err) == (3, True)
 
 
 def test_what_is_said_of_an_installation(shop: CommandLine) -> None:

@@ -123,7 +123,13 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
             yield buffer
 
     monkeypatch.setattr(Pages, "allocate", classmethod(holding))
-    for module in ("device.state", "device.state_file", "keys.fleet", "keys.pkcs8", "keys.passphrase_source"):
+    for module in (
+        "device.state",
+        "device.authenticated",
+        "keys.fleet",
+        "keys.pkcs8",
+        "keys.passphrase_source",
+    ):
         monkeypatch.setattr(f"modelkeep.{module}.wiped", noting)
     monkeypatch.setattr("modelkeep.private_file.wiped", noting)
     return everything

@@ -78,7 +78,7 @@ def test_install_keys_installation_ids_and_secrets(workshop: Workshop) -> None:
     differ(contents.generation, bytes(range(16)))
 
 
-def test_each_state_is_authenticated_with_a_key_of_its_own(workshop: Workshop) -> None:
+def test_each_state_is_authenticated_with_its_own_key(workshop: Workshop) -> None:
     wrapped = []
     for number in (1, 2):
         target = workshop.folder / f"{number}.keep"
@@ -115,7 +115,7 @@ HERE = "tests/unit/test_randomness.py"
 USERS = {
     "bundle/writer.py:__init__": f"{HERE}::test_bundle_ids",
     "device/state.py:stage": f"{HERE}::test_install_keys_installation_ids_and_secrets",
-    "device/state_file.py:write_state": f"{HERE}::test_each_state_is_authenticated_with_a_key_of_its_own",
+    "device/authenticated.py:authenticated": f"{HERE}::test_each_state_is_authenticated_with_its_own_key",
     "device/state_store.py:write_counted": f"{HERE}::test_install_keys_installation_ids_and_secrets",
     "grants/data_key.py:generate": f"{HERE}::test_data_keys_bundle_ids_headers_and_salts",
     "grants/passphrase.py:__init__": f"{HERE}::test_data_keys_bundle_ids_headers_and_salts",

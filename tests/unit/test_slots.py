@@ -146,13 +146,20 @@ def test_something_newer_counts_by_the_time_the_lock_is_free(workshop: Workshop,
     assert not slots.folder.file("a" if slots.primary() == "b" else "b").exists()
 
 
-def test_what_counts_and_was_cut_short_is_fetched_again(workshop: Workshop, slots: Slots) -> None:
+def test_what_counts_and_is_damaged_is_fetched_again(workshop: Workshop, slots: Slots) -> None:
     bundle = workshop.seal()
-    for slot in ("a", "b"):
-        assert stage(workshop, slots, bundle).slot == slot
+    for slot, problem in (("a", "None"), ("b", "cut short"), ("a", "does not decrypt")):
+        report = stage(workshop, slots, bundle)
+        assert report.slot == slot and problem in str(report.damage)
         trial = slots.begin_trial(slot)
         slots.end_trial(trial, TrialEnd.PASSED)
         slots.commit(trial)
-        assert stage(workshop, slots, bundle).slot is None
+        report = stage(workshop, slots, bundle)
+        assert (report.slot, report.damage) == (None, None)
         file = slots.folder.file(slot)
-        os.truncate(file, file.stat().st_size - 1)
+        if slot == "a":
+            os.truncate(file, file.stat().st_size - 1)
+        else:
+            damaged = bytearray(file.read_bytes())
+            damaged[damaged.rindex(b"payload/1") + 600] ^= 1
+            file.write_bytes(damaged)

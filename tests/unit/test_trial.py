@@ -147,7 +147,7 @@ def test_mistakes_of_the_caller_and_interruptions_are_not_the_release(
     for mistaken in (Verifier(stranger, model=MODEL_ID), workshop.verifier(model="acme/other")):
         with pytest.raises((UntrustedSignerError, WrongModelError)):
             try_out(Slots.open(slots.folder.path, Access(workshop.identity(), mistaken)))
-    for _ in range(MOST_CRASHES + 1):
+    for _ in range(MOST_CRASHES):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(Session, "run", raising(KeyboardInterrupt()))
             try_out(slots)

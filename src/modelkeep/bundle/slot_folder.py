@@ -71,6 +71,8 @@ class SlotFolder:
             raise UsageError(
                 f"{self.path}: a folder that others may use", hint=f"chmod 700 {self.path}, or name a new one"
             )
+        if self.is_at(self.path):
+            raise UsageError(f"{self.path}: has slots already", hint="name a new folder, or install into it")
         members = {"format": FORMAT, "model": self.model, "version": VERSION}
         write_file(self.path / _DESCRIPTION, canonical.encode(members), mode=0o600)
 
@@ -107,11 +109,17 @@ class SlotFolder:
         """
         slot = self.current(contents)
         if slot is None:
+            folder = self.path
             raise RollbackError(
-                f"{self.path}: none of the slots counts yet",
-                hint="modelkeep install BUNDLE -o FOLDER, then modelkeep trial FOLDER",
+                f"{folder}: {self._problem(contents)}",
+                hint=f"modelkeep install BUNDLE -o {folder}, then modelkeep trial {folder}",
             )
         return self.file(slot)
+
+    def _problem(self, contents: Contents) -> str:
+        if any(each.stage is Stage.CURRENT for each in contents.known(self.model).installations.values()):
+            return "none of the slots holds what counts on this device: it is damaged, gone or elsewhere"
+        return "none of the slots counts yet"
 
 
 def _is_current(state: ModelState, installation: bytes) -> bool:

@@ -30,9 +30,11 @@ def run(arguments: argparse.Namespace) -> None:
             progress=advance,
         )
     seconds = time.monotonic() - start
+    if done.damage is not None:
+        say(f"what counts in the other slot does not open any more: {done.damage}")
     verb = "staged" if done.slot else "installed"
     if done.slot is None and done.path.parent == Path(arguments.output):
-        verb = "counts already:"
+        verb = "counts already, and all of it decrypts:"
     size_of_model = human_size(done.size)
     say(f"{verb} {done}: {size_of_model} in {seconds:.2f} s, signed by {done.signer}, into {done.path}")
     if done.kept:
@@ -50,6 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
         slot=done.slot,
         fetched=done.fetched,
         kept=done.kept,
+        damage=done.damage,
         before=None if done.before is None else done.before._asdict(),
         **done.now._asdict(),
     )

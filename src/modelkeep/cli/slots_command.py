@@ -26,5 +26,6 @@ def _withdraw(arguments: argparse.Namespace) -> None:
         slots = Slots.open(arguments.folder, access)
         with slots.exclusively():
             withdrawn = slots.withdraw()
-    say("withdrawn: what counts goes on counting" if withdrawn else "nothing waits for a trial there")
+    nothing = "nothing waits for a trial there: nothing was withdrawn"
+    say("withdrawn: what counts goes on counting" if withdrawn else nothing)
     report(arguments, path=arguments.folder, withdrawn=withdrawn)

@@ -55,7 +55,8 @@ def _words(notes: Notes) -> str:
     end = "none" if notes.end is None else notes.end.value
     reason = f": {notes.reason}" if notes.reason else ""
     crashes = f", {counted(notes.crashed, 'crash')[:-1]}es" if notes.crashed > 1 else ""
-    return f"{end}{reason}{crashes}, bundle {notes.bundle.hex()}"
+    waits = f", {notes.postponed} times: waits until something changes" if notes.is_put_off else ""
+    return f"{end}{reason}{crashes}{waits}, bundle {notes.bundle.hex()}"
 
 
 def _facts(found: Status) -> dict[str, Any]:
@@ -64,5 +65,6 @@ def _facts(found: Status) -> dict[str, Any]:
     notes = found.last_trial
     if notes is not None:
         end = None if notes.end is None else notes.end.value
-        facts["last_trial"] = asdict(notes) | {"bundle": notes.bundle.hex(), "end": end}
+        tried = None if notes.tried is None else notes.tried.hex()
+        facts["last_trial"] = asdict(notes) | {"bundle": notes.bundle.hex(), "end": end, "tried": tried}
     return facts

@@ -23,26 +23,36 @@ def run(arguments: argparse.Namespace) -> None:
     posture = options.posture(arguments)
     with Access(arguments.key, options.verifier(arguments), posture=posture) as access:
         slots = Slots.open(arguments.bundle, access)
-        result = _try_out(arguments, slots)
+        result = _try_out(arguments, slots, again=arguments.again)
         while result is not None and result.verdict.end is TrialEnd.CRASHED:
             say(f"{result}")
             result = _try_out(arguments, slots)
-    _tell(result)
+        _tell(result, slots)
     if arguments.json:
         print_json(_facts(result))
 
 
-def _tell(result: TrialResult | None) -> None:
+def _tell(result: TrialResult | None, slots: Slots) -> None:
     if result is None:
-        say("nothing waits for a trial there")
+        _tell_nothing(slots)
     elif result.verdict.end is TrialEnd.PASSED:
         say(f"{result}; it counts now")
     else:
         raise (RefusedError if result.verdict.end in _FAULTS else UnavailableError)(str(result))
 
 
-def _try_out(arguments: argparse.Namespace, slots: Slots) -> TrialResult | None:
-    return try_out(slots, isolation=options.isolation(arguments), runtime=arguments.runtime)
+def _tell_nothing(slots: Slots) -> None:
+    if slots.primary() is None:
+        raise UnavailableError(
+            "nothing waits for a trial there, and nothing counts",
+            hint=f"modelkeep install BUNDLE -o {slots.folder.path}",
+        )
+    say("nothing waits for a trial there: what counts goes on counting")
+
+
+def _try_out(arguments: argparse.Namespace, slots: Slots, *, again: bool = False) -> TrialResult | None:
+    isolation = options.isolation(arguments)
+    return try_out(slots, isolation=isolation, runtime=arguments.runtime, again=again)
 
 
 def _facts(result: TrialResult | None) -> dict[str, object]:

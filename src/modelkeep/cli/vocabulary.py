@@ -38,6 +38,7 @@ MEMBERS = {
     "installed": "whether it is an installation of this device",
     "slot": "the slot where it waits for its trial; null where it counts already",
     "fetched": "bytes that came from the source",
+    "damage": "why what counts does not open any more, so that it was installed again; or null",
     "kept": "bytes that were there from an earlier try",
     "keep": "the file that the answer is held against, for whoever asked alone",
     "withdrawn": "whether something waited for its trial",

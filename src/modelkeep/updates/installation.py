@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelkeep.bundle.access import Access, IdentityLike
+from modelkeep.bundle.access import Access, IdentityLike, unlock
+from modelkeep.bundle.installation import UnlockedInstallation
 from modelkeep.bundle.lease import lease_path
 from modelkeep.bundle.slot_folder import SlotFolder
-from modelkeep.errors import RollbackError
+from modelkeep.errors import MalformedError, RefusedError, RollbackError, StorageError
 from modelkeep.kept_file import InUseError, KeptFile
 from modelkeep.partial import Partial
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.storage import Replacement, refuse_overwrite, words_for
 from modelkeep.trust.bundle_verifier import BundleVerifier
+from modelkeep.updates.place import OwnPlace, SlotPlace
 from modelkeep.updates.reception import Reception, receiving
 from modelkeep.updates.slots import Slots
 from modelkeep.updates.source import Source, SourceLike, source_of
@@ -37,6 +40,8 @@ class InstallReport:
         size: how many bytes the model has.
         fetched: how many bytes came from the source.
         kept: how many bytes of the model were there from an earlier try.
+        damage: why this release, which counts in the other slot, was fetched again: what is there does not
+            open any more.
     """
 
     path: Path
@@ -49,6 +54,7 @@ class InstallReport:
     size: int
     fetched: int
     kept: int
+    damage: str | None = None
 
     def __str__(self) -> str:
         before = "nothing" if self.before is None else self.before.epoch
@@ -83,7 +89,8 @@ def install(
         verifier: whom to trust, and which model and release to accept.
         grant_file: look for the grant there instead of in the bundle and the file beside it.
         posture: names of what this device was found to be, for grants that demand some.
-        force: replace an existing file; fetch what counts in a folder of slots already once more.
+        force: replace an existing file; fetch what counts in a folder of slots once more, though all of
+            it decrypts.
         progress: told the bytes that are done; called from several threads.
 
     Raises:
@@ -114,7 +121,9 @@ def _into_file(reception: Reception, target: Path, force: bool, progress: Progre
 
 
 def _put_in_place(reception: Reception, file: Replacement, progress: Progress) -> None:
-    installation = reception.take(file.descriptor, progress)
+    with reception.begin(OwnPlace(file.descriptor)) as target:
+        reception.take(target, progress)
+        installation = target.installation
     # The state changes last: a crash before that leaves the old installation in force.
     model, signed_at = reception.signed.manifest.model, reception.signed.signed_at
     with reception.remembered.committing(model, installation, signed_at):
@@ -133,15 +142,40 @@ def _work_file(target: Path, digest: bytes) -> KeptFile | Partial:
 
 
 def _into_slot(source: Source, slots: Slots, force: bool, progress: Progress) -> InstallReport:
-    # Locked when the front has come: a source that gives nothing holds up no trial.
-    with receiving(source, slots.access) as reception, slots.exclusively():
-        there = None if force else slots.counts(reception.signed)
-        if there is not None:
+    with receiving(source, slots.access) as reception:
+        there = slots.counts(reception.signed)
+        damage = None if force or there is None else _damage(there, slots.access)
+        if not force and there is not None and damage is None:
             return _report(reception, there, None)
-        slot = slots.choose(reception.signed)
-        with slots.opened(slot) as descriptor:
-            reception.take(descriptor, progress)
+        return replace(_take(reception, slots, progress, there), damage=damage)
+
+
+def _take(reception: Reception, slots: Slots, progress: Progress, counted: Path | None) -> InstallReport:
+    with ExitStack() as stack:
+        with slots.exclusively():
+            counts = slots.counts(reception.signed)
+            if counts is not None and counts != counted:
+                # Somebody else was quicker.
+                return _report(reception, counts, None)
+            slot = slots.choose(reception.signed)
+            stack.enter_context(words_for(slots.folder.file(slot)))
+            place = stack.enter_context(SlotPlace(slots.folder.file(slot)))
+            target = stack.enter_context(reception.begin(place))
+        # Not locked while bytes are waited for: what a source withholds holds up nobody.
+        reception.take(target, progress)
+        slots.check_known(target.installation)
         return _report(reception, slots.folder.file(slot), slot)
+
+
+def _damage(path: Path, access: Access) -> str | None:
+    """Returns why what counts cannot be opened as it lies there; None if every byte of it decrypts."""
+    try:
+        with unlock(path, Access(access.identity, access.verifier, posture=access.posture)) as installed:
+            assert isinstance(installed, UnlockedInstallation)
+            installed.check()
+    except (RefusedError, MalformedError, StorageError) as error:
+        return str(error)
+    return None
 
 
 def _report(reception: Reception, path: Path, slot: str | None) -> InstallReport:

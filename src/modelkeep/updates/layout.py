@@ -59,12 +59,11 @@ class Layout:
         return self.end + HEADER * member
 
     def write(self, descriptor: int, headers: list[bytes]) -> None:
-        """Makes room, and writes everything but what arrives; `headers` are those of the new streams.
+        """Makes room in an empty file, and writes all but what arrives; `headers` are the new streams'.
 
         Raises:
             OSError: there is no room, or it cannot be written.
         """
-        os.ftruncate(descriptor, 0)
         _reserve(descriptor, self.length)
         write_frame(descriptor, self.slots)
         os.ftruncate(descriptor, self.length)

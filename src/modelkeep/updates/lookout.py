@@ -9,7 +9,7 @@ from modelkeep.bundle.access import Access
 from modelkeep.bundle.lease import lease_path
 from modelkeep.bundle.slot_folder import SLOTS, SlotFolder
 from modelkeep.updates.slots import Slots
-from modelkeep.updates.trial_notes import TrialNotes
+from modelkeep.updates.trial_file import TrialFile
 
 # Looks at the device's state after each change: what counts is written a moment after what is seen.
 _LOOKS = 2
@@ -75,7 +75,7 @@ class Lookout:
         files = [self._slots.folder.file(slot) for slot in SLOTS]
         # A slot changes all the time while a release arrives: of it counts only that it is another file.
         kinds = [stamp and stamp[:2] for stamp in map(_stamp, files)]
-        return (*kinds, *(_stamp(lease_path(file)) for file in files), _stamp(TrialNotes(self.path).path))
+        return (*kinds, *(_stamp(lease_path(file)) for file in files), _stamp(TrialFile(self.path).path))
 
 
 def _stamp(path: Path) -> Stamp | None:

@@ -6,7 +6,7 @@ Source: spec/update-v1.md, "Installing while it arrives".
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -22,10 +22,11 @@ from modelkeep.grants import sidecar
 from modelkeep.grants.grant import Grant
 from modelkeep.keys.identity import UnwrappedGrant
 from modelkeep.payload.stream import Progress
+from modelkeep.updates.place import Place
 from modelkeep.updates.source import Source
 from modelkeep.updates.source_stream import SourceStream
 from modelkeep.updates.transfer import Transfer
-from modelkeep.updates.unfinished import Wanted, begin, resume
+from modelkeep.updates.unfinished import CompletedError, Unfinished, Wanted, begin, resume
 
 
 class Reception:
@@ -57,31 +58,36 @@ class Reception:
         """How many bytes came from the source."""
         return self._stream.fetched
 
-    def take(self, descriptor: int, progress: Progress) -> bytes:
-        """Makes an installation of the bundle in an open file, or goes on with what the file has of it.
-
-        Args:
-            descriptor: open for reading and writing, and for nobody else.
-            progress: told the plaintext bytes of each segment that is there; called from several threads.
-
-        Returns:
-            The id of the installation, which is staged, complete and synced.
+    def begin(self, place: Place) -> Unfinished:
+        """Begins an installation of the bundle in a file, or goes on with what the file has of it.
 
         Raises:
             RollbackError: a newer release was installed meanwhile.
             OSError: the disk failed, or is full.
+            KeyStoreError: the device's key cannot be used.
+        """
+        found = resume(self._wanted, place, self.remembered)
+        return found or begin(self._wanted, place, self.remembered)
+
+    def take(self, target: Unfinished, progress: Progress) -> None:
+        """Takes what is missing; the installation is staged, complete and synced afterwards.
+
+        Args:
+            target: from `begin`.
+            progress: told the plaintext bytes of each segment that is there; called from several threads.
+
+        Raises:
+            UnavailableError: its file was taken away meanwhile.
+            OSError: the disk failed.
             KeepError: as for `Transfer.run`.
         """
-        found = resume(self._wanted, descriptor, self.remembered)
-        with (
-            found or begin(self._wanted, descriptor, self.remembered) as target,
-            self._granted.data_key.payload_key() as key,
-        ):
-            if not target.is_complete:
-                transfer = Transfer(self._arrival, self._members, key.view, target, progress)
+        if target.is_complete:
+            return
+        with self._granted.data_key.payload_key() as key:
+            transfer = Transfer(self._arrival, self._members, key.view, target, progress)
+            with suppress(CompletedError):
                 transfer.run()
-                self.kept = transfer.kept
-            return target.installation
+            self.kept = transfer.kept
 
 
 @contextmanager

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Self
 
 from modelkeep.bundle.access import Access
-from modelkeep.bundle.lease import lease_path
 from modelkeep.bundle.rollback import Remembered, remembering
 from modelkeep.bundle.signed_manifest import SignedManifest
 from modelkeep.bundle.slot_folder import SLOTS, SlotFolder
 from modelkeep.container.archive import Archive
 from modelkeep.container.order import INSTALLATION
 from modelkeep.device.contents import Contents, Installed, Quarantined, Stage
-from modelkeep.errors import KeepError, RefusedError, UsageError, WrongModelError
-from modelkeep.storage import folder_locked, open_regular, sync_folder, words_for
-from modelkeep.updates.trial_notes import TrialEnd, TrialNotes
+from modelkeep.device.marks import Judge, floor_of
+from modelkeep.errors import KeepError, RefusedError, RollbackError, UsageError, WrongModelError
+from modelkeep.storage import folder_locked, words_for
+from modelkeep.updates.place import clear
+from modelkeep.updates.trial_file import TrialFile
+from modelkeep.updates.trial_notes import TrialEnd, circumstances
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Slots:
     def __init__(self, folder: SlotFolder, access: Access) -> None:
         self.folder = folder
         self.access = access
-        self._notes = TrialNotes(folder.path)
+        self._notes = TrialFile(folder.path)
 
     @staticmethod
     def init(path: str | os.PathLike[str], model: str) -> SlotFolder:
@@ -133,31 +135,45 @@ class Slots:
         return SlotState(slot, installation, known, _is_archive(self.folder.file(slot)))
 
     def counts(self, signed: SignedManifest) -> Path | None:
-        """Returns the installation of a verified release, where it counts here already and is whole."""
+        """Returns the installation of a verified release, where it counts here already."""
         with self._remembered() as remembered:
             slot = self.folder.current(remembered.contents)
             there = None if slot is None else self.state_by(slot, remembered.contents)
-        if there is None or there.known is None or not there.is_complete:
+        if there is None or there.known is None or there.known.mark.bundle != signed.manifest.bundle:
             return None
-        return self.folder.file(there.slot) if there.known.mark.bundle == signed.manifest.bundle else None
+        return self.folder.file(there.slot)
 
     def choose(self, signed: SignedManifest) -> str:
         """Returns the slot that a verified release goes to: one that does not count; within `exclusively`.
 
         Raises:
             WrongModelError: the slots are for another model.
-            RollbackError: something newer counts by now.
+            RollbackError: something newer counts by now, or waits for its trial.
             RefusedError: it is in quarantine here.
         """
         with self._remembered() as remembered:
             self._check(signed, remembered)
-            self._notes.check_disk(signed.manifest.bundle)
+            self._notes.check_disk(signed.manifest.bundle, remembered.state.local)
             slot = self._next(remembered.contents)
-            waits = self.state_by(slot, remembered.contents).waits
-        if not waits:
+            there = self.state_by(slot, remembered.contents)
+        if there.waits:
+            self._check_waiting(signed, there, remembered.verifier)
+        else:
             # What counted once may still be read by who opened it then, and be another name of what counts.
-            self._clear(slot)
+            clear(self.folder.file(slot))
         return slot
+
+    def _check_waiting(self, signed: SignedManifest, there: SlotState, judge: Judge) -> None:
+        # What has not arrived promises nothing, and what nobody trusts any more keeps nobody away.
+        if not there.is_complete or there.known is None:
+            return
+        order, manifest = there.known.mark.order, signed.manifest
+        waiting = floor_of([there.known.mark], manifest.model, judge)
+        if waiting.bundle not in (None, manifest.bundle) and manifest.order <= waiting.order:
+            raise RollbackError(
+                f"release {manifest.order} is no newer than {order}, which waits here for its trial",
+                hint=f"modelkeep trial {self.folder.path}, or modelkeep slots withdraw {self.folder.path}",
+            )
 
     def _next(self, contents: Contents) -> str:
         primary = self.folder.current(contents)
@@ -188,21 +204,18 @@ class Slots:
                 hint="get another release; modelkeep status says how it failed",
             )
 
-    @contextmanager
-    def opened(self, slot: str) -> Iterator[int]:
-        """Gives the file of a slot, open for writing, during a `with` block; it lasts afterwards.
+    def check_known(self, installation: bytes) -> None:
+        """Accepts an installation that was not given up since it was begun.
 
         Raises:
-            StorageError: it cannot be written.
+            RollbackError: it was, for another release of the model.
         """
-        path = self.folder.file(slot)
-        with words_for(path):
-            descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            try:
-                sync_folder(path.parent)
-                yield descriptor
-            finally:
-                os.close(descriptor)
+        with self._remembered() as remembered:
+            known = remembered.contents.installed(self.folder.model, installation)
+        if known is None:
+            raise RollbackError(
+                "another release of the model was installed meanwhile", hint="modelkeep status says which"
+            )
 
     def staged(self) -> SlotState | None:
         """Returns the slot with a release that waits for its trial, complete; or None."""
@@ -211,40 +224,62 @@ class Slots:
         waiting = [each for each in states if each.waits and each.is_complete]
         return waiting[0] if waiting else None
 
-    def begin_trial(self, slot: str) -> Trial:
+    def begin_trial(self, slot: str, runtime: str | None = None) -> Trial:
         """Counts a try of what is staged in `slot`; to be called before each load, within `exclusively`.
 
         A try before this one that has no end was cut off: by a crash, or by the power.
 
+        Args:
+            slot: `a` or `b`.
+            runtime: by which runtime, where that is said; another one is a change.
+
         Raises:
             UsageError: nothing is staged there.
             RefusedError: the tries before have crashed too often; the release is in quarantine now.
-            UnavailableError: the power failed too often; it is tried again after the next start.
+            UnavailableError: the power failed too often, or it was postponed too often; it waits.
             StorageError: the try cannot be counted, so there must be none.
         """
         state = self.state(slot)
         if state.installation is None or state.known is None or not state.waits:
             raise UsageError(f"nothing waits for a trial in slot {slot}", hint="modelkeep install first")
-        try:
-            self._notes.begin(state.known.mark.bundle)
-        except RefusedError:
-            self._give_up(state.installation, state.known.mark.bundle)
-            raise
+        bundle = state.known.mark.bundle
         with self._remembered() as remembered:
+            now = self._circumstances(remembered, state.installation, runtime or "")
+            try:
+                self._notes.begin(bundle, now, remembered.state.local)
+            except RefusedError:
+                self._give_up(state.installation, bundle)
+                raise
             number = remembered.state.try_out(self.folder.model, state.installation)
         return Trial(slot, state.installation, state.known, number)
 
-    def end_trial(self, trial: Trial, end: TrialEnd, reason: str = "") -> None:
+    def _circumstances(self, remembered: Remembered, installation: bytes, runtime: str) -> bytes:
+        # The state is of another generation after each trust file, ticket and commit.
+        generation = remembered.contents.generation.hex()
+        return circumstances(generation, installation.hex(), runtime, *sorted(self.access.posture))
+
+    def try_again(self) -> None:
+        """Begins to count anew what was interrupted, postponed or damaged: a person looked after it.
+
+        Raises:
+            StorageError: this cannot be noted.
+        """
+        with self._remembered() as remembered:
+            self._notes.forgive(remembered.state.local)
+
+    def end_trial(self, trial: Trial, end: TrialEnd, reason: str = "", *, counts: bool = True) -> None:
         """Notes what a try came to; a release that is not to be tried again goes.
 
         Args:
             trial: the try.
             end: what it came to.
             reason: why, for people.
+            counts: whether it counts among those that were postponed.
         """
         trial.end = end
         bundle = trial.known.mark.bundle
-        self._notes.end(bundle, end, reason)
+        with self._remembered() as remembered:
+            self._notes.end(bundle, end, reason, remembered.state.local, counts=counts)
         if end is TrialEnd.REFUSED:
             self._give_up(trial.installation, bundle)
         elif end in (TrialEnd.DAMAGED, TrialEnd.WITHDRAWN):
@@ -266,7 +301,7 @@ class Slots:
             others = [slot for slot in others if self.state_by(slot, remembered.contents).known is not None]
             remembered.commit(self.folder.model, trial.installation)
         for slot in others:
-            self._clear(slot)
+            clear(self.folder.file(slot))
 
     def withdraw(self) -> bool:
         """Lets go of what is staged or on trial, which may come again; returns whether there was any.
@@ -288,14 +323,7 @@ class Slots:
             remembered.state.give_up(self.folder.model, installation, quarantined)
         for slot in SLOTS:
             if self.folder.installation(slot) == installation:
-                self._clear(slot)
-
-    def _clear(self, slot: str) -> None:
-        path = self.folder.file(slot)
-        with words_for(path):
-            path.unlink(missing_ok=True)
-            lease_path(path).unlink(missing_ok=True)
-            sync_folder(path.parent)
+                clear(self.folder.file(slot))
 
     def _remembered(self) -> AbstractContextManager[Remembered]:
         return remembering(self.access.identity, self.access.verifier)

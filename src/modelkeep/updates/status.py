@@ -20,7 +20,8 @@ from modelkeep.errors import KeepError, MalformedError
 from modelkeep.keys.identity import Identity, no_device
 from modelkeep.manifest import Manifest
 from modelkeep.storage import open_regular, words_for
-from modelkeep.updates.trial_notes import Notes, TrialNotes
+from modelkeep.updates.trial_file import TrialFile
+from modelkeep.updates.trial_notes import Notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,15 @@ def status(path: str | os.PathLike[str], *, identity: Identity) -> Status:
         UsageError: the key belongs to no device.
     """
     path = Path(path)
-    contents = _contents(identity)
     if not SlotFolder.is_at(path):
+        contents, _ = _remembered(identity, None)
         one = _of_file(path, None, contents)
         return _status(path, one.model, [one], contents, None)
     folder = SlotFolder.read(path)
+    contents, notes = _remembered(identity, path)
     there = [(folder.file(slot), slot) for slot in SLOTS if folder.file(slot).exists()]
     found = [_of_file(file, slot, contents) for file, slot in there]
-    return _status(path, folder.model, found, contents, TrialNotes(path).read())
+    return _status(path, folder.model, found, contents, notes)
 
 
 def _status(
@@ -108,12 +110,16 @@ def _status(
     return Status(path, model, tuple(found), notes, state.tries, quarantine)
 
 
-def _contents(identity: Identity) -> Contents:
+def _remembered(identity: Identity, folder: Path | None) -> tuple[Contents, Notes | None]:
+    """Returns what the device remembers, and what it noted of trials in a folder of slots."""
     state = identity.device_state()
     if state is None:
         raise no_device(identity.type)
     with state:
-        return state.look()
+        contents = state.look()
+        if folder is None or not state.has_begun:
+            return contents, None
+        return contents, TrialFile(folder).read(state.local)
 
 
 def _of_file(path: Path, slot: str | None, contents: Contents) -> InstalledStatus:

@@ -62,10 +62,9 @@ class Transfer:
 
     def _take(self, member: ArrivingMember) -> None:
         whole, target = member.whole(), self._target
-        first = self._recheck(member, whole) if target.has_payload else 0
+        old, first = self._recheck(member, whole) if target.has_payload else (None, 0)
         self._kept(member, first)
         new = target.cipher(member.number)
-        old = self._cipher(member.number, target.noted_header(member.number)) if first else None
         with Resealer(member.size) as resealer:
             for index, sealed in member.segments(whole, first):
                 if old is None:
@@ -79,13 +78,16 @@ class Transfer:
         self._target.note_header(member, header)
         return self._cipher(member, header)
 
-    def _recheck(self, member: ArrivingMember, whole: WholeSha256) -> int:
+    def _recheck(self, member: ArrivingMember, whole: WholeSha256) -> tuple[StreamCipher | None, int]:
+        """Returns how many segments are there, and the cipher that they arrived with if there are any."""
         target, number = self._target, member.number
         try:
+            # Read once: where somebody else comes to the end, the journal goes.
             old = self._cipher(number, target.noted_header(number))
-            return Recheck(member, target.extent(number), target.cipher(number), old, whole).run()
+            first = Recheck(member, target.extent(number), target.cipher(number), old, whole).run()
         except TamperedError:
-            return 0
+            return None, 0
+        return old if first else None, first
 
     def _kept(self, member: ArrivingMember, first: int) -> None:
         if first:

@@ -105,6 +105,7 @@ def try_out(
     isolation: Isolation = "in-process",
     runtime: str | None = None,
     options: Mapping[str, Any] | None = None,
+    again: bool = False,
 ) -> TrialResult | None:
     """Tries what waits in a slot, and lets it count if it passes; what counts until then is left alone.
 
@@ -116,28 +117,31 @@ def try_out(
         isolation: see `open_session`; a model in a process of its own ends that one alone.
         runtime: name of the adapter, where a format has several.
         options: passed on to the runtime's adapter.
+        again: begin to count anew what was interrupted, postponed or damaged too often.
 
     Returns:
         What it came to, or None where nothing waits.
 
     Raises:
         RefusedError: the tries before crashed too often; the release is in quarantine now.
-        UnavailableError: the power failed too often; it is tried again after the next start.
+        UnavailableError: the power failed too often, or it was postponed too often; it waits.
         StorageError: what happened cannot be remembered.
         UntrustedSignerError, WrongModelError: the verifier trusts others, or means another model; it waits.
         KeepError: the release passed, and may not count any more.
     """
     with slots.exclusively():
+        if again:
+            slots.try_again()
         waiting = slots.staged()
         if waiting is None:
             return None
-        trial = slots.begin_trial(waiting.slot)
+        trial = _begun(slots, waiting.slot, runtime)
         try:
             verdict = _verdict(slots, trial, isolation, runtime, options or {})
         except BaseException as error:
             # Somebody ends this in an orderly way, for example at the keyboard, or may not judge it.
             reason = str(error) if isinstance(error, KeepError) else "ended from outside"
-            slots.end_trial(trial, TrialEnd.POSTPONED, reason)
+            slots.end_trial(trial, TrialEnd.POSTPONED, reason, counts=not isinstance(error, _MISTAKEN))
             raise
         slots.end_trial(trial, verdict.end, verdict.reason)
         if verdict.end is TrialEnd.PASSED:
@@ -146,6 +150,14 @@ def try_out(
     result = TrialResult(slots.folder.model, order, trial.slot, number, verdict)
     _LOG.log(logging.INFO if verdict.end is TrialEnd.PASSED else logging.WARNING, "%s", result)
     return result
+
+
+def _begun(slots: Slots, slot: str, runtime: str | None) -> Trial:
+    try:
+        return slots.begin_trial(slot, runtime)
+    except (RefusedError, UnavailableError) as error:
+        _LOG.warning("%s: slot %s is not tried: %s", slots.folder.path, slot, error)
+        raise
 
 
 def _verdict(

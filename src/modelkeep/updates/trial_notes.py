@@ -1,11 +1,11 @@
-"""What the tries of a release came to on this device, beside its slots.
+"""What the tries of a release came to: plain values, and what becomes of them.
 
-Nothing secret and nothing authentic: who edits it makes a device try once more, or give a release up,
-which whoever writes the disk can do anyway. Source: spec/update-v1.md, "Trials".
+Source: spec/update-v1.md, "Trials".
 """
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from modelkeep import canonical
-from modelkeep.errors import KeepError, RefusedError, StorageError, UnavailableError
+from modelkeep._version import __version__
+from modelkeep.device.contents import DAY
 from modelkeep.record import Record
-from modelkeep.storage import read_small, write_file
 
 MOST_CRASHES = 3
 MOST_INTERRUPTIONS = 10
 MOST_DAMAGES = 2
+MOST_POSTPONEMENTS = 5
 FORMAT = "modelkeep/trial"
 VERSION = 1
-_LARGEST = 65_536
 _LONGEST_REASON = 2000
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -33,7 +33,7 @@ class TrialEnd(Enum):
     `PASSED`: it may count. `REFUSED`: a check of the trial said no. `CRASHED`: the process ended.
     `INTERRUPTED`: the device did. `DAMAGED`: what is on the disk does not decrypt, or cannot be read.
     `WITHDRAWN`: it is not to be tried any more. `POSTPONED`: something else than the release was in the
-    way, for example a key that cannot be reached; it is tried again.
+    way, for example a key that cannot be reached; it is tried again, five times in a row.
     """
 
     PASSED = "passed"
@@ -55,7 +55,9 @@ class Notes:
         crashed: how many crashed, one after the other.
         interrupted: how many were interrupted.
         damaged: how often what lay here was damaged.
+        postponed: how many were postponed, one after the other.
         waits: the start of the device during which it is not tried again, or None.
+        tried: the circumstances of the last try, 32 bytes, or None.
         end: what the last try that ended came to, or None.
         reason: why, for people.
         at: when, in seconds since 1970-01-01 UTC by the device's clock.
@@ -66,17 +68,33 @@ class Notes:
     crashed: int = 0
     interrupted: int = 0
     damaged: int = 0
+    postponed: int = 0
     waits: str | None = None
+    tried: bytes | None = None
     end: TrialEnd | None = None
     reason: str = ""
     at: int = 0
 
-    def counted(self, end: TrialEnd) -> Notes:
-        """Returns them after a try that came to this; crashes count one after the other."""
+    @property
+    def is_put_off(self) -> bool:
+        """Whether it was postponed so often that it is tried again only when something has changed."""
+        return self.postponed >= MOST_POSTPONEMENTS
+
+    def ended(self, end: TrialEnd, reason: str) -> Notes:
+        """Returns them after a try that came to this."""
+        shortened = reason[:_LONGEST_REASON]
+        return replace(self._counted(end), boot=None, end=end, reason=shortened, at=int(time.time()))
+
+    def _counted(self, end: TrialEnd) -> Notes:
         if end is TrialEnd.POSTPONED:
-            return self
-        damaged = self.damaged + (end is TrialEnd.DAMAGED)
-        return Notes(self.bundle, crashed=self.crashed + 1 if end is TrialEnd.CRASHED else 0, damaged=damaged)
+            return replace(self, postponed=self.postponed + 1)
+        if end is TrialEnd.CRASHED:
+            return replace(self, crashed=self.crashed + 1)
+        return Notes(self.bundle, damaged=self.damaged + (end is TrialEnd.DAMAGED))
+
+    def forgiven(self) -> Notes:
+        """Returns them for somebody who wants it tried again; what crashed did so all the same."""
+        return Notes(self.bundle, crashed=self.crashed, end=self.end, reason=self.reason, at=self.at)
 
     def cut_off(self, boot: str) -> Notes:
         """Returns them after a try that has no end: the device was started anew meanwhile, or was not."""
@@ -98,67 +116,17 @@ class Notes:
         )
 
 
-class TrialNotes:
-    """The notes in a folder of slots."""
+def circumstances(*others: str) -> bytes:
+    """Returns 32 bytes that tell what a try was made under from what another one is.
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "trial.json"
+    They are others after a start of the device, on another day by its clock, and with another modelkeep.
+    A day, because nobody may ever come to a device that cannot tell what has changed.
 
-    def read(self) -> Notes | None:
-        """Returns what is noted, or None where nothing is, or nothing that can be read."""
-        try:
-            return parse(read_small(self.path, _LARGEST, "notes of trials"))
-        except KeepError:
-            return None
-
-    def begin(self, bundle: bytes) -> None:
-        """Notes that a try begins.
-
-        Raises:
-            RefusedError: the release crashed too often.
-            UnavailableError: it was interrupted too often; it waits for the next start of the device.
-            StorageError: it cannot be noted.
-        """
-        boot = boot_id()
-        notes = self._of(bundle).cut_off(boot)
-        if notes.crashed >= MOST_CRASHES:
-            self._write(notes)
-            raise RefusedError(f"the release crashed {notes.crashed} times in a row; it is in quarantine")
-        if notes.waits == boot:
-            self._write(notes)
-            raise UnavailableError(
-                f"the device was started anew in {notes.interrupted} trials of this release",
-                hint="it is tried again after the next start; see to the power, or to what restarts it",
-            )
-        self._write(replace(notes, boot=boot, waits=None))
-
-    def end(self, bundle: bytes, end: TrialEnd, reason: str) -> None:
-        """Notes what a try came to.
-
-        Raises:
-            StorageError: it cannot be noted.
-        """
-        notes = self._of(bundle).counted(end)
-        self._write(replace(notes, boot=None, end=end, reason=reason[:_LONGEST_REASON], at=int(time.time())))
-
-    def check_disk(self, bundle: bytes) -> None:
-        """Refuses what was damaged here twice: it is the disk.
-
-        Raises:
-            StorageError: it was.
-        """
-        if self._of(bundle).damaged >= MOST_DAMAGES:
-            raise StorageError(
-                f"{self.path.parent}: this release was damaged here {MOST_DAMAGES} times",
-                hint=f"see to the disk; then remove {self.path}",
-            )
-
-    def _of(self, bundle: bytes) -> Notes:
-        notes = self.read()
-        return notes if notes is not None and notes.bundle == bundle else Notes(bundle)
-
-    def _write(self, notes: Notes) -> None:
-        write_file(self.path, encode(notes), force=True, mode=0o600)
+    Args:
+        others: what else may change.
+    """
+    words = (boot_id(), str(int(time.time()) // DAY), __version__, *others)
+    return hashlib.sha256(canonical.encode({"under": list(words)})).digest()
 
 
 def boot_id() -> str:
@@ -180,7 +148,9 @@ def encode(notes: Notes) -> bytes:
         "end": None if notes.end is None else notes.end.value,
         "format": FORMAT,
         "interrupted": notes.interrupted,
+        "postponed": notes.postponed,
         "reason": notes.reason,
+        "tried": None if notes.tried is None else notes.tried.hex(),
         "version": VERSION,
         "waits": notes.waits,
     }
@@ -202,6 +172,8 @@ def parse(data: bytes) -> Notes:
             crashed=record.integer("crashed"),
             interrupted=record.integer("interrupted"),
             damaged=record.integer("damaged"),
+            postponed=record.integer("postponed"),
+            tried=record.nullable("tried", lambda name: record.hexadecimal(name, 32)),
             waits=record.nullable("waits", record.text),
             end=record.nullable("end", lambda name: record.choice(name, _ENDS)),
             reason=record.text("reason", longest=_LONGEST_REASON),

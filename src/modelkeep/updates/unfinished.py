@@ -9,6 +9,8 @@ Source: spec/update-v1.md, "Resuming".
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -27,6 +29,7 @@ from modelkeep.payload.layout import SEGMENT
 from modelkeep.payload.segments import Extent
 from modelkeep.storage import write_at
 from modelkeep.updates.layout import Layout, read_header
+from modelkeep.updates.place import Place
 
 # What a power cut costs at most is fetched again.
 _BETWEEN_SYNCS = 4 * SEGMENT
@@ -53,6 +56,10 @@ class Wanted:
         return Layout({names.INSTALL: record, **self.front.files()}, self.sizes)
 
 
+class CompletedError(Exception):
+    """Somebody else has brought the same installation to its end meanwhile."""
+
+
 class Unfinished:
     """An installation in the making, in an open file; a context manager that wipes its key.
 
@@ -62,13 +69,14 @@ class Unfinished:
     """
 
     def __init__(
-        self, layout: Layout, header: InstallHeader, descriptor: int, key: Pages, *, has_payload: bool
+        self, layout: Layout, header: InstallHeader, place: Place, key: Pages, *, has_payload: bool
     ) -> None:
         self.installation = header.installation
         self.has_payload = has_payload
         self._suite = header.suite
         self._layout = layout
-        self._descriptor = descriptor
+        self._place = place
+        self._descriptor = place.descriptor
         self._key = key
         self._unsynced = 0
 
@@ -103,11 +111,13 @@ class Unfinished:
 
     def note_header(self, member: int, header: bytes) -> None:
         """Notes the header that the stream of `member` arrived with."""
-        write_at(self._descriptor, memoryview(header), self._layout.journal(member))
+        with self._writing():
+            write_at(self._descriptor, memoryview(header), self._layout.journal(member))
 
     def write(self, member: int, index: int, sealed: memoryview) -> None:
         """Writes segment `index` of `member`, and every few of them for good."""
-        write_at(self._descriptor, sealed, self.extent(member).offset + index * SEGMENT)
+        with self._writing():
+            write_at(self._descriptor, sealed, self.extent(member).offset + index * SEGMENT)
         self._unsynced += len(sealed)
         if self._unsynced >= _BETWEEN_SYNCS:
             os.fdatasync(self._descriptor)
@@ -116,11 +126,19 @@ class Unfinished:
     def finish(self) -> None:
         """Makes an archive of it, when all of it is on the disk."""
         os.fdatasync(self._descriptor)
-        os.ftruncate(self._descriptor, self._layout.end)
-        os.fsync(self._descriptor)
+        with self._writing():
+            os.ftruncate(self._descriptor, self._layout.end)
+            os.fsync(self._descriptor)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._place.held():
+            if self.is_complete:
+                raise CompletedError
+            yield
 
 
-def begin(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinished:
+def begin(wanted: Wanted, place: Place, remembered: Remembered) -> Unfinished:
     """Reserves the disk and begins a new installation in place of whatever the file holds.
 
     Raises:
@@ -129,14 +147,15 @@ def begin(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinished
         KeyStoreError: the device's key cannot be used.
     """
     header = replace(wanted.header, installation=random_bytes(INSTALLATION_BYTES))
-    replaced = first_record(descriptor)
+    replaced = first_record(place.descriptor)
     with Pages.allocate(INSTALL_KEY_BYTES) as install_key:
         fill_random(install_key.view)
         data = header.to_bytes()
         wrapped = remembered.state.local.wrap(install_key.view, wrapping_context(data))
         layout = wanted.layout(InstallRecord(header, data, wrapped).to_bytes())
-        layout.write(descriptor, [new_header() for _ in wanted.sizes])
-        os.fsync(descriptor)
+        place.renew()
+        layout.write(place.descriptor, [new_header() for _ in wanted.sizes])
+        os.fsync(place.descriptor)
         secret = remembered.stage(
             header.model,
             header.installation,
@@ -144,22 +163,23 @@ def begin(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinished
             replaced=None if replaced is None else replaced.header.installation,
         )
         key = payload_key(install_key.view, secret)
-    return Unfinished(layout, header, descriptor, key, has_payload=False)
+    return Unfinished(layout, header, place, key, has_payload=False)
 
 
-def resume(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinished | None:
+def resume(wanted: Wanted, place: Place, remembered: Remembered) -> Unfinished | None:
     """Returns the installation that the file holds part of; None where it holds none of what is wanted.
 
     Raises:
         OSError: the file cannot be read.
         KeyStoreError: the device's key cannot be used.
     """
-    record = first_record(descriptor)
+    record = first_record(place.descriptor)
     if record is None or record.header != replace(wanted.header, installation=record.header.installation):
         return None
     layout = wanted.layout(record.to_bytes())
-    known = remembered.contents.installed(record.header.model, record.header.installation)
-    if known is None or known.mark != wanted.mark or not layout.is_in(descriptor):
+    # Read once more: another process may have begun it while the front arrived.
+    known = remembered.state.look().installed(record.header.model, record.header.installation)
+    if known is None or known.mark != wanted.mark or not layout.is_in(place.descriptor):
         return None
     try:
         install_key = remembered.state.local.unwrap(record.wrapped, wrapping_context(record.header_bytes))
@@ -167,4 +187,4 @@ def resume(wanted: Wanted, descriptor: int, remembered: Remembered) -> Unfinishe
         return None
     key = payload_key(install_key, known.secret)
     wipe(install_key)
-    return Unfinished(layout, record.header, descriptor, key, has_payload=True)
+    return Unfinished(layout, record.header, place, key, has_payload=True)

@@ -15,4 +15,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_trust_options(parser)
     add_isolation(parser)
     parser.add_argument("--runtime", metavar="NAME", help="which runtime, where several could run the model")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="begin to count anew what was postponed, interrupted or damaged too often",
+    )
     add_json(parser)
