@@ -441,14 +441,15 @@ def test_an_older_release_takes_no_waiting_ones_place(device: Updating) -> None:
 
 
 class Dripping(io.BytesIO):
-    """A stream that stops in the middle of the payload until it is let go on; waits for who asks first."""
+    """A stream that stops before the last file of the payload until it is let go on."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
         self.waits, self.goes_on = threading.Event(), threading.Event()
+        self._stop = content.rindex(b"payload/1")
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if self.tell() > len(self.getbuffer()) - SEGMENT // 2:
+        if self.tell() > self._stop:
             self.waits.set()
             assert self.goes_on.wait(60)
         return super().read(size)
