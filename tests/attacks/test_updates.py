@@ -441,7 +441,7 @@ def test_an_older_release_takes_no_waiting_ones_place(device: Updating) -> None:
 
 
 class Dripping(io.BytesIO):
-    """A stream that stops before the last file of the payload until it is let go on."""
+    """A stream that stops before the last file of the payload until it is let go on, and then breaks."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
@@ -449,6 +449,8 @@ class Dripping(io.BytesIO):
         self._stop = content.rindex(b"payload/1")
 
     def read(self, size: int | None = -1, /) -> bytes:
+        if self.goes_on.is_set():
+            raise ConnectionResetError("connection reset by peer")
         if self.tell() > self._stop:
             self.waits.set()
             assert self.goes_on.wait(60)
