@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelkeep.errors import KeyStoreError
+from modelkeep.file_kind import public_kind
 from modelkeep.memory import wiped
 from modelkeep.storage import words_for
 
 LARGEST_KEY_FILE = 65_536
 _ROOT = 0
+_HEAD = 256
 
 
 @contextmanager
@@ -63,6 +65,10 @@ def check_private(path: str, descriptor: int) -> None:
     loose = os.fstat(descriptor).st_mode & 0o077
     if loose == 0 or (loose == stat.S_IRGRP and _is_mounted_read_only(descriptor)):
         return
+    if (kind := _public_kind(descriptor)) is not None:
+        raise KeyStoreError(
+            f"{path}: {kind}, not a private key", hint="pass the private key that belongs to it"
+        )
     if _is_mounted_read_only(descriptor):
         raise KeyStoreError(
             f"{path}: more than this user and its group may read this key",
@@ -79,6 +85,14 @@ def _check(path: str, descriptor: int) -> int:
     if status.st_size > LARGEST_KEY_FILE:
         raise KeyStoreError(f"{path}: too large for a key file")
     return status.st_size
+
+
+def _public_kind(descriptor: int) -> str | None:
+    # Swapped by mistake: whoever follows "chmod 600" would lock readers out of a public key.
+    with wiped(_HEAD) as buffer:
+        size = os.preadv(descriptor, [buffer], 0)
+        with memoryview(buffer)[:size] as view:
+            return public_kind(view)
 
 
 def _is_mounted_read_only(descriptor: int) -> bool:

@@ -30,7 +30,8 @@ def load(key: TrustedKey) -> ec.EllipticCurvePublicKey:
         UsageError: not such a key.
     """
     if isinstance(key, str | os.PathLike):
-        key = storage.read_small(key, LARGEST_FILE, "a public key")
+        with storage.named(key):
+            return load(storage.read_small(key, LARGEST_FILE, "a public key"))
     parsed = from_pem(key) if isinstance(key, bytes) else key
     if not isinstance(parsed, ec.EllipticCurvePublicKey):
         raise UsageError("not an elliptic-curve public key", hint="use a P-256, P-384 or P-521 key")
@@ -77,6 +78,8 @@ def _hint(data: bytes) -> str:
         return "if it is a trust file, name the keys of its roots with --trust-root"
     if b"BEGIN CERTIFICATE-----" in data:
         return "pass certificates through CertificateRoots"
+    if data.startswith(b"hpke-"):
+        return "this is a device's public line, which models are sealed for; pass its publisher's key"
     if data.startswith((b"ssh-", b"ecdsa-sha2-")):
         return "this is an SSH key; `ssh-keygen -e -m PKCS8 -f FILE` prints the form that is read here"
     return "expected the text that begins with -----BEGIN PUBLIC KEY-----"

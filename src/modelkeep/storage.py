@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
-from modelkeep.errors import StorageError, UnavailableError, UsageError
+from modelkeep.errors import KeepError, StorageError, UnavailableError, UsageError
 from modelkeep.kept_file import KeptFile
 from modelkeep.partial import Partial
 
@@ -28,7 +28,19 @@ def words_for(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise StorageError(f"{os.fspath(path)}: {reason}", hint=_hint(error)) from error
+        raise StorageError(f"{os.fspath(path)}: {reason}", hint=_hint(error, path)) from error
+
+
+@contextlib.contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Says in errors of the block which file they are about, where they do not."""
+    try:
+        yield
+    except KeepError as error:
+        name = os.fspath(path)
+        if not str(error).startswith(name) and f"{name}:" not in str(error):
+            error.args = (f"{name}: {error}",)
+        raise
 
 
 def path_of(path: str | os.PathLike[str]) -> Path:
@@ -275,7 +287,10 @@ def _exists(target: Path) -> UsageError:
     return UsageError(f"{target}: exists already", hint="choose another name or pass --force")
 
 
-def _hint(error: OSError) -> str | None:
+def _hint(error: OSError, path: str | os.PathLike[str]) -> str | None:
+    folder = Path(path).parent
+    if error.errno == errno.ENOENT and not folder.exists():
+        return f"there is no folder {folder}"
     hints = {
         "ENOSPC": "free some space and try again; nothing was replaced",
         "EROFS": "choose a place that can be written to",

@@ -75,7 +75,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_another_form_is_refused(folder: Path, change: str) -> None:
     CHANGES[change](folder)
-    with pytest.raises(MalformedError, match=r"^bundle: [ -~]*$"):
+    with pytest.raises(MalformedError, match=r"bundle: [ -~]*$"):
         Bundle(folder)
 
 

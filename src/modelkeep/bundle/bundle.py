@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 
+from modelkeep.bundle.mistaken import said_what_it_is
 from modelkeep.bundle.signed_manifest import SignedManifest, other_files, verify_manifest
 from modelkeep.bundle.unlocked import Provenance, Unlocked
 from modelkeep.bundle.unwrapping import unwrap
@@ -29,6 +30,7 @@ from modelkeep.payload.layout import sealed_size, segment_count
 from modelkeep.payload.sealed_stream import SealedStream
 from modelkeep.payload.segments import LEAF, Extent
 from modelkeep.payload.stream import Progress, no_progress
+from modelkeep.storage import named
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
 
@@ -42,7 +44,8 @@ class Bundle(Files):
             StorageError: cannot be read.
             MalformedError: not a bundle.
         """
-        super().__init__(open_container(path))
+        with said_what_it_is(path):
+            super().__init__(open_container(path))
 
     def unverified_manifest(self) -> Manifest:
         """Returns what the bundle says of itself, for display only.
@@ -111,6 +114,10 @@ class VerifiedBundle:
             TamperedError: a file is not the one that was signed.
             StorageError: a file cannot be read.
         """
+        with named(self.bundle.path):
+            self._check_digests(progress)
+
+    def _check_digests(self, progress: Progress) -> None:
         algorithm = self.manifest.leaf_algorithm
         for index, member in enumerate(self.manifest.members):
             leaves = self.leaves(index)

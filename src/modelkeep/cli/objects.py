@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cryptography import x509
 
+from modelkeep import public_key
 from modelkeep.cli.enclosures import contract
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.probes.local import local_findings, posture_names
-from modelkeep.storage import read_small
+from modelkeep.storage import named, read_small
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.certificates import load as load_certificates
@@ -217,7 +218,9 @@ def _trust_file(arguments: argparse.Namespace) -> TrustFile:
     if len(arguments.trust) != 1:
         raise UsageError("there is one trust file", hint="pass it with -t, and its signers with --trust-root")
     data = read_small(arguments.trust[0], LARGEST_TRUST_FILE, "a trust file")
-    return TrustFile.from_bytes(data, trust_roots(arguments), minimum=arguments.minimum_trust_number)
+    roots = trust_roots(arguments)
+    with named(arguments.trust[0]):
+        return TrustFile.from_bytes(data, roots, minimum=arguments.minimum_trust_number)
 
 
 def known_roots(arguments: argparse.Namespace) -> Roots | None:
@@ -263,11 +266,16 @@ def trusted(path: str, subject: str | None) -> bytes | CertificateRoots:
         StorageError: cannot be read.
         UsageError: neither a key nor a root, or a root without a subject.
     """
-    pem = read_small(path, _LARGEST_PEM, "a public key or certificate")
+    with named(path):
+        return _trusted(path, read_small(path, _LARGEST_PEM, "a public key or certificate"), subject)
+
+
+def _trusted(path: str, pem: bytes, subject: str | None) -> bytes | CertificateRoots:
     blocks, certificates = pem.count(b"-----BEGIN "), pem.count(b"-----BEGIN CERTIFICATE-----")
     if blocks > max(certificates, 1):
         raise UsageError(f"{path}: holds {blocks} keys", hint="put each into a file, and pass -t for each")
     if not certificates:
+        public_key.load(pem)
         return pem
     if subject is None:
         raise UsageError(

@@ -10,13 +10,12 @@ from pathlib import Path
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import objects as options
 from modelkeep.cli.contract_words import entries_in_words
-from modelkeep.cli.enclosures import golden
+from modelkeep.cli.enclosures import golden, guard
 from modelkeep.cli.inspect_command import signer_of
 from modelkeep.cli.output import counted, human_size, named_with_admins, progress, report, say
 from modelkeep.cli.upstream import upstream
 from modelkeep.errors import UsageError
 from modelkeep.grants.recipient_text import short_name
-from modelkeep.guard.profile import GuardProfile
 from modelkeep.manifest import Manifest
 from modelkeep.model import Model, from_stream
 from modelkeep.sealing import Draft, seal
@@ -50,7 +49,7 @@ def _seal(arguments: argparse.Namespace, source: str | Model, name: str, target:
         model=options.model_id(arguments, name),
         entry=arguments.entry,
         format=arguments.format,
-        guard=None if arguments.guard is None else GuardProfile.load(arguments.guard),
+        guard=guard(arguments.guard),
         golden=golden(arguments),
         upstream=upstream(arguments),
         **options.sealing_options(arguments),

@@ -42,5 +42,5 @@ class Place:
     def _read(self) -> bytes:
         data = bytearray(self.size)
         if read_fully(self.descriptor, memoryview(data), self.offset) != self.size:
-            raise MalformedError("bundle: the file ends early")
+            raise MalformedError("bundle: the file ends early", hint="it is cut short: fetch it again")
         return bytes(data)

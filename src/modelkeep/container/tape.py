@@ -88,7 +88,7 @@ class FileTape:
         """
         self.position += size
         if self.position > self._length:
-            raise MalformedError("bundle: the file ends early")
+            raise MalformedError("bundle: the file ends early", hint="it is cut short: fetch it again")
 
     def ends(self) -> bool:
         """See `Tape.ends`."""

@@ -10,6 +10,7 @@ import base64
 import re
 
 from modelkeep.errors import MalformedError
+from modelkeep.file_kind import A_LINE, not_recipient
 from modelkeep.grants.hpke import PUBLIC_BYTES, HpkeRecipient
 from modelkeep.grants.recipient import Recipient
 from modelkeep.grants.secret import is_device_id
@@ -43,6 +44,9 @@ def parse_recipient(text: str) -> HpkeRecipient:
     """
     if not _VISIBLE.fullmatch(text):
         raise MalformedError("not a recipient: holds characters that nobody sees", hint=HINT)
+    kind = not_recipient(text.encode())
+    if kind not in (None, A_LINE):
+        raise MalformedError(f"{kind}, not a recipient", hint=HINT)
     words = text.split()
     if not 2 <= len(words) <= 3:
         raise MalformedError("not a recipient", hint=HINT)

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 
 from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.file_kind import after_parameters, not_private
 from modelkeep.grants.hpke import PrivateKey
-from modelkeep.key_kind import after_parameters, other_kind
 from modelkeep.keys.pkcs8 import encrypted_pem
 from modelkeep.memory import Pages, wipe
 
@@ -71,7 +71,7 @@ def from_pem(content: memoryview, name: str, passphrase: Pages | None = None) ->
     Raises:
         KeyStoreError: not a key for models, or it does not unlock.
     """
-    kind = other_kind(content)
+    kind = not_private(content)
     if kind is not None:
         raise KeyStoreError(f"{name}: {kind}, not a private key that opens models", hint=_HINT)
     content = after_parameters(content)

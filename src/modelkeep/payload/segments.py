@@ -49,7 +49,10 @@ class Extent:
 def check_leaf(index: int, sealed: memoryview, leaves: bytes, algorithm: LeafAlgorithm) -> None:
     """Raises TamperedError unless `sealed` is segment `index` of the stream with these signed leaves."""
     if algorithm.digest(sealed) != leaves[LEAF * index : LEAF * (index + 1)]:
-        raise TamperedError(f"payload: segment {index} is not the one that was signed")
+        raise TamperedError(
+            f"payload: segment {index} is not the one that was signed",
+            hint="fetch it again; if it stays so, somebody changed it",
+        )
 
 
 class SignedSegments:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from modelkeep import storage
 from modelkeep.errors import KeyStoreError, UsageError
-from modelkeep.key_kind import other_kind
+from modelkeep.file_kind import not_private
 from modelkeep.key_purpose import Purpose, check_purpose
 from modelkeep.private_file import read_private
 
@@ -60,7 +60,7 @@ def _encryption(passphrase: bytes | None) -> serialization.KeySerializationEncry
 
 
 def _parse(name: str, data: memoryview, passphrase: bytes | None) -> PrivateKeyTypes:
-    kind = other_kind(data)
+    kind = not_private(data)
     if kind is not None:
         raise KeyStoreError(
             f"{name}: {kind}, not a private key that signs",

@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from modelkeep import dsse
 from modelkeep.errors import UsageError
 from modelkeep.key_purpose import Purpose
+from modelkeep.storage import named
 from modelkeep.trust import certificates as certificate_files
 from modelkeep.trust import private_key
 
@@ -72,8 +73,9 @@ class Signer:
         """
         key = private_key.load(path, passphrase, purpose)
         chain = certificate_files.load(certificates) if certificates is not None else ()
-        # The constructor refuses every other kind of key.
-        return Signer(key, chain)  # type: ignore[arg-type]
+        with named(path):
+            # The constructor refuses every other kind of key.
+            return Signer(key, chain)  # type: ignore[arg-type]
 
     @property
     def public_key(self) -> ec.EllipticCurvePublicKey:

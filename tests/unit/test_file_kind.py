@@ -29,7 +29,7 @@ OTHERS = {
     "a certificate request": b"-----BEGIN CERTIFICATE REQUEST-----\nMII=\n",
     "a PuTTY key": b"PuTTY-User-Key-File-3: ecdsa-sha2-nistp256\n",
     "a PGP key": b"-----BEGIN PGP PRIVATE KEY BLOCK-----\n",
-    "a recipient's public key": b"hpke-p256 BAhj device\n",
+    "a device's public line": b"hpke-p256 BAhj device\n",
     "a file in DER form": KEY.private_bytes(form.Encoding.DER, form.PrivateFormat.PKCS8, form.NoEncryption()),
 }
 USES: tuple[Callable[[Path], object], ...] = (lambda path: Identity(f"file:{path}"), Signer.from_pem)
