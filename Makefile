@@ -94,9 +94,9 @@ bench: .venv-bench/ready
 	$(call installed,age)
 	.venv-bench/bin/python -m benches
 
-# Hours on a busy machine; goes on where it was stopped. Not part of continuous integration.
+# Half an hour and more; goes on where it was stopped. Not part of continuous integration.
 mutate: .venv/ready
-	nice $(test_python) tools/mutate.py --sample 400 --seed $(SEED)
+	nice -n 19 $(test_python) tools/mutate.py --sample 400 --seed $(SEED)
 
 leftovers: .venv/ready
 	$(test_python) tools/leftovers.py

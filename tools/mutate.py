@@ -3,14 +3,16 @@
     python tools/mutate.py --sample 400 --seed 1     # what `make mutate` does; goes on where it was stopped
     python tools/mutate.py --again survivors.json    # only what that run left
 
-Tests run once to learn which lines each of them covers, and how long it takes. For every change, those that
-cover its line run, the most particular first, until one fails. Files are changed in a copy, which stands
-before the real ones on the path; processes that tests start take the copy, too.
+Tests run once to learn which lines each of them covers, and how long it takes; again only where a test file
+changed. For every change, those that cover its line run, the most particular first, until one fails: a few
+at first, which is nearly always enough, then the rest. Files are changed in a copy, which stands before the
+real ones on the path; processes that tests start take the copy, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import compileall
 import contextlib
 import importlib
 import json
@@ -20,15 +22,16 @@ import shutil
 import signal
 import sys
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from tools.mutations import Mutation, mutations  # noqa: E402 - tools are no package that is installed
+from tools.tests_by_line import MOST_SECONDS, TestsByLine  # noqa: E402
 
 SOURCE = ROOT / "src" / "modelkeep"
 WORK = ROOT / ".mutants"
@@ -63,10 +66,8 @@ OTHER_TESTS = (
 )  # fmt: skip
 # Imported once; every trial begins as a copy of this process.
 HEAVY = ("pytest", "numpy", "cryptography.x509", "blake3", "onnx", "concurrent.futures")
-# Seconds of tests that one change may cost, as measured without it.
-MOST_SECONDS = 20.0
-# Of a function with many parameters; the others would notice what these do.
-MOST_OF_A_FUNCTION = 4
+# Collecting every test file of a line takes longer than running the tests that matter.
+AT_FIRST = 8
 TIMES_SLOWER = 8
 
 
@@ -74,33 +75,46 @@ def main() -> None:
     """Runs the trials that are asked for and says what survived."""
     arguments = _arguments()
     WORK.mkdir(exist_ok=True)
-    if not COVERED.exists():
-        _in_a_copy(lambda: _learn(_tests()))
-    covered = json.loads(COVERED.read_text())
-    shutil.rmtree(COPY.parent, ignore_errors=True)
-    shutil.copytree(SOURCE, COPY, ignore=shutil.ignore_patterns("__pycache__"))
+    chosen = _again(arguments.again) if arguments.again else _sample(arguments.sample, arguments.seed)
+    tests = _learned()
+    _copy_source()
     for name in HEAVY:
         importlib.import_module(name)
-    _check_that_nothing_changed_passes(covered)
+    _check_that_nothing_changed_passes(tests)
     results = WORK / f"results-{arguments.seed}.jsonl"
-    chosen = _again(arguments.again) if arguments.again else _sample(arguments.sample, arguments.seed)
-    done = _done(results) if not arguments.again else {}
+    done = {} if arguments.again else _done(results)
     with results.open("a") as log:
         for name, mutation in chosen:
-            key = f"{name}:{mutation.start}:{mutation.text}"
-            if key in done:
-                continue
-            outcome = _try(name, mutation, _chosen_tests(covered, name, mutation.line))
-            record = {"key": key, "file": name, "line": mutation.line, "outcome": outcome}
-            record |= {"what": mutation.words((SOURCE / name).read_bytes()), "mutation": _fields(mutation)}
-            log.write(json.dumps(record) + "\n")
-            log.flush()
+            if (key := f"{name}:{mutation.start}:{mutation.text}") not in done:
+                outcome = _try(name, mutation, tests.for_line(name, mutation.line))
+                print(json.dumps({"key": key, **_record(name, mutation, outcome)}), file=log, flush=True)
     _conclude(_done(results).values())
 
 
-def _check_that_nothing_changed_passes(covered: dict[str, Any]) -> None:
-    quick = sorted(covered["seconds"], key=covered["seconds"].__getitem__)
-    some = quick[:: len(quick) // 20 + 1]
+def _learned() -> TestsByLine:
+    tests, files = TestsByLine(COVERED, ROOT, SOURCE), _tests()
+    if unknown := tests.unknown(files):
+        _in_a_copy(lambda: _learn(tests, unknown))
+        tests = TestsByLine(COVERED, ROOT, SOURCE)
+    tests.gather(files)
+    return tests
+
+
+def _learn(tests: TestsByLine, files: list[str]) -> int:
+    _put_first(SOURCE.parent)
+    tests.learn(files)
+    return 0
+
+
+def _copy_source() -> None:
+    shutil.rmtree(COPY.parent, ignore_errors=True)
+    shutil.copytree(SOURCE, COPY, ignore=shutil.ignore_patterns("__pycache__"))
+    # By what the files say, not by their time: a change of one second and one length is seen, too.
+    compileall.compile_dir(COPY, quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
+
+
+def _check_that_nothing_changed_passes(tests: TestsByLine) -> None:
+    some = tests.quickest(20)
     if _in_a_copy(lambda: _run(some), seconds=600) != 0:
         raise SystemExit("tests fail although nothing was changed")
 
@@ -113,8 +127,13 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _fields(mutation: Mutation) -> list[Any]:
-    return [mutation.start, mutation.end, mutation.line, mutation.text]
+def _record(name: str, mutation: Mutation, outcome: str) -> dict[str, Any]:
+    what = mutation.words((SOURCE / name).read_bytes())
+    return {"file": name, "line": mutation.line, "outcome": outcome, "what": what}
+
+
+def _survived(record: dict[str, Any]) -> bool:
+    return record["outcome"] in ("survived", "no test")
 
 
 def _core() -> list[str]:
@@ -130,8 +149,15 @@ def _sample(count: int, seed: int) -> list[tuple[str, Mutation]]:
 
 
 def _again(results: Path) -> list[tuple[str, Mutation]]:
-    left = (json.loads(line) for line in results.read_text().splitlines())
-    return [(each["file"], Mutation(*each["mutation"])) for each in left if each["outcome"] != "killed"]
+    left = filter(_survived, map(json.loads, results.read_text().splitlines()))
+    return [(each["file"], found) for each in left if (found := _found(each)) is not None]
+
+
+def _found(record: dict[str, Any]) -> Mutation | None:
+    """Returns the change of a record where it is now, or None if there is nothing like it any more."""
+    source = (SOURCE / record["file"]).read_bytes()
+    like = [each for each in mutations(source) if each.words(source) == record["what"]]
+    return min(like, key=lambda each: abs(each.line - record["line"]), default=None)
 
 
 def _done(results: Path) -> dict[str, dict[str, Any]]:
@@ -173,98 +199,6 @@ def _end(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-class _Contexts:
-    """Tells the coverage which test is running, and takes the time of each."""
-
-    def __init__(self, coverage: Any) -> None:
-        self.coverage = coverage
-        self.seconds: dict[str, float] = {}
-        self.failed: set[str] = set()
-
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        count: dict[str, int] = defaultdict(int)
-        for item in items:
-            count[item.nodeid.partition("[")[0]] += 1
-        seen: dict[str, int] = defaultdict(int)
-        items[:] = [item for item in items if self._is_one_of_few(item.nodeid.partition("[")[0], count, seen)]
-
-    def _is_one_of_few(self, function: str, count: dict[str, int], seen: dict[str, int]) -> bool:
-        # Spread over all of them: neighbours are often of one kind.
-        step = -(-count[function] // MOST_OF_A_FUNCTION)
-        seen[function] += 1
-        return (seen[function] - 1) % step == 0
-
-    def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
-        self.coverage.switch_context(nodeid)
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
-        if report.outcome != "passed":
-            self.failed.add(report.nodeid)
-
-
-def _learn(tests: list[str]) -> int:
-    import coverage
-    import pytest
-
-    _put_first(SOURCE.parent)
-    measured = coverage.Coverage(data_file=None, source=[str(SOURCE)], config_file=False)
-    measured.start()
-    contexts = _Contexts(measured)
-    pytest.main(["-q", "-p", "no:cacheprovider", "-m", "not slow", *tests], plugins=[contexts])
-    measured.stop()
-    lines: dict[str, dict[str, list[str]]] = {}
-    data = measured.get_data()
-    for path in data.measured_files():
-        by_line = data.contexts_by_lineno(path)
-        names = {str(line): [each for each in found if each] for line, found in by_line.items()}
-        lines[Path(path).relative_to(SOURCE).as_posix()] = names
-    seconds = {name: each for name, each in contexts.seconds.items() if name not in contexts.failed}
-    COVERED.write_text(json.dumps({"lines": lines, "seconds": seconds}))
-    return 0
-
-
-def _chosen_tests(covered: dict[str, Any], name: str, line: int) -> list[str]:
-    lines, seconds = covered["lines"].get(name, {}), covered["seconds"]
-    tests = set(lines.get(str(line), ()))
-    if not tests:
-        # Run when the file is imported, like a constant: every test of the file may notice.
-        tests = {test for found in lines.values() for test in found}
-    breadth = _breadth(lines)
-    ranked = sorted(
-        (test for test in tests if test in seconds), key=lambda test: (breadth[test], seconds[test])
-    )
-    return list(_affordable(_dealt(ranked), seconds))
-
-
-def _breadth(lines: dict[str, list[str]]) -> dict[str, int]:
-    # A test that goes through all of a file has more to notice with than one that only passes by.
-    count: dict[str, int] = defaultdict(int)
-    for found in lines.values():
-        for test in found:
-            count[test] -= 1
-    return count
-
-
-def _dealt(tests: Iterable[str]) -> list[str]:
-    """Returns the tests so that those of different functions come first."""
-    rounds: dict[str, int] = defaultdict(int)
-    numbered = []
-    for test in tests:
-        function = test.partition("[")[0]
-        numbered.append((rounds[function], len(numbered), test))
-        rounds[function] += 1
-    return [test for _, _, test in sorted(numbered)]
-
-
-def _affordable(tests: Iterable[str], seconds: dict[str, float]) -> Iterator[str]:
-    spent = 0.0
-    for test in tests:
-        if spent + seconds[test] <= MOST_SECONDS:
-            spent += seconds[test]
-            yield test
-
-
 def _try(name: str, mutation: Mutation, tests: list[str]) -> str:
     if not tests:
         return "no test"
@@ -276,10 +210,13 @@ def _try(name: str, mutation: Mutation, tests: list[str]) -> str:
         return "no program"
     changed.write_bytes(mutated)
     try:
-        code = _in_a_copy(lambda: _run(tests), seconds=30 + TIMES_SLOWER * MOST_SECONDS)
+        for some in filter(None, (tests[:AT_FIRST], tests[AT_FIRST:])):
+            code = _in_a_copy(lambda some=some: _run(some), seconds=60 + TIMES_SLOWER * MOST_SECONDS)
+            if code != 0:
+                return "killed" if code is not None else "killed by time"
     finally:
         changed.write_bytes(real)
-    return "survived" if code == 0 else "killed"
+    return "survived"
 
 
 def _run(tests: list[str]) -> int:
@@ -289,20 +226,20 @@ def _run(tests: list[str]) -> int:
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     _put_first(COPY.parent)
+    sys.dont_write_bytecode = True
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
 
 
 def _put_first(source: Path) -> None:
-    # Read anew each time: a byte code file tells two changes of one second and one length not apart.
-    sys.dont_write_bytecode = True
-    os.environ |= {"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
+    os.environ["PYTHONPATH"] = str(source)
     sys.path.insert(0, str(source))
     os.chdir(ROOT)
 
 
 def _conclude(results: Iterable[dict[str, Any]]) -> None:
     tried = [each for each in results if each["outcome"] != "no program"]
-    left = [each for each in tried if each["outcome"] != "killed"]
+    left = list(filter(_survived, tried))
     for each in sorted(left, key=lambda each: (each["file"], each["line"])):
         print(f"{each['outcome']}: {each['file']}:{each['line']}: {each['what']}")
     print(f"{len(tried) - len(left)} of {len(tried)} killed: {1 - len(left) / max(len(tried), 1):.1%}")

@@ -363,6 +363,9 @@ def bodies() -> list[dict[str, Any]]:
         ((*model, "quarantine", 0, "voucher"), "61"),
         (("trust", 0, "keys"), ["61" * 32] * 65),
         ((*model, "marks", 0, "signer", "newer"), 1),
+        (("ext",), {}),
+        ((*model, "marks", 0, "signer", "ext"), {}),
+        (("adopted_by",), ["62" * 32, "61" * 32]),
     ]:
         vectors.append(body(f"{path[-1]} {str(value)[:20]}", put(path, value)))
     return vectors

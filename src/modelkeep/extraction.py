@@ -86,6 +86,7 @@ def _write_files(bundle: Unlocked, target: Path, progress: Progress) -> list[str
         try:
             for index, path in files:
                 _write_file(bundle, index, new.descriptor, path, progress)
+            _sync_folders(new.descriptor)
             refuse_overwrite(target, force=False)
             new.take_name(target, Path.rename)
             sync_folder(target.parent)
@@ -112,6 +113,12 @@ def _write_file(bundle: Unlocked, index: int, folder: int, path: str, progress: 
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_folders(folder: int) -> None:
+    # A file that is synced goes with the power all the same, if its name was not.
+    for *_, descriptor in os.fwalk(dir_fd=folder, topdown=False):
+        os.fsync(descriptor)
 
 
 def _create(folder: int, path: str) -> int:

@@ -71,6 +71,7 @@ class Partial:
         is_folder = stat.S_ISDIR(os.fstat(self.descriptor).st_mode)
         if is_folder:
             os.unlink(_MARK, dir_fd=self.descriptor)
+            os.fsync(self.descriptor)
         take_name(self.descriptor, self.path, target, take)
         if is_folder:
             self._paths.clear()

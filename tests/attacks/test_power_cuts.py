@@ -10,6 +10,7 @@ import pytest
 from modelkeep.bundle.access import Access
 from modelkeep.device.state_place import FOLDER_VARIABLE
 from modelkeep.errors import KeepError, RollbackError
+from modelkeep.extraction import extract
 from modelkeep.granting import grant
 from modelkeep.grants import sidecar
 from modelkeep.storage import Replacement, write_at, write_file
@@ -65,6 +66,26 @@ def test_a_replaced_file_is_the_old_one_or_the_new_one(disk: Path) -> None:
         assert path.read_bytes() in (b"old", b"new")
 
     play(cuts, check)
+
+
+def test_what_was_extracted_stays_in_folders_below_too(workshop: Workshop, disk: Path) -> None:
+    folder = workshop.folder / "net"
+    (folder / "below" / "that").mkdir(parents=True)
+    (folder / "graph.param").write_bytes(b"graph")
+    (folder / "below" / "that" / "weights.bin").write_bytes(b"weights")
+    bundle = workshop.seal(folder)
+    cuts = PowerCuts(disk)
+    with cuts.watching():
+        extract(
+            bundle,
+            disk / "out",
+            identity=workshop.identity(),
+            verifier=workshop.verifier(),
+            unsafe_plaintext=True,
+        )
+    for image in cuts.last:
+        found = {name: content for name, content in image.items() if content is not None}
+        assert found == {"out/graph.param": b"graph", "out/below/that/weights.bin": b"weights"}
 
 
 def test_grants_that_were_reported_stay(workshop: Workshop, disk: Path) -> None:

@@ -41,9 +41,8 @@ class PowerCuts:
         self.last: list[Image] = []
         self._held: list[int] = []
         self._contents: dict[int, bytes] = {}
-        self._names: dict[str, dict[str, int]] = {}
-        for folder, entries in self._folders().items():
-            self._names[folder] = entries
+        # By the folder's number: it keeps what is in it when it gets another name.
+        self._names = self._folders()
         for path in self._files():
             self._contents[path.stat().st_ino] = path.read_bytes()
 
@@ -93,7 +92,8 @@ class PowerCuts:
             return
         self.events.append(f"{name} {self._sync(Path(place))}" if is_sync else name)
         self._hold()
-        self.last = [self._image(self._names, ""), self._image(self._folders(), "")]
+        top = self.root.stat().st_ino
+        self.last = [self._image(names, top) for names in (self._names, self._folders())]
         if self._torn:
             self.last.append({path: self._half_written(path, it) for path, it in self.last[1].items()})
         self.images += [image for image in self.last if image not in self.images]
@@ -102,8 +102,8 @@ class PowerCuts:
         if not place.is_dir():
             self._contents[place.stat().st_ino] = place.read_bytes()
             return "file"
-        name = place.resolve().relative_to(self.root).as_posix()
-        self._names[name] = self._folders()[name]
+        number = place.stat().st_ino
+        self._names[number] = self._folders()[number]
         return "folder"
 
     def _half_written(self, path: str, content: bytes | None) -> bytes | None:
@@ -120,24 +120,23 @@ class PowerCuts:
         # The number of a file that is gone would be given to the next one, which has synced nothing.
         self._held += [os.open(path, os.O_PATH) for path in self._files()]
 
-    def _image(self, names: dict[str, dict[str, int]], folder: str) -> Image:
+    def _image(self, names: dict[int, dict[str, int]], folder: int, above: str = "") -> Image:
         image: Image = {}
-        for name, number in names.get(folder or ".", {}).items():
-            path = f"{folder}/{name}" if folder else name
+        for name, number in names.get(folder, {}).items():
             if number < 0:
-                image[path] = None
-                image |= self._image(names, path)
+                image[above + name] = None
+                image |= self._image(names, -number, f"{above}{name}/")
             else:
-                image[path] = self._contents.get(number, b"")
+                image[above + name] = self._contents.get(number, b"")
         return image
 
-    def _folders(self) -> dict[str, dict[str, int]]:
-        """Returns the names in each folder with the numbers of the files, negative for folders."""
+    def _folders(self) -> dict[int, dict[str, int]]:
+        """Returns, by the number of each folder, the names in it with their numbers, negative for folders."""
         found = {}
         for folder, below, files in os.walk(self.root):
-            status = {name: Path(folder, name).lstat().st_ino for name in [*below, *files]}
-            name = Path(folder).relative_to(self.root).as_posix()
-            found[name] = {each: -number if each in below else number for each, number in status.items()}
+            numbers = {name: Path(folder, name).lstat().st_ino for name in [*below, *files]}
+            signed = {each: -number if each in below else number for each, number in numbers.items()}
+            found[Path(folder).stat().st_ino] = signed
         return found
 
     def _files(self) -> Iterator[Path]:

@@ -194,6 +194,17 @@ def test_openssl_reads_a_key_created_under_a_passphrase(monkeypatch: pytest.Monk
     assert "prime256v1" in result.stdout
 
 
+def test_a_link_to_a_key_is_not_deleted_in_its_place(tmp_path: Path) -> None:
+    FileStore().create("pi.pem")
+    before = Path("pi.pem").read_bytes()
+    Path("link.pem").symlink_to("pi.pem")
+    with pytest.raises(KeyStoreError, match="is a link to the key") as refused:
+        FileStore().delete("link.pem")
+    assert str(refused.value.hint).endswith(f"file:{tmp_path.resolve() / 'pi.pem'}")
+    assert Path("pi.pem").read_bytes() == before
+    assert Path("link.pem").is_symlink()
+
+
 def test_deleted_key_is_gone_and_listed_no_more(tmp_path: Path) -> None:
     FileStore().create("pi.pem")
     Path("other.pem").write_text("not a key")

@@ -67,6 +67,14 @@ def from_bytes(body: bytes) -> Contents:
         MalformedError: not of this form.
         UnsupportedVersionError: written by a newer modelkeep.
     """
+    contents = _parsed(body)
+    # Elsewhere other tools may keep what they like under `ext`; a state is written anew by every reader.
+    if to_bytes(contents) != body:
+        raise MalformedError("device state: holds something that would be forgotten")
+    return contents
+
+
+def _parsed(body: bytes) -> Contents:
     with Record(canonical.decode(body, "device state"), "device state") as record:
         record.check_format(FORMAT, VERSION)
         return Contents(

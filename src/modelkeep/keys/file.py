@@ -38,6 +38,14 @@ def _overwrite(path: str, descriptor: int) -> None:
     os.fsync(descriptor)
 
 
+def _refuse_link(path: str) -> None:
+    # Its target would be wiped, and stay under a name that nobody said.
+    if Path(path).is_symlink():
+        raise KeyStoreError(
+            f"{path}: is a link to the key", hint=f"delete the key itself: file:{Path(path).resolve()}"
+        )
+
+
 class FileStore:
     """Key store for ``file:PATH``, with ``?passphrase-env=NAME`` or ``?passphrase-file=PATH``."""
 
@@ -85,12 +93,13 @@ class FileStore:
         Raises:
             UsageError: the address is not of this form.
             StorageError: cannot be read or removed.
-            KeyStoreError: not a private file, or not a key that was made here.
+            KeyStoreError: a link, not a private file, or not a key that was made here.
         """
         path = parse_address(address, _OPTIONS).path
+        _refuse_link(path)
         with words_for(path):
             # One descriptor: what was looked at is what is overwritten.
-            descriptor = open_regular(path, os.O_RDWR)
+            descriptor = open_regular(path, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 check_private(path, descriptor)
                 _overwrite(path, descriptor)

@@ -39,8 +39,14 @@ internal object ContentsJson {
         ),
     )
 
-    /** Parses a body whose code was verified. */
-    fun decode(body: ByteArray): Contents =
+    /** Parses a body whose code was verified; what would not come back the same, such as `ext`, is refused. */
+    fun decode(body: ByteArray): Contents = parse(body).also {
+        if (!encode(it).contentEquals(body)) {
+            throw MalformedError("device state: holds something that would be forgotten")
+        }
+    }
+
+    private fun parse(body: ByteArray): Contents =
         Record.read(CanonicalJson.decode(body, "device state"), "device state") {
             if (text("format") != FORMAT) throw fault("format", "must be '$FORMAT'")
             if (integer("version") != 1L) {
