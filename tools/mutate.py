@@ -15,23 +15,25 @@ import argparse
 import compileall
 import contextlib
 import importlib
+import io
 import json
 import os
 import random
 import shutil
-import signal
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from tools.mutations import Mutation, mutations  # noqa: E402 - tools are no package that is installed
-from tools.tests_by_line import MOST_SECONDS, TestsByLine  # noqa: E402
+from tools.tests_by_line import TestsByLine  # noqa: E402
+from tools.trial import in_a_copy  # noqa: E402
 
 SOURCE = ROOT / "src" / "modelkeep"
 WORK = ROOT / ".mutants"
@@ -65,10 +67,11 @@ OTHER_TESTS = (
     "test_inner", "test_races", "test_power",
 )  # fmt: skip
 # Imported once; every trial begins as a copy of this process.
-HEAVY = ("pytest", "numpy", "cryptography.x509", "blake3", "onnx", "concurrent.futures")
+HEAVY = ("hypothesis", "numpy", "cryptography.x509", "blake3", "onnx", "concurrent.futures")
 # Collecting every test file of a line takes longer than running the tests that matter.
 AT_FIRST = 8
-TIMES_SLOWER = 8
+# Of one process, in a trial.
+MOST_PROCESSOR_SECONDS = 120
 
 
 def main() -> None:
@@ -78,8 +81,7 @@ def main() -> None:
     chosen = _again(arguments.again) if arguments.again else _sample(arguments.sample, arguments.seed)
     tests = _learned()
     _copy_source()
-    for name in HEAVY:
-        importlib.import_module(name)
+    _import_what_is_heavy()
     _check_that_nothing_changed_passes(tests)
     results = WORK / f"results-{arguments.seed}.jsonl"
     done = {} if arguments.again else _done(results)
@@ -91,10 +93,17 @@ def main() -> None:
     _conclude(_done(results).values())
 
 
+def _import_what_is_heavy() -> None:
+    for name in HEAVY:
+        importlib.import_module(name)
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main(["--version"])
+
+
 def _learned() -> TestsByLine:
     tests, files = TestsByLine(COVERED, ROOT, SOURCE), _tests()
     if unknown := tests.unknown(files):
-        _in_a_copy(lambda: _learn(tests, unknown))
+        in_a_copy(lambda: _learn(tests, unknown))
         tests = TestsByLine(COVERED, ROOT, SOURCE)
     tests.gather(files)
     return tests
@@ -115,7 +124,7 @@ def _copy_source() -> None:
 
 def _check_that_nothing_changed_passes(tests: TestsByLine) -> None:
     some = tests.quickest(20)
-    if _in_a_copy(lambda: _run(some), seconds=600) != 0:
+    if in_a_copy(lambda: _run(some)) != 0:
         raise SystemExit("tests fail although nothing was changed")
 
 
@@ -171,34 +180,6 @@ def _tests() -> list[str]:
     return sorted(str(path.relative_to(ROOT)) for path in found if not path.name.startswith(OTHER_TESTS))
 
 
-def _in_a_copy(work: Any, seconds: float | None = None) -> int | None:
-    """Runs `work` in a copy of this process; returns its exit code, or None if it took too long."""
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        code = 99
-        try:
-            code = work()
-        finally:
-            os._exit(code)
-    deadline = None if seconds is None else time.monotonic() + seconds
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            _end(child)
-            return os.waitstatus_to_exitcode(status)
-        if deadline is not None and time.monotonic() > deadline:
-            _end(child)
-            os.waitpid(child, 0)
-            return None
-        time.sleep(0.02)
-
-
-def _end(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
-
-
 def _try(name: str, mutation: Mutation, tests: list[str]) -> str:
     if not tests:
         return "no test"
@@ -211,7 +192,7 @@ def _try(name: str, mutation: Mutation, tests: list[str]) -> str:
     changed.write_bytes(mutated)
     try:
         for some in filter(None, (tests[:AT_FIRST], tests[AT_FIRST:])):
-            code = _in_a_copy(lambda some=some: _run(some), seconds=60 + TIMES_SLOWER * MOST_SECONDS)
+            code = in_a_copy(lambda some=some: _run(some), processor_seconds=MOST_PROCESSOR_SECONDS)
             if code != 0:
                 return "killed" if code is not None else "killed by time"
     finally:
@@ -220,14 +201,12 @@ def _try(name: str, mutation: Mutation, tests: list[str]) -> str:
 
 
 def _run(tests: list[str]) -> int:
-    import pytest
-
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     _put_first(COPY.parent)
     sys.dont_write_bytecode = True
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
 
 

@@ -32,6 +32,20 @@ _BETWEEN: dict[type[ast.AST], tuple[str, str]] = {
     ast.BitAnd: ("&", "|"),
 }
 _NOT_RUN = ("annotation", "returns", "decorator_list", "bases")
+# How much at once, how long to wait, where more threads or more memory are worth it, and how much a reader
+# takes of a file that no format bounds: a little more or less is as good. That there is a bound at all, and
+# that something is done, are changes of their own.
+_OF_SPEED = frozenset(
+    (
+        "ALONE_BELOW", "BATCH", "BYTES_PER_THREAD", "HUGE_PAGE", "KEY_ROOM", "LARGEST_CERTIFICATE",
+        "LARGEST_FILE", "LARGEST_KEY", "LARGEST_KEY_FILE", "LARGEST_PEM", "LARGEST_RECIPIENTS_FILE",
+        "LARGEST_RECORD", "LARGEST_SIGNATURE", "LARGEST_STATE", "LONGEST_LINE", "LONGEST_WAIT",
+        "MOST_CERTIFICATES", "MOST_RESOURCES", "ONE_THREAD_BELOW", "PIECE_BYTES", "_BATCH_BYTES",
+        "_BETWEEN_TRIES", "_CONTEXT", "_DEEPEST", "_KEPT", "_LARGEST_CERTIFICATE",
+        "_LARGEST_DESCRIPTION", "_LARGEST_PEM", "_LONG_AGO", "_MARGIN", "_MOST_KINDS", "_MOST_NAMES",
+        "_MOST_THREADS", "_PIECE", "_TIMEOUT", "_TIMEX_BYTES", "_WIDTH",
+    )
+)  # fmt: skip
 
 Node = ast.expr | ast.stmt
 
@@ -100,6 +114,8 @@ def _is_for_people(node: ast.AST) -> bool:
             return any("Protocol" in ast.unparse(base) for base in bases)
         case ast.FunctionDef(name=name):
             return name in ("__repr__", "__str__")
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            return name in _OF_SPEED or name == "__all__"
         case ast.Call(func=function):
             # The words of an error; that it is raised at all is a change of its own.
             return ast.unparse(function).endswith("Error")

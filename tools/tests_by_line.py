@@ -13,7 +13,7 @@ from typing import Any
 # Of a function with many parameters; the others would notice what these do.
 MOST_OF_A_FUNCTION = 4
 # Seconds of tests that one change may cost, as measured without it.
-MOST_SECONDS = 20.0
+MOST_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)

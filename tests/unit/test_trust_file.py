@@ -27,10 +27,12 @@ from modelkeep.errors import (
 from modelkeep.keys.identity import Identity
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId
+from modelkeep.trust import oms
 from modelkeep.trust.envelope import Kind
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
+from modelkeep.trust.statement import Statement
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from support.command_line import CommandLine
@@ -269,6 +271,15 @@ def test_expired_file_and_other_models_are_refused(workshop: Workshop) -> None:
         opens(workshop, replace(trust_in(workshop), expires=1_600_000_000))
     with pytest.raises(WrongModelError):
         opens(workshop, trust_in(workshop), model="acme/other")
+
+
+def test_an_expired_file_vouches_for_no_statement_of_a_plain_folder_either() -> None:
+    # There no policy is asked, which would look at the time once more.
+    document = oms.sign(Statement("folder", {"file": bytes(32)}), STRANGER)
+    assert Verifier.from_trust_file(TRUST, model=UnsafeAnyModel()).verify_statement(document)
+    expired = Verifier.from_trust_file(replace(TRUST, expires=1_600_000_000), model=UnsafeAnyModel())
+    with pytest.raises(ExpiredError, match="trust file has expired"):
+        expired.verify_statement(document)
 
 
 def test_any_model_has_to_be_asked_for(workshop: Workshop) -> None:
