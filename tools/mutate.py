@@ -4,7 +4,7 @@
     python tools/mutate.py --again survivors.json    # only what that run left
 
 Tests run once to learn which lines each of them covers, and how long it takes; again only where a test file
-changed. For every change, those that cover its line run, the most particular first, until one fails: a few
+changed. For every change, those that cover its line run, until one fails: a few
 at first, which is nearly always enough, then the rest. Files are changed in a copy, which stands before the
 real ones on the path; processes that tests start take the copy, too.
 """
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from tools.mutations import Mutation, mutations  # noqa: E402 - tools are no package that is installed
-from tools.tests_by_line import TestsByLine  # noqa: E402
+from tools.tests_by_line import AT_FIRST, TestsByLine  # noqa: E402
 from tools.trial import in_a_copy  # noqa: E402
 
 SOURCE = ROOT / "src" / "modelkeep"
@@ -68,8 +68,6 @@ OTHER_TESTS = (
 )  # fmt: skip
 # Imported once; every trial begins as a copy of this process.
 HEAVY = ("hypothesis", "numpy", "cryptography.x509", "blake3", "onnx", "concurrent.futures")
-# Collecting every test file of a line takes longer than running the tests that matter.
-AT_FIRST = 8
 # Of one process, in a trial.
 MOST_PROCESSOR_SECONDS = 120
 
