@@ -4,9 +4,9 @@
     python tools/mutate.py --again survivors.json    # only what that run left
 
 Tests run once to learn which lines each of them covers, and how long it takes; again only where a test file
-changed. For every change, those that cover its line run, until one fails: a few
-at first, which is nearly always enough, then the rest. Files are changed in a copy, which stands before the
-real ones on the path; processes that tests start take the copy, too.
+changed. For every change, those that cover its line run, until one fails: a few at first, which is nearly
+always enough, then the rest. Files are changed in a copy, which stands before the real ones on the path;
+processes that tests start take the copy, too.
 """
 
 from __future__ import annotations

@@ -155,7 +155,11 @@ def test_a_foreign_file_is_never_appended_to(fleet: Fleet, content: bytes) -> No
 
 def test_a_comment_beyond_the_longest_line_does_not_spill_into_a_device(fleet: Fleet) -> None:
     hidden = fleet.workshop.new_device("hidden").with_suffix(".pub").read_text().strip()
-    fleet.lines.insert(1, "#".ljust(LONGEST_LINE + 1) + hidden)
+    fleet.lines.insert(1, "#".ljust(LONGEST_LINE - 1))
+    fleet.write_list()
+    assert fleet.grant_all() == len(fleet.lines) - 1
+    fleet.output.unlink()
+    fleet.lines[1] = "#".ljust(LONGEST_LINE + 1) + hidden
     fleet.write_list()
     with pytest.raises(MalformedError, match="line 2: longer than"):
         fleet.grant_all()

@@ -20,6 +20,7 @@ from modelkeep.errors import (
     UnsupportedVersionError,
 )
 from modelkeep.inner_manifest import LARGEST_INNER_MANIFEST
+from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Member, Suite
 from modelkeep.payload.layout import SEGMENT, sealed_size, segment_count
 from modelkeep.trust import oms
@@ -159,6 +160,23 @@ def test_a_changed_manifest_is_refused(workshop: Workshop, folder: Path) -> None
     rewritten(lambda data: data.replace(b'"epoch":1', b'"epoch":2'), names.MANIFEST)(folder)
     with Bundle(folder) as bundle, pytest.raises(TamperedError, match=r"manifest\.json"):
         bundle.verify(workshop.verifier())
+
+
+def test_an_identity_is_closed_by_whoever_made_it(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[Identity] = []
+
+    def close(identity: Identity) -> None:
+        closed.append(identity)
+
+    monkeypatch.setattr(Identity, "close", close)
+    with Access(workshop.identity(), workshop.verifier()):
+        pass
+    assert not closed
+    with Access(f"file:{workshop.device}", workshop.verifier()) as access:
+        pass
+    assert closed == [access.identity]
 
 
 def test_an_unsigned_bundle_is_refused(workshop: Workshop) -> None:

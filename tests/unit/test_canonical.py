@@ -103,6 +103,10 @@ def test_decodes_as_deep_as_it_encodes() -> None:
         encode(nested(32))
 
 
+def test_floats_are_there_for_whoever_asks_for_them() -> None:
+    assert decode_lenient(b'{"a":1.5}', "test", floats=True) == {"a": 1.5}
+
+
 def test_lenient_decoding_takes_any_layout() -> None:
     assert decode_lenient(b' { "b" : [ 1 , 2 ] , "a" : "\\u0061" }\n', "test") == {"b": [1, 2], "a": "a"}
 

@@ -76,3 +76,11 @@ def test_a_function_is_taken_at_its_word_and_the_systems_clock_is_not() -> None:
     assert system == Clock()
     assert system.for_begins() >= BUILT_AT
     assert isinstance(is_synchronised(), bool)
+
+
+@pytest.mark.parametrize(("state", "is_kept"), [(0, True), (4, True), (5, False), (-1, False)])
+def test_a_clock_is_kept_unless_the_kernel_says_that_it_is_not(
+    state: int, is_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelkeep.clock._adjtimex", lambda: lambda _timex: state)
+    assert is_synchronised() is is_kept

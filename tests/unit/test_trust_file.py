@@ -282,6 +282,17 @@ def test_an_expired_file_vouches_for_no_statement_of_a_plain_folder_either() -> 
         expired.verify_statement(document)
 
 
+def test_a_file_that_had_expired_when_the_release_was_sealed_does_not_count_by_a_clock_that_is_behind(
+    workshop: Workshop,
+) -> None:
+    end = 1_900_000_000
+    trust, bundle = replace(trust_in(workshop), expires=end), workshop.seal(sealed_at=end + 1)
+    verifier = Verifier.from_trust_file(trust, model=MODEL_ID, clock=lambda: end - 1.0)
+    assert workshop.read(workshop.seal(sealed_at=end), verifier=verifier)
+    with pytest.raises(ExpiredError, match="trust file has expired"):
+        workshop.read(bundle, verifier=verifier)
+
+
 def test_any_model_has_to_be_asked_for(workshop: Workshop) -> None:
     verifier = Verifier.from_trust_file(trust_in(workshop), model=UnsafeAnyModel())
     assert verifier.requires_signature
