@@ -27,6 +27,7 @@ from tuf.api.metadata import (
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.updates.phase import Offer, Phase
 from modelkeep.updates.release_document import ReleaseDocument
+from modelkeep.updates.repository.catalogue import TRUST_NAME
 from support.workshop import MODEL_ID
 
 DAY = 86_400
@@ -46,6 +47,7 @@ class TufRepository:
         days: for how long each role counts.
         releases: the documents.
         offers: what the phase says, newest first.
+        trust: the trust file that is carried along, or None.
     """
 
     folder: Path
@@ -55,6 +57,7 @@ class TufRepository:
     days: dict[str, float] = field(default_factory=lambda: {"timestamp": 7, "snapshot": 30})
     releases: dict[str, ReleaseDocument] = field(default_factory=dict)
     offers: list[Offer] = field(default_factory=list)
+    trust: bytes | None = None
 
     def __post_init__(self) -> None:
         for role in (*TOP, *DELEGATED):
@@ -108,7 +111,8 @@ class TufRepository:
         phase = Phase(MODEL_ID, tuple(self.offers))
         self._targets("models", {each.name: each.to_bytes() for each in self.releases.values()})
         self._targets("phase", {phase.name: phase.to_bytes()})
-        self._targets("targets", {}, self._delegations())
+        trust = {} if self.trust is None else {TRUST_NAME: self.trust}
+        self._targets("targets", trust, self._delegations())
         self.write_snapshot()
         self.write_timestamp()
 

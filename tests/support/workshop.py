@@ -53,11 +53,18 @@ class Workshop:
 
     def signed(self, trust: TrustFile) -> TrustFile:
         """Returns a trust file as devices get it: signed by the only root, which is no publisher."""
+        return TrustFile.from_bytes(trust.to_bytes(self.root()), self.roots())
+
+    def root(self) -> Signer:
+        """Returns the only root, which is no publisher."""
         path = self.folder / "root.pem"
         if not path.exists():
             create_signing_key(path, "root")
-        root = Signer.from_pem(path, purpose=Purpose.ROOT)
-        return TrustFile.from_bytes(trust.to_bytes(root), [public_key.to_pem(root.public_key)])
+        return Signer.from_pem(path, purpose=Purpose.ROOT)
+
+    def roots(self) -> list[bytes]:
+        """Returns what devices know of the root."""
+        return [public_key.to_pem(self.root().public_key)]
 
     def model(self, weight: float = 2.0, size: int = 4) -> Path:
         """Writes an ONNX model that multiplies `x` (float32, [batch, size]) with `weight`."""

@@ -12,10 +12,12 @@ from typing import NamedTuple
 from modelkeep.bundle.rollback import Remembered
 from modelkeep.device.tuf_roles import ROOT, TufRole, name_of
 from modelkeep.errors import ExpiredError, MalformedError, RefusedError
+from modelkeep.trust.envelope import LARGEST_FILE
 from modelkeep.updates.client.following import Following
 from modelkeep.updates.client.tuf_client import TufClient, repository_id
 from modelkeep.updates.phase import LARGEST_PHASE, Offer, Phase, phase_name
 from modelkeep.updates.release_document import LARGEST_RELEASE_DOCUMENT, ReleaseDocument
+from modelkeep.updates.repository.catalogue import TRUST_NAME
 
 # Of a copy on a stick they have ended before anybody carries it to a device.
 _ONLINE_ROLES = ("timestamp", "snapshot")
@@ -43,6 +45,7 @@ class Listing:
         ends: when what was read ends, in seconds since 1970-01-01 UTC.
         signed_at: a moment that has certainly passed, as the timestamp's key says; None where it says none.
         requests: how many times the channel was asked.
+        trust: the trust file that the repository carries, or None.
     """
 
     listed: tuple[Offered, ...]
@@ -50,6 +53,7 @@ class Listing:
     ends: int
     signed_at: int | None
     requests: int
+    trust: bytes | None
 
     @property
     def offered(self) -> tuple[Offered, ...]:
@@ -81,6 +85,7 @@ def look(following: Following, model: str, remembered: Remembered) -> Listing:
     )
     client.refresh()
     documents = _documents(client, model)
+    trust = client.target(TRUST_NAME, LARGEST_FILE)
     if following.is_copy:
         check_copy(client.ends(), now, following.offline_age)
     remembered.state.see_roles(_named(following, client.roles()))
@@ -92,6 +97,7 @@ def look(following: Following, model: str, remembered: Remembered) -> Listing:
         ends=min(client.ends().values()),
         signed_at=client.signed_at,
         requests=client.fetcher.requests,
+        trust=trust,
     )
 
 

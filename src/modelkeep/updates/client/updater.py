@@ -19,7 +19,7 @@ from modelkeep.bundle.rollback import remembering
 from modelkeep.bundle.slot_folder import SLOTS
 from modelkeep.channels.channel import Channel
 from modelkeep.device.contents import Contents
-from modelkeep.errors import KeepError, RefusedError, UnavailableError
+from modelkeep.errors import KeepError, RefusedError, UnavailableError, UsageError
 from modelkeep.isolated_loading import Isolation
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.storage import folder_locked, make_folder, read_small, words_for
@@ -33,6 +33,7 @@ from modelkeep.updates.client.notes import FollowingNotes, Outcome
 from modelkeep.updates.client.report import UpdateReport
 from modelkeep.updates.client.requirements import check_requirements
 from modelkeep.updates.client.selection import Selection, StaticPhase
+from modelkeep.updates.client.trust_place import TrustPlace
 from modelkeep.updates.installation import InstallReport, install
 from modelkeep.updates.release_document import ReleaseDocument
 from modelkeep.updates.slots import Slots
@@ -59,6 +60,7 @@ class Updater:
         *,
         identity: IdentityLike,
         verifier: Verifier,
+        trust: TrustPlace | None = None,
         posture: Iterable[str] = (),
         selection: Selection | None = None,
         offline: bool | None = None,
@@ -74,6 +76,8 @@ class Updater:
             root: the repository's root as the device was given it, of any version; bytes or a file.
             identity: the key of this device, or its URI.
             verifier: whom to trust, and which release to accept.
+            trust: where `verifier` has its trust file from, to be replaced by newer ones that the repository
+                carries; None keeps the one that there is.
             posture: names of what this device was found to be, for grants that demand some.
             selection: which of the releases that are offered is this device's; the repository's phases
                 where nobody says so.
@@ -88,11 +92,13 @@ class Updater:
             StorageError, MalformedError: there are no slots, or a file cannot be read.
             KeyStoreError: the key cannot be found, unlocked or used.
         """
+        if not isinstance(verifier, Verifier):
+            raise UsageError("only what a trusted publisher signed is installed", hint="pass a Verifier")
         channel = channel_of(repository)
         first_root = root if isinstance(root, bytes) else read_small(root, _LARGEST_ROOT, "a root")
         self._access = Access(identity, verifier, posture=posture)
-        self._verifier = verifier
         self._slots = Slots.open(folder, self._access)
+        self._trust = trust
         self._selection = selection or StaticPhase()
         self._try_out = partial(try_out, isolation=isolation, runtime=runtime, options=options)
         self.model = self._slots.folder.model
@@ -119,10 +125,11 @@ class Updater:
         with self._alone():
             return UpdateReport.of(self.model, *self._decide())
 
-    def update(self, *, progress: Progress = no_progress) -> UpdateReport:
+    def update(self, *, trial: bool = True, progress: Progress = no_progress) -> UpdateReport:
         """Fetches, tries, and lets count what the repository offers this device; else leaves all as it is.
 
         Args:
+            trial: whether to try what was fetched; else it waits for `try_out`, or for the next update.
             progress: told the bytes of the model that are there; called from several threads.
 
         Raises:
@@ -134,7 +141,7 @@ class Updater:
         """
         with self._alone():
             try:
-                report = self._update(progress)
+                report = self._update(trial, progress)
             except KeepError as error:
                 self._note_failure(error)
                 raise
@@ -149,7 +156,7 @@ class Updater:
         with folder_locked(folder / "any"):
             yield
 
-    def _update(self, progress: Progress) -> UpdateReport:
+    def _update(self, trial: bool, progress: Progress) -> UpdateReport:
         listing, decision = self._decide()
         report = UpdateReport.of(self.model, listing, decision)
         if decision.take is None:
@@ -157,11 +164,14 @@ class Updater:
             return report
         slots = self._narrowed(listing, decision.take)
         installed = self._install(slots, decision.take, progress)
-        return report.tried(installed, self._tried(slots))
+        return report.tried(installed, self._tried(slots) if trial else None)
 
     def _decide(self) -> tuple[Listing, Decision]:
-        with remembering(self._access.identity, self._verifier) as remembered:
+        access = self._access
+        with remembering(access.identity, access.verifier) as remembered:
             listing = look(self.following, self.model, remembered)
+        self._take_trust(listing)
+        with remembering(access.identity, access.verifier) as remembered:
             chosen = self._selection.choose(listing.offered, remembered.state.device)
             if chosen is not None and chosen not in listing.offered:
                 raise RefusedError(
@@ -169,6 +179,18 @@ class Updater:
                 )
             current = self._current(self._slots, remembered.contents)
             return listing, decide(listing, chosen, remembered, current)
+
+    def _take_trust(self, listing: Listing) -> None:
+        if self._trust is None or listing.trust is None:
+            return
+        newer = self._trust.newer(listing.trust, self._verifier)
+        if newer is not None:
+            self._access.verifier = newer
+
+    @property
+    def _verifier(self) -> Verifier:
+        assert isinstance(self._access.verifier, Verifier)
+        return self._access.verifier
 
     @staticmethod
     def _current(slots: Slots, contents: Contents) -> bytes | None:
