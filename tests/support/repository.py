@@ -76,7 +76,7 @@ class SmallRepository:
     @property
     def roots(self) -> bytes:
         """The roots document that devices are given."""
-        return self.repository.catalogue().published.documents["trust/roots.json"]
+        return self.repository.published().documents["trust/roots.json"]
 
     @property
     def signers(self) -> list[Signer]:

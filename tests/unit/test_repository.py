@@ -72,8 +72,7 @@ def test_publishing_again_changes_nothing(small: SmallRepository, tmp_path: Path
     again = small.publish(bundle)
     assert again.document == first.document
     assert (first.copied, again.copied) == (bundle.stat().st_size, 0)
-    catalogue = small.repository.catalogue()
-    assert catalogue.published.roles["models"].signed.version == 2
+    assert small.repository.published().roles["models"].signed.version == 2
 
 
 def test_no_repository_is_said_to_be_none(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from modelkeep.bundle.arriving import ArrivingBundle, VerifiedArrival
 from modelkeep.container.tape import Readable
-from modelkeep.errors import MalformedError, StorageError, UsageError
+from modelkeep.errors import MalformedError, StorageError, TamperedError, UsageError
 from modelkeep.manifest import Manifest
-from modelkeep.payload.stream import Progress
+from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.storage import opened, words_for
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
@@ -59,6 +59,13 @@ class Candidate:
         self._arrival.end()
         yield from self._tape.taken()
         self._check_end()
+
+    def check(self, digest: bytes, progress: Progress = no_progress) -> None:
+        """Reads all of it, and checks that its manifest has this SHA-256; raises what `pieces` does."""
+        if self.digest != digest:
+            raise TamperedError("another bundle is there than was published")
+        for _ in self.pieces(progress):
+            pass
 
     def _check_end(self) -> None:
         if self._tape.read(1):

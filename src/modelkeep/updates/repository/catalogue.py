@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from modelkeep.errors import TamperedError, UsageError
 from modelkeep.release_order import ReleaseOrder
@@ -12,8 +13,7 @@ from modelkeep.trust.trust_file import TrustFile
 from modelkeep.updates.phase import Phase, phase_name
 from modelkeep.updates.release_document import FOLDER as RELEASES
 from modelkeep.updates.release_document import ReleaseDocument, document_name
-from modelkeep.updates.repository.metadata import DelegatedRole, Root, Targets, ours
-from modelkeep.updates.repository.published import Published
+from modelkeep.updates.repository.metadata import PHASE_ROLE, DelegatedRole, Metadata, Root, Targets, ours
 
 TRUST_NAME, ROOTS_NAME = "trust/trust.json", "trust/roots.json"
 HIGHEST, FAMILY = "highest", "family"
@@ -21,15 +21,35 @@ HIGHEST, FAMILY = "highest", "family"
 _ANY_BUNDLE = bytes(16)
 
 
+class Contents(Protocol):
+    """What is published, or is going to be."""
+
+    @property
+    def root(self) -> Metadata[Root]:
+        """The root that counts."""
+
+    @property
+    def targets(self) -> Metadata[Targets]:
+        """The top role of targets."""
+
+    @property
+    def roles(self) -> Mapping[str, Metadata[Targets]]:
+        """The delegated roles, by name; others may be there as well."""
+
+    @property
+    def documents(self) -> Mapping[str, bytes]:
+        """Content of the targets, by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """A verified repository, read.
+    """A repository, read.
 
     Attributes:
-        published: what was verified.
+        contents: what was verified, or is going to be published.
     """
 
-    published: Published
+    contents: Contents
 
     def role_of(self, model: str) -> str:
         """Returns the role that signs the releases of a model.
@@ -47,7 +67,7 @@ class Catalogue:
 
     def family_of(self, role: str) -> str:
         """Returns the family that the models of a role name; empty for those without one."""
-        return str(ours(self.published.roles[role].signed).get(FAMILY, ""))
+        return str(ours(self.contents.roles[role].signed).get(FAMILY, ""))
 
     def releases(self, model: str) -> dict[str, ReleaseDocument]:
         """Returns the documents of a model's releases that are listed, by name.
@@ -73,19 +93,20 @@ class Catalogue:
             )
         return found
 
-    def models(self) -> list[str]:
-        """Returns the ids of all models that have releases here."""
-        roles = [role for role in self.published.roles if role.startswith("models")]
-        return sorted({document.model for role in roles for _, document in self._documents(role)})
+    def all_releases(self) -> list[ReleaseDocument]:
+        """Returns the documents of all releases that are listed, by model and place."""
+        roles = [role.name for role in self._delegated() if role.name != PHASE_ROLE]
+        found = [document for role in roles for _, document in self._documents(role)]
+        return sorted(found, key=lambda document: (document.model, document.order))
 
     def highest(self, model: str) -> ReleaseOrder | None:
         """Returns the highest place that a release of the model ever had here; None for the first."""
-        noted = ours(self.published.roles[self.role_of(model)].signed).get(HIGHEST, {})
+        noted = ours(self.contents.roles[self.role_of(model)].signed).get(HIGHEST, {})
         return ReleaseOrder(*noted[model]) if model in noted else None
 
     def phase(self, model: str) -> Phase:
         """Returns what is offered of a model."""
-        data = self.published.documents.get(phase_name(model))
+        data = self.contents.documents.get(phase_name(model))
         return Phase(model) if data is None else Phase.from_bytes(data, model)
 
     def trust(self) -> TrustFile:
@@ -95,17 +116,17 @@ class Catalogue:
             TamperedError: they do not belong together.
             SignatureError: too few roots have signed it.
         """
-        roots = Roots.of_document(self.published.documents[ROOTS_NAME])
-        check_roots(self.published.root.signed, roots)
-        return TrustFile.from_bytes(self.published.documents[TRUST_NAME], roots)
+        roots = Roots.of_document(self.contents.documents[ROOTS_NAME])
+        check_roots(self.contents.root.signed, roots)
+        return TrustFile.from_bytes(self.contents.documents[TRUST_NAME], roots)
 
     def _documents(self, role: str) -> Iterator[tuple[str, ReleaseDocument]]:
-        for name in self.published.roles[role].signed.targets:
+        for name in self.contents.roles[role].signed.targets:
             if name.startswith(f"{RELEASES}/"):
-                yield name, ReleaseDocument.from_bytes(self.published.documents[name], name)
+                yield name, ReleaseDocument.from_bytes(self.contents.documents[name], name)
 
     def _delegated(self) -> list[DelegatedRole]:
-        targets: Targets = self.published.targets.signed
+        targets: Targets = self.contents.targets.signed
         return list((targets.delegations.roles or {}).values()) if targets.delegations else []
 
 

@@ -26,6 +26,7 @@ from modelkeep.updates.repository.metadata import (
     Targets,
     Timestamp,
     file_name,
+    is_half_over,
     ours,
     set_end,
     set_ours,
@@ -45,6 +46,8 @@ class Edition:
         roles: the newest document of targets and of each delegated role, by name.
         meta: what the snapshot lists.
         versions: of snapshot and timestamp, by role; 0 before the first.
+        documents: content of the targets, by name.
+        snapshot: the one that goes on counting where nothing that it lists changes; None if it is to be new.
     """
 
     now: int
@@ -52,8 +55,10 @@ class Edition:
     roles: dict[str, Metadata[Targets]]
     meta: dict[str, MetaFile]
     versions: Mapping[str, int]
+    documents: dict[str, bytes] = field(default_factory=dict)
+    snapshot: MetaFile | None = None
     _changed: set[str] = field(default_factory=set)
-    _files: dict[str, bytes] = field(default_factory=dict)
+    _new: set[str] = field(default_factory=set)
 
     @staticmethod
     def after(published: Published, now: int) -> Edition:
@@ -67,24 +72,28 @@ class Edition:
                 SNAPSHOT_ROLE: published.snapshot.signed.version,
                 TIMESTAMP_ROLE: published.timestamp.signed.version,
             },
+            dict(published.documents),
+            _lasting(published, now),
         )
 
     @property
-    def targets(self) -> Targets:
+    def targets(self) -> Metadata[Targets]:
         """The top role of targets."""
-        return self.roles[TARGETS_ROLE].signed
+        return self.roles[TARGETS_ROLE]
 
     def put(self, role: str, name: str, data: bytes) -> None:
         """Lists a target; nothing changes where it is listed with this content."""
         target = listed(data, name)
         if self.roles[role].signed.targets.get(name) != target:
             self._edited(role).targets[name] = target
-            self._files[target_file_name(name, target.hashes["sha256"])] = data
+            self.documents[name] = data
+            self._new.add(name)
 
     def remove(self, role: str, name: str) -> None:
         """Lists a target no more; its file stays, since readers of the edition before may ask for it."""
         if name in self.roles[role].signed.targets:
             del self._edited(role).targets[name]
+            del self.documents[name]
 
     def note(self, role: str, **members: Any) -> None:
         """Says something of ours in the document of a role."""
@@ -103,12 +112,12 @@ class Edition:
 
     def take_files(self, documents: Mapping[str, bytes]) -> None:
         """Takes the contents of targets that such a document lists."""
-        for name, data in documents.items():
-            self._files[target_file_name(name, hashlib.sha256(data).hexdigest())] = data
+        self.documents |= documents
+        self._new |= set(documents)
 
     def delegator(self, role: str) -> Root | Targets:
         """Returns who says which keys sign for a role."""
-        return self.root.signed if role in self.root.signed.roles else self.targets
+        return self.root.signed if role in self.root.signed.roles else self.targets.signed
 
     def check_signers(self, signers: RoleSigners) -> None:
         """Refuses to begin what could not be signed afterwards.
@@ -116,7 +125,7 @@ class Edition:
         Raises:
             UsageError: too few keys of a role are at hand, or one that signs for none.
         """
-        signers.check_known(self.root.signed, self.targets)
+        signers.check_known(self.root.signed, self.targets.signed)
         self._check_thresholds(signers)
 
     def _check_thresholds(self, signers: RoleSigners) -> None:
@@ -141,12 +150,14 @@ class Edition:
             channel.put(name, [data])
 
     def _signed(self, signers: RoleSigners, *, root: bool) -> dict[str, bytes]:
-        files = dict(self._files)
+        files = {_target_file(name, self.documents[name]): self.documents[name] for name in sorted(self._new)}
         for role in sorted(self._changed):
             files |= self._role(role, signers)
         if root:
             files[file_name(ROOT_ROLE, self.root.signed.version)] = self.root.to_bytes()
-        return files | self._snapshot_and_timestamp(signers)
+        if self._changed or root or self.snapshot is None:
+            files |= self._next_snapshot(signers)
+        return files | self._timestamp(signers)
 
     def _role(self, role: str, signers: RoleSigners) -> dict[str, bytes]:
         metadata = self.roles[role]
@@ -155,21 +166,21 @@ class Edition:
         self.meta[f"{role}.json"] = _meta(metadata, data)
         return {file_name(role, metadata.signed.version): data}
 
-    def _snapshot_and_timestamp(self, signers: RoleSigners) -> dict[str, bytes]:
+    def _next_snapshot(self, signers: RoleSigners) -> dict[str, bytes]:
         snapshot = Metadata(Snapshot(version=self.versions[SNAPSHOT_ROLE] + 1, meta=self.meta))
         set_end(snapshot.signed, SNAPSHOT_ROLE, self.now)
         signers.sign(SNAPSHOT_ROLE, snapshot, self.root.signed)
         data = snapshot.to_bytes()
-        timestamp = Metadata(
-            Timestamp(version=self.versions[TIMESTAMP_ROLE] + 1, snapshot_meta=_meta(snapshot, data))
-        )
-        set_end(timestamp.signed, TIMESTAMP_ROLE, self.now)
-        set_ours(timestamp.signed, {"signed_at": self.now})
+        self.snapshot = _meta(snapshot, data)
+        return {file_name(SNAPSHOT_ROLE, snapshot.signed.version): data}
+
+    def _timestamp(self, signers: RoleSigners) -> dict[str, bytes]:
+        signed = Timestamp(version=self.versions[TIMESTAMP_ROLE] + 1, snapshot_meta=self.snapshot)
+        set_end(signed, TIMESTAMP_ROLE, self.now)
+        set_ours(signed, {"signed_at": self.now})
+        timestamp = Metadata(signed)
         signers.sign(TIMESTAMP_ROLE, timestamp, self.root.signed)
-        return {
-            file_name(SNAPSHOT_ROLE, snapshot.signed.version): data,
-            TIMESTAMP_NAME: timestamp.to_bytes(),
-        }
+        return {TIMESTAMP_NAME: timestamp.to_bytes()}
 
     def _edited(self, role: str) -> Targets:
         if role not in self._changed:
@@ -183,3 +194,14 @@ class Edition:
 
 def _meta(metadata: Metadata[Any], data: bytes) -> MetaFile:
     return MetaFile(metadata.signed.version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
+
+
+def _target_file(name: str, data: bytes) -> str:
+    return target_file_name(name, hashlib.sha256(data).hexdigest())
+
+
+def _lasting(published: Published, now: int) -> MetaFile | None:
+    """Returns the snapshot if more than half of its time is left."""
+    if is_half_over(published.snapshot.signed, SNAPSHOT_ROLE, now):
+        return None
+    return published.timestamp.signed.snapshot_meta

@@ -91,6 +91,11 @@ def set_end(signed: Signed, role: str, now: int) -> None:
     signed.expires = datetime.datetime.fromtimestamp(end, datetime.UTC)
 
 
+def is_half_over(signed: Signed, role: str, now: int) -> bool:
+    """Returns whether less than half of a document's time is left."""
+    return ends_at(signed) < now + LIFETIMES.get(role, LIFETIME) // 2
+
+
 def ours(signed: Signed) -> Mapping[str, Any]:
     """Returns what we have added to a document."""
     found = signed.unrecognized_fields.get(_OURS, {})
@@ -134,6 +139,7 @@ __all__ = [
     "UnsignedMetadataError",
     "ends_at",
     "file_name",
+    "is_half_over",
     "ours",
     "parse",
     "set_end",

@@ -38,12 +38,14 @@ class Wishes:
         grants: file of grants, as `modelkeep grant` writes it; None where those in the bundle are all.
         requires: what devices have to have; the disk is added.
         jump: whether the epoch may be far above the last one.
+        attempt: of a release that is published already: raised, devices where it failed try it again.
     """
 
     share: int = 0
     grants: str | os.PathLike[str] | None = None
     requires: Requires = NOTHING
     jump: bool = False
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +91,37 @@ def publish(
         TamperedError: the repository is not what was signed.
         UnavailableError: something cannot be read or written; what was published goes on counting.
     """
-    with repository.changing() as (catalogue, edition):
-        verifier = repository.verifier(catalogue)
-        with candidate(Path(bundle), verifier) as found:
-            publication = Listing(catalogue, edition, verifier).add(found, wishes)
-            edition.check_signers(RoleSigners(signers))
-            copied = _place(repository.channel, publication.document, found, verifier, progress)
-        _place_grants(repository.channel, publication.document, wishes)
-        edition.write(repository.channel, RoleSigners(signers))
+    keys = RoleSigners(signers)
+    with repository.changing() as edition:
+        publication = add(repository, edition, bundle, keys, wishes, progress)
+        edition.write(repository.channel, keys)
+    return publication
+
+
+def add(
+    repository: Repository,
+    edition: Edition,
+    bundle: str | os.PathLike[str],
+    signers: RoleSigners,
+    wishes: Wishes,
+    progress: Progress,
+) -> Publication:
+    """Lists a release in an edition and copies its bundle; raises what `publish` does."""
+    verifier = repository.verifier(Catalogue(edition))
+    with candidate(Path(bundle), verifier) as found:
+        publication = _Listing(edition, verifier).add(found, wishes)
+        edition.check_signers(signers)
+        copied = _place(repository.channel, publication.document, found, verifier, progress)
+    _place_grants(repository.channel, publication.document, wishes)
     return replace(publication, copied=copied)
 
 
-class Listing:
-    """Lists releases of a model in an edition, and what is offered of them."""
+class _Listing:
+    """Lists releases in an edition, and what is offered of them."""
 
-    def __init__(self, catalogue: Catalogue, edition: Edition, verifier: Verifier) -> None:
-        self._catalogue, self._edition, self._verifier = catalogue, edition, verifier
+    def __init__(self, edition: Edition, verifier: Verifier) -> None:
+        self._edition, self._verifier = edition, verifier
+        self._catalogue = Catalogue(edition)
 
     def add(self, found: Candidate, wishes: Wishes) -> Publication:
         """Lists a release, and offers it; what is neither offered nor newer is listed no more.
@@ -121,7 +138,8 @@ class Listing:
         if known is None:
             self._check_order(manifest, wishes)
         else:
-            document = _again(known, document)
+            document = _again(known, document, wishes.attempt)
+            self._offer_again(document)
         self._edition.put(role, document.name, document.to_bytes())
         highest = ours(self._edition.roles[role].signed).get(HIGHEST, {})
         place = max(manifest.order, self._catalogue.highest(manifest.model) or manifest.order)
@@ -138,6 +156,12 @@ class Listing:
             phase = offering.promoted(phase, document.name)
         self._edition.put(PHASE_ROLE, phase.name, phase.to_bytes())
         return phase
+
+    def _offer_again(self, document: ReleaseDocument) -> None:
+        phase = self._catalogue.phase(document.model)
+        changed = offering.with_attempt(phase, document.name, document.attempt)
+        if changed != phase:
+            self._edition.put(PHASE_ROLE, changed.name, changed.to_bytes())
 
     def _delist(self, role: str, listed: Mapping[str, ReleaseDocument], phase: Phase) -> None:
         """Lists no more what is not offered; but for what was withdrawn and is not yet forgotten."""
@@ -194,7 +218,7 @@ def _document(found: Candidate, wishes: Wishes, root: int) -> ReleaseDocument:
     )
 
 
-def _again(known: ReleaseDocument, document: ReleaseDocument) -> ReleaseDocument:
+def _again(known: ReleaseDocument, document: ReleaseDocument, attempt: int) -> ReleaseDocument:
     """Returns what is said of a release that is published already and comes again."""
     if (known.manifest, known.size) != (document.manifest, document.size):
         raise UsageError(
@@ -202,7 +226,8 @@ def _again(known: ReleaseDocument, document: ReleaseDocument) -> ReleaseDocument
             hint="grants that come later go into a file of grants: --grants",
         )
     grants = document.grants or known.grants
-    return replace(document, grants=grants, attempt=known.attempt, withdrawn=known.withdrawn, root=known.root)
+    attempt = max(known.attempt, attempt)
+    return replace(document, grants=grants, attempt=attempt, withdrawn=known.withdrawn, root=known.root)
 
 
 def _place(
@@ -224,12 +249,11 @@ def _is_there(
     except UnavailableError:
         return False
     try:
-        there = Candidate(stream, document.size, verifier)
-        for _ in there.pieces(progress):
-            pass
-        return there.digest == document.manifest
+        Candidate(stream, document.size, verifier).check(document.manifest, progress)
     except KeepError:
         return False
+    else:
+        return True
     finally:
         stream.close()
 

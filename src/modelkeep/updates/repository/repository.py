@@ -15,15 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelkeep.channels.channel import AbsentError
+from modelkeep.channels.channel import AbsentError, Channel
 from modelkeep.channels.directory import DirectoryChannel
-from modelkeep.errors import UsageError
+from modelkeep.errors import TamperedError, UnavailableError, UsageError
 from modelkeep.storage import folder_locked, path_of
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.release_document import ReleaseDocument
 from modelkeep.updates.repository.catalogue import Catalogue
 from modelkeep.updates.repository.edition import Edition
-from modelkeep.updates.repository.metadata import METADATA
+from modelkeep.updates.repository.metadata import METADATA, TARGETS
 from modelkeep.updates.repository.published import Published
 
 # Machines that publish need not agree to the second.
@@ -49,7 +50,7 @@ class Repository:
         """Present time in seconds since 1970-01-01 UTC."""
         return int(self._clock())
 
-    def catalogue(self) -> Catalogue:
+    def published(self) -> Published:
         """Reads and verifies all of it.
 
         Raises:
@@ -58,9 +59,13 @@ class Repository:
             StorageError: it cannot be read.
         """
         try:
-            return Catalogue(Published.read(self.channel))
+            return Published.read(self.channel)
         except AbsentError:
             raise self._absent() from None
+
+    def catalogue(self) -> Catalogue:
+        """Returns what is published; raises what `published` does."""
+        return Catalogue(self.published())
 
     def verifier(self, catalogue: Catalogue) -> Verifier:
         """Returns who accepts what devices with the published trust file accept.
@@ -83,8 +88,8 @@ class Repository:
             yield
 
     @contextmanager
-    def changing(self) -> Iterator[tuple[Catalogue, Edition]]:
-        """Gives what is published and the next edition of it, while nobody else changes it.
+    def changing(self) -> Iterator[Edition]:
+        """Gives the next edition of what is published, to be changed and written while nobody else does that.
 
         Raises:
             UsageError: no repository is there, or the clock is behind.
@@ -92,9 +97,11 @@ class Repository:
             UnavailableError: it cannot be read, or somebody else is at it for too long.
         """
         with self.locked():
-            catalogue = self.catalogue()
-            self._check_clock(catalogue.published)
-            yield catalogue, Edition.after(catalogue.published, self.now)
+            published = self.published()
+            self._check_clock(published)
+            for document in Catalogue(published).all_releases():
+                check_archive(self.channel, document)
+            yield Edition.after(published, self.now)
 
     def _check_clock(self, published: Published) -> None:
         # Else devices that know the time would take what is signed now for ended.
@@ -108,3 +115,27 @@ class Repository:
         return UsageError(
             f"{self.folder}: no repository is there", hint="make one: modelkeep repo init FOLDER"
         )
+
+
+def check_archive(channel: Channel, document: ReleaseDocument) -> None:
+    """Refuses a release whose bundle is not there, or of another length; its bytes are not read.
+
+    Raises:
+        TamperedError: see there.
+    """
+    name = f"{TARGETS}/{document.archive}"
+    try:
+        stream = channel.open(name, document.size - 1, largest=document.size)
+    except UnavailableError:
+        raise _changed(name) from None
+    try:
+        if len(stream.read(2) or b"") != 1:
+            raise _changed(name)
+    finally:
+        stream.close()
+
+
+def _changed(name: str) -> TamperedError:
+    return TamperedError(
+        f"{name} is missing, or not the bundle that was published", hint="put it back, then publish again"
+    )

@@ -60,6 +60,11 @@ class RoleSigners:
                 hint=f"pass -s for: {', '.join(sorted(set(asked.keyids) - found))}",
             )
 
+    def can_sign(self, role: str, delegator: Root | Targets) -> bool:
+        """Returns whether enough of a role's keys are at hand."""
+        asked = delegator.get_delegated_role(role)
+        return self.count(asked.keyids) >= asked.threshold
+
     def sign(self, role: str, metadata: Metadata[Any], delegator: Root | Targets) -> int:
         """Signs with all keys of a role that are at hand and have not signed; returns how many those were.
 
