@@ -88,6 +88,12 @@ modelkeep guard status telemetry/*.json
     "state": """
 modelkeep state show -k file:pi-17.pem
 """,
+    "repo": """
+modelkeep repo init releases --person alice --person bob --person carol --threshold 2 --models acme/*
+modelkeep repo publish releases model.keep -s models.pem -s phase.pem -s online.pem --share 10%
+modelkeep repo promote releases acme/detector -s phase.pem -s online.pem
+modelkeep repo status releases
+""",
     "trust": """
 modelkeep trust create -o trust.json --expires +365d --publisher publisher.pub=acme/*
 modelkeep trust sign trust.json -s root-1.pem

@@ -38,6 +38,7 @@ COMMANDS = {
     "import": "seal a model from a file of the form nonce | ciphertext | tag",
     "guard": "see how well a guard does",
     "state": "show what this device remembers; let go of something with a ticket",
+    "repo": "make a repository of releases, and publish into it what devices then take",
     "trust": "make, sign and show trust files: who may sign which models",
     "posture": "say what this device finds out about itself; ask devices, and judge what they prove",
     "doctor": "say which key stores this device has, and how to get better ones",

@@ -143,6 +143,18 @@ def is_document_of(name: str, model: str) -> bool:
     return _DOCUMENT.fullmatch(name.removeprefix(f"{FOLDER}/{model}/")) is not None
 
 
+def parse_version(text: str) -> tuple[int, int, int]:
+    """Returns a version such as ``0.2.0`` as its three numbers.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = _VERSION.fullmatch(text)
+    if found is None or text != ".".join(str(int(part)) for part in found.groups()):
+        raise UsageError(f"not a version of three numbers: {text!r:.40}", hint="write 0.2.0")
+    return int(found[1]), int(found[2]), int(found[3])
+
+
 def _requires_to_json(requires: Requires) -> dict[str, Any]:
     found = {
         "modelkeep": requires.modelkeep and ".".join(map(str, requires.modelkeep)),
@@ -180,10 +192,11 @@ def _requires(record: Record) -> Requires:
 
 
 def _version(record: Record) -> tuple[int, int, int]:
-    found = _VERSION.fullmatch(text := record.text("modelkeep", longest=20))
-    if found is None or text != ".".join(str(int(part)) for part in found.groups()):
-        raise record.fault("modelkeep", "must be a version of three numbers")
-    return int(found[1]), int(found[2]), int(found[3])
+    text = record.text("modelkeep", longest=20)
+    try:
+        return parse_version(text)
+    except UsageError:
+        raise record.fault("modelkeep", "must be a version of three numbers") from None
 
 
 def _named(record: Record, member: str, check: Callable[[str], str]) -> str:

@@ -40,6 +40,7 @@ def _create(actions: Any) -> None:
         help="what the key is for. To open models: p256 (default), x25519, mlkem768-x25519; of a fleet: "
         "master, device. To sign bundles: signing, signing-p384, signing-p521, ml-dsa-65 (second signature). "
         "To sign trust files: root, root-p384, root-p521; rosters: operator, operator-p384, operator-p521. "
+        "For roles of repositories: channel, channel-p384, channel-p521. "
         "To sign plain files: plain, plain-p384, "
         "plain-p521. To approve PCR values: approving. TPM: quote",
     )
