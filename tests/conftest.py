@@ -16,6 +16,7 @@ from modelkeep.guard.statistics import are_compiled
 from support import softhsm
 from support.command_line import CommandLine
 from support.needs import missing
+from support.repository import SmallRepository
 from support.swtpm import SoftwareTpm, copy_of, manufacture
 from support.workshop import Workshop, scale_model
 
@@ -50,6 +51,18 @@ def _states_of_one_test(_states_of_all_tests: Path, monkeypatch: pytest.MonkeyPa
 def workshop(tmp_path: Path) -> Workshop:
     """A publisher, a device and a folder to seal models in."""
     return Workshop(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> SmallRepository:
+    """A repository in which nothing is published yet; to be copied."""
+    return SmallRepository(Workshop(tmp_path_factory.mktemp("repository")))
+
+
+@pytest.fixture
+def small(founded: SmallRepository, workshop: Workshop) -> SmallRepository:
+    """A repository of one's own."""
+    return SmallRepository.copy_of(founded, workshop)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from modelkeep import public_key
 from modelkeep.trust.signer import Signer
 from modelkeep.updates.repository.ceremony import Ceremony
 from modelkeep.updates.repository.family import Family
@@ -19,6 +21,7 @@ from support.workshop import Workshop
 
 PEOPLE = ("alice", "bob")
 EVERYBODY = Wishes(share=1000)
+FAMILIES = (Family("", ("acme/*",)),)
 
 
 class SmallRepository:
@@ -28,6 +31,7 @@ class SmallRepository:
         workshop: who seals what is published, and whose device is granted.
         clock: what the clocks of publishers say; tests may set it.
         repository: the publisher's side of it; `repository.folder` is what a web server shows.
+        plan: who signs what, without keys.
         keys: the signer of each place of the plan.
     """
 
@@ -36,32 +40,45 @@ class SmallRepository:
         workshop: Workshop,
         *,
         threshold: int = 2,
-        families: tuple[Family, ...] = (Family("", ("acme/*",)),),
+        families: tuple[Family, ...] = FAMILIES,
         name: str = "repository",
     ) -> None:
-        self.workshop = workshop
-        self.clock = time.time()
-        self.repository = Repository(workshop.folder / name, clock=lambda: self.clock)
-        plan = Plan(PEOPLE, threshold, families)
-        self.keys = {place: new_signer() for place in plan.places}
-        self.keys[PUBLISHER] = workshop.signer
+        self._take(workshop, Plan(PEOPLE, threshold, families), name)
+        self.keys = {place: new_signer() for place in self.plan.places}
+        for place in self.plan.places:
+            if place.startswith(PUBLISHER):
+                self.keys[place] = workshop.signer if place == PUBLISHER else new_signer()
         ceremony = Ceremony(self.repository)
-        ceremony.begin(plan)
+        ceremony.begin(self.plan)
         for place, signer in self.keys.items():
             ceremony.bring(place, signer.public_key)
         progress = self.advance()
         assert progress.is_published, progress.waiting
 
+    @classmethod
+    def copy_of(cls, other: SmallRepository, workshop: Workshop, name: str = "repository") -> SmallRepository:
+        """Returns a repository with the keys of another one and what is in it, which takes less time.
+
+        The workshop seals with the other's key from then on.
+        """
+        small = cls.__new__(cls)
+        workshop.signer = other.workshop.signer
+        workshop.publisher_public = public_key.to_pem(workshop.signer.public_key)
+        small._take(workshop, other.plan, name)
+        small.clock, small.keys = other.clock, dict(other.keys)
+        shutil.copytree(other.folder, small.folder)
+        return small
+
+    def _take(self, workshop: Workshop, plan: Plan, name: str) -> None:
+        self.workshop, self.plan = workshop, plan
+        self.clock = time.time()
+        self.repository = Repository(workshop.folder / name, clock=lambda: self.clock)
+
     def advance(self) -> Progress:
         """Lets everybody sign what the ceremony has for them."""
         ceremony = Ceremony(self.repository)
-        trust = [signer for place, signer in self.keys.items() if place.endswith(".trust")]
-        channel = [
-            signer
-            for place, signer in self.keys.items()
-            if not place.endswith(".trust") and not place.startswith(PUBLISHER)
-        ]
-        return ceremony.advance(channel, trust, ceremony.advance().digest)
+        progress = ceremony.advance()
+        return ceremony.advance(self.channel_signers, self.trust_signers, progress.digest)
 
     @property
     def folder(self) -> Path:
@@ -81,7 +98,22 @@ class SmallRepository:
     @property
     def signers(self) -> list[Signer]:
         """The keys that a release takes."""
-        return [self.keys[place] for place in ("models", PHASE, ONLINE)]
+        return self.named("models", PHASE, ONLINE)
+
+    @property
+    def channel_signers(self) -> list[Signer]:
+        """All keys that sign metadata of TUF."""
+        others = (".trust", PUBLISHER)
+        return [self.keys[place] for place in self.keys if not any(word in place for word in others)]
+
+    @property
+    def trust_signers(self) -> list[Signer]:
+        """All keys that sign trust files."""
+        return [self.keys[place] for place in self.keys if place.endswith(".trust")]
+
+    def named(self, *places: str) -> list[Signer]:
+        """Returns the keys of some places."""
+        return [self.keys[place] for place in places]
 
     def publish(
         self, bundle: Path | None = None, *, wishes: Wishes = EVERYBODY, **sealing: Any
