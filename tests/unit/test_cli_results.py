@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,10 @@ LINES = dict(re.findall(r"^(\S.*)\n    (.*)$", CASES, re.MULTILINE))
 ELSEWHERE = {
     "import": "tests/unit/test_cli_import.py",
     "renew": "tests/unit/test_renewing.py",
+    **{
+        f"repo {word}": "tests/unit/test_cli_repo.py"
+        for word in ("init", "publish", "promote", "phase", "withdraw", "revoke", "refresh", "status")
+    },
     "learn": "tests/unit/test_guard_session.py",
     "guard report": "tests/unit/test_guard_report_sealed.py",
     "state forget": "tests/unit/test_cli_state.py",
@@ -114,6 +119,7 @@ WITHOUT_COMMAND = {"posture"}
 DOCUMENTS = ("keys show", "doctor", "status", "posture", "state show", "trust", "roster", "verity")
 
 
+@functools.cache
 def leaves() -> dict[str, argparse.ArgumentParser]:
     """Returns the parsers that do something, by their words."""
     found: dict[str, argparse.ArgumentParser] = {}

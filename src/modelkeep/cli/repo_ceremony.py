@@ -76,7 +76,9 @@ def _agreed(progress: Progress) -> list[str]:
     plan = progress.plan
     lines = [f"{len(plan.people)} people ({', '.join(plan.people)}), of whom {plan.threshold} sign"]
     lines += [f"role {each.role}: {', '.join(each.models)}" for each in plan.families]
-    lines += [f"{place}: sha256:{fingerprint(plan.keys[place])}" for place in plan.places if place in plan.keys]
+    lines += [
+        f"{place}: sha256:{fingerprint(plan.keys[place])}" for place in plan.places if place in plan.keys
+    ]
     for envelope in progress.envelopes:
         lines += statements(envelope, int(time.time()))
     return lines if progress.digest is None else [*lines, f"digest: {progress.digest}"]

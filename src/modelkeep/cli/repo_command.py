@@ -220,10 +220,8 @@ def _say_published(done: Publication) -> None:
 
 
 def _report_publication(arguments: argparse.Namespace, done: Publication) -> None:
-    facts = {"copied": done.copied, "archive": done.document.archive}
-    report(
-        arguments, path=arguments.folder, source=arguments.bundle, **_release_facts(done.document), **facts
-    )
+    facts = _release_facts(done.document) | {"source": arguments.bundle, "copied": done.copied}
+    report(arguments, path=arguments.folder, **facts)
 
 
 def _report_phase(arguments: argparse.Namespace, phase: Phase) -> None:
