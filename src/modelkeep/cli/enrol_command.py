@@ -47,7 +47,6 @@ def _worth(request: Request) -> str:
 
 
 def _kind(request: Request) -> str:
-    answers_old = request.handover is not None and request.handover.answer is not None
-    if answers_old or (request.evidence is not None and request.evidence.nonce is not None):
+    if request.is_answer:
         return "answer"
     return "claimed" if request.evidence is None else "introduction"

@@ -67,6 +67,12 @@ class Request:
         ):
             raise UsageError("the evidence is about another key than the one that is asked for")
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether it claims to answer a question."""
+        of_old = self.handover is not None and self.handover.answer is not None
+        return of_old or (self.evidence is not None and self.evidence.nonce is not None)
+
     def to_bytes(self) -> bytes:
         """Returns the document.
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelkeep import canonical
+from modelkeep.device.state_place import device_id
 from modelkeep.errors import KeepError, MalformedError, UsageError
 from modelkeep.grants.hpke import HpkeRecipient
-from modelkeep.grants.recipient_text import format_recipient, parse_recipient
+from modelkeep.grants.recipient_text import format_recipient, parse_recipient, public_of
 from modelkeep.grants.secret import is_device_id
 from modelkeep.record import Record
 from modelkeep.trust.publisher import check_pattern, matches
@@ -71,6 +72,11 @@ class RosterDevice:
         """
         return parse_recipient(f"{self.key} {self.name}")
 
+    @property
+    def device(self) -> bytes:
+        """SHA-256 of the public key, by which states and journals know it."""
+        return device_id(public_of(self.key))
+
     def may_have(self, model: str) -> bool:
         """Returns whether `model` is one of its models."""
         return any(matches(pattern, model) for pattern in self.models)
@@ -115,7 +121,9 @@ def _from_record(record: Record) -> RosterDevice:
     hardware = record.text("hardware", longest=68) if "hardware" in record else ""
     try:
         recipient = parse_recipient(f"{key} {name}")
-        device = RosterDevice.of(recipient, models, record.text("group", longest=64), hardware)
+        device = RosterDevice(name, key, tuple(models), record.text("group", longest=64), hardware)
     except KeepError as error:
         raise MalformedError(f"roster: device {name!r}: {error}") from None
+    if format_recipient(recipient) != f"{key} {name}":
+        raise record.fault("key", "is not written as keys are")
     return device

@@ -11,6 +11,7 @@ info ``modelkeep/v1/grant`` | SHA-256(header bytes); the wrapped key is enc | ci
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -65,6 +66,16 @@ class HpkeRecipient:
         self.public = public
         self.device_id = check_device_id(device_id) if device_id else ""
         self._key = _load_public(kind, public)
+
+    def named(self, device_id: str) -> HpkeRecipient:
+        """Returns the same key under another name.
+
+        Raises:
+            UsageError: not a device id.
+        """
+        other = copy(self)
+        other.device_id = check_device_id(device_id)
+        return other
 
     def header(self, bundle: bytes, constraints: Constraints) -> GrantHeader:
         """Returns the header of a grant for this device."""

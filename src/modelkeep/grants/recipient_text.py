@@ -27,6 +27,15 @@ def format_recipient(recipient: HpkeRecipient) -> str:
     return f"{recipient.type} {public} {recipient.device_id}".rstrip()
 
 
+def public_of(text: str) -> bytes:
+    """Returns the public key, raw, of a line that was read before: nothing of it is checked again.
+
+    Raises:
+        MalformedError: not such a line.
+    """
+    return _decode(text.split()[1])
+
+
 def short_name(recipient: Recipient) -> str:
     """Returns what to call a recipient in a list: its device id, or its type and the start of its key."""
     if recipient.device_id:

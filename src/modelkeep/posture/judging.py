@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from modelkeep.errors import KeepError, MalformedError, PostureError, RefusedError
+from modelkeep.posture import certificates
 from modelkeep.posture.android import findings as android_findings
 from modelkeep.posture.android.chain import GOOGLE_ROOTS, verify_chain
 from modelkeep.posture.android.revocations import Revocations
@@ -66,6 +67,18 @@ def ask(origin: str, now: int, introduction: Evidence | None = None, anchors: An
     credentials = {what: make_credential(endorsement, names[what], secrets[what]) for what in names}
     question = Challenge(challenge.nonce, origin, now, credentials)
     return Asked(question, secrets, names, endorsement.encoded)
+
+
+def claimed_hardware(evidence: Evidence) -> str:
+    """Returns which hardware a device says it is in, as verdicts name it; empty if it says nothing of it.
+
+    Raises:
+        MalformedError: the endorsement certificate cannot be read.
+    """
+    if evidence.tpm is None or not evidence.tpm.certificates:
+        return ""
+    leaf = certificates.parse(evidence.tpm.certificates[0], "endorsement certificate")
+    return f"tpm:{certificates.fingerprint(leaf).hex()}"
 
 
 def judge(document: bytes, asked: Asked | None, anchors: Anchors, policy: Policy, now: int) -> Verdict:

@@ -1,0 +1,158 @@
+"""What a request comes to: granted, refused, asked back, waiting for a person, or nothing to do.
+
+Everything here is decided on what operators and hardware signed, and on the granter's own journal. What a
+request says of itself chooses; it proves nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from modelkeep.errors import KeepError, MalformedError, RefusedError, UsageError
+from modelkeep.granter.claim import Claim, Ground, claim_of
+from modelkeep.granter.index import Index, Lease
+from modelkeep.granter.leasing import LeasedBundle
+from modelkeep.granter.policy import Demand, GranterPolicy
+from modelkeep.granter.question import Question
+from modelkeep.granter.questions import AskedQuestion, Questions
+from modelkeep.granter.request import Request
+from modelkeep.posture.judging import Anchors, judge
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a request comes to.
+
+    Attributes:
+        claim: as which device it counts; None if as none.
+        refusal: why nothing is granted, in words; empty if it is not refused.
+        question: what the device has to answer first, or None.
+        waits: models whose first grants wait for a person.
+        bundles: what is granted.
+        firsts: models among them that were never granted to it before.
+        hardware: what it has proven to be in; may be empty.
+        answered: nonce of the question that was answered; empty for none.
+    """
+
+    claim: Claim | None = None
+    refusal: str = ""
+    question: Question | None = None
+    waits: tuple[str, ...] = ()
+    bundles: tuple[LeasedBundle, ...] = ()
+    firsts: frozenset[str] = frozenset()
+    hardware: str = ""
+    answered: bytes = b""
+
+
+class Decider:
+    """Decides by a policy, an index and the bundles that there are."""
+
+    def __init__(self, policy: GranterPolicy, index: Index, bundles: Sequence[LeasedBundle]) -> None:
+        self._policy = policy
+        self._index = index
+        self._bundles = bundles
+        self._questions = Questions(index, policy.origin)
+
+    def decide(self, request: Request, now: int) -> Decision:
+        """Returns what a request comes to at `now`, in seconds since 1970-01-01 UTC."""
+        try:
+            claim = claim_of(request, self._index)
+            decision = self._wanted(claim, request, now)
+        except (RefusedError, MalformedError) as error:
+            return Decision(refusal=str(error))
+        # Of a key that is on no roster nothing is noted, not even that it waits, before it has proven itself.
+        must_prove = bool(decision.bundles) or claim.ground is not Ground.ROSTER
+        return self._proven(decision, claim, request, now) if must_prove else decision
+
+    def _wanted(self, claim: Claim, request: Request, now: int) -> Decision:
+        """Returns what would be granted if the claim holds: what is due, and all that the key had besides."""
+        leases = self._index.leases(claim.earlier)
+        had = {model for model, _ in leases}
+        asked = had.union(request.models)
+        found = [each for each in self._bundles if each.model in asked and claim.listed.may_have(each.model)]
+        if not {each.model for each in found} & set(request.models):
+            raise RefusedError(
+                f"may not have {', '.join(request.models)}, or no bundle of it is granted here"
+            )
+        new = {each.model for each in found}.difference(had)
+        waits = self._waiting(claim.key, sorted(new), now)
+        bundles = tuple(each for each in found if each.model not in waits)
+        if not claim.old and not any(self._is_due(leases, each, now) for each in bundles):
+            bundles = ()
+        return Decision(claim, waits=waits, bundles=bundles, firsts=frozenset(new.difference(waits)))
+
+    def _waiting(self, key: bytes, new: Sequence[str], now: int) -> tuple[str, ...]:
+        if not new:
+            return ()
+        left = max(0, self._policy.firsts - self._index.count("firsts", now))
+        return tuple(model for model in new[left:] if not self._is_allowed(key, model))
+
+    def _is_allowed(self, key: bytes, model: str) -> bool:
+        known = self._index.wait_of(key, model)
+        return known is not None and known.allowed
+
+    def _is_due(self, leases: Mapping[tuple[str, bytes], Lease], bundle: LeasedBundle, now: int) -> bool:
+        lease = leases.get((bundle.model, bundle.bundle))
+        return lease is None or self._policy.is_due(lease.begins, lease.ends, now)
+
+    def _proven(self, decision: Decision, claim: Claim, request: Request, now: int) -> Decision:
+        demand = self._policy.demand(claim.listed.group)
+        if not self._must_prove(demand, decision, claim):
+            return decision
+        answered = self._questions.answered_by(request, claim.key)
+        try:
+            if answered is None:
+                return self._asked(decision, claim, request, demand, now)
+            hardware = self._judged(claim, request, answered, demand, now)
+        except KeepError as error:
+            # The question stays open: anybody can send a wrong answer to it.
+            return Decision(claim, str(error))
+        return replace(decision, hardware=hardware, answered=answered.asked.challenge.nonce)
+
+    @staticmethod
+    def _must_prove(demand: Demand | None, decision: Decision, claim: Claim) -> bool:
+        if claim.ground is not Ground.ROSTER or claim.listed.hardware:
+            return True
+        return demand is not None and (demand.renewals or bool(decision.firsts))
+
+    def _asked(
+        self, decision: Decision, claim: Claim, request: Request, demand: Demand | None, now: int
+    ) -> Decision:
+        if request.is_answer:
+            raise RefusedError("answers a question that was not asked, or was answered before")
+        old = claim.old if claim.ground is Ground.HANDOVER else b""
+        anchors = Anchors() if demand is None else demand.anchors
+        shown = request if demand is not None else replace(request, evidence=None)
+        question = self._questions.ask(shown, claim.key, claim.account, anchors, now, old)
+        waits = decision.waits if claim.ground is Ground.ROSTER else ()
+        return Decision(claim, question=question, waits=waits)
+
+    @staticmethod
+    def _judged(
+        claim: Claim, request: Request, answered: AskedQuestion, demand: Demand | None, now: int
+    ) -> str:
+        """Returns which hardware the device has proven to be in; empty where nothing of it is asked."""
+        _check_handover(claim, request, answered)
+        if demand is None:
+            if claim.listed.hardware:
+                raise UsageError("the policy says nothing of how this device's group proves its hardware")
+            return ""
+        if request.evidence is None:
+            raise RefusedError("shows no evidence, and its group has to")
+        verdict = judge(request.evidence.to_bytes(), answered.asked, demand.anchors, demand.policy, now)
+        verdict.require()
+        if claim.listed.hardware not in ("", verdict.hardware):
+            raise RefusedError(f"is in {verdict.hardware or 'no hardware'}, not in {claim.listed.hardware}")
+        return verdict.hardware
+
+
+def _check_handover(claim: Claim, request: Request, answered: AskedQuestion) -> None:
+    if claim.ground is not Ground.HANDOVER:
+        return
+    answer = None if request.handover is None else request.handover.answer
+    if answer is None or not answered.expected or answered.old != claim.old:
+        raise RefusedError("the key that is to be replaced has not answered")
+    if not hmac.compare_digest(answered.expected, answer):
+        raise RefusedError("the key that is to be replaced has not opened the question")
