@@ -74,8 +74,9 @@ class Desk:
 
     def seal(self, **options: Any) -> Path:
         """Seals another release or model for the administrator alone, to be leased."""
-        settings = {"grant_signer": self.issuer, "to": [], "admins": [self.admin.with_suffix(".pub")]}
-        return self.workshop.seal(sealed_at=NOW - DAY, **settings | options)
+        settings: dict[str, Any] = {"grant_signer": self.issuer, "to": [], "sealed_at": NOW - DAY}
+        settings["admins"] = [self.admin.with_suffix(".pub")]
+        return self.workshop.seal(**settings | options)
 
     def write_policy(
         self, *, firsts: int = 20, more: str = "", bundles: Iterable[Path] | None = None
@@ -89,7 +90,7 @@ class Desk:
         """The policy's file."""
         return self.folder / "granter.toml"
 
-    def list(self, *devices: str, models: tuple[str, ...] = (MODEL_ID,), **details: Any) -> None:
+    def enlist(self, *devices: str, models: tuple[str, ...] = (MODEL_ID,), **details: Any) -> None:
         """Puts devices on the next roster, and signs it."""
         found = [RosterDevice.of(self.recipient(name), models, **details) for name in devices]
         self.roster = with_devices(self.roster, found, replace=True)

@@ -110,11 +110,16 @@ ELSEWHERE = {
     "learn": "tests/unit/test_guard_session.py",
     "guard report": "tests/unit/test_guard_report_sealed.py",
     "state forget": "tests/unit/test_cli_state.py",
+    "granter": "tests/unit/test_granter.py",
+    "granter waiting": "tests/unit/test_granter.py",
+    "granter allow": "tests/unit/test_granter.py",
+    "granter ask": "tests/unit/test_granter.py",
+    "granter audit": "tests/unit/test_granter.py",
     "keys approve": "tests/conformance/test_tpm2_line.py",
     "keys attest": "tests/conformance/test_posture_commands.py",
     "posture judge": "tests/conformance/test_posture_commands.py",
 }
-WITHOUT_COMMAND = {"posture"}
+WITHOUT_COMMAND = {"posture", "granter"}
 # What they print besides is what a store, a kernel, a state or a document of `spec/` says, in its own words.
 DOCUMENTS = ("keys show", "doctor", "status", "posture", "state show", "trust", "roster", "verity")
 

@@ -47,6 +47,12 @@ modelkeep roster add roster.json -r pi-17.pub --model acme/* --group field --exp
 modelkeep roster sign roster.json -s operator.pem --yes
 modelkeep roster show roster.json --operator operator.pub
 """,
+    "granter": """
+modelkeep granter --requests in --grants out --policy p.toml -k admin.pem --grant-signer i.pem -t p.pub
+modelkeep granter waiting --policy p.toml
+modelkeep granter allow --policy p.toml pi-17
+modelkeep granter audit granter --head out/journal.json --signer i.pub --answers out
+""",
     "verity": """
 modelkeep verity format models.img -s publisher.pem
 modelkeep verity verify models.img -t publisher.pub

@@ -26,6 +26,7 @@ COMMANDS = {
     "grant": "give a sealed model to more devices",
     "enrol": "make the request with which this device asks to be granted models",
     "roster": "say which devices may have which models, and sign that",
+    "granter": "answer requests by roster and evidence; keep and check a journal of it",
     "verity": "sign and check the digests by which a kernel checks images and files",
     "sign": "sign a plain file as `openssl dgst -sha256 -sign` does",
     "install": "verify a bundle once and keep it for this device alone",
