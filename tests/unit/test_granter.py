@@ -265,7 +265,7 @@ def test_commands_from_a_request_to_an_audit(desk: Desk, command: CommandLine) -
     said = command.ok(checked).err
     assert "2 granted" in said and "none changed or missing" in said
     facts = command.ok(f"{checked} --json").json
-    assert (facts["events"]["granted"], facts["published"]) == (2, 2)
+    assert (facts["events"]["granted"], facts["put_out"]) == (2, 2)
     assert command.shell("modelkeep granter audit 'state of granter' --head x").code == 2
     assert "--grants is missing" in command.shell("modelkeep granter --requests requests").err
     assert command.shell("modelkeep granter waiting").code == 2

@@ -69,7 +69,7 @@ def _facts(tally: Tally) -> dict[str, Any]:
         "issued": tally.issued,
         "asked": tally.asked,
         "refusals": tally.refusals,
-        "waiting": tally.waiting,
+        "for_person": tally.waiting,
         "not_due": tally.not_due,
         "unreadable": tally.unreadable,
         "held": tally.held,
@@ -127,7 +127,7 @@ def _audit(arguments: argparse.Namespace) -> None:
         digest=found.digest.hex(),
         total=found.number,
         events=counts,
-        published=found.published,
+        put_out=found.published,
     )
 
 
