@@ -29,8 +29,8 @@ from modelkeep.grants.recipient_text import format_recipient
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.fleet import create_device, create_master
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.passphrase_source import keep
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
+from modelkeep.passphrase_source import keep
 from modelkeep.payload.cipher import associated_data
 from modelkeep.payload.layout import sealed_size
 from modelkeep.sealing import seal

@@ -23,7 +23,7 @@ OPENERS = {
     "container/archive.py": "not blocking, regular",
     "container/folder.py": "not blocking, regular, below a folder",
     "extraction.py": "new files below a folder",
-    "keys/passphrase_source.py": "pipes are welcome",
+    "passphrase_source.py": "pipes are welcome",
     "keys/tpm2/device.py": "a device",
     "memory/randomness.py": "the kernel's generator",
     "inputs.py": "this process's own memory",

@@ -157,3 +157,16 @@ def test_grants_can_be_signed_so_that_a_bundle_accepts_no_others(shop: CommandLi
     assert shop.shell(grant).code in (2, 3)
     shop.ok(f"{grant} --grant-signer file:granter.pem")
     shop.ok(f"{RUN} -k file:pi-18.pem")
+
+
+def test_the_address_of_a_signing_key_says_where_its_passphrase_is(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUSH", "correct horse")
+    key = "'file:locked.pem?passphrase-env=HUSH'"
+    shop.ok(f"modelkeep keys create --kind signing {key} > locked.pub")
+    seal = "modelkeep seal model.onnx -r pi-17.pub -o locked.keep -s"
+    assert "?passphrase-file=PATH" in shop.shell(f"{seal} locked.pem").err
+    assert "given twice" in shop.shell(f"{seal} {key} --passphrase-env HUSH").err
+    shop.ok(f"{seal} {key}")
+    shop.ok("modelkeep verify locked.keep -t locked.pub")

@@ -210,7 +210,7 @@ LIMITS = {
     "grants.secret.SECRET_BYTES": 104,
     "grants.secret.LONGEST_DEVICE_ID": 64,
     "grants.sidecar.LONGEST_LINE": 8_193,
-    "keys.passphrase_source.LONGEST_PASSPHRASE": 1_024,
+    "passphrase_source.LONGEST_PASSPHRASE": 1_024,
     "keys.recipients.LARGEST_RECIPIENTS_FILE": 67_108_864,
     "manifest.VERSION": 1,
     "manifest.LARGEST_MANIFEST": 1_048_576,

@@ -16,8 +16,8 @@ from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.grants.passphrase import PassphraseHandle, PassphraseRecipient
 from modelkeep.grants.recipient import issue
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.passphrase_source import keep
 from modelkeep.keys.registry import create_key
+from modelkeep.passphrase_source import keep
 
 BUNDLE = os.urandom(16)
 

@@ -19,8 +19,8 @@ from modelkeep.grants.passphrase import PassphraseHandle, PassphraseRecipient
 from modelkeep.grants.recipient import issue
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.passphrase import PassphraseStore
-from modelkeep.keys.passphrase_source import LONGEST_PASSPHRASE, from_file, keep
 from modelkeep.memory import Pages
+from modelkeep.passphrase_source import LONGEST_PASSPHRASE, from_file, keep
 
 BUNDLE = os.urandom(16)
 PASSPHRASE = b"correct horse battery staple"
@@ -158,7 +158,7 @@ def test_passphrase_in_the_address_is_refused_and_not_repeated() -> None:
 
 
 ASK = """
-from modelkeep.keys.passphrase_source import from_terminal
+from modelkeep.passphrase_source import from_terminal
 passphrase = from_terminal()
 print(bytes(passphrase.view))
 """

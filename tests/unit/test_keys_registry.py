@@ -7,8 +7,8 @@ import pytest
 from modelkeep import plugins
 from modelkeep.errors import KeyStoreError, MalformedError, UsageError
 from modelkeep.grants.recipient import KeyHandle
+from modelkeep.key_address import parse_address
 from modelkeep.keys import registry
-from modelkeep.keys.address import parse_address
 from modelkeep.keys.registry import create_key, open_key, schemes
 from modelkeep.uri import is_uri, split
 

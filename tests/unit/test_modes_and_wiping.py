@@ -128,7 +128,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
         "device.authenticated",
         "keys.fleet",
         "keys.pkcs8",
-        "keys.passphrase_source",
+        "passphrase_source",
     ):
         monkeypatch.setattr(f"modelkeep.{module}.wiped", noting)
     monkeypatch.setattr("modelkeep.private_file.wiped", noting)

@@ -27,6 +27,7 @@ from modelkeep.keys.tpm2.policy import approve
 from modelkeep.posture.challenge import LARGEST_CHALLENGE, Challenge
 from modelkeep.probes.attesting import attest
 from modelkeep.storage import read_small, write_file
+from modelkeep.trust import private_key
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
@@ -72,9 +73,10 @@ def _create(arguments: argparse.Namespace) -> None:
     if arguments.master is not None:
         _create_fleet_device(scheme, address, arguments)
     elif arguments.kind in SIGNING_KINDS and scheme == DEFAULT_SCHEME:
-        public = create_signing_key(address, arguments.kind, force=arguments.force).decode()
+        with private_key.unlocking(address) as (path, secret):
+            public = create_signing_key(path, arguments.kind, passphrase=secret, force=arguments.force)
         say(f"private key made: {arguments.key}; keep it off every device")
-        _deliver(arguments, arguments.key, public.rstrip())
+        _deliver(arguments, arguments.key, public.decode().rstrip())
     else:
         _create_in_store(arguments)
 

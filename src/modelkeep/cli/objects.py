@@ -20,6 +20,7 @@ from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.probes.local import local_findings, posture_names
 from modelkeep.storage import named, read_small
+from modelkeep.trust import private_key
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.certificates import CertificateRoots
 from modelkeep.trust.certificates import load as load_certificates
@@ -140,7 +141,8 @@ def second_signer(arguments: argparse.Namespace) -> SecondSigner | None:
     """Returns the key that makes second signatures, or None."""
     if arguments.second_signer is None:
         return None
-    return SecondSigner.from_pem(key_file(arguments.second_signer))
+    with private_key.unlocking(key_file(arguments.second_signer)) as (path, secret):
+        return SecondSigner.from_pem(path, passphrase=secret)
 
 
 def passphrase(arguments: argparse.Namespace) -> bytes | None:

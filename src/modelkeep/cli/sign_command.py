@@ -7,12 +7,14 @@ import argparse
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import report, say
 from modelkeep.storage import write_file
-from modelkeep.trust import plain
+from modelkeep.trust import plain, private_key
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes a detached signature."""
-    signature = plain.sign(arguments.file, options.key_file(arguments.signer), options.passphrase(arguments))
+    address = options.key_file(arguments.signer)
+    with private_key.unlocking(address, options.passphrase(arguments)) as (path, passphrase):
+        signature = plain.sign(arguments.file, path, passphrase)
     target = arguments.output or f"{arguments.file}.sig"
     write_file(target, signature, force=arguments.force)
     say(f"signed {arguments.file}: {target}")

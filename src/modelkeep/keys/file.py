@@ -14,16 +14,15 @@ from typing import Any
 from modelkeep.errors import KeyStoreError
 from modelkeep.grants.hpke import HpkeHandle, HpkeRecipient
 from modelkeep.grants.secret import device_id_of
+from modelkeep.key_address import parse_address
 from modelkeep.key_purpose import Purpose, check_purpose, is_marked
 from modelkeep.keys import software_key
-from modelkeep.keys.address import parse_address
 from modelkeep.keys.management import Protection, StoreReport
-from modelkeep.keys.passphrase_source import choose
 from modelkeep.memory import wipe, wiped
+from modelkeep.passphrase_source import FILE_OPTIONS, of_file
 from modelkeep.private_file import LARGEST_KEY_FILE, check_private, read_private
 from modelkeep.storage import open_regular, words_for, write_at, write_file
 
-_OPTIONS = frozenset({"passphrase-env", "passphrase-file"})
 _ENCRYPTED = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 
 
@@ -57,12 +56,11 @@ class FileStore:
             StorageError: the file cannot be read.
             KeyStoreError: the file is not private, not a key for models, or does not unlock.
         """
-        parsed = parse_address(address, _OPTIONS)
-        passphrase = choose(parsed.options, env="passphrase-env", file="passphrase-file")
-        with passphrase or nullcontext(), read_private(parsed.path) as content:
-            check_purpose(parsed.path, content, Purpose.OPEN)
-            key = software_key.from_pem(content, parsed.path, passphrase)
-        return HpkeHandle(key, device_id_of(parsed.path))
+        path, passphrase = of_file(address)
+        with passphrase or nullcontext(), read_private(path) as content:
+            check_purpose(path, content, Purpose.OPEN)
+            key = software_key.from_pem(content, path, passphrase)
+        return HpkeHandle(key, device_id_of(path))
 
     def create(self, address: str, kind: str | None = None, *, force: bool = False) -> HpkeRecipient:
         """Writes a new key of `kind` (``p256`` unless given) and returns its recipient.
@@ -75,17 +73,16 @@ class FileStore:
             StorageError: cannot be written.
             KeyStoreError: there is no usable passphrase where the address says.
         """
-        parsed = parse_address(address, _OPTIONS)
         keys = software_key.generate(kind)
-        passphrase = choose(parsed.options, env="passphrase-env", file="passphrase-file")
+        path, passphrase = of_file(address)
         with passphrase or nullcontext():
             pem = bytearray(Purpose.OPEN.mark) + software_key.to_pem(keys, passphrase)
         try:
-            write_file(parsed.path, pem, force=force, mode=0o600)
+            write_file(path, pem, force=force, mode=0o600)
         finally:
             wipe(pem)
-        key = software_key.combined(list(keys), parsed.path)
-        return HpkeHandle(key, device_id_of(parsed.path)).recipient()
+        key = software_key.combined(list(keys), path)
+        return HpkeHandle(key, device_id_of(path)).recipient()
 
     def delete(self, address: str) -> None:
         """Overwrites and removes a key file; what the disk itself remembers is out of reach.
@@ -95,7 +92,7 @@ class FileStore:
             StorageError: cannot be read or removed.
             KeyStoreError: a link, not a private file, or not a key that was made here.
         """
-        path = parse_address(address, _OPTIONS).path
+        path = parse_address(address, FILE_OPTIONS).path
         _refuse_link(path)
         with words_for(path):
             # One descriptor: what was looked at is what is overwritten.
@@ -126,7 +123,7 @@ class FileStore:
             StorageError: cannot be read.
             KeyStoreError: not a private file.
         """
-        with read_private(parse_address(address, _OPTIONS).path) as content:
+        with read_private(parse_address(address, FILE_OPTIONS).path) as content:
             encrypted = _ENCRYPTED in bytes(content)
         protection = Protection.ENCRYPTED if encrypted else Protection.FILE
         return {**protection.described(), "passphrase": "yes" if encrypted else "no"}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.grants.fleet_device import FLEET_KEY_BYTES, FleetDevice
+from modelkeep.key_address import parse_address
 from modelkeep.keys import fleet_file
-from modelkeep.keys.address import parse_address
 from modelkeep.memory import wiped
 from modelkeep.memory.randomness import fill_random
 

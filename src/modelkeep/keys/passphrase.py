@@ -6,8 +6,8 @@ from typing import NoReturn
 
 from modelkeep.errors import UsageError
 from modelkeep.grants.passphrase import PassphraseHandle
-from modelkeep.keys.address import parse_address
-from modelkeep.keys.passphrase_source import choose, from_terminal
+from modelkeep.key_address import parse_address
+from modelkeep.passphrase_source import choose, from_terminal
 
 
 class PassphraseStore:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-from modelkeep import storage
+from modelkeep import passphrase_source, storage
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.file_kind import not_private
 from modelkeep.key_purpose import Purpose, check_purpose
 from modelkeep.private_file import read_private
+
+_HOW_TO_UNLOCK = "write file:PATH?passphrase-file=PATH or ?passphrase-env=NAME; in Python, pass `passphrase`"
 
 
 def load(path: str | os.PathLike[str], passphrase: bytes | None, purpose: Purpose) -> PrivateKeyTypes:
@@ -27,6 +32,29 @@ def load(path: str | os.PathLike[str], passphrase: bytes | None, purpose: Purpos
     with read_private(name) as content:
         check_purpose(name, content, purpose)
         return _parse(name, content, passphrase)
+
+
+@contextmanager
+def unlocking(address: str, passphrase: bytes | None = None) -> Iterator[tuple[str, bytes | None]]:
+    """Gives path and passphrase of a key file for the length of a `with` block.
+
+    Args:
+        address: its path, and behind it what unlocks it, as in `passphrase_source.of_file`.
+        passphrase: what unlocks it, where the address does not say.
+
+    Raises:
+        UsageError: the address is not of this form, or there are two passphrases.
+        KeyStoreError, StorageError: there is no usable passphrase at that place.
+    """
+    path, found = passphrase_source.of_file(address)
+    if found is None:
+        yield path, passphrase
+        return
+    with found:
+        if passphrase is not None:
+            raise UsageError("the key's passphrase is given twice", hint="leave one of them out")
+        # Typed as bytes, but any buffer will do, and ours is wiped.
+        yield path, cast(bytes, found.view)
 
 
 def write(
@@ -56,7 +84,7 @@ def _encryption(passphrase: bytes | None) -> serialization.KeySerializationEncry
         raise UsageError(
             "an empty passphrase protects nothing", hint="leave the passphrase out or choose one"
         )
-    return serialization.BestAvailableEncryption(passphrase)
+    return serialization.BestAvailableEncryption(bytes(passphrase))
 
 
 def _parse(name: str, data: memoryview, passphrase: bytes | None) -> PrivateKeyTypes:
@@ -70,7 +98,7 @@ def _parse(name: str, data: memoryview, passphrase: bytes | None) -> PrivateKeyT
         return serialization.load_pem_private_key(data, passphrase)
     except TypeError:
         problem = "is encrypted" if passphrase is None else "is not encrypted"
-        hint = "pass its passphrase" if passphrase is None else "leave the passphrase out"
+        hint = _HOW_TO_UNLOCK if passphrase is None else "leave the passphrase out"
         raise KeyStoreError(f"{name}: the private key {problem}", hint=hint) from None
     except (ValueError, UnsupportedAlgorithm):
         raise KeyStoreError(

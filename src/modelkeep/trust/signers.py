@@ -1,6 +1,6 @@
 """Signers by the URI of their key, wherever the key is.
 
-    file:PATH or PATH            a PEM file
+    file:PATH or PATH            a PEM file; encrypted, with ?passphrase-file=PATH or ?passphrase-env=NAME
     tpm2:..., pkcs11:...         entry points of group ``modelkeep.signers``; other packages add theirs
     awskms:...#PUBLIC.pem, ...   what package securesystemslib knows, with the public key's file
 
@@ -20,6 +20,7 @@ from modelkeep import plugins
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
 from modelkeep.key_purpose import Purpose
 from modelkeep.trust import certificates as certificate_files
+from modelkeep.trust import private_key
 from modelkeep.trust.signer import BundleSigner, Signer
 from modelkeep.uri import DEFAULT_SCHEME, split
 
@@ -53,7 +54,8 @@ def open_signer(
     """
     scheme, address = split(uri)
     if scheme == DEFAULT_SCHEME:
-        return Signer.from_pem(address, passphrase=passphrase, certificates=certificates, purpose=purpose)
+        with private_key.unlocking(address, passphrase) as (path, secret):
+            return Signer.from_pem(path, passphrase=secret, certificates=certificates, purpose=purpose)
     if passphrase is not None:
         raise UsageError(f"a {scheme[:64]} key does not take its passphrase from here")
     chain = certificate_files.load(certificates) if certificates is not None else ()

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+from modelkeep import passphrase_source
 from modelkeep.errors import KeyStoreError, UsageError
-from modelkeep.keys import passphrase_source
 from modelkeep.memory import Pages
 
 MODULE_VARIABLE, PIN_VARIABLE = "PKCS11_MODULE", "MODELKEEP_PKCS11_PIN"

@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelkeep.errors import KeyStoreError, UsageError
-from modelkeep.keys.address import Address, parse_address
-from modelkeep.keys.passphrase_source import choose
+from modelkeep.key_address import Address, parse_address
 from modelkeep.keys.point import public_from_pem
 from modelkeep.keys.tpm2.device import choose_tcti
 from modelkeep.keys.tpm2.key_file import KeyFile
 from modelkeep.keys.tpm2.policy import DEFAULT_PCRS, Policy
 from modelkeep.memory import Pages
+from modelkeep.passphrase_source import choose
 
 _OPTIONS = frozenset({"tcti", "auth-env", "auth-file", "pcrs", "authority", "handle"})
 

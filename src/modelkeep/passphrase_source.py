@@ -13,11 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.key_address import parse_address
 from modelkeep.memory import Pages, wiped
 from modelkeep.private_file import check_owner, check_private
 from modelkeep.storage import words_for
 
 LONGEST_PASSPHRASE = 1024
+FILE_OPTIONS = frozenset({"passphrase-env", "passphrase-file"})
 
 
 def from_variable(name: str) -> Pages:
@@ -102,6 +104,21 @@ def choose(options: Mapping[str, str], *, env: str, file: str) -> Pages | None:
     if file in options:
         return from_file(options[file])
     return None
+
+
+def of_file(address: str) -> tuple[str, Pages | None]:
+    """Returns the path of a key file, and its passphrase where the address says where that is.
+
+    Args:
+        address: ``PATH``, ``PATH?passphrase-file=PATH`` or ``PATH?passphrase-env=NAME``.
+
+    Raises:
+        UsageError: the address is not of this form.
+        KeyStoreError: there is no usable passphrase at that place.
+        StorageError: its file cannot be read.
+    """
+    parsed = parse_address(address, FILE_OPTIONS)
+    return parsed.path, choose(parsed.options, env="passphrase-env", file="passphrase-file")
 
 
 def _line_ending(buffer: bytearray, end: int) -> int:
