@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 
 import modelkeep as mk
+from modelkeep.channels.channel import ByteStream
 from modelkeep.updates.recheck import Recheck
-from modelkeep.updates.source import FileSource, SourceBytes
+from modelkeep.updates.source import FileSource
 
 _MEBIBYTE = 2**20
 _MODEL = "bench/model"
@@ -31,12 +32,12 @@ class KillingSource(FileSource):
         super().__init__(path)
         self._after = after
 
-    def open(self, offset: int) -> SourceBytes:
+    def open(self, offset: int) -> ByteStream:
         return _Killing(super().open(offset), self._after)
 
 
 class _Killing:
-    def __init__(self, file: SourceBytes, left: int) -> None:
+    def __init__(self, file: ByteStream, left: int) -> None:
         self._left = left
         self._read = file.read
         self.close = file.close

@@ -100,6 +100,8 @@ class StreamTape:
 
     def __init__(self, stream: Readable) -> None:
         self._stream = stream
+        # Asked once: of a protocol, Python looks at every member each time.
+        self._filling = stream if isinstance(stream, CanFill) else None
         self.position = 0
 
     def take(self, size: int) -> bytes:
@@ -148,12 +150,12 @@ class StreamTape:
         return piece
 
     def _some_into(self, view: memoryview) -> int:
-        if not isinstance(self._stream, CanFill):
+        if self._filling is None:
             piece = self._some(len(view))
             view[: len(piece)] = piece
             return len(piece)
         with _words():
-            count = self._stream.readinto(view)
+            count = self._filling.readinto(view)
         if not count:
             raise _does_not_wait() if count is None else _cut_short()
         self.position += count

@@ -28,9 +28,8 @@ class SourceStream:
             UnavailableError: it cannot be reached or read.
         """
         self._source = source
-        self._stream = source.open(0)
+        self._open(0)
         self._tag = source.tag
-        self._position = 0
         self.fetched = 0
 
     def __enter__(self) -> Self:
@@ -51,8 +50,8 @@ class SourceStream:
 
     def readinto(self, view: memoryview, /) -> int | None:
         """Fills at least one byte of `view`; returns how many, 0 at the end."""
-        if isinstance(self._stream, CanFill):
-            count = self._stream.readinto(view)
+        if self._filling is not None:
+            count = self._filling.readinto(view)
         else:
             piece = self._stream.read(len(view))
             count = None if piece is None else len(piece)
@@ -76,9 +75,14 @@ class SourceStream:
             if not self.read(min(end - self._position, _PIECE)):
                 raise MalformedError("bundle: cut short")
 
+    def _open(self, position: int) -> None:
+        self._stream = self._source.open(position)
+        # Asked once: of a protocol, Python looks at every member each time.
+        self._filling = self._stream if isinstance(self._stream, CanFill) else None
+        self._position = position
+
     def _jump(self, position: int) -> None:
         self._stream.close()
-        self._stream = self._source.open(position)
-        self._position = position
+        self._open(position)
         if self._source.tag != self._tag:
             raise UnavailableError(f"{self._source.name}: was exchanged meanwhile", hint="begin again")
