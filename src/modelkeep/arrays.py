@@ -156,8 +156,9 @@ def parse_arrays(data: bytes, what: str) -> dict[str, Any]:
             stored = all(each.compress_type == zipfile.ZIP_STORED for each in archive.infolist())
     except _NO_ARCHIVE:
         stored = False
-    # What is compressed may be of any size.
-    loaded = _load(io.BytesIO(data), what) if stored else None
+    # What is compressed may be of any size, and what a header says, too.
+    fits = stored and sum(_size(start, what) for _, start in _headers(io.BytesIO(data), what)) <= len(data)
+    loaded = _load(io.BytesIO(data), what) if fits else None
     if not isinstance(loaded, dict):
         raise _not_arrays(what)
     return as_values(loaded)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fuzz import posture_readers
+from fuzz import posture_readers, update_readers
 from modelkeep import canonical
 from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.installation import Installation
@@ -22,9 +22,7 @@ from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId, TypedSubject
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
-from modelkeep.updates import trial_notes
 from modelkeep.updates.installation import install
-from modelkeep.updates.trial_notes import Notes, TrialEnd
 from support.attacker import Forgery
 from support.gguf_files import language_model
 from support.ort_models import ort_model
@@ -63,6 +61,7 @@ def good_documents(folder: Path) -> Corpora:
         "arriving": [bundle.read_bytes() for bundle in bundles],
         **_installed(workshop, bundles[0]),
         **posture_readers.good_documents(),
+        **update_readers.good_documents(),
         **_models(folder),
     }
 
@@ -132,12 +131,6 @@ def _installed(workshop: Workshop, bundle: Path) -> Corpora:
         "installation": [target.read_bytes()],
         "install record": [record],
         "slots": [canonical.encode({"format": "modelkeep/slots", "model": "acme/detector", "version": 1})],
-        "trial notes": [
-            trial_notes.encode(Notes(bytes(16))),
-            trial_notes.encode(
-                Notes(bytes(16), "start", 1, 2, 1, 3, "start", bytes(32), TrialEnd.REFUSED, "off by 0.3", 9)
-            ),
-        ],
         "device state": [base64.b64decode(json.loads(state)["body"])],
         "device state file": [state],
     }

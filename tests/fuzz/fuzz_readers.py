@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.utils import CryptographyDeprecationWarning
 
-from fuzz import posture_readers
+from fuzz import posture_readers, update_readers
 from modelkeep import canonical
 from modelkeep.bundle.arriving import ArrivingBundle
 from modelkeep.bundle.bundle import Bundle
@@ -47,7 +47,6 @@ from modelkeep.trust.roots import Roots
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.timestamps import earliest
 from modelkeep.trust.verifier import UnsafeUnsigned
-from modelkeep.updates import trial_notes
 from support.time_authority import certificate
 
 # A device whose key everybody knows, and which has no state.
@@ -186,12 +185,6 @@ def read_slots(data: bytes) -> None:
         SlotFolder.read(folder)
 
 
-def read_trial_notes(data: bytes) -> None:
-    """Reads notes of trials and writes them back."""
-    notes = trial_notes.parse(data)
-    assert trial_notes.parse(trial_notes.encode(notes)) == notes
-
-
 def read_device_state(data: bytes) -> None:
     """Reads a device's state that only this device can have written."""
     local = DEVICE.local_key()
@@ -282,7 +275,6 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "installation": read_installation,
     "install record": read_install_record,
     "slots": read_slots,
-    "trial notes": read_trial_notes,
     "device state": read_device_state,
     "device state file": read_device_state_file,
     "onnx graph": read_onnx_graph,
@@ -293,4 +285,5 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "safetensors index": read_safetensors_index,
     "any model": recognise,
     **posture_readers.READERS,
+    **update_readers.READERS,
 }

@@ -107,7 +107,7 @@ def test_outputs_are_held_against_tolerances_and_ranges() -> None:
 
 
 def test_files_that_hold_no_cases_are_refused(tmp_path: Path) -> None:
-    for names in (["x"], ["1/inputs/x"], ["0/other/x"], ["0/inputs/"], []):
+    for names in (["x"], ["1/inputs/x"], ["9" * 5000 + "/inputs/x"], ["0/other/x"], ["0/inputs/"], []):
         arrays: dict[str, Any] = dict.fromkeys(names, X)
         np.savez(tmp_path / "cases.npz", **arrays)
         with pytest.raises(MalformedError):
@@ -115,7 +115,8 @@ def test_files_that_hold_no_cases_are_refused(tmp_path: Path) -> None:
     arrays = {"0/inputs/x": X}
     np.savez_compressed(tmp_path / "cases.npz", **arrays)
     compressed = (tmp_path / "cases.npz").read_bytes()
-    for data in (compressed, b"", b"PK", CASES.to_bytes()[:-9]):
+    huge = CASES.to_bytes().replace(b"(1, 4)", b"(9, 9)")
+    for data in (compressed, huge, b"", b"PK", CASES.to_bytes()[:-9]):
         with pytest.raises(MalformedError):
             parse_arrays(data, "cases")
     assert zipfile.is_zipfile(tmp_path / "cases.npz")
