@@ -1,21 +1,18 @@
 """Changes the security core at random places and sees whether a test notices.
 
     python tools/mutate.py --sample 400 --seed 1     # what `make mutate` does; goes on where it was stopped
-    python tools/mutate.py --again survivors.json    # only what that run left
+    python tools/mutate.py --again results-1.jsonl   # what that run left, with everything imported anew
 
 Tests run once to learn which lines each of them covers, and how long it takes; again only where a test file
-changed. For every change, those that cover its line run, until one fails: a few at first, which is nearly
-always enough, then the rest. Files are changed in a copy, which stands before the real ones on the path;
-processes that tests start take the copy, too.
+changed. For every change, those that cover its line run in a copy of this process, until one fails: a few at
+first, which is nearly always enough, then the rest. What has changed is put into the function that is there;
+files are changed in a copy of the source, which imports and processes that tests start take, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import compileall
-import contextlib
-import importlib
-import io
 import json
 import os
 import random
@@ -31,9 +28,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from tools.mutations import Mutation, mutations  # noqa: E402 - tools are no package that is installed
-from tools.tests_by_line import AT_FIRST, TestsByLine  # noqa: E402
+from tools.collected import Collected  # noqa: E402 - tools are no package that is installed
+from tools.mutations import Mutation, mutations  # noqa: E402
+from tools.tests_by_line import TestsByLine  # noqa: E402
 from tools.trial import in_a_copy  # noqa: E402
+from tools.trials import Trials  # noqa: E402
 
 SOURCE = ROOT / "src" / "modelkeep"
 WORK = ROOT / ".mutants"
@@ -65,11 +64,17 @@ OTHER_TESTS = (
     "test_benches", "test_cli_exit", "test_cli_streams", "test_hardware", "test_memory_residue",
     "test_flips", "test_arrays", "test_migration", "test_cli_import", "test_concurrency", "test_resources",
     "test_inner", "test_races", "test_power",
-)  # fmt: skip
-# Imported once; every trial begins as a copy of this process.
-HEAVY = ("hypothesis", "numpy", "cryptography.x509", "blake3", "onnx", "concurrent.futures")
-# Of one process, in a trial.
-MOST_PROCESSOR_SECONDS = 120
+)  # fmt: skip# Nothing but what is asked of each copy is reported.
+QUIETLY = (
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:terminal",
+    "-m",
+    "not slow",
+    "-o",
+    "addopts=--import-mode=importlib",
+)
 
 
 def main() -> None:
@@ -77,25 +82,24 @@ def main() -> None:
     arguments = _arguments()
     WORK.mkdir(exist_ok=True)
     chosen = _again(arguments.again) if arguments.again else _sample(arguments.sample, arguments.seed)
-    tests = _learned()
-    _copy_source()
-    _import_what_is_heavy()
-    _check_that_nothing_changed_passes(tests)
     results = WORK / f"results-{arguments.seed}.jsonl"
     done = {} if arguments.again else _done(results)
-    with results.open("a") as log:
-        for name, mutation in chosen:
-            if (key := f"{name}:{mutation.start}:{mutation.text}") not in done:
-                outcome = _try(name, mutation, tests.for_line(name, mutation.line))
-                print(json.dumps({"key": key, **_record(name, mutation, outcome)}), file=log, flush=True)
+    left = [each for each in chosen if _key(*each) not in done]
+    tests = _learned()
+    _copy_source()
+    _put_first(COPY.parent)
+
+    def try_all(collected: Collected) -> None:
+        trials = Trials(SOURCE, COPY, tests, collected, afresh=arguments.again is not None)
+        with results.open("a") as log:
+            for name, mutation in left:
+                print(
+                    json.dumps(_record(name, mutation, trials.outcome(name, mutation))), file=log, flush=True
+                )
+
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    pytest.main([*QUIETLY, *_tests()], plugins=[Collected(try_all, WORK / "failed")])
     _conclude(_done(results).values())
-
-
-def _import_what_is_heavy() -> None:
-    for name in HEAVY:
-        importlib.import_module(name)
-    with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main(["--version"])
 
 
 def _learned() -> TestsByLine:
@@ -120,12 +124,6 @@ def _copy_source() -> None:
     compileall.compile_dir(COPY, quiet=1, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
 
 
-def _check_that_nothing_changed_passes(tests: TestsByLine) -> None:
-    some = tests.quickest(20)
-    if in_a_copy(lambda: _run(some)) != 0:
-        raise SystemExit("tests fail although nothing was changed")
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=400)
@@ -136,7 +134,12 @@ def _arguments() -> argparse.Namespace:
 
 def _record(name: str, mutation: Mutation, outcome: str) -> dict[str, Any]:
     what = mutation.words((SOURCE / name).read_bytes())
-    return {"file": name, "line": mutation.line, "outcome": outcome, "what": what}
+    key = _key(name, mutation)
+    return {"key": key, "file": name, "line": mutation.line, "outcome": outcome, "what": what}
+
+
+def _key(name: str, mutation: Mutation) -> str:
+    return f"{name}:{mutation.start}:{mutation.text}"
 
 
 def _survived(record: dict[str, Any]) -> bool:
@@ -176,36 +179,6 @@ def _done(results: Path) -> dict[str, dict[str, Any]]:
 def _tests() -> list[str]:
     found = {path for pattern in TESTS for path in ROOT.glob(pattern)}
     return sorted(str(path.relative_to(ROOT)) for path in found if not path.name.startswith(OTHER_TESTS))
-
-
-def _try(name: str, mutation: Mutation, tests: list[str]) -> str:
-    if not tests:
-        return "no test"
-    real, changed = (SOURCE / name).read_bytes(), COPY / name
-    try:
-        mutated = mutation.apply(real)
-        compile(mutated, name, "exec")
-    except SyntaxError:
-        return "no program"
-    changed.write_bytes(mutated)
-    try:
-        for some in filter(None, (tests[:AT_FIRST], tests[AT_FIRST:])):
-            code = in_a_copy(lambda some=some: _run(some), processor_seconds=MOST_PROCESSOR_SECONDS)
-            if code != 0:
-                return "killed" if code is not None else "killed by time"
-    finally:
-        changed.write_bytes(real)
-    return "survived"
-
-
-def _run(tests: list[str]) -> int:
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
-    _put_first(COPY.parent)
-    sys.dont_write_bytecode = True
-    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
 
 
 def _put_first(source: Path) -> None:

@@ -17,7 +17,7 @@ OF_CONSTANTS = "tests/unit/test_edges.py::test_formats_have_the_sizes_and_limits
 # Collecting every test file of a line takes longer than running the tests that matter.
 AT_FIRST = 8
 # Seconds of tests that one change may cost, as measured without it.
-MOST_SECONDS = 20.0
+MOST_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +97,6 @@ class TestsByLine:
             )
             for test, known in found["tests"].items():
                 self._known.append(Known(test, known["seconds"], known["lines"], stale))
-
-    def quickest(self, count: int) -> list[str]:
-        """Returns some quick tests of all kinds."""
-        quick = [each.name for each in sorted(self._known, key=lambda each: each.seconds)]
-        return quick[:: len(quick) // count + 1]
 
     def for_line(self, source: str, line: int) -> list[str]:
         """Returns the tests that may notice a change of a line, those first that nearly always do."""
