@@ -64,7 +64,8 @@ OTHER_TESTS = (
     "test_benches", "test_cli_exit", "test_cli_streams", "test_hardware", "test_memory_residue",
     "test_flips", "test_arrays", "test_migration", "test_cli_import", "test_concurrency", "test_resources",
     "test_inner", "test_races", "test_power",
-)  # fmt: skip# Nothing but what is asked of each copy is reported.
+)  # fmt: skip
+# Nothing but what is asked of each copy is reported.
 QUIETLY = (
     "-p",
     "no:cacheprovider",

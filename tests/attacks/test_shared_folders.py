@@ -14,6 +14,7 @@ import pytest
 import modelkeep as mk
 from modelkeep import partial, storage
 from modelkeep.grants import sidecar
+from modelkeep.kept_file import InUseError, KeptFile
 from modelkeep.payload import stream
 from support.workshop import Workshop
 
@@ -44,6 +45,17 @@ def test_what_another_user_planted_is_not_removed_by_root(tmp_path: Path) -> Non
     os.chown(planted, NOBODY, NOBODY)
     storage.write_file(tmp_path / "installed.keep", b"model")
     assert (planted / "file").exists()
+
+
+def test_nothing_is_made_behind_a_link_whose_name_was_foreseen(tmp_path: Path) -> None:
+    target, elsewhere = tmp_path / "installed.keep", tmp_path / "elsewhere"
+    kept = KeptFile(target, "01234567")
+    name = kept.path
+    kept.discard()
+    name.symlink_to(elsewhere)
+    with pytest.raises(InUseError):
+        KeptFile(target, "01234567")
+    assert not elsewhere.exists()
 
 
 def test_a_link_in_a_folder_that_is_removed_leads_nowhere(tmp_path: Path) -> None:

@@ -79,6 +79,12 @@ def test_another_form_is_refused(folder: Path, change: str) -> None:
         Bundle(folder)
 
 
+def test_folders_below_folders_are_refused_without_looking_into_them(folder: Path) -> None:
+    (folder / "payload" / "below").mkdir()
+    with pytest.raises(MalformedError, match=r"'payload/below' is neither a file nor a folder"):
+        Bundle(folder)
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MalformedError, match="empty"):
         Bundle(tmp_path)

@@ -294,6 +294,15 @@ def every_member() -> Contents:
     return state
 
 
+def test_a_state_that_was_adopted_counts_for_those_who_did(state: DeviceState) -> None:
+    contents = Contents(adopted_by=frozenset({seen(3).voucher}))
+    contents.check_adopted(seen(4))
+    for others in (None, seen(4, "o")):
+        with pytest.raises(RollbackError, match="newest state of this device is lost"):
+            contents.check_adopted(others)
+        Contents().check_adopted(others)
+
+
 def test_everything_that_is_remembered_comes_back() -> None:
     state = every_member()
     assert contents_json.from_bytes(contents_json.to_bytes(state)) == state

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelkeep.errors import StorageError, UsageError
-from modelkeep.storage import Replacement, read_small, words_for, write_file
+from modelkeep.storage import Replacement, read_small, words_for, write_at, write_file
 from support.disk import largest_file
 
 
@@ -114,6 +114,16 @@ def test_reads_small_files_only(tmp_path: Path) -> None:
     assert caught.value.hint == "check the path"
     with pytest.raises(StorageError, match="is a directory"):
         read_small(tmp_path, 9, "a test")
+
+
+def test_all_is_written_at_its_place_whatever_pieces_the_system_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, content = os.pwrite, bytes(range(1, 100))
+    monkeypatch.setattr(os, "pwrite", lambda to, data, offset: really(to, data[:7], offset))
+    with (tmp_path / "file").open("wb") as file:
+        write_at(file.fileno(), memoryview(content), 10)
+    assert (tmp_path / "file").read_bytes() == bytes(10) + content
 
 
 def test_errors_without_a_number_have_words_too() -> None:
