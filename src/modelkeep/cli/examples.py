@@ -7,6 +7,7 @@ _EXAMPLES = {
 modelkeep keys create file:pi-17.pem > pi-17.pub         a device's key and its public line
 modelkeep keys create --kind signing publisher.pem > publisher.pub
 modelkeep keys create tpm2:pi-17.tpm > pi-17.pub         a key that never leaves the TPM
+modelkeep keys id fleet.txt --bundle model.keep          who has no grant yet?
 modelkeep keys rotate file:pi-17.pem tpm2:pi-17.tpm model.keep -t publisher.pub
 """,
     "learn": """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from typing import Any
 
 from modelkeep.bundle.access import Access, grants_of, unlock
@@ -22,6 +23,8 @@ from modelkeep.manifest import Manifest
 from modelkeep.trust import certificates, oms
 from modelkeep.trust.verifier import UnsafeUnsigned
 
+_MOST_GRANTS = 12
+
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints what is public, and with a key what the model takes."""
@@ -34,8 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
         return
     for name, value in facts.items():
         show(f"{name:12} {_text(name, value)}")
-    for grant in facts["grants"]:
-        show(f"{'grant':12} {_words(grant)}")
+    for words in _grant_lines(facts["grants"]):
+        show(f"{'grant':12} {words}")
     for line in entries_in_words(entries):
         show(line)
     say("nothing above was verified; `modelkeep verify` does that")
@@ -122,9 +125,16 @@ def _text(name: str, value: Any) -> str:
     return "nobody: not signed" if value is None else str(value)
 
 
-def _words(grant: dict[str, Any]) -> str:
-    limits = [
+def _grant_lines(grants: list[dict[str, Any]]) -> list[str]:
+    """Returns a line for each grant; of many, how many there are on which terms."""
+    if len(grants) <= _MOST_GRANTS:
+        return ["  ".join([grant["type"], grant["key_id"][:16], *_limits(grant)]) for grant in grants]
+    alike = Counter("  ".join([grant["type"], *_limits(grant)]) for grant in grants)
+    return [f"{count:,} of {terms}" for terms, count in alike.most_common()]
+
+
+def _limits(grant: dict[str, Any]) -> list[str]:
+    return [
         f"{name} {time_of(value) if name.startswith('not_') else value}"
         for name, value in grant["constraints"].items()
     ]
-    return "  ".join([grant["type"], grant["key_id"][:16], *limits])

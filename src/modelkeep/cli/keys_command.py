@@ -1,4 +1,4 @@
-"""`modelkeep keys`: list, create, show, rotate, approve, attest and delete keys."""
+"""`modelkeep keys`: list, create, show, rotate, approve, attest and delete keys, and find their grants."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from modelkeep import public_key
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import objects as options
+from modelkeep.cli.key_ids import key_ids
 from modelkeep.cli.output import print_json, report, say, show
 from modelkeep.device.contents import Contents
 from modelkeep.errors import RefusedError, UsageError
@@ -50,6 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         "approve": _approve,
         "attest": _attest,
         "delete": _delete,
+        "id": key_ids,
     }
     actions[arguments.action](arguments)
 

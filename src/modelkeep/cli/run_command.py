@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from modelkeep.arrays import array_sizes, read_arrays, write_arrays
 from modelkeep.cli import objects as options
+from modelkeep.cli.array_words import facts_of, in_a_line
 from modelkeep.cli.contract_words import in_words
-from modelkeep.cli.output import progress, report, say
+from modelkeep.cli.output import progress, report, say, show
 from modelkeep.errors import UsageError
 from modelkeep.inputs import refuse_unread
 from modelkeep.keys.identity import Identity
@@ -76,13 +77,16 @@ def _joined(parts: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
 def _deliver(arguments: argparse.Namespace, session: Session, outputs: dict[str, Any]) -> None:
     if arguments.output is not None:
         write_arrays(arguments.output, outputs, force=arguments.force)
-    stored = {name: _facts(array) for name, array in as_arrays(outputs)}
-    for name, facts in list(stored.items())[:_MOST_SHOWN]:
-        say(f"{name}: {facts['dtype']} {tuple(facts['shape'])}")
+    stored = dict(as_arrays(outputs))
+    if arguments.json:
+        facts = {name: facts_of(array) for name, array in stored.items()}
+        opened = _opened(session.report)
+        report(arguments, path=arguments.output, source=arguments.bundle, outputs=facts, **opened)
+        return
+    for name, array in list(stored.items())[:_MOST_SHOWN]:
+        show(f"{name}: {in_a_line(array)}")
     if len(stored) > _MOST_SHOWN:
-        say(f"and {len(stored) - _MOST_SHOWN} more")
-    opened = _opened(session.report)
-    report(arguments, path=arguments.output, source=arguments.bundle, outputs=stored, **opened)
+        show(f"and {len(stored) - _MOST_SHOWN} more")
 
 
 def _opened(report: Report) -> dict[str, Any]:
@@ -96,10 +100,6 @@ def _opened(report: Report) -> dict[str, Any]:
         "release": report.release,
         "signer": report.signer,
     }
-
-
-def _facts(array: Any) -> dict[str, Any]:
-    return {"dtype": str(array.dtype), "shape": list(array.shape)}
 
 
 # A classifier gives a map for each row.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the commands."""
     actions = add_actions(parser)
-    for add_command in (_list, _create, _show, _rotate, _approve, _attest, _delete):
+    for add_command in (_list, _create, _show, _rotate, _approve, _attest, _delete, _id):
         add_command(actions)
 
 
@@ -97,6 +97,15 @@ def _delete(actions: Any) -> None:
     parser = add_action(actions, "delete", "delete a key: what was granted to it never opens again")
     _key(parser)
     parser.add_argument("--yes", action="store_true", help="yes, delete it")
+
+
+def _id(actions: Any) -> None:
+    parser = add_action(actions, "id", "say by which id keys find their grant in a bundle, and who has none")
+    parser.add_argument(
+        "recipients", metavar="PUB", nargs="+", help="public line, a file of such lines, or a key's URI"
+    )
+    parser.add_argument("--bundle", metavar="BUNDLE", required=True, help="the bundle with its grants")
+    parser.add_argument("--grant", metavar="FILE", help="look into this file of grants instead")
 
 
 def _key(parser: argparse.ArgumentParser) -> None:
