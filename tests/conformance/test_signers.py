@@ -22,13 +22,16 @@ from modelkeep.key_purpose import Purpose
 from modelkeep.keys.registry import create_key
 from modelkeep.trust.envelope import Envelope
 from modelkeep.trust.publisher import Publisher
-from modelkeep.trust.signer import BundleSigner
+from modelkeep.trust.signer import BundleSigner, Signer
 from modelkeep.trust.signers import GROUP, open_signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.repository.ceremony import Ceremony
 from support import softhsm
+from support.repository import SmallRepository
 from support.swtpm import SoftwareTpm
+from support.tuf_reader import read_targets
 from support.workshop import MODEL_ID, Workshop
 
 
@@ -65,6 +68,22 @@ def test_roots_in_a_file_a_tpm_and_a_token_sign_a_trust_file_one_after_the_other
     data = (tmp_path / "trust.json").read_bytes()
     assert TrustFile.from_bytes(data, roots, 3) == trust
     assert Envelope.from_bytes(data).payload == Envelope.from_bytes(trust.to_bytes()).payload
+
+
+def test_roles_of_a_repository_have_their_keys_in_a_tpm_and_a_token(
+    small: SmallRepository, tpm: SoftwareTpm, token: str, tmp_path: Path
+) -> None:
+    uris = {"phase": f"tpm2:{tmp_path / 'phase.tpm'}?pcrs=none", "online": f"pkcs11:{token}"}
+    for place, uri in uris.items():
+        create_key(uri, "signing")
+        small.keys[place] = open_signer(uri, purpose=Purpose.CHANNEL)
+    small.keys["models"] = Signer(ec.generate_private_key(ec.SECP384R1()))
+    for place in (*uris, "models"):
+        Ceremony(small.repository).bring(place, small.keys[place].public_key)
+    assert small.advance().is_published
+    name = small.publish().document.name
+    (found,) = read_targets(small.folder, tmp_path / "client", small.first_root, name)
+    assert found is not None
 
 
 def test_key_of_a_service_signs_bundles(workshop: Workshop, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import public_key
-from modelkeep.trust.signer import Signer
+from modelkeep.trust.signer import BundleSigner, Signer
 from modelkeep.updates.repository.ceremony import Ceremony
 from modelkeep.updates.repository.family import Family
 from modelkeep.updates.repository.plan import ONLINE, PHASE, PUBLISHER, Plan
@@ -44,7 +44,7 @@ class SmallRepository:
         name: str = "repository",
     ) -> None:
         self._take(workshop, Plan(PEOPLE, threshold, families), name)
-        self.keys = {place: new_signer() for place in self.plan.places}
+        self.keys: dict[str, BundleSigner] = {place: new_signer() for place in self.plan.places}
         for place in self.plan.places:
             if place.startswith(PUBLISHER):
                 self.keys[place] = workshop.signer if place == PUBLISHER else new_signer()
@@ -96,22 +96,22 @@ class SmallRepository:
         return self.repository.published().documents["trust/roots.json"]
 
     @property
-    def signers(self) -> list[Signer]:
+    def signers(self) -> list[BundleSigner]:
         """The keys that a release takes."""
         return self.named("models", PHASE, ONLINE)
 
     @property
-    def channel_signers(self) -> list[Signer]:
+    def channel_signers(self) -> list[BundleSigner]:
         """All keys that sign metadata of TUF."""
         others = (".trust", PUBLISHER)
         return [self.keys[place] for place in self.keys if not any(word in place for word in others)]
 
     @property
-    def trust_signers(self) -> list[Signer]:
+    def trust_signers(self) -> list[BundleSigner]:
         """All keys that sign trust files."""
         return [self.keys[place] for place in self.keys if place.endswith(".trust")]
 
-    def named(self, *places: str) -> list[Signer]:
+    def named(self, *places: str) -> list[BundleSigner]:
         """Returns the keys of some places."""
         return [self.keys[place] for place in places]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from modelkeep.device.state_lock import StateLock, locked
 from modelkeep.device.state_store import StateStore
 from modelkeep.errors import KeyStoreError, RollbackError, StorageError, TamperedError
 from modelkeep.grants.hpke import HpkeHandle
+from support.disk import read_only
 from support.paper import (
     EVERYBODY,
     FIRST,
@@ -329,19 +329,6 @@ def test_a_read_only_disk_can_be_read(state: DeviceState) -> None:
 
 def next_of(state: DeviceState) -> Path:
     return state.path.with_name(f"{state.path.name}.next")
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Mounts a folder over itself, read-only; that takes root."""
-    mounted = subprocess.run(["mount", "--bind", folder, folder], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("this user may not mount")
-    try:
-        subprocess.run(["mount", "-o", "remount,ro,bind", folder], check=True, capture_output=True)
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_the_state_of_another_key_is_named(state: DeviceState) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from modelkeep.bundle.access import Access
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.errors import RollbackError, UsageError
+from modelkeep.errors import RollbackError, StorageError, UsageError
 from modelkeep.grants import sidecar
 from modelkeep.trust import trust_editing
 from modelkeep.trust.roots import Roots
@@ -27,6 +27,7 @@ from modelkeep.updates.repository.refreshing import refresh
 from modelkeep.updates.repository.repository import Repository
 from modelkeep.updates.repository.revoking import revoke
 from modelkeep.updates.repository.withdrawing import withdraw
+from support.disk import largest_file, read_only
 from support.repository import FAMILIES, PEOPLE, SmallRepository, new_signer
 from support.tuf_reader import read_targets
 from support.workshop import MODEL_ID, Workshop
@@ -203,25 +204,32 @@ def test_people_and_keys_change_by_the_same_ceremony(small: SmallRepository, tmp
     small.publish(epoch=1)
     first_roots = Roots.of_document(small.roots)
     ceremony = Ceremony(small.repository)
-    new = {place: new_signer() for place in ("bob.channel", "bob.trust", "models", "online")}
+    ceremony.begin(Plan(("alice", "carol"), 2, FAMILIES))
+    new = {place: new_signer() for place in ("carol.channel", "carol.trust", "models", "online")}
     for place, signer in new.items():
         ceremony.bring(place, signer.public_key)
     # Both chains are signed by those before and by those after.
-    before = dict(small.keys)
+    gone = {place: small.keys.pop(place) for place in ("bob.channel", "bob.trust")}
     small.keys |= new
     assert not small.advance().is_published
-    everybody = [*small.channel_signers, before["bob.channel"]]
-    trust = [*small.trust_signers, before["bob.trust"]]
-    progress = ceremony.advance(everybody, trust, ceremony.advance().digest)
-    assert progress.is_published, progress.waiting
-    published = small.repository.published()
-    assert published.root.signed.version == 2
-    assert small.repository.catalogue().trust().number == 2
+    small.keys |= gone
+    assert small.advance().is_published
+    assert small.repository.published().root.signed.version == 2
+    small.keys = {place: key for place, key in small.keys.items() if place not in gone}
     small.publish(epoch=2)
     # Who was given the first root and the first roots document follows.
     (data,) = read(small, tmp_path / "client", "trust/trust.json")
     assert data is not None
     assert TrustFile.from_bytes(data, first_roots).number == 2
+
+
+def test_what_ends_soon_is_renewed_by_the_ceremony(small: SmallRepository, tmp_path: Path) -> None:
+    assert Ceremony(small.repository).advance().is_published
+    small.clock += 300 * DAY
+    assert small.advance().is_published
+    published = small.repository.published()
+    assert (published.root.signed.version, published.targets.signed.version) == (2, 2)
+    assert small.repository.catalogue().trust().expires > small.clock + 364 * DAY
 
 
 def test_people_sign_one_after_the_other(workshop: Workshop) -> None:
@@ -246,6 +254,23 @@ def test_people_sign_one_after_the_other(workshop: Workshop) -> None:
     assert small.repository.published().root.signed.version == 1
     # Nothing is left to do, and doing it again changes nothing.
     assert ceremony.advance().is_published
+
+
+def test_a_full_disk_leaves_what_was_published(small: SmallRepository, tmp_path: Path) -> None:
+    workshop = small.workshop
+    first = small.publish(epoch=1).document
+    bundle = workshop.seal(workshop.model(size=500_000), epoch=2)
+    with largest_file(1_000_000), pytest.raises(StorageError, match="bundles"):
+        small.publish(bundle)
+    assert [offer.release for offer in phase_of(small, tmp_path / "client").offers] == [first.name]
+    assert len(list((small.folder / "targets" / "bundles").iterdir())) == 1
+    assert small.publish(bundle).copied == bundle.stat().st_size
+
+
+def test_a_folder_that_nobody_can_write_is_said_to_be_one(small: SmallRepository) -> None:
+    bundle = small.workshop.seal()
+    with read_only(small.folder), pytest.raises(StorageError, match="read-only"):
+        small.publish(bundle)
 
 
 def test_what_there_is_to_know(small: SmallRepository) -> None:

@@ -23,6 +23,7 @@ from modelkeep.updates.repository.metadata import (
     PHASE_ROLE,
     ROOT_ROLE,
     SNAPSHOT_ROLE,
+    SOON,
     TARGETS_ROLE,
     TIMESTAMP_ROLE,
     DelegatedRole,
@@ -59,7 +60,7 @@ def trust_envelope(plan: Plan, roots: Envelope, last: Envelope | None, now: int)
     documents = (*roots.documents, roots.bare()) if roots.documents else ()
     if last is not None:
         before = TrustFile.unverified(last)
-        if before.named_roots == name:
+        if before.named_roots == name and before.expires > now + SOON:
             return last
         trust = trust_editing.following(before, now + LIFETIME)
     else:

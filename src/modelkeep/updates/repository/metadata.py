@@ -46,6 +46,8 @@ DAY = 86_400
 # For how long each role counts, in seconds; what is not named here: a year.
 LIFETIMES = {TIMESTAMP_ROLE: 7 * DAY, SNAPSHOT_ROLE: 30 * DAY}
 LIFETIME = 365 * DAY
+# What ends within this time is made anew by the ceremony that comes next.
+SOON = 90 * DAY
 
 # Where a document of TUF says what is ours.
 _OURS = "modelkeep"
@@ -116,6 +118,7 @@ __all__ = [
     "PHASE_ROLE",
     "ROOT_ROLE",
     "SNAPSHOT_ROLE",
+    "SOON",
     "TARGETS",
     "TARGETS_ROLE",
     "TIMESTAMP_NAME",

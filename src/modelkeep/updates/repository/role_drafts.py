@@ -9,9 +9,9 @@ from modelkeep.trust.envelope import Envelope
 from modelkeep.updates.repository import founding
 from modelkeep.updates.repository.edition import Edition
 from modelkeep.updates.repository.metadata import (
-    DAY,
     ROOT_ROLE,
     SNAPSHOT_ROLE,
+    SOON,
     TARGETS_ROLE,
     TIMESTAMP_ROLE,
     Document,
@@ -25,9 +25,6 @@ from modelkeep.updates.repository.plan import Plan
 from modelkeep.updates.repository.progress import Waiting
 from modelkeep.updates.repository.published import Published
 from modelkeep.updates.repository.role_signers import RoleSigners, held_by
-
-# What ends within this time is made anew by the ceremony that comes next.
-_SOON = 90 * DAY
 
 
 class RoleDrafts:
@@ -122,7 +119,7 @@ class RoleDrafts:
         if published is not None:
             wanted = make(published.signed.version)
             wanted.expires = published.signed.expires
-            if wanted == published.signed and ends_at(published.signed) > self._now + _SOON:
+            if wanted == published.signed and ends_at(published.signed) > self._now + SOON:
                 return published
             version = published.signed.version + 1
         draft = self._papers.signed(make(version), role, self._now)
