@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from modelkeep.cli.settings import FILE_VARIABLE
 from modelkeep.device.state_place import FOLDER_VARIABLE
 from modelkeep.guard.statistics import are_compiled
 from support import softhsm
@@ -38,6 +39,8 @@ def _states_of_all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     folder = tmp_path_factory.mktemp("states")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER_VARIABLE, str(folder))
+        # And what whoever runs them has set for the command line out of the tests.
+        patch.setenv(FILE_VARIABLE, str(folder / "no-settings"))
         yield folder
 
 

@@ -6,6 +6,8 @@ import argparse
 import re
 import textwrap
 
+from modelkeep.cli import settings
+from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 
 # Set as `typing` would: what every command imports is kept cheap.
@@ -29,7 +31,15 @@ class BaseParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses; what is left over is this parser's to explain, which knows its options."""
-        return self.all_known(super().parse_known_args(args, namespace))
+        # Help is for everybody, also for whom settings are broken.
+        asks = {"-h", "--help"} & set(args or ())
+        found = {} if asks else settings.find(settings.options_of(self))
+        for name in found:
+            self._option_string_actions[f"--{name}"].required = False
+        parsed, surplus = self.all_known(super().parse_known_args(args, namespace))
+        if taken := settings.fill(parsed, found):
+            say(f"taken: {', '.join(taken)}")
+        return parsed, surplus
 
     def all_known(self, found: tuple[Any, list[str]]) -> tuple[Any, list[str]]:
         """Returns what was parsed, if nothing is left over.

@@ -1,0 +1,47 @@
+"""An attacker who can write settings, or hopes that they add up with what is typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelkeep.cli.settings import FILE_VARIABLE
+from support.command_line import CommandLine
+
+RUN = "modelkeep run model.keep -k file:pi-17.pem -i x=x.npy"
+
+
+@pytest.fixture
+def config(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of settings that trusts the attacker."""
+    path = shop.folder / "config.toml"
+    path.write_text('trust = ["stranger.pub"]\n')
+    monkeypatch.setenv(FILE_VARIABLE, str(path))
+    return path
+
+
+@pytest.mark.parametrize("mode", [0o622, 0o666, 0o620])
+def test_settings_that_others_may_change_stop_a_command(shop: CommandLine, config: Path, mode: int) -> None:
+    config.write_text('trust = ["publisher.pub"]\n')
+    shop.ok(RUN)
+    config.chmod(mode)
+    result = shop.shell(RUN)
+    assert (result.code, "others may change these settings" in result.err) == (6, True)
+
+
+def test_settings_never_join_whom_somebody_typed(shop: CommandLine, config: Path) -> None:
+    shop.ok("modelkeep seal model.onnx -r pi-17.pub -s stranger.pem -o strange.keep")
+    shop.ok("modelkeep verify strange.keep")
+    assert shop.shell("modelkeep verify strange.keep -t publisher.pub").code == 3
+    # Nor does what is typed become a trust file of the settings' roots.
+    config.write_text('trust = ["stranger.pub"]\ntrust-root = ["stranger.pub"]\n')
+    assert shop.shell("modelkeep verify strange.keep -t publisher.pub").code == 3
+    shop.ok("modelkeep verify model.keep -t publisher.pub")
+
+
+@pytest.mark.parametrize("text", ["unsafe-unsigned = true", "any-model = true", "force = true"])
+def test_settings_switch_no_check_off(shop: CommandLine, config: Path, text: str) -> None:
+    shop.ok("modelkeep seal model.onnx -r pi-17.pub --unsafe-unsigned -o plain.keep")
+    config.write_text(f"{text}\n")
+    assert shop.shell("modelkeep run plain.keep -k file:pi-17.pem -i x=x.npy").code == 2
