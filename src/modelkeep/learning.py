@@ -75,7 +75,8 @@ def learn(
         model: file or folder, as it will be sealed.
         alpha: highest rate of false alarms of each stage.
         delta: chance that a stage's rate is higher all the same.
-        layouts: axes by input name where they cannot be guessed, for example ``{"x": "NCHW"}``.
+        layouts: axes by input name where they cannot be guessed, for example ``{"x": "NCHW"}``; ``"none"``
+            leaves an input to the contract alone.
         names: what people call the channels or columns of an input; findings use them.
         embedding: output that exposes what the last layer sees, for the rule ``distance``.
         model_rules: of the stage ``model``: ``margin``, ``confidence``, ``energy`` and ``distance``;

@@ -127,6 +127,23 @@ def test_other_layouts_must_be_said() -> None:
         Plan.make(series, {}, layouts={"z": "NTC"})
 
 
+def test_an_input_is_left_to_the_contract_where_that_is_said() -> None:
+    samples = {"x": np.ones((1, 7), np.float32), "rate": np.array(16_000)}
+    with pytest.raises(UsageError, match="does not tell its layout") as refusal:
+        Plan.make(samples, {})
+    assert "none leaves the input out" in str(refusal.value.hint)
+    assert [each.name for each in Plan.make(samples, {}, layouts={"rate": "none"}).inputs] == ["x"]
+    with pytest.raises(UsageError, match="no arrays of numbers to look at"):
+        Plan.make(samples, {}, layouts={"x": "none", "rate": "none"})
+
+
+def test_series_may_have_one_channel_without_an_axis_and_any_length() -> None:
+    (layout,) = Plan.make({"ids": np.ones((1, 34), np.int64)}, {}, layouts={"ids": "NT"}).inputs
+    assert layout.channels == 1
+    assert [layout.fault(np.ones(shape, np.int64)) for shape in ((1, 3), (2, 40))] == [None, None]
+    assert [frame.shape for frame in layout.frames(np.ones((2, 5), np.int64))] == [(1, 5, 1), (1, 5, 1)]
+
+
 def test_what_never_moved_does_not_blind_what_goes_together() -> None:
     """No picture that says what is usual has a row twice; some of those that set the threshold do."""
     clean = pictures(600, seed=8)

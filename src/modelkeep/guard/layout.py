@@ -13,7 +13,10 @@ from modelkeep.errors import UsageError
 from modelkeep.guard.numbers import Array
 
 # N: samples, H: rows, W: columns, T: time, C: channels, F: features.
-LAYOUTS = ("HW", "NHW", "HWC", "CHW", "NHWC", "NCHW", "TC", "CT", "NTC", "NCT", "F", "NF")
+LAYOUTS = ("HW", "NHW", "HWC", "CHW", "NHWC", "NCHW", "T", "NT", "TC", "CT", "NTC", "NCT", "F", "NF")
+# What is said instead of a layout for an input that the guard does not look at, as a sample rate.
+LEFT_OUT = "none"
+_CHOICES = f"{', '.join(LAYOUTS)}; {LEFT_OUT} leaves the input out"
 MOST_CHANNELS = 4096
 # What the channels of an image are, where nobody says which axis they are. A single axis before two
 # others could be a batch as well, so it is not taken for channels.
@@ -105,7 +108,7 @@ def plan(
         raise UsageError(f"input {name!r}: a sample is not an array of numbers")
     axes = axes or _guess(name, sample.shape)
     if axes not in LAYOUTS:
-        raise UsageError(f"input {name!r}: no layout {axes!r}", hint=f"layouts: {', '.join(LAYOUTS)}")
+        raise UsageError(f"input {name!r}: no layout {axes!r}", hint=f"layouts: {_CHOICES}")
     if sample.ndim != len(axes):
         raise UsageError(f"input {name!r}: layout {axes} does not fit the shape {sample.shape}")
     channel_axis = axes.translate(_SAME_AXIS).find("C")
@@ -140,7 +143,7 @@ def _guess(name: str, shape: tuple[int, ...]) -> str:
             return axes
     raise UsageError(
         f"input {name!r}: the shape {shape} does not tell its layout",
-        hint=f"say --layout {name}=AXES, one of {', '.join(LAYOUTS)}",
+        hint=f"say --layout {name}=AXES, one of {_CHOICES}",
     )
 
 

@@ -66,7 +66,8 @@ class Plan:
             inputs: arrays by input name.
             outputs: arrays by output name; empty where the model cannot be run.
             contract: what the model says about its inputs.
-            layouts: axes by input name, where they cannot be guessed.
+            layouts: axes by input name, where they cannot be guessed; `layout.LEFT_OUT` for inputs that are
+                not looked at.
             names: what people call the channels or columns, by input name.
             early: the inputs of the first calls, for the linear scales of vectors; none for these alone.
             embedding: output that exposes what the last layer sees.
@@ -80,9 +81,10 @@ class Plan:
         known = {} if contract is None else contract.by_name()
         if unknown := sorted((layouts.keys() | names.keys()) - inputs.keys()):
             raise UsageError(f"no input {unknown[0]!r}", hint=f"inputs: {', '.join(inputs)}")
-        numeric = {name: value for name, value in inputs.items() if value.dtype.kind in "biuf"}
+        seen = {name: value for name, value in inputs.items() if layouts.get(name) != layout.LEFT_OUT}
+        numeric = {name: value for name, value in seen.items() if value.dtype.kind in "biuf"}
         if not numeric:
-            raise UsageError("the samples hold no arrays of numbers")
+            raise UsageError("the samples hold no arrays of numbers to look at")
         planned = tuple(
             layout.plan(
                 name,

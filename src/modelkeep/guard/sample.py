@@ -51,7 +51,10 @@ def measure(
     for layout in plan.inputs:
         fault = layout.fault(inputs.get(layout.name))
         if fault is not None:
-            raise UsageError(f"a sample of input {layout.name!r} is {fault}")
+            raise UsageError(
+                f"a sample of input {layout.name!r} is {fault}, unlike the first one",
+                hint=f"say --layout {layout.name}=AXES; an axis whose length varies is T",
+            )
     found = {layout.name: measure_input(inputs[layout.name], layout) for layout in plan.inputs}
     if plan.outputs is None:
         return Measurement(found, None)

@@ -26,7 +26,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--delta", type=float, help="chance that it is exceeded all the same (default: 0.05)")
     parser.add_argument(
-        "--layout", metavar="NAME=AXES", action="append", default=[], help="axes of an input: NCHW, NTC, ..."
+        "--layout",
+        metavar="NAME=AXES",
+        action="append",
+        default=[],
+        help="axes of an input: NCHW, NTC, ...; or none, which leaves it to the contract",
     )
     parser.add_argument(
         "--names",
