@@ -161,7 +161,7 @@ def be_victim(bundle: str, keys: str, settings: str) -> None:
 
     from modelkeep.isolation import ProcessIsolation
     from modelkeep.keys.identity import Identity
-    from modelkeep.session import open_session
+    from modelkeep.opening import open_session
     from modelkeep.trust.verifier import Verifier
     from support.processes import children, fork_servers
 

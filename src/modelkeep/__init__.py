@@ -24,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from modelkeep import guard_report, session
+    from modelkeep import guard_report, opening
     from modelkeep.bulk_granting import grant_all as grant_all
     from modelkeep.bundle.access import Access as Access
     from modelkeep.bundle.access import unlock as unlock
@@ -131,7 +131,7 @@ if TYPE_CHECKING:
     # Exported under other names than they have at home, which takes an assignment.
     ReportSettings = guard_report.Settings
     ReportState = guard_report.State
-    open = session.open_session
+    open = opening.open_session
 
 # Where each name is; behind a colon, what it is called there. A test holds this against the imports above.
 _HOMES = {
@@ -226,7 +226,7 @@ _HOMES = {
     "learn_at_site": "learning",
     "measure_guard": "guard_report",
     "measure_session": "guard_report",
-    "open": "session:open_session",
+    "open": "opening:open_session",
     "open_files": "files",
     "open_signer": "trust.signers",
     "parse_recipient": "grants.recipient_text",

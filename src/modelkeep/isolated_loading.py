@@ -20,15 +20,13 @@ if TYPE_CHECKING:
 Isolation = Literal["in-process", "process"] | ProcessIsolation
 
 
-def isolation_settings(isolation: Isolation) -> ProcessIsolation | None:
-    """Returns the settings of the process that `isolation` asks for, None for this process.
+def _settings(isolation: Isolation) -> ProcessIsolation:
+    """Returns the settings of the process that `isolation` asks for.
 
     Raises:
         UsageError: no such isolation.
     """
     match isolation:
-        case "in-process":
-            return None
         case "process":
             return ProcessIsolation()
         case ProcessIsolation():
@@ -39,14 +37,13 @@ def isolation_settings(isolation: Isolation) -> ProcessIsolation | None:
 
 
 def begin(isolation: Isolation) -> None:
-    """Starts what processes are copied from, if one is wanted; it gets ready while the bundle is unlocked.
+    """Starts what processes are copied from; it gets ready while the bundle is unlocked.
 
     Raises:
         UnavailableError: it does not start.
         UsageError: no such isolation.
     """
-    settings = isolation_settings(isolation)
-    if settings is not None and not settings.fresh and sys.platform == "linux":
+    if not _settings(isolation).fresh and sys.platform == "linux":
         from modelkeep.isolation.preparation import PREPARATION
 
         PREPARATION.begin()
@@ -56,7 +53,7 @@ def load_isolated(
     bundle: Unlocked,
     inner: InnerManifest,
     chosen: Entry,
-    settings: ProcessIsolation,
+    isolation: Isolation,
     runtime: str | None,
     progress: Progress,
     options: Mapping[str, object],
@@ -71,6 +68,7 @@ def load_isolated(
     from modelkeep.isolation.opening import open_process
     from modelkeep.isolation.protocol import Opening
 
+    settings = _settings(isolation)
     files = tuple(inner.files_for(chosen))
     opening = Opening(
         format=chosen.format,

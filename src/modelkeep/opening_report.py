@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.inner_manifest import Entry
-from modelkeep.isolation import Hardening
 from modelkeep.memory import MemoryReport
+
+if TYPE_CHECKING:
+    from modelkeep.isolation import Hardening
 
 
 @dataclass(frozen=True, slots=True)

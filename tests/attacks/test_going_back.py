@@ -18,8 +18,8 @@ from modelkeep.extraction import extract
 from modelkeep.files import open_files
 from modelkeep.granting import grant
 from modelkeep.keys.identity import Identity
+from modelkeep.opening import open_session
 from modelkeep.public_key import to_pem
-from modelkeep.session import open_session
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key

@@ -42,7 +42,7 @@ _VICTIM = (
     _POWERLESS
     + """
 from modelkeep.keys.identity import Identity
-from modelkeep.session import open_session
+from modelkeep.opening import open_session
 from modelkeep.trust.verifier import Verifier
 
 bundle, public, device, model, isolation = sys.argv[1:]

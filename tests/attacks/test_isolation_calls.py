@@ -133,7 +133,7 @@ import json, sys
 sys.path[:0] = [sys.argv[1]]
 import numpy as np
 from modelkeep.keys.identity import Identity
-from modelkeep.session import open_session
+from modelkeep.opening import open_session
 from modelkeep.trust.verifier import Verifier
 
 _site, bundle, public, device, model, *attempts = sys.argv[1:]

@@ -264,7 +264,7 @@ import sys
 sys.path[:0] = [sys.argv[1]]
 import numpy as np
 from modelkeep.keys.identity import Identity
-from modelkeep.session import open_session
+from modelkeep.opening import open_session
 from modelkeep.trust.verifier import Verifier
 
 _site, bundle, public, device, model = sys.argv[1:]

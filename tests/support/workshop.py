@@ -22,8 +22,9 @@ from modelkeep.key_purpose import Purpose
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
 from modelkeep.model import Model
+from modelkeep.opening import open_session
 from modelkeep.sealing import seal
-from modelkeep.session import Session, open_session
+from modelkeep.session import Session
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile

@@ -15,7 +15,7 @@ from modelkeep.guard import GuardProfile, Telemetry
 from modelkeep.guard_report import Settings, State, measure_guard, measure_session, write_report
 from modelkeep.guard_report.report import count_steps
 from modelkeep.keys.identity import Identity
-from modelkeep.session import open_session
+from modelkeep.opening import open_session
 from modelkeep.storage import refuse_overwrite
 
 _OF_SEALED = (

@@ -14,8 +14,9 @@ from modelkeep.cli.output import progress, report, say, show
 from modelkeep.errors import UsageError
 from modelkeep.inputs import refuse_unread
 from modelkeep.keys.identity import Identity
+from modelkeep.opening import open_session
 from modelkeep.opening_report import Report
-from modelkeep.session import Session, open_session
+from modelkeep.session import Session
 from modelkeep.stored_values import as_arrays
 
 Value = TypeVar("Value")

@@ -29,8 +29,8 @@ from modelkeep.errors import (
     WrongModelError,
 )
 from modelkeep.isolated_loading import Isolation
+from modelkeep.opening import session_of
 from modelkeep.release_order import ReleaseOrder
-from modelkeep.session import session_of
 from modelkeep.updates.golden_trial import golden_of, problems
 from modelkeep.updates.slots import Slots, Trial
 from modelkeep.updates.trial_notes import TrialEnd

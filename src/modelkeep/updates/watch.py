@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 from modelkeep.bundle.access import Access, IdentityLike
 from modelkeep.errors import RuntimeCrashedError, UsageError
 from modelkeep.isolated_loading import Isolation
+from modelkeep.opening import open_session
 from modelkeep.opening_report import Report
-from modelkeep.session import FlaggedOutputs, Session, open_session
+from modelkeep.session import FlaggedOutputs, Session
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.updates.lookout import Counting, Lookout
 
