@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
+from modelkeep.errors import MalformedError, RuntimeMissingError, UsageError
 from modelkeep.formats.onnx_graph import external_files, external_path
 from modelkeep.memory import BytesPages, freed_memory_overwritten
-from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory
+from modelkeep.runtimes.onnx_errors import load_error, run_error
 from modelkeep.runtimes.onnx_slim import SlimGraph
 from modelkeep.runtimes.onnx_values import ForeignValues
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
@@ -32,20 +31,6 @@ _PLAIN: Mapping[str, Any] = {"enable_fallback": 0, "read_config_from_model": 0}
 # Provider options with these words in their names keep compiled or partial models in files.
 _FILE_WORDS = ("cache", "dump", "ep_context", "save_compiled", "load_compiled", "profiling")
 _OFF = frozenset({"", "0", "false", "none"})
-
-# What ONNX Runtime says when a model is sound but it is too old, or lacks an operator.
-_TOO_OLD = re.compile(
-    r"unsupported model IR version|is under development|No Op registered|not a registered function"
-    r"|No opset import|Could not find an implementation",
-    re.IGNORECASE,
-)
-_MODEL_FAULTS = frozenset({"InvalidProtobuf", "InvalidGraph", "InvalidArgument", "Fail", "NoModel"})
-_DEVICE_FAULTS = frozenset({"EPFail", "EngineError", "DeviceReset", "RuntimeException"})
-# Its error codes, and the places in its source that it names: file, line and signature.
-_NOISE = re.compile(
-    r"\[ONNXRuntimeError\] : \d+ : \w+ : |/onnxruntime_src/\S+:\d+ .*?\)(?: const)?(?: \[[^\]]*\])?(?= [A-Z])"
-)
-_LONGEST_SEARCHED = 2000
 
 
 class OnnxRuntime(Runtime):
@@ -120,7 +105,7 @@ class OnnxRunner(Runner):
             else:
                 values = session.run(self.outputs, dict(inputs))
         except Exception as error:
-            raise _run_error(error) from error
+            raise run_error(error) from error
         return dict(zip(self.outputs, values, strict=True))
 
     def close(self) -> None:
@@ -168,7 +153,7 @@ def load_session(model: bytes | str, arguments: tuple[Any, ...]) -> Any:
     try:
         session = _onnxruntime().InferenceSession(model, *arguments, **_PLAIN)
     except Exception as error:
-        raise _load_error(error) from error
+        raise load_error(error) from error
     # ONNX Runtime has parsed the bytes, and would keep them until the session ends.
     session._model_bytes = None
     return session
@@ -308,34 +293,6 @@ def _entry(settings: Any, key: str) -> str | None:
         return str(settings.get_session_config_entry(key))
     except RuntimeError:  # its way to say that there is none
         return None
-
-
-def _load_error(error: Exception) -> KeepError:
-    message = f"onnxruntime cannot load the model: {_shorten(error)}"
-    kind = type(error).__name__
-    if kind == "NotImplemented" or _TOO_OLD.search(str(error)):
-        return RuntimeMissingError(message, hint="pip install -U onnxruntime, or the package of the operator")
-    if lacks_memory(error):
-        return UnavailableError(message, hint=LESS_MEMORY)
-    if kind in _MODEL_FAULTS:
-        return MalformedError(message)
-    if isinstance(error, TypeError | ValueError):
-        return UsageError(message, hint="check providers and provider_options")
-    return UnavailableError(message)
-
-
-def _run_error(error: Exception) -> KeepError:
-    message = f"onnxruntime cannot run the model: {_shorten(error)}"
-    if lacks_memory(error):
-        return UnavailableError(message, hint=LESS_MEMORY)
-    if type(error).__name__ in _DEVICE_FAULTS:
-        return UnavailableError(message)
-    return UsageError(message, hint="check the inputs against the model")
-
-
-def _shorten(error: Exception) -> str:
-    # Cut first: names in the model are part of the text, and the pattern is slow on some of them.
-    return first_line(error, _NOISE.sub("", str(error)[:_LONGEST_SEARCHED]))
 
 
 def _writes_model(option: str) -> UsageError:
