@@ -1,5 +1,6 @@
 # make demo       the main job, from sealing to a refused input; MODEL=any.onnx takes a model of yours
 # make demo-update  an update end to end: TPM, power cut, bad release, old disk, swap under load
+# make demo-lease   grants on leases: a roster, two TPMs, a stolen device, an attacker with the mailboxes
 # make check      style, types, imports, unit tests and vectors
 # make test       check and all other tests but the slow ones; what continuous integration runs
 # make test-slow  big files, long fuzzing, many kills
@@ -40,13 +41,16 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: wheels test-arm demo demo-update check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
+.PHONY: wheels test-arm demo demo-update demo-lease check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
 
 demo-update: .venv-demo-update/ready
 	@.venv-demo-update/bin/python examples/demo_update.py
+
+demo-lease: .venv-demo-update/ready
+	@.venv-demo-update/bin/python examples/demo_lease.py
 
 check: lint fast-tests
 

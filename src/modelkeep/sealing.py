@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelkeep import public_key
+from modelkeep.bundle.lease import check_leasable
 from modelkeep.bundle.writer import Grantee, Recipe, write_bundle
 from modelkeep.canonical import LARGEST_INTEGER
 from modelkeep.contract import Contract
@@ -122,6 +123,7 @@ def seal(
     second_signer: SecondSigner | None = None,
     timestamp: str | None = None,
     upstream: SignedFolder | None = None,
+    leased: bool = False,
 ) -> Draft:
     """Prepares a model for sealing: reads its structure, not yet its weights.
 
@@ -155,6 +157,8 @@ def seal(
             written: a certificate that is valid then stays good for this bundle.
         upstream: what `verify_folder` said of `source`: nothing but what was signed there is sealed, and the
             manifest tells whose signature it was.
+        leased: refuse what would open the bundle for ever: it takes signed grants only, and no embedded one
+            is without end but for those who may grant.
 
     Raises:
         UsageError: an argument is wrong or missing, or the profile belongs to another model.
@@ -172,6 +176,10 @@ def seal(
     found = source if isinstance(source, Model) else read_model(source, entry=entry, format=format)
     found = found if upstream is None else upstream.vouched(found)
     found = _with_golden(_guarded(_adjusted(found, contract), guard), golden, guard)
+    grantees = _grantees(to, admins, constraints or Constraints())
+    issuers = _issuers(grant_signer, grant_issuers)
+    if leased:
+        check_leasable(issuers, (grantee.constraints for grantee in grantees))
     manifest = Manifest(
         model=check_model_id(model),
         bundle=bytes(16),
@@ -184,7 +192,7 @@ def seal(
         leaf_algorithm=leaf,
         coverage=digest,
         members=(),
-        grant_issuers=_issuers(grant_signer, grant_issuers),
+        grant_issuers=issuers,
         upstream="" if upstream is None else _label(upstream.signer, LONGEST_UPSTREAM),
     )
     return Draft(
@@ -193,7 +201,7 @@ def seal(
             manifest,
             found.inner_manifest(),
             tuple(found.sources.values()),
-            _grantees(to, admins, constraints or Constraints()),
+            grantees,
             signer,
             grant_signer,
             second_signer,

@@ -74,7 +74,12 @@ class Desk:
 
     def seal(self, **options: Any) -> Path:
         """Seals another release or model for the administrator alone, to be leased."""
-        settings: dict[str, Any] = {"grant_signer": self.issuer, "to": [], "sealed_at": NOW - DAY}
+        settings: dict[str, Any] = {
+            "grant_signer": self.issuer,
+            "to": [],
+            "sealed_at": NOW - DAY,
+            "leased": True,
+        }
         settings["admins"] = [self.admin.with_suffix(".pub")]
         return self.workshop.seal(**settings | options)
 
@@ -92,8 +97,15 @@ class Desk:
 
     def enlist(self, *devices: str, models: tuple[str, ...] = (MODEL_ID,), **details: Any) -> None:
         """Puts devices on the next roster, and signs it."""
-        found = [RosterDevice.of(self.recipient(name), models, **details) for name in devices]
-        self.roster = with_devices(self.roster, found, replace=True)
+        for name in devices:
+            self.enlist_key(self.recipient(name), models, **details)
+
+    def enlist_key(
+        self, recipient: HpkeRecipient, models: tuple[str, ...] = (MODEL_ID,), **details: Any
+    ) -> None:
+        """Puts a key on the next roster, and signs it."""
+        device = RosterDevice.of(recipient, models, **details)
+        self.roster = with_devices(self.roster, [device], replace=True)
         self.sign()
 
     def strike(self, *devices: str) -> None:
@@ -103,7 +115,12 @@ class Desk:
 
     def sign(self) -> None:
         """Has the operator sign the roster."""
-        operator = Signer.from_pem(self.folder / "operator.pem", purpose=Purpose.OPERATOR)
+        self.sign_with(Signer.from_pem(self.folder / "operator.pem", purpose=Purpose.OPERATOR))
+
+    def sign_with(self, operator: Signer, number: int | None = None) -> None:
+        """Signs the roster, or the same devices under another number."""
+        if number is not None:
+            self.roster = Roster.of(number, END_OF_ROSTER, self.roster.devices)
         self.roster = replace(self.roster, envelope=self.roster.envelope.signed(operator))
         self.roster.write(self.folder / "roster.json", force=True)
 
@@ -157,7 +174,11 @@ class Desk:
 
     def question(self, name: str) -> Question | None:
         """Returns what a device is asked, if something is."""
-        path = self.answers / f"{self.device(name).hex()}.question.json"
+        return self.question_to(self.recipient(name))
+
+    def question_to(self, recipient: HpkeRecipient) -> Question | None:
+        """Returns what the device with a key is asked, if something is."""
+        path = self.answers / f"{device_id(recipient.public).hex()}.question.json"
         return Question.from_bytes(path.read_bytes()) if path.exists() else None
 
     def opens(self, name: str, at: int = NOW) -> bool:

@@ -55,6 +55,8 @@ slots init slots --model-id acme/other
     path model
 slots withdraw slots -k pi-18.pem -t publisher.pub
     path withdrawn
+state retire -k pi-18.pem --yes
+    device path forgotten
 state show -k pi-18.pem
     path device models
 keys create --kind plain plain.pem

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ from modelkeep.granter.journal import Draft, Journal, Place, entries_of
 from modelkeep.granter.journal_entry import Event, JournalEntry
 from modelkeep.granter.journal_head import JournalHead
 from modelkeep.granter.state import journal_path, open_state
+from modelkeep.grants.constraints import Constraints
 from modelkeep.trust.roots_document import by_fingerprint
 from support.command_line import CommandLine
 from support.granter import DAY, NOW, Desk
@@ -171,8 +173,13 @@ def test_two_granters_exclude_each_other_and_others_may_not_look(desk: Desk) -> 
 
 def test_bundles_that_cannot_be_leased_are_refused(desk: Desk) -> None:
     desk.enlist("pi-1")
-    unsigned = desk.seal(grant_signer=None)
-    endless = desk.seal(to=[desk.workshop.device.with_suffix(".pub")])
+    everybody: dict[str, Any] = {"grant_signer": None}
+    for_ever: dict[str, Any] = {"to": [desk.workshop.device.with_suffix(".pub")]}
+    for options, problem in ((everybody, "takes signed grants only"), (for_ever, "no grant without end")):
+        with pytest.raises(UsageError, match=problem):
+            desk.seal(**options)
+    desk.seal(**for_ever, constraints=Constraints(not_after=NOW + 30 * DAY))
+    unsigned, endless = (desk.seal(**each, leased=False) for each in (everybody, for_ever))
     foreign = desk.seal(grant_signer=desk.workshop.signer)
     for bundle, problem in (
         (unsigned, "takes signed grants only"),

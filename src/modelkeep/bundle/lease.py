@@ -6,14 +6,13 @@ install record like the one inside, but for a later end. Source: spec/install-v1
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from modelkeep.bundle.install_record import LARGEST_RECORD, InstallHeader, InstallRecord
 from modelkeep.errors import TamperedError, UsageError
 from modelkeep.grants.constraints import Constraints
-from modelkeep.grants.grant import Grant
 from modelkeep.manifest import Manifest
 from modelkeep.storage import read_small, words_for
 
@@ -56,33 +55,22 @@ def in_force(installed: InstallRecord, lease: InstallRecord | None, manifest: Ma
     return installed if ends[1] is None or ends[1] >= ends[0] else lease
 
 
-def check_leasable(manifest: Manifest, grants: Iterable[Grant]) -> None:
+def check_leasable(grant_issuers: Collection[bytes], grants: Iterable[Constraints]) -> None:
     """Refuses to lease a bundle in which something else than leases counts, too.
 
     Args:
-        manifest: of the bundle.
-        grants: those that it brings along.
+        grant_issuers: whose grants the bundle takes; of anybody who holds its key, if it is empty.
+        grants: what the grants demand that it brings along.
 
     Raises:
-        UsageError: it takes grants of anybody who holds its key, or brings one that never ends along.
-        MalformedError: one of them is not a grant.
+        UsageError: it takes grants of anybody, or one never ends. Who may grant holds the key anyway.
     """
-    if not manifest.grant_issuers:
+    if not grant_issuers:
         raise UsageError(
             "a bundle on leases takes signed grants only: else whoever holds its key writes one without end",
             hint="seal it with --grant-signer",
         )
-    for grant in grants:
-        check_ends(grant.header.constraints)
-
-
-def check_ends(constraints: Constraints) -> None:
-    """Refuses what would open a leased bundle for ever; who may grant holds its key anyway.
-
-    Raises:
-        UsageError: a grant without end.
-    """
-    if constraints.not_after is None and not constraints.delegate:
+    if any(each.not_after is None and not each.delegate for each in grants):
         raise UsageError(
             "a bundle on leases has no grant without end, but for those who may grant",
             hint="seal it with --not-after, or for administrators alone",

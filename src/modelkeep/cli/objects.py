@@ -319,6 +319,7 @@ def sealing_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "grant_signer": grant_signer(arguments),
         "second_signer": second_signer(arguments),
         "timestamp": arguments.timestamp,
+        "leased": arguments.leased,
     }
 
 

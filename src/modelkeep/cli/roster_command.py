@@ -12,6 +12,7 @@ from typing import Any
 
 from modelkeep.cli import objects as options
 from modelkeep.cli.agreement import check_agreed, signed, signers
+from modelkeep.cli.options.roster import CLAIMED
 from modelkeep.cli.output import counted, print_json, report, say, show, time_of
 from modelkeep.errors import UsageError
 from modelkeep.granter.request import LARGEST_REQUEST, Request
@@ -21,6 +22,7 @@ from modelkeep.granter.roster_editing import changes, with_devices, with_end, wi
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.key_purpose import Purpose
 from modelkeep.keys.recipients import load_recipients
+from modelkeep.posture.judging import claimed_hardware
 from modelkeep.storage import folder_locked, read_small
 from modelkeep.trust.roots import Roots
 
@@ -34,8 +36,6 @@ def _add(arguments: argparse.Namespace) -> None:
     coming = [_device(arguments, *each) for each in _named(arguments)]
     if not coming:
         raise UsageError("no device was named", hint="pass -r PUB, or --request FILE")
-    if arguments.hardware is not None and len(coming) > 1:
-        raise UsageError("--hardware is of one device", hint="add one after the other")
     with folder_locked(arguments.file):
         last = _last(arguments)
         _write_next(arguments, last, with_devices(last, coming, replace=arguments.replace))
@@ -47,22 +47,28 @@ def _remove(arguments: argparse.Namespace) -> None:
         _write_next(arguments, last, without_devices(last, arguments.names))
 
 
-def _named(arguments: argparse.Namespace) -> Iterable[tuple[HpkeRecipient, Sequence[str]]]:
+def _named(arguments: argparse.Namespace) -> Iterable[tuple[HpkeRecipient, Sequence[str], str]]:
     for spec in arguments.recipient:
         for recipient in load_recipients(spec):
             if not isinstance(recipient, HpkeRecipient):
                 raise UsageError("a roster names public keys: no fleet: keys and no passphrases")
-            yield recipient, ()
+            yield recipient, (), ""
     for path in arguments.request:
         request = Request.from_bytes(read_small(path, LARGEST_REQUEST, "a request"))
-        yield request.recipient, request.models
+        hardware = "" if request.evidence is None else claimed_hardware(request.evidence)
+        yield request.recipient, request.models, hardware
 
 
-def _device(arguments: argparse.Namespace, recipient: HpkeRecipient, asked: Sequence[str]) -> RosterDevice:
+def _device(
+    arguments: argparse.Namespace, recipient: HpkeRecipient, asked: Sequence[str], claimed: str
+) -> RosterDevice:
     models = arguments.model or asked
     if not models:
         raise UsageError("which models may these devices have?", hint="pass --model acme/detector, or '*'")
-    return RosterDevice.of(recipient, models, arguments.group or DEFAULT_GROUP, arguments.hardware or "")
+    hardware = claimed if arguments.hardware == CLAIMED else arguments.hardware or ""
+    if arguments.hardware == CLAIMED and not claimed:
+        raise UsageError(f"{recipient.device_id}: says of no hardware that it has it")
+    return RosterDevice.of(recipient, models, arguments.group or DEFAULT_GROUP, hardware)
 
 
 def _last(arguments: argparse.Namespace) -> Roster:

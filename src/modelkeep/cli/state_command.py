@@ -9,11 +9,11 @@ from typing import Any
 
 from modelkeep.bundle.rollback import seen_trust
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import print_json, report, say, show, time_of
+from modelkeep.cli.output import counted, print_json, report, say, show, time_of
 from modelkeep.device.contents import Contents, ModelState
 from modelkeep.device.obeying import newest_of_each
 from modelkeep.device.state import DeviceState
-from modelkeep.errors import RollbackError
+from modelkeep.errors import RollbackError, UsageError
 from modelkeep.keys.identity import Identity, no_device
 from modelkeep.storage import read_small
 from modelkeep.trust.envelope import LARGEST_FILE
@@ -21,7 +21,7 @@ from modelkeep.trust.envelope import LARGEST_FILE
 
 def run(arguments: argparse.Namespace) -> None:
     """Does what the arguments ask for."""
-    {"show": _show, "forget": _forget}[arguments.action](arguments)
+    {"show": _show, "forget": _forget, "retire": _retire}[arguments.action](arguments)
 
 
 def _show(arguments: argparse.Namespace) -> None:
@@ -65,6 +65,17 @@ def _forget(arguments: argparse.Namespace) -> None:
         say(f"{model}: release {order} does not count any more")
     gone = [_release(model, *order) for model, order in sorted(set(before) - set(after))]
     report(arguments, device=device, path=path, acts=verified.ticket.to_json()["acts"], gone=gone)
+
+
+def _retire(arguments: argparse.Namespace) -> None:
+    if not arguments.yes:
+        raise UsageError("what is installed would never open again", hint="pass --yes if that is meant")
+    with _state(arguments.key) as state:
+        count, device, path, counts = state.retire(), state.device.hex(), str(state.path), state.number
+    say(f"{counted(count, 'installation')} forgotten; to do: modelkeep keys delete {arguments.key} --yes")
+    if counts is None:
+        say("note: nothing counts here, so that a copy of the old state and of the key would open them still")
+    report(arguments, device=device, path=path, forgotten=count)
 
 
 @contextmanager

@@ -54,6 +54,7 @@ MEMBERS = {
     "ignored": "what was left out of a folder's signature",
     "device": "the device's id in its state, as tickets name it",
     "acts": "what a ticket lets go of",
+    "forgotten": "how many installations never open again",
     "gone": "releases that do not count any more: `model`, `epoch`, `sealed_at`",
     "requests": "how many requests were looked at",
     "issued": "how many grants were made",

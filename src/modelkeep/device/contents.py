@@ -235,6 +235,13 @@ class Contents:
         """Returns the seconds since 1970-01-01 UTC that have passed for readers of a trust file."""
         return 0 if seen is None else time_for(self.trust, seen)
 
+    def forget_installations(self) -> int:
+        """Forgets all installations of all models; returns how many there were."""
+        count = sum(len(state.installations) for state in self.models.values())
+        for state in self.models.values():
+            state.installations, state.active, state.tries = {}, None, 0
+        return count
+
     def inheritance(self) -> Contents:
         """Returns what another key of the same device begins with: everything but installations."""
         models = {

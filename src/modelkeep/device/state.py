@@ -282,6 +282,22 @@ class DeviceState:
                 raise UsageError(f"{self.path}: the new key has a state already", hint="make a new key")
             self._store.write_counted(old.inheritance(), lock)
 
+    def retire(self) -> int:
+        """Forgets the secrets of all installations, in one change that counts: none of them ever opens again.
+
+        Returns how many there were. Marks stay, so that this device still takes nothing older.
+        """
+        forgotten = 0
+
+        def change(contents: Contents) -> bool:
+            nonlocal forgotten
+            forgotten = contents.forget_installations()
+            return forgotten > 0
+
+        if self.has_begun:
+            self._change(change)
+        return forgotten
+
     def _change(self, change: Callable[[Contents], bool], adopted: int | None = None) -> Contents:
         """Makes a counted change of what is there, or of what was `adopted`; none where `change` says so."""
         with self._store.locked() as lock:

@@ -70,7 +70,8 @@ def leased_bundles(
 @contextmanager
 def _leased(path: Path, access: Access, signer: EcdsaSigner) -> Iterator[LeasedBundle]:
     with unlock_bundle(path, access, delegating=True) as unlocked, Bundle(path) as bundle:
-        check_leasable(unlocked.manifest, grants_of(bundle))
+        demanded = (grant.header.constraints for grant in grants_of(bundle))
+        check_leasable(unlocked.manifest.grant_issuers, demanded)
         if public_key.to_der(signer.public_key) not in unlocked.manifest.grant_issuers:
             raise UsageError(
                 f"{path}: takes no grants that this key signs",

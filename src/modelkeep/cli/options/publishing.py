@@ -93,6 +93,9 @@ def add_seal_labels(parser: argparse.ArgumentParser) -> None:
         metavar="KEY",
         help="accept only grants signed with this key, and sign those embedded",
     )
+    parser.add_argument(
+        "--leased", action="store_true", help="refuse to seal what any device could open for ever"
+    )
 
 
 def add_model_signature(parser: argparse.ArgumentParser, option: str) -> None:

@@ -12,6 +12,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# What stands for the hardware that a request says the device has.
+CLAIMED = "claimed"
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the commands."""
@@ -42,7 +45,11 @@ def _add(actions: Any) -> None:
         help="model that these devices may have: acme/detector, acme/* or * (default: what the request says)",
     )
     parser.add_argument("--group", metavar="NAME", help="group of these devices (default: devices)")
-    parser.add_argument("--hardware", metavar="ID", help="hardware that this device has: tpm:DIGEST")
+    parser.add_argument(
+        "--hardware",
+        metavar="ID",
+        help="hardware that this device must prove: tpm:DIGEST, or `claimed`, as its --request says",
+    )
     parser.add_argument("--replace", action="store_true", help="take the place of devices of the same name")
     _expires(parser)
     _output(parser)

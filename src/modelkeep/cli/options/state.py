@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the commands."""
     actions = add_actions(parser)
-    for add_command in (_show, _forget):
+    for add_command in (_show, _forget, _retire):
         add_command(actions)
 
 
@@ -30,6 +30,12 @@ def _forget(actions: Any) -> None:
     _key(parser)
     parser.add_argument("--ticket", metavar="FILE", required=True, help="made with `modelkeep trust ticket`")
     add_trust_options(parser)
+
+
+def _retire(actions: Any) -> None:
+    parser = add_action(actions, "retire", "forget all that is installed, before this device is given away")
+    _key(parser)
+    parser.add_argument("--yes", action="store_true", help="yes, nothing that is installed ever opens again")
 
 
 def _key(parser: argparse.ArgumentParser) -> None:
