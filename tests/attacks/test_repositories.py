@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep.device.state_place import FOLDER_VARIABLE
 from modelkeep.errors import (
     ExpiredError,
     KeepError,
     MalformedError,
     RefusedError,
     RollbackError,
+    StorageError,
     TamperedError,
     UntrustedSignerError,
     UsageError,
@@ -24,13 +27,16 @@ from modelkeep.trust import trust_editing
 from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.updates.phase import Phase, phase_name
+from modelkeep.updates.repository.candidate import Candidate
 from modelkeep.updates.repository.ceremony import Ceremony
 from modelkeep.updates.repository.edition import Edition
 from modelkeep.updates.repository.family import Family
 from modelkeep.updates.repository.metadata import DAY, Metadata, Root, Targets
 from modelkeep.updates.repository.publishing import Wishes, publish
+from modelkeep.updates.repository.repository import Repository
 from modelkeep.updates.repository.role_signer import role_key
 from modelkeep.updates.repository.role_signers import RoleSigners
+from modelkeep.updates.repository.withdrawing import withdraw
 from support.power import PowerCuts
 from support.repository import SmallRepository, new_signer
 from support.tuf_reader import read_targets
@@ -145,6 +151,12 @@ def test_a_bundle_that_changes_while_it_is_read_is_not_published(small: SmallRep
     with pytest.raises(TamperedError):
         publish(small.repository, bundle, small.signers, progress=change)
     assert not list((small.folder / "targets" / "bundles").glob("*"))
+    verifier = small.repository.verifier(small.repository.catalogue())
+    for size in (-1, 1):
+        fresh = workshop.seal()
+        with fresh.open("rb") as file, pytest.raises(StorageError, match="was changed while"):
+            found = Candidate(file, fresh.stat().st_size + size, verifier)
+            found.check(found.digest)
 
 
 # --- keys
@@ -210,7 +222,8 @@ def test_one_signature_short_publishes_nothing(small: SmallRepository) -> None:
 
 @pytest.mark.parametrize("role", ["phase", "models-audio"])
 def test_a_stolen_key_lists_nothing_of_others(role: str, workshop: Workshop, tmp_path: Path) -> None:
-    small = SmallRepository(workshop, families=(Family("", ("acme/*",)), Family("audio", ("sound/*",))))
+    # The one whose key is stolen is asked first wherever its paths let it be.
+    small = SmallRepository(workshop, families=(Family("audio", ("sound/*",)), Family("", ("acme/*",))))
     document = small.publish().document
     names = [document.name, "trust/trust.json", f"releases/{MODEL_ID}/{'0' * 32}.json"]
     if role != "phase":
@@ -255,6 +268,49 @@ def test_what_strangers_sign_in_the_folder_counts_nothing(small: SmallRepository
         with pytest.raises((TamperedError, UsageError)):
             edition.write(small.repository.channel, signers)
             small.publish()
+
+
+def test_what_a_key_signed_besides_is_not_built_upon(small: SmallRepository) -> None:
+    """With the key of one role, and the folder: another document under the number that is published."""
+    small.publish(epoch=5)
+    edition = Edition.after(small.repository.published(), int(small.clock))
+    edition.note("models", highest={MODEL_ID: [0, 0]})
+    edition.roles["models"].signed.version -= 1
+    RoleSigners(small.named("models")).sign("models", edition.roles["models"], edition.targets.signed)
+    (small.folder / "metadata" / "2.models.json").write_bytes(edition.roles["models"].to_bytes())
+    with pytest.raises(TamperedError, match="models.json is not what was signed"):
+        small.publish(epoch=1)
+
+
+def test_an_older_copy_of_the_folder_is_not_built_upon(small: SmallRepository) -> None:
+    """All of it was signed; the release that was withdrawn since is on offer again."""
+    bad = small.publish(epoch=5).document
+    older = small.folder.with_name("older")
+    shutil.copytree(small.folder, older)
+    withdraw(small.repository, MODEL_ID, bad.bundle, small.signers)
+    shutil.rmtree(small.folder)
+    older.rename(small.folder)
+    with nothing_written(small), pytest.raises(RollbackError, match="an older copy"):
+        small.publish(epoch=6)
+
+
+def test_a_repository_of_strangers_that_lists_the_publishers_keys_is_not_theirs(
+    small: SmallRepository,
+) -> None:
+    """Else they would choose the versions that the publisher's own keys sign."""
+    small.publish(epoch=5)
+    theirs = SmallRepository(small.workshop, name="theirs")
+    for place in ("models", "phase"):
+        Ceremony(theirs.repository).bring(place, small.keys[place].public_key)
+        theirs.keys[place] = small.keys[place]
+    assert theirs.advance().is_published
+    shutil.rmtree(small.folder)
+    theirs.folder.rename(small.folder)
+    bundle = small.workshop.seal(epoch=6)
+    with nothing_written(small), pytest.raises(TamperedError, match="another repository"):
+        publish(small.repository, bundle, [*small.named("models", "phase"), theirs.keys["online"]])
+    with pytest.raises(TamperedError, match="another repository"):
+        small.advance()
 
 
 # --- drafts
@@ -320,7 +376,18 @@ def test_the_next_trust_file_is_part_of_what_is_agreed_on(small: SmallRepository
 # --- cut off
 
 
-def test_cut_off_at_any_moment_readers_see_the_old_or_the_new(small: SmallRepository, tmp_path: Path) -> None:
+@pytest.fixture
+def one_disk(small: SmallRepository, monkeypatch: pytest.MonkeyPatch) -> SmallRepository:
+    """A repository on the disk on which its publisher remembers how far it was."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(small.folder / "states"))
+    small.repository = Repository(small.folder, clock=lambda: small.clock)
+    return small
+
+
+def test_cut_off_at_any_moment_readers_see_the_old_or_the_new(
+    one_disk: SmallRepository, tmp_path: Path
+) -> None:
+    small = one_disk
     first = small.publish(epoch=1).document
     bundle = small.workshop.seal(epoch=2)
     cuts = PowerCuts(small.folder)
@@ -345,7 +412,8 @@ def test_cut_off_at_any_moment_readers_see_the_old_or_the_new(small: SmallReposi
         assert small.publish(bundle).document == second
 
 
-def test_a_change_of_keys_that_was_cut_off_goes_on(small: SmallRepository) -> None:
+def test_a_change_of_keys_that_was_cut_off_goes_on(one_disk: SmallRepository) -> None:
+    small = one_disk
     before = dict(small.keys)
     ceremony = Ceremony(small.repository)
     small.keys["online"] = new_signer()

@@ -8,8 +8,9 @@ import pytest
 
 from modelkeep.bundle.access import Access
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.errors import RollbackError, StorageError, UsageError
+from modelkeep.errors import RollbackError, StorageError, UsageError, WrongModelError
 from modelkeep.grants import sidecar
+from modelkeep.grants.constraints import Constraints
 from modelkeep.trust import trust_editing
 from modelkeep.trust.roots import Roots
 from modelkeep.trust.trust_file import TrustFile
@@ -154,6 +155,23 @@ def test_grants_that_come_later_lie_beside_the_bundle(small: SmallRepository) ->
     assert published.grants is None and document.grants == f"{document.archive}.grants"
     assert (small.folder / "targets" / document.grants).read_bytes() == grants.read_bytes()
     assert small.publish(bundle).document == document
+
+
+def test_grants_are_of_this_bundle_and_end_where_that_is_wished(small: SmallRepository) -> None:
+    workshop = small.workshop
+    bundle, other = workshop.seal(), workshop.seal()
+    grants = other.with_name("other.grants")
+    with Bundle(other) as opened:
+        sidecar.append(grants, opened.embedded_grants())
+    with pytest.raises(WrongModelError, match="a grant is of bundle"):
+        small.publish(bundle, wishes=Wishes(grants=grants))
+    with pytest.raises(UsageError, match="anybody who has it"):
+        small.publish(bundle, wishes=Wishes(leased=True))
+    signer = workshop.signer
+    with pytest.raises(UsageError, match="has no end"):
+        small.publish(workshop.seal(grant_signer=signer), wishes=Wishes(leased=True))
+    ending = workshop.seal(constraints=Constraints(not_after=2**32), grant_signer=signer)
+    assert small.publish(ending, wishes=Wishes(leased=True)).grants == 1
 
 
 def revoking(small: SmallRepository, bundle: bytes) -> bytes:

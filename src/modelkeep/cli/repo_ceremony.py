@@ -75,6 +75,13 @@ def _show(progress: Progress) -> None:
 def _agreed(progress: Progress) -> list[str]:
     plan = progress.plan
     lines = [f"{len(plan.people)} people ({', '.join(plan.people)}), of whom {plan.threshold} sign"]
+    if progress.digest is not None:
+        what = (
+            "a new repository"
+            if progress.changes is None
+            else f"changes one, after its root {progress.changes}"
+        )
+        lines.append(what)
     lines += [f"role {each.role}: {', '.join(each.models)}" for each in plan.families]
     lines += [
         f"{place}: sha256:{fingerprint(plan.keys[place])}" for place in plan.places if place in plan.keys

@@ -181,6 +181,7 @@ def _wishes(arguments: argparse.Namespace, share: int, attempt: int = 0) -> Wish
             memory=arguments.requires_memory,
         ),
         jump=arguments.jump,
+        leased=arguments.leased,
         attempt=attempt,
     )
 
@@ -215,7 +216,7 @@ def _say_published(done: Publication) -> None:
     document = done.document
     copied = f"{human_size(done.copied)} copied" if done.copied else "its bundle was there"
     say(f"published {document.model}, release {document.order}, {copied}: {document.name}")
-    if not done.has_grants:
+    if not done.grants:
         say("note: nobody can open it: it brings no grants along, and there is no --grants")
 
 

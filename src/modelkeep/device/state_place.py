@@ -21,10 +21,11 @@ def device_id(public: bytes) -> bytes:
 
 def state_path(public: bytes) -> Path:
     """Returns where the state of the key with this public key is."""
-    return _folder() / f"{device_id(public).hex()}.state"
+    return state_folder() / f"{device_id(public).hex()}.state"
 
 
-def _folder() -> Path:
+def state_folder() -> Path:
+    """Returns the folder in which this account remembers things."""
     # Configuration of the device, as the URI of its key is.
     if folder := os.environ.get(FOLDER_VARIABLE):
         return Path(folder)

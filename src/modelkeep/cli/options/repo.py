@@ -165,3 +165,8 @@ def _wishes(parser: argparse.ArgumentParser) -> None:
         "--requires-memory", metavar="BYTES", type=int, default=0, help="memory that the open model takes"
     )
     parser.add_argument("--jump", action="store_true", help="the epoch may be far above the last one")
+    parser.add_argument(
+        "--leased",
+        action="store_true",
+        help="refuse grants without an end, and those of anybody",
+    )

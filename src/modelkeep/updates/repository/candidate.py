@@ -10,6 +10,7 @@ from pathlib import Path
 from modelkeep.bundle.arriving import ArrivingBundle, VerifiedArrival
 from modelkeep.container.tape import Readable
 from modelkeep.errors import MalformedError, StorageError, TamperedError, UsageError
+from modelkeep.grants.grant import Grant
 from modelkeep.manifest import Manifest
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.storage import opened, words_for
@@ -32,14 +33,13 @@ class Candidate:
         self.manifest: Manifest = self._arrival.signed.manifest
         self.digest = self._arrival.signed.front.manifest_digest
 
-    @property
-    def has_grants(self) -> bool:
-        """Whether the bundle brings grants along.
+    def grants(self) -> Iterator[Grant]:
+        """Gives the grants that the bundle brings along.
 
         Raises:
             MalformedError: one of them is none.
         """
-        return next(self._arrival.embedded_grants(), None) is not None
+        return self._arrival.embedded_grants()
 
     def pieces(self, progress: Progress) -> Iterator[bytes]:
         """Gives all bytes of the archive, each once it was held against what is signed; to be used once.

@@ -98,9 +98,10 @@ class Ceremony:
             if plan.missing:
                 self._refuse_signers([*signers, *trust_signers], plan)
                 return Progress(plan)
-            return Round(self._repository, self._papers, plan, self._published()).advance(
-                signers, trust_signers, agreed
-            )
+            before = self._published()
+            if before is not None:
+                self._repository.check_known(before)
+            return Round(self._repository, self._papers, plan, before).advance(signers, trust_signers, agreed)
 
     def _refuse_signers(self, signers: Sequence[dsse.EcdsaSigner], plan: Plan) -> None:
         if signers:

@@ -91,10 +91,12 @@ def overview(repository: Repository, *, every_byte: bool = False) -> Overview:
 
     Raises:
         UsageError: no repository is there.
-        TamperedError: it is not what was signed.
+        TamperedError: it is not what was signed, or another one than was seen here before.
+        RollbackError: it is older than what was seen here before.
         StorageError: it cannot be read.
     """
     published = repository.published()
+    repository.check_known(published)
     catalogue = Catalogue(published)
     trust = catalogue.trust()
     # Whether a release is still wanted is another matter than whether its bytes are those that were signed.

@@ -77,7 +77,7 @@ def change_phase(
         changed = change(phase, _release(phase, bundle))
         edition.put(PHASE_ROLE, changed.name, changed.to_bytes())
         edition.check_signers(keys)
-        edition.write(repository.channel, keys)
+        repository.write(edition, keys)
     return changed
 
 

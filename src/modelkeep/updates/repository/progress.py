@@ -36,6 +36,7 @@ class Progress:
 
     Attributes:
         plan: what people agree on.
+        changes: version of the root of the repository that is changed; None where a new one is begun.
         digest: SHA-256 of all that is agreed on, hexadecimal; None while keys are missing.
         envelopes: the documents of trust, to be shown.
         waiting: what is to be signed, in the order in which that goes.
@@ -43,6 +44,7 @@ class Progress:
     """
 
     plan: Plan
+    changes: int | None = None
     digest: str | None = None
     envelopes: tuple[Envelope, ...] = ()
     waiting: tuple[Waiting, ...] = ()

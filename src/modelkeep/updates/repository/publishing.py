@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from modelkeep import dsse
 from modelkeep.channels.channel import Channel
 from modelkeep.errors import KeepError, RollbackError, UnavailableError, UsageError, WrongModelError
 from modelkeep.grants import sidecar
+from modelkeep.grants.grant import Grant
 from modelkeep.manifest import Manifest
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.release_order import ReleaseOrder
@@ -38,6 +40,7 @@ class Wishes:
         grants: file of grants, as `modelkeep grant` writes it; None where those in the bundle are all.
         requires: what devices have to have; the disk is added.
         jump: whether the epoch may be far above the last one.
+        leased: whether all grants have to have an end, and to be signed: then devices can be let go.
         attempt: of a release that is published already: raised, devices where it failed try it again.
     """
 
@@ -45,6 +48,7 @@ class Wishes:
     grants: str | os.PathLike[str] | None = None
     requires: Requires = NOTHING
     jump: bool = False
+    leased: bool = False
     attempt: int = 0
 
 
@@ -56,13 +60,13 @@ class Publication:
         document: the release document.
         manifest: what was signed.
         copied: bytes of the bundle that were written; 0 where it was there already.
-        has_grants: whether any device can open it.
+        grants: how many grants there are for it.
     """
 
     document: ReleaseDocument
     manifest: Manifest
     copied: int
-    has_grants: bool
+    grants: int = 0
 
 
 def publish(
@@ -94,7 +98,7 @@ def publish(
     keys = RoleSigners(signers)
     with repository.changing() as edition:
         publication = add(repository, edition, bundle, keys, wishes, progress)
-        edition.write(repository.channel, keys)
+        repository.write(edition, keys)
     return publication
 
 
@@ -111,9 +115,10 @@ def add(
     with candidate(Path(bundle), verifier) as found:
         publication = _Listing(edition, verifier).add(found, wishes)
         edition.check_signers(signers)
+        count = _check_grants(found, wishes)
         copied = _place(repository.channel, publication.document, found, verifier, progress)
-    _place_grants(repository.channel, publication.document, wishes)
-    return replace(publication, copied=copied)
+    _place_grants(repository.channel, publication.document, publication.manifest, wishes)
+    return replace(publication, copied=copied, grants=count)
 
 
 class _Listing:
@@ -147,7 +152,7 @@ class _Listing:
         if known is None:
             phase = self._offer(document, wishes.share)
             self._delist(role, listed, phase)
-        return Publication(document, manifest, 0, found.has_grants or document.grants is not None)
+        return Publication(document, manifest, 0)
 
     def _offer(self, document: ReleaseDocument, share: int) -> Phase:
         offer = Offer(document.name, document.attempt, share)
@@ -258,11 +263,36 @@ def _is_there(
         stream.close()
 
 
-def _place_grants(channel: Channel, document: ReleaseDocument, wishes: Wishes) -> None:
+def _check_grants(found: Candidate, wishes: Wishes) -> int:
+    """Refuses grants that are not of this bundle, or not what is wished; returns how many there are."""
+    if wishes.leased and not found.manifest.grant_issuers:
+        raise UsageError("anybody who has it may grant this bundle", hint="seal it with --grant-signer")
+    beside = () if wishes.grants is None else sidecar.read(wishes.grants, required=True)
+    count = 0
+    for count, grant in enumerate(chain(found.grants(), beside), start=1):  # noqa: B007 (the last one counts)
+        _check_grant(grant, found.manifest, wishes)
+    return count
+
+
+def _check_grant(grant: Grant, manifest: Manifest, wishes: Wishes) -> None:
+    header = grant.header
+    if header.bundle != manifest.bundle:
+        raise WrongModelError(f"a grant is of bundle {header.bundle.hex()}, not of {manifest.bundle.hex()}")
+    # Who grants has to be able to open it as long as there is something to grant.
+    if wishes.leased and header.constraints.not_after is None and not header.constraints.delegate:
+        raise UsageError(
+            f"the grant for key {header.key_id.hex()} has no end", hint="grant it with --not-after +30d"
+        )
+
+
+def _place_grants(channel: Channel, document: ReleaseDocument, manifest: Manifest, wishes: Wishes) -> None:
     if wishes.grants is not None and document.grants is not None:
-        channel.put(f"{TARGETS}/{document.grants}", _lines(wishes.grants))
+        channel.put(f"{TARGETS}/{document.grants}", _lines(wishes, manifest))
 
 
-def _lines(path: str | os.PathLike[str]) -> Iterator[bytes]:
-    for grant in sidecar.read(path, required=True):
+def _lines(wishes: Wishes, manifest: Manifest) -> Iterator[bytes]:
+    assert wishes.grants is not None
+    for grant in sidecar.read(wishes.grants, required=True):
+        # Once more: the file may be another one by now.
+        _check_grant(grant, manifest, wishes)
         yield (grant.received or grant.to_bytes()) + b"\n"

@@ -32,7 +32,7 @@ def refresh(repository: Repository, signers: Sequence[dsse.EcdsaSigner]) -> list
         for role in renewed:
             edition.renew(role)
         edition.check_signers(keys)
-        edition.write(repository.channel, keys)
+        repository.write(edition, keys)
     return renewed
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modelkeep.channels.channel import AbsentError, Channel
+from modelkeep.channels.channel import AbsentError, Channel, read_whole
 from modelkeep.channels.directory import DirectoryChannel
 from modelkeep.errors import TamperedError, UnavailableError, UsageError
 from modelkeep.storage import folder_locked, path_of
@@ -24,8 +24,18 @@ from modelkeep.trust.verifier import Verifier
 from modelkeep.updates.release_document import ReleaseDocument
 from modelkeep.updates.repository.catalogue import Catalogue
 from modelkeep.updates.repository.edition import Edition
-from modelkeep.updates.repository.metadata import METADATA, TARGETS
+from modelkeep.updates.repository.metadata import (
+    LARGEST_METADATA,
+    METADATA,
+    ROOT_ROLE,
+    TARGETS,
+    TIMESTAMP_NAME,
+    TIMESTAMP_ROLE,
+    file_name,
+)
 from modelkeep.updates.repository.published import Published
+from modelkeep.updates.repository.publisher_notes import PublisherNotes, Seen
+from modelkeep.updates.repository.role_signers import RoleSigners
 
 # Machines that publish need not agree to the second.
 _CLOCK_TOLERANCE = 300
@@ -43,6 +53,7 @@ class Repository:
         """Takes a folder, which is looked at later."""
         self.folder: Path = path_of(folder)
         self.channel = DirectoryChannel(self.folder)
+        self._notes = PublisherNotes(self.folder)
         self._clock = clock
 
     @property
@@ -62,6 +73,20 @@ class Repository:
             return Published.read(self.channel)
         except AbsentError:
             raise self._absent() from None
+
+    def check_known(self, published: Published) -> None:
+        """Refuses another repository than was seen in this folder before, and an older copy of it.
+
+        Raises:
+            TamperedError, RollbackError: it is one.
+            StorageError: what was seen cannot be read.
+        """
+        self._notes.check(self._seen(published.timestamp.signed.version))
+
+    def write(self, edition: Edition, signers: RoleSigners, *, root: bool = False) -> None:
+        """Signs and writes an edition, and remembers it; see `Edition.write`."""
+        edition.write(self.channel, signers, root=root)
+        self._notes.write(self._seen(edition.versions[TIMESTAMP_ROLE] + 1))
 
     def catalogue(self) -> Catalogue:
         """Returns what is published; raises what `published` does."""
@@ -84,7 +109,7 @@ class Repository:
         """
         if not (self.folder / METADATA).is_dir():
             raise self._absent()
-        with folder_locked(self.folder / METADATA):
+        with folder_locked(self.folder / TIMESTAMP_NAME):
             yield
 
     @contextmanager
@@ -98,6 +123,7 @@ class Repository:
         """
         with self.locked():
             published = self.published()
+            self.check_known(published)
             self._check_clock(published)
             for document in Catalogue(published).all_releases():
                 check_archive(self.channel, document)
@@ -110,6 +136,10 @@ class Repository:
                 "the clock of this machine is behind that of whoever published last",
                 hint="set the clock, then publish again",
             )
+
+    def _seen(self, timestamp: int) -> Seen:
+        first = read_whole(self.channel, file_name(ROOT_ROLE, 1), LARGEST_METADATA)
+        return Seen.of(first, timestamp)
 
     def _absent(self) -> UsageError:
         return UsageError(

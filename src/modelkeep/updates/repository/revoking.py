@@ -53,7 +53,7 @@ def revoke(
         if not stop_devices:
             _check_replaced(Catalogue(edition), document)
         edition.check_signers(keys)
-        edition.write(repository.channel, keys)
+        repository.write(edition, keys)
     return document
 
 

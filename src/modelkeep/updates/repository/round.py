@@ -45,7 +45,7 @@ class Round:
         waiting += roles.waiting(at_hand)
         is_published = roles.is_empty
         if not is_published and all(each.is_complete for each in waiting):
-            roles.edition().write(self._repository.channel, at_hand, root=roles.has_new_root)
+            self._repository.write(roles.edition(), at_hand, root=roles.has_new_root)
             is_published = True
         return self._progress(waiting, is_published=is_published)
 
@@ -62,6 +62,7 @@ class Round:
     def _progress(self, waiting: list[Waiting], *, is_published: bool = False) -> Progress:
         return Progress(
             self._plan,
+            None if self._before is None else self._before.root.signed.version,
             self._trust.digest,
             (self._trust.roots, self._trust.trust),
             tuple(waiting),

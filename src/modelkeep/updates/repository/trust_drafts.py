@@ -30,6 +30,7 @@ class TrustDrafts:
 
     def __init__(self, papers: Papers, plan: Plan, before: Published | None, now: int) -> None:
         self._papers, self._plan, self._now = papers, plan, now
+        self._last_root = None if before is None else hashlib.sha256(before.root.signed_bytes).hexdigest()
         self._last_roots = _last(before, ROOTS_NAME, Kind.ROOTS)
         self._last_trust = _last(before, TRUST_NAME, Kind.TRUST)
         self.roots = self._drafted_roots()
@@ -37,9 +38,10 @@ class TrustDrafts:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that people agree on, hexadecimal: the plan, and what these documents say."""
+        """SHA-256 of all that people agree on, hexadecimal: plan, documents of trust, what they change."""
         said = {
             "plan": self._plan.digest,
+            "root": self._last_root,
             "roots": hashlib.sha256(self.roots.payload).hexdigest(),
             "trust": hashlib.sha256(self.trust.payload).hexdigest(),
         }

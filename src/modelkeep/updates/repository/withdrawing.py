@@ -65,7 +65,7 @@ def withdraw(
         published = None
         if replacement is not None:
             published = add(repository, edition, replacement, keys, wishes, progress)
-        edition.write(repository.channel, keys)
+        repository.write(edition, keys)
     return Withdrawal(document, published)
 
 
