@@ -183,7 +183,23 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         return UnsafeUnsigned(arguments.model_id)
     if arguments.unsafe_unsigned:
         raise UsageError("-t and --unsafe-unsigned exclude each other")
-    rules: dict[str, Any] = {
+    if arguments.trust_root:
+        return verifier_by(arguments, _trust_file(arguments))
+    if arguments.minimum_trust_number:
+        raise UsageError("trust files have numbers, keys have none", hint="pass --trust-root as well")
+    return Verifier(*[trusted(path, arguments.subject) for path in arguments.trust], **_rules(arguments))
+
+
+def verifier_by(arguments: argparse.Namespace, data: bytes) -> Verifier:
+    """Returns whom to accept by the bytes of a trust file; raises what `verifier` does."""
+    roots = trust_roots(arguments)
+    with named(arguments.trust[0]):
+        trust = TrustFile.from_bytes(data, roots, minimum=arguments.minimum_trust_number)
+    return Verifier.from_trust_file(trust, **_rules(arguments))
+
+
+def _rules(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
         "model": arguments.model_id or UnsafeAnyModel(),
         "minimum_epoch": arguments.minimum_epoch,
         "maximum_age": _age(arguments.maximum_age),
@@ -191,11 +207,6 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         "require_installed": arguments.require_installed,
         "time_authorities": _authorities(arguments),
     }
-    if arguments.trust_root:
-        return Verifier.from_trust_file(_trust_file(arguments), **rules)
-    if arguments.minimum_trust_number:
-        raise UsageError("trust files have numbers, keys have none", hint="pass --trust-root as well")
-    return Verifier(*[trusted(path, arguments.subject) for path in arguments.trust], **rules)
 
 
 def demand_model(arguments: argparse.Namespace) -> None:
@@ -216,13 +227,10 @@ def _authorities(arguments: argparse.Namespace) -> tuple[x509.Certificate, ...] 
     return found or None
 
 
-def _trust_file(arguments: argparse.Namespace) -> TrustFile:
+def _trust_file(arguments: argparse.Namespace) -> bytes:
     if len(arguments.trust) != 1:
         raise UsageError("there is one trust file", hint="pass it with -t, and its signers with --trust-root")
-    data = read_small(arguments.trust[0], LARGEST_TRUST_FILE, "a trust file")
-    roots = trust_roots(arguments)
-    with named(arguments.trust[0]):
-        return TrustFile.from_bytes(data, roots, minimum=arguments.minimum_trust_number)
+    return read_small(arguments.trust[0], LARGEST_TRUST_FILE, "a trust file")
 
 
 def known_roots(arguments: argparse.Namespace) -> Roots | None:

@@ -32,6 +32,7 @@ COMMANDS = {
     "install": "verify a bundle once and keep it for this device alone",
     "slots": "make room for two releases of a model, of which one counts",
     "trial": "try the release that waits in a slot; if it passes it counts, else what counted goes on",
+    "update": "follow a repository: fetch the release that is this device's, try it, let it count",
     "status": "say what is installed on this device, and how far it has come",
     "renew": "move the end of what is installed to that of a newer grant",
     "run": "open a bundle in memory and run the model once",

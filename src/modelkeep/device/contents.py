@@ -147,9 +147,12 @@ class ModelState:
         )
         self.quarantine = (*others, release)[-MOST_QUARANTINED:]
 
-    def is_in_quarantine(self, mark: Mark) -> bool:
-        """Returns whether a release was tried here for whom it would count, and failed."""
-        return any((each.bundle, each.voucher) == (mark.bundle, mark.voucher) for each in self.quarantine)
+    def is_in_quarantine(self, mark: Mark, attempt: int) -> bool:
+        """Returns whether a release failed here at this attempt or a later one, for whom it would count."""
+        return any(
+            (each.bundle, each.voucher) == (mark.bundle, mark.voucher) and each.attempt >= attempt
+            for each in self.quarantine
+        )
 
     def _worth(self, installation: bytes) -> tuple[bool, bool]:
         # A device that fails over and over keeps what it has.

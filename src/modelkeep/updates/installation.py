@@ -102,7 +102,8 @@ def install(
     destination = Path(destination)
     with Access(identity, verifier, grant_file, posture) as access:
         if SlotFolder.is_at(destination):
-            return _into_slot(source_of(source), Slots.open(destination, access), force, progress)
+            slots = Slots.open(destination, access)
+            return install_into(slots, source_of(source), force=force, progress=progress)
         refuse_overwrite(destination, force=force)
         with receiving(source_of(source), access) as reception:
             _into_file(reception, destination, force, progress)
@@ -141,7 +142,10 @@ def _work_file(target: Path, digest: bytes) -> KeptFile | Partial:
             return Partial(target, mode=0o600)
 
 
-def _into_slot(source: Source, slots: Slots, force: bool, progress: Progress) -> InstallReport:
+def install_into(
+    slots: Slots, source: Source, *, force: bool = False, progress: Progress = no_progress
+) -> InstallReport:
+    """Does what `install` does with a folder of slots that is open."""
     with receiving(source, slots.access) as reception:
         there = slots.counts(reception.signed)
         damage = None if force or there is None else _damage(there, slots.access)

@@ -82,8 +82,17 @@ class Slots:
         access: with which key, and whom to trust.
     """
 
-    def __init__(self, folder: SlotFolder, access: Access) -> None:
+    def __init__(self, folder: SlotFolder, access: Access, attempt: int = 0) -> None:
+        """Takes slots.
+
+        Args:
+            folder: where they are.
+            access: with which key, and whom to trust.
+            attempt: the publisher's number for this try at the release, as its document says; a bundle by
+                itself is its first.
+        """
         self.folder = folder
+        self._attempt = attempt
         self.access = access
         self._notes = TrialFile(folder.path)
 
@@ -198,7 +207,7 @@ class Slots:
         # Once more: the front came without the lock, and something newer may have begun to count.
         remembered.check(manifest)
         mark = remembered.mark(manifest, signed.signer)
-        if remembered.contents.known(manifest.model).is_in_quarantine(mark):
+        if remembered.contents.known(manifest.model).is_in_quarantine(mark, self._attempt):
             raise RefusedError(
                 f"release {manifest.order} was tried here and failed",
                 hint="get another release; modelkeep status says how it failed",
@@ -317,8 +326,7 @@ class Slots:
         return bool(waiting)
 
     def _give_up(self, installation: bytes, failed: bytes | None) -> None:
-        # Attempts are the publisher's, in release documents; a bundle by itself is its first.
-        quarantined = None if failed is None else Quarantined(failed, 0)
+        quarantined = None if failed is None else Quarantined(failed, self._attempt)
         with self._remembered() as remembered:
             remembered.state.give_up(self.folder.model, installation, quarantined)
         for slot in SLOTS:

@@ -25,10 +25,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", metavar="FILE", required=True, help="installation to write, or folder of slots"
     )
     add_force(parser)
-    _add_download(parser.add_argument_group("downloads"))
+    add_download(parser.add_argument_group("downloads"))
 
 
-def _add_download(group: Options) -> None:
+def add_download(group: Options) -> None:
+    """Adds how servers are reached, and what that may cost."""
     group.add_argument(
         "--mirror", metavar="URL", action="append", default=[], help="where else the bundle is"
     )

@@ -45,6 +45,7 @@ class Listing:
         ends: when what was read ends, in seconds since 1970-01-01 UTC.
         signed_at: a moment that has certainly passed, as the timestamp's key says; None where it says none.
         requests: how many times the channel was asked.
+        interval: how many seconds later the repository wants to be asked again, or None.
         trust: the trust file that the repository carries, or None.
     """
 
@@ -53,6 +54,7 @@ class Listing:
     ends: int
     signed_at: int | None
     requests: int
+    interval: int | None
     trust: bytes | None
 
     @property
@@ -97,6 +99,7 @@ def look(following: Following, model: str, remembered: Remembered) -> Listing:
         ends=min(client.ends().values()),
         signed_at=client.signed_at,
         requests=client.fetcher.requests,
+        interval=client.interval,
         trust=trust,
     )
 

@@ -33,6 +33,7 @@ class UpdateReport:
         trial: the last try of it, or None.
         requests: how many times the repository was asked, but for bundles and grants.
         ends: when what the repository says ends, in seconds since 1970-01-01 UTC.
+        interval: how many seconds later it wants to be asked again, or None.
     """
 
     model: str
@@ -42,6 +43,7 @@ class UpdateReport:
     bundle: bytes | None
     requests: int
     ends: int
+    interval: int | None = None
     installed: InstallReport | None = None
     trial: TrialResult | None = None
 
@@ -60,6 +62,7 @@ class UpdateReport:
             None if taken is None else taken.bundle,
             listing.requests,
             listing.ends,
+            listing.interval,
         )
 
     def tried(self, installed: InstallReport | None, trial: TrialResult | None) -> UpdateReport:

@@ -154,10 +154,13 @@ class TufClient(Updater):
         Never later than the end of what the offline keys of the root have signed: an online key moves no
         clock further.
         """
-        said = ours(self._trusted_set.timestamp).get("signed_at")
-        if not isinstance(said, int) or isinstance(said, bool) or said < 0:
-            return None
-        return min(said, int(self.root.expires.timestamp()))
+        said = self._said("signed_at")
+        return None if said is None else min(said, int(self.root.expires.timestamp()))
+
+    @property
+    def interval(self) -> int | None:
+        """How many seconds later the repository wants to be asked again, as its timestamp says; or None."""
+        return self._said("interval")
 
     def roles(self) -> dict[str, TufRole]:
         """Returns every role that was loaded: its version, and whose it is.
@@ -179,6 +182,12 @@ class TufClient(Updater):
         """Returns when every role that was loaded ends, in seconds since 1970-01-01 UTC."""
         names = {name for _, name in self._trusted_set._trusted_delegations}
         return {name: int(self._trusted_set[name].expires.timestamp()) for name in names}
+
+    def _said(self, member: str) -> int | None:
+        """Returns a number that is ours in the timestamp."""
+        said = ours(self._trusted_set.timestamp).get(member)
+        is_number = isinstance(said, int) and not isinstance(said, bool) and said >= 0
+        return said if is_number else None
 
     def _persist_file(self, filename: str, data: bytes) -> None:
         # Whatever is there already is not written again: a look without news wears out no disk.

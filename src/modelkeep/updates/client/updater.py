@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 from modelkeep.bundle.access import Access, IdentityLike
@@ -34,7 +35,7 @@ from modelkeep.updates.client.report import UpdateReport
 from modelkeep.updates.client.requirements import check_requirements
 from modelkeep.updates.client.selection import Selection, StaticPhase
 from modelkeep.updates.client.trust_place import TrustPlace
-from modelkeep.updates.installation import InstallReport, install
+from modelkeep.updates.installation import InstallReport, install_into
 from modelkeep.updates.release_document import ReleaseDocument
 from modelkeep.updates.slots import Slots
 from modelkeep.updates.trial import TrialResult, try_out
@@ -102,7 +103,7 @@ class Updater:
         self._selection = selection or StaticPhase()
         self._try_out = partial(try_out, isolation=isolation, runtime=runtime, options=options)
         self.model = self._slots.folder.model
-        metadata = self._slots.folder.path / METADATA_FOLDER
+        metadata = self.folder / METADATA_FOLDER
         is_copy = is_folder(channel) if offline is None else offline
         self.following = Following(channel, first_root, metadata, is_copy)
 
@@ -111,6 +112,21 @@ class Updater:
 
     def __exit__(self, *_details: object) -> None:
         self.close()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of slots."""
+        return self._slots.folder.path
+
+    @property
+    def device(self) -> bytes:
+        """SHA-256 of the device's public key.
+
+        Raises:
+            UsageError: the key belongs to no device.
+        """
+        with remembering(self._access.identity, self._access.verifier) as remembered:
+            return remembered.state.device
 
     def close(self) -> None:
         """Closes the identity, if it was made here."""
@@ -213,24 +229,16 @@ class Updater:
         """Returns the slots for whom accepts this release alone."""
         narrow = self._verifier.narrowed(ExpectListed(document), listing.signed_at)
         access = Access(self._access.identity, narrow, posture=self._access.posture)
-        return Slots(self._slots.folder, access)
+        return Slots(self._slots.folder, access, document.attempt)
 
     def _install(self, slots: Slots, document: ReleaseDocument, progress: Progress) -> InstallReport | None:
         waiting = slots.staged()
         if waiting is not None and waiting.known is not None and waiting.known.mark.bundle == document.bundle:
             return None
-        folder = slots.folder.path
-        check_requirements(document.requires, folder, self._reusable(slots))
+        check_requirements(document.requires, self.folder, self._reusable(slots))
         source = ChannelSource(self.following.channel, document, self.following.folder / "bundle")
         fetch_grants(self.following.channel, document, source.path)
-        return install(
-            source,
-            folder,
-            identity=slots.access.identity,
-            verifier=slots.access.verifier,
-            posture=slots.access.posture,
-            progress=progress,
-        )
+        return install_into(slots, source, progress=progress)
 
     @staticmethod
     def _reusable(slots: Slots) -> int:
@@ -248,11 +256,10 @@ class Updater:
     def _note(self, report: UpdateReport) -> None:
         now = int(time.time())
         notes = FollowingNotes(report.outcome, report.reason, now, report.ends, report.bundle)
-        notes.write(self._slots.folder.path)
+        notes.write(self.folder)
 
     def _note_failure(self, error: KeepError) -> None:
-        folder = self._slots.folder.path
         outcome = Outcome.UNAVAILABLE if isinstance(error, UnavailableError) else Outcome.REFUSED
-        before = FollowingNotes.read(folder) or FollowingNotes(outcome, "", 0)
+        before = FollowingNotes.read(self.folder) or FollowingNotes(outcome, "", 0)
         now = int(time.time())
-        replace(before, outcome=outcome, reason=str(error), at=now).write(folder)
+        replace(before, outcome=outcome, reason=str(error), at=now).write(self.folder)
