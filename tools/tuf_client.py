@@ -68,7 +68,13 @@ def download(arguments: argparse.Namespace) -> None:
         data = repository.target(name, LARGEST_TARGET)
         if data is None:
             raise RefusedError(f"{name} is not listed")
-        Path(arguments.target_dir, quote(name, "")).write_bytes(data)
+        _put(Path(arguments.target_dir, quote(name, "")), data)
+
+
+def _put(target: Path, data: bytes) -> None:
+    # The suite tells by their times which target came last.
+    if not target.exists() or target.read_bytes() != data:
+        target.write_bytes(data)
 
 
 def main() -> int:

@@ -73,7 +73,7 @@ modelkeep slots withdraw slots -k file:pi-17.pem
 modelkeep trial slots -k file:pi-17.pem -t publisher.pub
 """,
     "update": """
-modelkeep update slots --repository https://models.example/acme --root root.json -k file:pi-17.pem -t publisher.pub
+modelkeep update slots --repository https://a.example/acme --root root.json -k file:pi-17.pem -t publisher.pub
 modelkeep update slots --repository file:/mnt/stick --root root.json -k file:pi-17.pem -t publisher.pub
 """,
     "status": """
