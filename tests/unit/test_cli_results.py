@@ -109,6 +109,7 @@ ELSEWHERE = {
         f"repo {word}": "tests/unit/test_cli_repo.py"
         for word in ("init", "publish", "promote", "phase", "withdraw", "revoke", "refresh", "status")
     },
+    "update": "tests/unit/test_cli_update.py",
     "learn": "tests/unit/test_guard_session.py",
     "guard report": "tests/unit/test_guard_report_sealed.py",
     "state forget": "tests/unit/test_cli_state.py",

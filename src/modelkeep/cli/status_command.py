@@ -7,7 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from modelkeep.cli.output import counted, print_json, show, time_of
+from modelkeep.clock import Clock
 from modelkeep.keys.identity import Identity
+from modelkeep.updates.client.notes import FollowingNotes
 from modelkeep.updates.status import InstalledStatus, Status, status
 from modelkeep.updates.trial_notes import Notes
 
@@ -28,6 +30,19 @@ def run(arguments: argparse.Namespace) -> None:
         show(f"{'last trial':10} {_words(found.last_trial)}")
     for bundle in found.quarantine:
         show(f"{'quarantine':10} {bundle}")
+    if found.following is not None:
+        _show_following(found.following)
+
+
+def _show_following(notes: FollowingNotes) -> None:
+    show(f"{'following':10} {notes.outcome.value}: {notes.reason}")
+    show(f"{'since':10} {time_of(notes.at)}")
+    if (stale := notes.stale_since(_now())) is not None:
+        show(f"{'stale':10} since {time_of(stale)}: nothing is installed from there")
+
+
+def _now() -> int:
+    return Clock().for_ends()
 
 
 def _show(each: InstalledStatus) -> None:
@@ -67,4 +82,6 @@ def _facts(found: Status) -> dict[str, Any]:
         end = None if notes.end is None else notes.end.value
         tried = None if notes.tried is None else notes.tried.hex()
         facts["last_trial"] = asdict(notes) | {"bundle": notes.bundle.hex(), "end": end, "tried": tried}
+    if found.following is not None:
+        facts["following"] = found.following.to_json() | {"stale_since": found.following.stale_since(_now())}
     return facts

@@ -20,6 +20,7 @@ from modelkeep.errors import KeepError, MalformedError
 from modelkeep.keys.identity import Identity, no_device
 from modelkeep.manifest import Manifest
 from modelkeep.storage import open_regular, words_for
+from modelkeep.updates.client.notes import FollowingNotes
 from modelkeep.updates.trial_file import TrialFile
 from modelkeep.updates.trial_notes import Notes
 
@@ -67,6 +68,7 @@ class Status:
         last_trial: what is noted of the release that was tried last, or None.
         tries: how often what is on trial was tried.
         quarantine: the bundles that are not tried again, in hexadecimal.
+        following: the last word on the repository that is followed, or None.
     """
 
     path: Path
@@ -75,6 +77,7 @@ class Status:
     last_trial: Notes | None
     tries: int
     quarantine: tuple[str, ...]
+    following: FollowingNotes | None
 
 
 def status(path: str | os.PathLike[str], *, identity: Identity) -> Status:
@@ -107,7 +110,8 @@ def _status(
     state = contents.known(model)
     found.sort(key=lambda each: each.stage != Stage.CURRENT.value)
     quarantine = tuple(each.bundle.hex() for each in state.quarantine)
-    return Status(path, model, tuple(found), notes, state.tries, quarantine)
+    following = FollowingNotes.read(path) if path.is_dir() else None
+    return Status(path, model, tuple(found), notes, state.tries, quarantine, following)
 
 
 def _remembered(identity: Identity, folder: Path | None) -> tuple[Contents, Notes | None]:

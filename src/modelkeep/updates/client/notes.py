@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from modelkeep import canonical
 from modelkeep.errors import KeepError
@@ -95,17 +96,17 @@ class FollowingNotes:
 
     def to_bytes(self) -> bytes:
         """Returns the canonical JSON encoding."""
-        return canonical.encode(
-            {
-                "at": self.at,
-                "ends": self.ends,
-                "format": FORMAT,
-                "offered": None if self.offered is None else self.offered.hex(),
-                "outcome": self.outcome.value,
-                "reason": self.reason[:_LONGEST_REASON],
-                "version": VERSION,
-            }
-        )
+        return canonical.encode(self.to_json() | {"format": FORMAT, "version": VERSION})
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what they say, as JSON knows it."""
+        return {
+            "at": self.at,
+            "ends": self.ends,
+            "offered": None if self.offered is None else self.offered.hex(),
+            "outcome": self.outcome.value,
+            "reason": self.reason[:_LONGEST_REASON],
+        }
 
 
 def _parsed(data: bytes) -> FollowingNotes:

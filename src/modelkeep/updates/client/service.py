@@ -66,8 +66,8 @@ class Service:
             return self._failed(error)
         self._failures = 0
         pause = self._schedule.pause(self._looks, 0, named=report.interval, asked=None)
-        _LOG.info("%s; looking again in %.0f s", report, pause)
         self._write(_facts(report), pause)
+        _LOG.info("%s; looking again in %.0f s", report, pause)
         return pause
 
     def _update(self) -> UpdateReport:
@@ -79,8 +79,8 @@ class Service:
         self._failures += 1
         asked = getattr(error, "pause", None)
         pause = self._schedule.pause(self._looks, self._failures, named=None, asked=asked)
-        _LOG.warning("%s: %s; looking again in %.0f s", self._updater.model, error, pause)
         self._write({"error": type(error).__name__, "reason": str(error), "hint": error.hint}, pause)
+        _LOG.warning("%s: %s; looking again in %.0f s", self._updater.model, error, pause)
         return pause
 
     def _write(self, facts: Mapping[str, Any], pause: float) -> None:
