@@ -9,6 +9,7 @@
 # make wheels     the compiled statistics for x86_64 and aarch64, into dist/; needs rustup
 # make test-arm   their tests as aarch64 runs them, under qemu; needs rustup
 # make mutate     changes the security core in 400 random places and sees whether tests notice; SEED=1
+# make site       the pages as a site, into build/site; broken links are errors
 # make leftovers  what stays in memory after a model is closed; writes docs/leftovers.md
 #
 # Every environment is made when it is first needed, and again when pyproject.toml changes.
@@ -41,7 +42,7 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: wheels test-arm demo demo-update demo-lease check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
+.PHONY: site wheels test-arm demo demo-update demo-lease check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
@@ -102,6 +103,10 @@ bench: .venv-bench/ready
 mutate: .venv/ready
 	nice -n 19 $(test_python) tools/mutate.py --sample 400 --seed $(SEED)
 
+site: .venv-site/ready
+	.venv-site/bin/python tools/site.py build/site-source
+	NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --quiet
+
 leftovers: .venv/ready
 	$(test_python) tools/leftovers.py
 
@@ -112,6 +117,9 @@ leftovers: .venv/ready
 .venv/statistics: .venv/ready $(wildcard rust/*.toml rust/statistics/*.toml rust/statistics/src/*.rs rust/statistics/src/*/*.rs)
 	$(call installed,cargo,cargo-web)
 	@command -v cargo >/dev/null && $(test_python) -m pip install --quiet ./rust/statistics && touch $@ || true
+
+.venv-site/ready: pyproject.toml tools/environment
+	@tools/environment .venv-site --group docs
 
 .venv-demo/ready: pyproject.toml tools/environment
 	@tools/environment .venv-demo --editable '.[onnx]'
