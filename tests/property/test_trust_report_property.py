@@ -83,7 +83,7 @@ def test_publisher_that_ends_and_is_revived(limits: dict[str, Any], words: str) 
     always = TrustFile(1, NOW, (Publisher(KEYS[0], ("*",)),))
     ended = replace(always, publishers=(replace(always.publishers[0], **limits),))
     gone, come = changes(always, ended, NOW)
-    assert gone.endswith("every family")
+    assert gone.endswith("  every family")
     assert come.endswith(words)
     assert [line[1:] for line in changes(ended, always, NOW)] == [come[1:], gone[1:]]
 

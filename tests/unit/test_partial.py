@@ -83,9 +83,13 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
     (folder / f".model.keep.{host}456789AD.part").write_bytes(b"another's")
     (folder / f".model.keepx.{host}456789ab.part").write_bytes(b"another's")
     os.mkfifo(folder / f".model.keep.{host}456789af.part")
+    looks_like_ours = folder / f".model.keep.{host}456789ae.part"
+    (looks_like_ours / "below").mkdir(parents=True)
+    (looks_like_ours / partial._MARK).symlink_to(outside / "file")
     before = names_in(folder)
     write_file(folder / "model.keep", b"whole")
     assert names_in(folder) == sorted([*before, "model.keep"])
+    assert names_in(looks_like_ours) == [partial._MARK, "below"]
     assert (outside / "file").read_bytes() == b"dear"
 
 
