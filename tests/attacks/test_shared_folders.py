@@ -16,6 +16,7 @@ from modelkeep import partial, storage
 from modelkeep.grants import sidecar
 from modelkeep.kept_file import InUseError, KeptFile
 from modelkeep.payload import stream
+from support.states import path_of
 from support.workshop import Workshop
 
 NOBODY = 65534
@@ -155,6 +156,49 @@ def test_whoever_holds_a_lock_that_anybody_may_take_does_not_hold_a_command_for_
             )
     assert "fuser" in (refusal.value.hint or "")
     assert list(sidecar.read(grants)) == []
+
+
+def installed(workshop: Workshop, epoch: int = 1) -> Path:
+    return mk.install(
+        workshop.seal(epoch=epoch),
+        workshop.folder / "installed.keep",
+        identity=workshop.identity(),
+        verifier=workshop.verifier(),
+        force=True,
+    ).path
+
+
+def test_whoever_holds_the_lock_of_a_state_does_not_hold_an_update_for_ever(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = installed(workshop)
+    monkeypatch.setattr(storage, "LONGEST_WAIT", 0.05)
+    lock = path_of(workshop.identity()).with_suffix(".state.lock")
+    with lock.open("rb") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        with pytest.raises(mk.UnavailableError, match="another process has held its lock"):
+            installed(workshop, epoch=2)
+    workshop.open(path).close()
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770])
+def test_states_are_not_kept_where_others_may_take_them_away(workshop: Workshop, mode: int) -> None:
+    # With a state would go what the device knows of older releases.
+    path, folder = installed(workshop), path_of(workshop.identity()).parent
+    folder.chmod(mode)
+    for attempt in (lambda: workshop.open(path), lambda: installed(workshop, epoch=2)):
+        with pytest.raises(mk.StorageError, match="others may take states away"):
+            attempt()
+    folder.chmod(0o755)
+    workshop.open(path).close()
+
+
+@needs_root
+def test_states_are_not_kept_in_a_folder_of_another_user(workshop: Workshop) -> None:
+    path, folder = installed(workshop), path_of(workshop.identity()).parent
+    os.chown(folder, NOBODY, NOBODY)
+    with pytest.raises(mk.StorageError, match="belongs to another user"):
+        workshop.open(path)
 
 
 @pytest.mark.parametrize("target", ["../secret", "/etc/hostname", "../blobs/../secret"])

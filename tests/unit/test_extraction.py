@@ -95,6 +95,20 @@ def test_a_failure_leaves_nothing(
     assert list(out.iterdir()) == []
 
 
+def test_an_empty_file_is_checked_like_any_other(workshop: Workshop, bundle: Path, out: Path) -> None:
+    folder = unpack(bundle, workshop.folder / "unpacked")
+    (folder / "payload/1").write_bytes(bytes((folder / "payload/1").stat().st_size))
+    with pytest.raises(TamperedError):
+        extracted(workshop, folder, out / "plain")
+    assert list(out.iterdir()) == []
+
+
+def test_progress_adds_up_to_the_model(workshop: Workshop, bundle: Path, out: Path) -> None:
+    seen: list[int] = []
+    extracted(workshop, bundle, out / "plain", progress=seen.append)
+    assert sum(seen) == sum(map(len, FILES.values()))
+
+
 def test_an_interrupt_leaves_nothing(workshop: Workshop, bundle: Path, out: Path) -> None:
     def interrupt(count: int) -> None:
         if count > 1:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from modelkeep.errors import RollbackError
-from modelkeep.storage import make_folder, words_for
+from modelkeep.storage import make_folder, wait_for_lock, words_for
 
 
 class StateLock:
@@ -41,12 +40,14 @@ def locked(path: Path) -> Iterator[StateLock]:
     """Holds the lock at `path` for the length of a `with` block; makes its folder if need be.
 
     Raises:
-        StorageError: the file cannot be made.
+        StorageError: the file cannot be made, or its file system has no locks.
+        UnavailableError: somebody else holds the lock for too long.
     """
     while True:
         descriptor = _open(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with words_for(path):
+                wait_for_lock(descriptor, path)
             lock = StateLock(path, descriptor)
             if lock.is_in_place:
                 yield lock

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from pathlib import Path
+
+from modelkeep.errors import StorageError
 
 FOLDER_VARIABLE = "MODELKEEP_STATE"
 SYSTEM_FOLDER = Path("/var/lib/modelkeep/state")
+_ROOT = 0
 
 
 def device_id(public: bytes) -> bytes:
@@ -22,6 +26,28 @@ def device_id(public: bytes) -> bytes:
 def state_path(public: bytes) -> Path:
     """Returns where the state of the key with this public key is."""
     return state_folder() / f"{device_id(public).hex()}.state"
+
+
+def refuse_shared(folder: Path) -> None:
+    """Refuses a folder in which others could take states away, or put locks of their own.
+
+    Raises:
+        StorageError: it belongs to another user, or others may write into it.
+    """
+    try:
+        status = folder.stat()
+    except OSError:  # whoever reads or writes there says what is wrong with it
+        return
+    if status.st_uid not in (_ROOT, os.geteuid()):
+        raise StorageError(
+            f"{folder}: belongs to another user, who could take states away",
+            hint=f"let {FOLDER_VARIABLE} name a folder of its own",
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StorageError(
+            f"{folder}: others may take states away there",
+            hint=f"chmod go-w {folder}, or let {FOLDER_VARIABLE} name a folder of its own in it",
+        )
 
 
 def state_folder() -> Path:

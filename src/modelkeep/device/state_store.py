@@ -14,7 +14,7 @@ from modelkeep.device.device_key import DeviceKey, counter_of
 from modelkeep.device.local_key import LocalKey
 from modelkeep.device.state_file import LARGEST_STATE, read_state, write_state
 from modelkeep.device.state_lock import StateLock, changed_meanwhile
-from modelkeep.device.state_place import device_id, state_path
+from modelkeep.device.state_place import device_id, refuse_shared, state_path
 from modelkeep.errors import RefusedError, RollbackError, StorageError
 from modelkeep.memory.randomness import random_bytes
 from modelkeep.storage import is_read_only, read_small, sync_folder, words_for
@@ -25,11 +25,15 @@ class StateStore:
 
     Args:
         key: the device's key, whose owner is the caller.
+
+    Raises:
+        StorageError: others may write into the folder of states.
     """
 
     def __init__(self, key: DeviceKey) -> None:
         self.device = device_id(key.public)
         self.path = state_path(key.public)
+        refuse_shared(self.path.parent)
         self._next = self.path.with_name(f"{self.path.name}.next")
         self._key = key
         self._counter = counter_of(key)
