@@ -23,6 +23,12 @@ class Collected:
         self._items: dict[str, Any] = {}
         self._has_failed = False
 
+    def with_all_parameters(self, names: list[str]) -> list[str]:
+        """Returns the tests, and those of the same functions with other parameters."""
+        wanted = {name.partition("[")[0] for name in names}
+        others = [name for name in self._items if name.partition("[")[0] in wanted]
+        return list(dict.fromkeys([*names, *others]))
+
     def run(self, names: Iterable[str]) -> int:
         """Runs tests until one fails, in a copy of this process; returns 0, or 1 if one failed."""
         chosen = [self._items[name] for name in names if name in self._items]

@@ -1,7 +1,7 @@
 """Changes the security core at random places and sees whether a test notices.
 
     python tools/mutate.py --sample 400 --seed 1     # what `make mutate` does; goes on where it was stopped
-    python tools/mutate.py --again results-1.jsonl   # what that run left, with everything imported anew
+    python tools/mutate.py --again results-1.jsonl   # what that run left, with every test of its lines
 
 Tests run once to learn which lines each of them covers, and how long it takes; again only where a test file
 changed. For every change, those that cover its line run in a copy of this process, until one fails: a few at
@@ -65,7 +65,7 @@ OTHER_TESTS = (
     "test_threat_model", "test_sites", "test_inputs", "test_apple", "test_attestation", "test_tpm_evidence",
     "test_benches", "test_cli_exit", "test_cli_streams", "test_hardware", "test_memory_residue",
     "test_flips", "test_arrays", "test_migration", "test_cli_import", "test_concurrency", "test_resources",
-    "test_inner", "test_races", "test_power",
+    "test_inner", "test_races",
 )  # fmt: skip
 # Nothing but what is asked of each copy is reported.
 QUIETLY = (
@@ -93,7 +93,7 @@ def main() -> None:
     _put_first(COPY.parent)
 
     def try_all(collected: Collected) -> None:
-        trials = Trials(SOURCE, COPY, tests, collected, afresh=arguments.again is not None)
+        trials = Trials(SOURCE, COPY, tests, collected, again=arguments.again is not None)
         with results.open("a") as log:
             for name, mutation in left:
                 print(

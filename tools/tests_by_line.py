@@ -17,7 +17,7 @@ OF_CONSTANTS = "tests/unit/test_edges.py::test_formats_have_the_sizes_and_limits
 # Collecting every test file of a line takes longer than running the tests that matter.
 AT_FIRST = 8
 # Seconds of tests that one change may cost, as measured without it.
-MOST_SECONDS = 8.0
+MOST_SECONDS, MOST_SECONDS_AGAIN = 8.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +100,33 @@ class TestsByLine:
 
     def for_line(self, source: str, line: int) -> list[str]:
         """Returns the tests that may notice a change of a line, those first that nearly always do."""
-        of_source = [each for each in self._known if source in each.lines]
-        found = [each for each in of_source if each.runs(source, line)] or self._of_constants(of_source)
+        found = self._for_line(source, line)
         # A test that goes through all of a file has more to notice with than one that passes by; and many
         # that are quick more than a few that are not.
         broad = _dealt(sorted(found, key=lambda each: (-len(each.lines.get(source, ())), each.seconds)))[
             :AT_FIRST
         ]
         quick = sorted((each for each in found if each not in broad), key=lambda each: each.seconds)
-        return [each.name for each in _affordable([*broad, *quick])]
+        return [each.name for each in _affordable([*broad, *quick], MOST_SECONDS)]
+
+    def all_for_line(self, source: str, line: int) -> list[str]:
+        """Returns all of them, as far as time allows, the quickest first."""
+        quick = sorted(self._for_line(source, line), key=lambda each: each.seconds)
+        return [each.name for each in _affordable(quick, MOST_SECONDS_AGAIN)]
+
+    def _for_line(self, source: str, line: int) -> list[Known]:
+        of_source = [each for each in self._known if source in each.lines]
+        return [each for each in of_source if each.runs(source, line)] or self._of_constants(of_source)
 
     def _of_constants(self, of_source: list[Known]) -> list[Known]:
         # A line that none runs is run when the file is imported: all of them may notice.
         return [*(each for each in self._known if each.name.startswith(OF_CONSTANTS)), *of_source]
 
 
-def _affordable(tests: Iterable[Known]) -> Iterator[Known]:
+def _affordable(tests: Iterable[Known], most: float) -> Iterator[Known]:
     spent = 0.0
     for test in tests:
-        if spent + test.seconds <= MOST_SECONDS:
+        if spent + test.seconds <= most:
             spent += test.seconds
             yield test
 

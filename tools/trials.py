@@ -27,19 +27,19 @@ class Trials:
         copy: the folder with the copy of them.
         tests: which tests run which line.
         collected: all of the tests.
-        afresh: import everything anew for every change, which sees also what imports keep.
+        again: with all tests of a line and all their parameters, not only those that nearly always notice.
     """
 
     def __init__(
-        self, source: Path, copy: Path, tests: TestsByLine, collected: Collected, *, afresh: bool
+        self, source: Path, copy: Path, tests: TestsByLine, collected: Collected, *, again: bool
     ) -> None:
         self._source, self._copy, self._tests, self._collected = source, copy, tests, collected
-        self._functions = None if afresh else Functions()
+        self._again, self._functions = again, Functions()
         self._sound: dict[str, bool] = {}
 
     def outcome(self, name: str, mutation: Mutation) -> str:
         """Returns what came of a change of one file, in words."""
-        names = self._tests.for_line(name, mutation.line)
+        names = self._names(name, mutation.line)
         if not names:
             return "no test"
         before = (self._source / name).read_bytes()
@@ -55,6 +55,11 @@ class Trials:
                     return outcome
         return "survived"
 
+    def _names(self, name: str, line: int) -> list[str]:
+        if self._again:
+            return self._collected.with_all_parameters(self._tests.all_for_line(name, line))
+        return self._tests.for_line(name, line)
+
     @contextmanager
     def _changed(self, name: str, before: bytes, after: bytes) -> Iterator[None]:
         # For processes that tests start, too.
@@ -68,7 +73,7 @@ class Trials:
         def with_change() -> int:
             _be_silent()
             path = str(self._copy / name)
-            if self._functions is None or not self._functions.put_in(path, before, after, start):
+            if not self._functions.put_in(path, before, after, start):
                 return _NO_FUNCTION
             return self._collected.run(names)
 

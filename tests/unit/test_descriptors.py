@@ -39,6 +39,7 @@ OPENING: dict[str, Callable[[Path], object]] = {
     "a file is written again": lambda folder: storage.write_file(folder / "file", b"content", force=True),
     "a file is read": lambda folder: storage.read_small(folder / "file", 9, "a test"),
     "a file is too large": lambda folder: storage.read_small(folder / "file", 1, "a test"),
+    "a file that cannot be read": lambda _folder: storage.read_small("/proc/self/mem", 9, "a test"),
     "a folder is read": lambda folder: storage.read_small(folder, 9, "a test"),
     "a pipe is read": lambda folder: storage.read_small(folder / "pipe", 9, "a test"),
     "a key is read": lambda folder: enter(read_private(str(folder / "file"))),

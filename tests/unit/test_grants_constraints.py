@@ -126,6 +126,13 @@ def test_narrowing_is_the_intersection(one: Constraints, other: Constraints, exp
     assert one.narrow(other) == other.narrow(one) == expected
 
 
+def test_a_time_that_never_comes_is_told_before_a_grant_is_made() -> None:
+    for window in ({}, {"not_before": 5}, {"not_after": 4}, {"not_before": 5, "not_after": 5}):
+        Constraints(**window).check_window()
+    with pytest.raises(UsageError, match="never counts"):
+        Constraints(not_before=5, not_after=4).check_window()
+
+
 def test_an_empty_time_is_never_valid() -> None:
     never = Constraints(not_before=5).narrow(Constraints(not_after=4))
     for now in range(3, 8):

@@ -1,5 +1,6 @@
 import ctypes
 import gc
+import mmap
 import os
 import resource
 import subprocess
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from modelkeep.errors import UnavailableError, UsageError
-from modelkeep.memory import BytesPages, MemoryReport, Pages, report, wipe, wiped
+from modelkeep.memory import BytesPages, MemoryReport, Pages, report, system, wipe, wiped
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into Linux's /proc")
 
@@ -191,6 +192,15 @@ def test_large_pages_ask_for_huge_pages_without_becoming_resident() -> None:
         assert large.locked == ("lo" in flags)
         assert {"dd", "dc"} <= flags
         assert not small.huge
+
+
+def test_memory_that_is_discarded_is_zero_to_its_ends_and_not_beyond() -> None:
+    page = mmap.PAGESIZE
+    for start, size in [(0, 5 * page), (100, 3 * page), (100, 50), (page - 1, 2 * page + 2)]:
+        with mmap.mmap(-1, 6 * page, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as mapping:
+            mapping[:] = b"\1" * len(mapping)
+            system.discard(system.address_of(mapping) + start, size)
+            assert mapping[:] == b"\1" * start + bytes(size) + b"\1" * (6 * page - start - size)
 
 
 def test_large_bytes_are_kept_out_of_dumps_until_closed() -> None:

@@ -19,7 +19,14 @@ from modelkeep.device import state_lock
 from modelkeep.device.contents import Contents
 from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.device.state import DeviceState
-from modelkeep.errors import KeyStoreError, MalformedError, StorageError, TamperedError, UsageError
+from modelkeep.errors import (
+    KeyStoreError,
+    MalformedError,
+    RollbackError,
+    StorageError,
+    TamperedError,
+    UsageError,
+)
 from modelkeep.extraction import _create
 from modelkeep.grants import sidecar
 from modelkeep.grants.data_key import DataKey
@@ -87,6 +94,32 @@ def test_a_look_between_counting_and_the_new_name_waits(monkeypatch: pytest.Monk
         thread.join(10)
         assert isinstance(results[0], Contents)
     assert one.look().counter == counter.number
+
+
+def test_a_lock_that_was_taken_away_while_somebody_waited_for_it_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, really = tmp_path / "one.lock", state_lock.wait_for_lock
+
+    def wait(descriptor: int, of: Path) -> None:
+        really(descriptor, of)
+        monkeypatch.setattr(state_lock, "wait_for_lock", really)
+        path.unlink()
+
+    monkeypatch.setattr(state_lock, "wait_for_lock", wait)
+    with state_lock.locked(path) as lock:
+        assert lock.is_in_place
+
+
+def test_nothing_is_written_when_the_lock_was_taken_away() -> None:
+    one, _ = two_views()
+    install(one, 1)
+    before = one.path.read_bytes()
+    with pytest.raises(RollbackError, match="changed by somebody else"), one._store.locked() as lock:
+        contents = one._store.settled()
+        one.path.with_suffix(".state.lock").unlink()
+        one._store.write(contents, lock)
+    assert one.path.read_bytes() == before
 
 
 def test_keys_of_objects_stand_in_the_order_of_utf_16_in_either_direction() -> None:

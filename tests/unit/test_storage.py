@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelkeep.errors import StorageError, UsageError
-from modelkeep.storage import Replacement, read_small, words_for, write_at, write_file
+from modelkeep.storage import Replacement, is_read_only, read_small, words_for, write_at, write_file
 from support.disk import largest_file
 
 
@@ -124,6 +125,14 @@ def test_all_is_written_at_its_place_whatever_pieces_the_system_takes(
     with (tmp_path / "file").open("wb") as file:
         write_at(file.fileno(), memoryview(content), 10)
     assert (tmp_path / "file").read_bytes() == bytes(10) + content
+
+
+@pytest.mark.parametrize(("number", "is_so"), [(errno.EROFS, True), (errno.ENOSPC, False)])
+def test_a_disk_that_nobody_can_write_is_told_from_a_full_one(number: int, is_so: bool) -> None:
+    with pytest.raises(StorageError) as caught, words_for("file"):
+        raise OSError(number, "no")
+    assert is_read_only(caught.value) is is_so
+    assert not is_read_only(StorageError("of no system call"))
 
 
 def test_errors_without_a_number_have_words_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -236,6 +237,18 @@ def test_who_vouches_is_asked_of_keys_and_models_and_of_no_clock() -> None:
 def test_publisher_signs_in_its_time_only(workshop: Workshop, limits: dict[str, Any]) -> None:
     with pytest.raises(UntrustedSignerError, match="at the time of sealing"):
         opens(workshop, trust_in(workshop, **limits))
+
+
+def test_both_ends_of_a_publishers_time_are_inside(workshop: Workshop) -> None:
+    bundle = workshop.seal(sealed_at=1_700_000_000)
+    for limits, is_inside in [
+        ({"not_before": 1_700_000_000, "not_after": 1_700_000_000}, True),
+        ({"not_before": 1_700_000_001}, False),
+        ({"not_after": 1_699_999_999}, False),
+    ]:
+        verifier = Verifier.from_trust_file(trust_in(workshop, **limits), model=MODEL_ID)
+        with contextlib.nullcontext() if is_inside else pytest.raises(UntrustedSignerError):
+            workshop.read(bundle, verifier=verifier)
 
 
 def test_rotated_key_takes_over_where_the_old_one_ends(workshop: Workshop) -> None:
