@@ -127,8 +127,8 @@ def test_narrowing_is_the_intersection(one: Constraints, other: Constraints, exp
 
 
 def test_a_time_that_never_comes_is_told_before_a_grant_is_made() -> None:
-    for window in ({}, {"not_before": 5}, {"not_after": 4}, {"not_before": 5, "not_after": 5}):
-        Constraints(**window).check_window()
+    for begin, end in [(None, None), (5, None), (None, 4), (5, 5)]:
+        Constraints(not_before=begin, not_after=end).check_window()
     with pytest.raises(UsageError, match="never counts"):
         Constraints(not_before=5, not_after=4).check_window()
 

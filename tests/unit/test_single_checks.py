@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep import canonical
+from modelkeep import canonical, storage
 from modelkeep.bundle.installation import Installation
 from modelkeep.container import names, order
 from modelkeep.container.folder import Folder
@@ -99,7 +99,7 @@ def test_a_look_between_counting_and_the_new_name_waits(monkeypatch: pytest.Monk
 def test_a_lock_that_was_taken_away_while_somebody_waited_for_it_is_taken_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, really = tmp_path / "one.lock", state_lock.wait_for_lock
+    path, really = tmp_path / "one.lock", storage.wait_for_lock
 
     def wait(descriptor: int, of: Path) -> None:
         really(descriptor, of)
