@@ -20,11 +20,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from modelkeep import canonical, public_key
 from modelkeep.clock import LATEST_TIME
 from modelkeep.release_order import ReleaseOrder
+from modelkeep.signer_id import SignerId
 from modelkeep.trust import timestamps
 from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.roots_document import RootsDocument, RootsName
 from modelkeep.trust.signer import Signer
+from modelkeep.trust.sigstore_signer import SigstoreSigner
 from modelkeep.trust.ticket import Adopt, ForgetQuarantine, SetTime, Ticket, Void
 from modelkeep.trust.trust_file import TrustFile
 from support.time_authority import TimeAuthority
@@ -33,6 +35,10 @@ TARGET = Path(__file__).parent / "v1" / "trust"
 MODEL, BUNDLE, VOID = "acme/detector", "0a" * 16, "0b" * 16
 NOW = 1_800_000_000
 SIGNATURE = b"a signature"
+WORKFLOW = SigstoreSigner(
+    "https://github.com/acme/voice/.github/workflows/release.yml@refs/heads/main",
+    "https://token.actions.githubusercontent.com",
+)
 
 Vector = dict[str, Any]
 
@@ -65,11 +71,14 @@ class TrustVectors:
                 Publisher(self.acme.public_key, ("acme/*",)),
                 Publisher(self.audio.public_key, ("audio/steps",), ("audio", ""), NOW - 1000, NOW - 10),
                 Publisher(self.gone.public_key, ("*",)),
+                Publisher(WORKFLOW, ("voice/*",)),
             ),
             frozenset({fingerprint(self.gone)}),
             frozenset({bytes.fromhex(BUNDLE)}),
             void=frozenset({bytes.fromhex(VOID)}),
             floors={MODEL: ReleaseOrder(3, NOW - 500)},
+            # Looked at when an identity's signature is, which no vector has.
+            sigstore_root="{}",
         )
         self.files: list[Vector] = []
 
@@ -197,6 +206,8 @@ class TrustVectors:
     def _nonsense(self) -> None:
         payload = canonical.decode(Envelope.from_bytes(self.trust.to_bytes()).payload, "payload")
         publisher = payload["publishers"][0]
+        named = payload["publishers"][3]
+        identity, nobody = {"sigstore": named["sigstore"]}, named["sigstore"] | {"issuer": ""}
         unfit = [publisher | {"models": ["acme*"]}]
         for name, about, changes in (
             ("no-models", "a publisher without models", {"publishers": [publisher | {"models": []}]}),
@@ -211,6 +222,15 @@ class TrustVectors:
             ("floors-twice", "two floors of a model", {"floors": [_floor("a"), _floor("a")]}),
             ("unknown-member", "a member of a later version", {"colour": "red"}),
             ("bad-authority", "not a certificate", {"authorities": ["nothing"]}),
+            ("two-in-one", "key and identity", {"publishers": [publisher | identity]}),
+            ("neither", "neither key nor identity", {"publishers": [_without(publisher, "key")]}),
+            (
+                "no-issuer",
+                "an identity of nobody's",
+                {"publishers": [named | {"sigstore": {"identity": "a"}}]},
+            ),
+            ("empty-issuer", "an empty issuer", {"publishers": [named | {"sigstore": nobody}]}),
+            ("empty-root", "an identity and no trusted root", {"sigstore_root": ""}),
         ):
             envelope = Envelope(Kind.TRUST, canonical.encode(payload | changes))
             for root in self.roots[:2]:
@@ -247,15 +267,23 @@ class TrustVectors:
 
     def _vouching(self) -> list[Vector]:
         """Whose word counts of which model, whatever the time."""
-        signers = {"acme": self.acme, "audio": self.audio, "gone": self.gone}
+        keys = {"acme": self.acme, "audio": self.audio, "gone": self.gone}
+        signers = {name: SignerId(bytes.fromhex(fingerprint(key))) for name, key in keys.items()}
+        signers["voice"] = WORKFLOW.signed_with(bytes(32))
+        signers["issuer"] = replace(WORKFLOW, issuer="https://accounts.example").signed_with(bytes(32))
+        signers["workflow"] = replace(WORKFLOW, identity=f"{WORKFLOW.identity}2").signed_with(bytes(32))
         return [
-            {"signer": {"key": fingerprint(signers[name])}, "model": model, "vouches": vouches}
+            {"signer": signers[name].to_json(), "model": model, "vouches": vouches}
             for name, model, vouches in (
                 ("acme", MODEL, True),
                 ("acme", "audio/steps", False),
                 ("audio", "audio/steps", True),
                 ("audio", MODEL, False),
                 ("gone", MODEL, False),
+                ("voice", "voice/wake", True),
+                ("voice", MODEL, False),
+                ("issuer", "voice/wake", False),
+                ("workflow", "voice/wake", False),
             )
         ]
 

@@ -41,6 +41,7 @@ def certificate(
     issuer: Issuer | None = None,
     *,
     lasts: datetime.timedelta = YEAR,
+    serial: int | None = None,
 ) -> x509.Certificate:
     """Returns a new certificate from `START` on; self-signed without an issuer."""
     builder = (
@@ -48,7 +49,7 @@ def certificate(
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(START)
         .not_valid_after(START + lasts)
     )

@@ -91,12 +91,11 @@ def test_keyid_may_be_absent() -> None:
     assert parse(value).payload == STATEMENT.to_bytes()
 
 
-def test_sigstore_identity_is_refused_with_advice() -> None:
+def test_sigstore_identity_is_told_from_a_key_and_not_believed() -> None:
     value = document()
     value["verificationMaterial"] = {"certificate": {"rawBytes": "AAAA"}, "tlogEntries": []}
-    with pytest.raises(SignatureError, match="Sigstore identity") as caught:
-        parse(value)
-    assert caught.value.hint is not None
+    parsed = parse(value)
+    assert (parsed.by_identity, parsed.hint, parsed.certificates) == (True, None, ())
 
 
 def test_document_without_signature_is_refused() -> None:

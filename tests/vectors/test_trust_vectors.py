@@ -66,7 +66,12 @@ def test_trust_file(vector: Vector) -> None:
 
 def test_what_the_first_trust_file_says() -> None:
     trust = read(INDEX["trust_files"][0])
-    assert [publisher.models for publisher in trust.publishers] == [("acme/*",), ("audio/steps",), ("*",)]
+    assert [publisher.models for publisher in trust.publishers] == [
+        ("acme/*",),
+        ("audio/steps",),
+        ("*",),
+        ("voice/*",),
+    ]
     assert trust.floors == {"acme/detector": (3, 1_799_999_500)}
     assert first().floor("acme/detector") == (3, 1_799_999_500)
     assert first().void == {bytes.fromhex("0b" * 16)}

@@ -100,6 +100,8 @@ def signer_of(files: Files) -> str | None:
     if names.SIGNATURE not in files.sizes:
         return None
     signature = oms.parse(files.read(names.SIGNATURE))
+    if signature.by_identity:
+        return "an identity of Sigstore"
     if signature.certificates:
         return f"certificate {certificates.name_of(signature.certificates[0])}"
     return f"key sha256:{signature.hint}"

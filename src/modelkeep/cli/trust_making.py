@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from modelkeep import public_key
 from modelkeep.bundle.bundle import Bundle
@@ -20,8 +20,11 @@ from modelkeep.trust import trust_editing
 from modelkeep.trust.certificates import load as load_certificates
 from modelkeep.trust.document_report import statements
 from modelkeep.trust.envelope import Envelope, Kind
+from modelkeep.trust.publisher import Who
 from modelkeep.trust.roots import Roots
 from modelkeep.trust.roots_document import RootsDocument, RootsName
+from modelkeep.trust.sigstore_identity import read_root
+from modelkeep.trust.sigstore_signer import SigstoreSigner
 from modelkeep.trust.ticket import Act, Adopt, ForgetQuarantine, SetTime, Ticket, Void
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_report import changes
@@ -30,6 +33,7 @@ _BUNDLE_ID = re.compile(r"[0-9a-f]{32}")
 _DEVICE = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 Documents = Sequence[Envelope]
+Names = tuple[str, ...] | None
 
 
 def create(arguments: argparse.Namespace) -> None:
@@ -49,9 +53,9 @@ def following(arguments: argparse.Namespace) -> None:
     for text in arguments.end:
         path, separator, when = text.rpartition("=")
         end = options.moment(when) if separator else int(time.time())
-        trust = trust_editing.with_end(trust, public_key.load(path if separator else text), end)
-    for path in arguments.remove:
-        trust = trust_editing.without_publisher(trust, public_key.load(path))
+        trust = trust_editing.with_end(trust, _publisher(trust, path if separator else text), end)
+    for name in arguments.remove:
+        trust = trust_editing.without_publisher(trust, _publisher(trust, name))
     trust = _changed(trust, arguments)
     _check_floors(last, trust, arguments)
     _write_trust(arguments, *_with_roots(trust, arguments, envelope.documents))
@@ -107,13 +111,13 @@ def _changed(trust: TrustFile, arguments: argparse.Namespace) -> TrustFile:
     times = options.optional_moment(arguments.not_before), options.optional_moment(arguments.not_after)
     families = None if arguments.families is None else tuple(arguments.families.split(","))
     limits = (families, *times)
-    if not arguments.publisher and any(limit is not None for limit in limits):
-        raise UsageError("--families, --not-before and --not-after go with --publisher")
-    for text in arguments.publisher:
-        path, separator, models = text.rpartition("=")
-        key = public_key.load(path if separator else text)
-        names = tuple(models.split(",")) if separator else None
-        trust = trust_editing.with_publisher(trust, key, names, *limits)
+    publishers = [*_named(arguments.publisher, public_key.load), *_identities(arguments)]
+    if not publishers and any(limit is not None for limit in limits):
+        raise UsageError("--families, --not-before and --not-after go with --publisher or --identity")
+    for who, names in publishers:
+        trust = trust_editing.with_publisher(trust, who, names, *limits)
+    root = None if arguments.sigstore_root is None else read_root(arguments.sigstore_root)
+    trust = trust_editing.with_sigstore_root(trust, root)
     trust = trust_editing.with_floors(trust, dict(map(_floor, arguments.floor)))
     trust = trust_editing.with_authorities(trust, map(load_certificates, arguments.time_authority))
     return trust_editing.with_revoked(
@@ -122,6 +126,30 @@ def _changed(trust: TrustFile, arguments: argparse.Namespace) -> TrustFile:
         bundles=map(_bundle_id, arguments.revoke_bundle),
         void=map(_bundle_id, arguments.void),
     )
+
+
+def _named(texts: Sequence[str], read: Callable[[str], Who]) -> Iterator[tuple[Who, Names]]:
+    """Yields publishers that are written as WHO or WHO=MODELS."""
+    for text in texts:
+        name, separator, models = text.rpartition("=")
+        yield read(name if separator else text), tuple(models.split(",")) if separator else None
+
+
+def _identities(arguments: argparse.Namespace) -> Iterator[tuple[Who, Names]]:
+    if not arguments.identity:
+        return iter(())
+    if arguments.issuer is None:
+        raise UsageError("--identity goes with --issuer: the same name by another issuer is somebody else")
+    return _named(arguments.identity, lambda name: SigstoreSigner(name, arguments.issuer))
+
+
+def _publisher(trust: TrustFile, name: str) -> Who:
+    """Returns the publisher that is named by an identity of the trust file, or by the file of a key."""
+    identities = (each.who for each in trust.publishers if isinstance(each.who, SigstoreSigner))
+    named = [each for each in identities if each.identity == name]
+    if len(named) > 1:
+        raise UsageError(f"several issuers vouch for {name}", hint="make the next file in Python")
+    return named[0] if named else public_key.load(name)
 
 
 def _check_floors(last: TrustFile, trust: TrustFile, arguments: argparse.Namespace) -> None:

@@ -10,7 +10,8 @@ from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.folder_signature import SignedFolder, StatementVerifier, verify_folder
 from modelkeep.trust.policy import UnsafeAnyModel
-from modelkeep.trust.sigstore_identity import SigstoreSigner, SigstoreVerifier
+from modelkeep.trust.sigstore_identity import SigstoreVerifier
+from modelkeep.trust.sigstore_signer import SigstoreSigner
 from modelkeep.trust.verifier import Verifier
 
 
@@ -52,4 +53,5 @@ def sigstore(arguments: argparse.Namespace, keys: Sequence[str]) -> SigstoreVeri
     """
     if arguments.issuer is None or arguments.sigstore_root is None or keys:
         raise UsageError("--identity goes with --issuer and --sigstore-root, and not with a key")
-    return SigstoreVerifier(SigstoreSigner(arguments.identity, arguments.issuer), arguments.sigstore_root)
+    signer = SigstoreSigner(arguments.identity, arguments.issuer)
+    return SigstoreVerifier.from_file(signer, arguments.sigstore_root)

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from modelkeep import canonical, dsse, public_key
 from modelkeep.errors import MalformedError, SignatureError, UsageError
 from modelkeep.record import Record
-from modelkeep.trust.signer import BundleSigner
+from modelkeep.trust.signer import BundleSigner, DocumentSigner
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.timestamps import LARGEST_TIMESTAMP, Stamp
 
@@ -43,6 +43,7 @@ class OmsBundle:
         hint: claims which key signed; None when it does not say.
         certificates: claimed certificates, leaf first; empty for a bare key.
         timestamps: what authorities are claimed to have said of the signature, TimeStampResps in DER.
+        by_identity: Sigstore is claimed to vouch for the key.
     """
 
     payload: bytes
@@ -50,6 +51,7 @@ class OmsBundle:
     hint: str | None
     certificates: tuple[x509.Certificate, ...]
     timestamps: tuple[bytes, ...] = ()
+    by_identity: bool = False
 
 
 def sign(statement: Statement, signer: BundleSigner, stamp: Stamp | None = None) -> bytes:
@@ -66,6 +68,8 @@ def sign(statement: Statement, signer: BundleSigner, stamp: Stamp | None = None)
         UsageError: the key's curve is not supported.
     """
     payload = statement.to_bytes()
+    if isinstance(signer, DocumentSigner):
+        return signer.sign_document(payload)
     signature = signer.sign(dsse.pae(PAYLOAD_TYPE, payload))
     # A faulty device or adapter shows here, at the publisher, and not on ten thousand devices.
     dsse.verify(signer.public_key, signature, PAYLOAD_TYPE, payload)
@@ -74,6 +78,8 @@ def sign(statement: Statement, signer: BundleSigner, stamp: Stamp | None = None)
 
 def signature_size(statement: Statement, signer: BundleSigner, *, stamped: bool = False) -> int:
     """Returns the most bytes that `sign` can need; digests in `statement` may still be placeholders."""
+    if isinstance(signer, DocumentSigner):
+        return signer.document_size(statement.to_bytes())
     dsse.hash_for(signer.public_key)
     longest = _LONGEST_SIGNATURE[signer.public_key.curve.name]
     timestamp = bytes(LARGEST_TIMESTAMP) if stamped else None
@@ -103,11 +109,12 @@ def parse(document: bytes) -> OmsBundle:
     with Record(canonical.decode_lenient(document, "signature"), "signature") as record:
         record.choice("mediaType", {MEDIA_TYPE: None})
         with record.object("verificationMaterial") as material:
+            by_identity = "certificate" in material
             timestamps = _timestamps(material)
             hint, certificates = _material(material)
         with record.object("dsseEnvelope") as envelope:
             payload, signature = _envelope(envelope)
-    return OmsBundle(payload, signature, hint, certificates, timestamps)
+    return OmsBundle(payload, signature, hint, certificates, timestamps, by_identity)
 
 
 def _encode(payload: bytes, signature: bytes, signer: BundleSigner, timestamp: bytes | None) -> bytes:
@@ -144,13 +151,11 @@ def _base64(data: bytes) -> str:
 
 
 def _material(material: Record) -> tuple[str | None, tuple[x509.Certificate, ...]]:
-    # Transparency log entries prove nothing here.
+    # Transparency log entries prove nothing but of identities, where Sigstore's library reads them.
     _skip(material, "tlogEntries")
     if "certificate" in material:
-        raise SignatureError(
-            "signed with a Sigstore identity, which needs Sigstore's online trust root",
-            hint="sign with a private key or with a certificate chain",
-        )
+        _skip(material, "certificate")
+        return None, ()
     if "x509CertificateChain" in material:
         return None, _chain(material)
     with material.object("publicKey") as key:

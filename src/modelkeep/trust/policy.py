@@ -45,6 +45,15 @@ class UnsafeAnyModel:
         """Accepts."""
 
 
+def expecting(model: str | UnsafeAnyModel) -> Policy:
+    """Returns the policy that accepts a model, or every one where the caller says so.
+
+    Raises:
+        UsageError: not a model id.
+    """
+    return model if isinstance(model, UnsafeAnyModel) else ExpectModel(model)
+
+
 @dataclass(frozen=True, slots=True)
 class MinimumEpoch:
     """Accepts releases whose epoch is `epoch` or higher."""

@@ -1,4 +1,4 @@
-"""A publisher, as a trust file describes it: a key, and which models, families and times it may sign."""
+"""A publisher, as a trust file describes it: who it is, and which models, families and times it may sign."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ from modelkeep import public_key
 from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import UsageError
 from modelkeep.manifest import Manifest, check_model_id
+from modelkeep.signer_id import SignerId
+from modelkeep.trust.sigstore_signer import SigstoreSigner
 
 EVERY_FAMILY = "*"
 EVERY_MODEL = "*"
 _BELOW = "/*"
 
+# Who a publisher is: a key, or an identity that Sigstore vouches for.
+Who = ec.EllipticCurvePublicKey | SigstoreSigner
+
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """A key that may sign bundles.
+    """Somebody who may sign bundles.
 
     Attributes:
-        key: P-256, P-384 or P-521.
+        who: a key (P-256, P-384 or P-521), or an identity that Sigstore vouches for.
         models: the models it may sign: ids, ``prefix/*`` for every id that begins with ``prefix/``, or
             ``*`` for every one. The signer writes the family; only these say whose model it is.
         families: the families of models it may sign; ``*`` stands for every one.
@@ -32,7 +37,7 @@ class Publisher:
         UsageError: no models, or something that is neither a model id nor such a pattern.
     """
 
-    key: ec.EllipticCurvePublicKey
+    who: Who
     models: tuple[str, ...]
     families: tuple[str, ...] = (EVERY_FAMILY,)
     not_before: int = 0
@@ -44,10 +49,19 @@ class Publisher:
         for pattern in self.models:
             check_pattern(pattern)
 
+    def __str__(self) -> str:
+        return f"sha256:{self.fingerprint}" if self.fingerprint else str(self.who)
+
     @property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of the key's PEM form."""
-        return public_key.fingerprint(self.key)
+        """Hexadecimal SHA-256 of the key's PEM form; empty for an identity, whose keys last for minutes."""
+        return "" if isinstance(self.who, SigstoreSigner) else public_key.fingerprint(self.who)
+
+    def is_behind(self, signer: SignerId) -> bool:
+        """Returns whether a signer is this publisher."""
+        if isinstance(self.who, SigstoreSigner):
+            return self.who.is_behind(signer)
+        return signer.key.hex() == self.fingerprint
 
     def signs(self, model: str) -> bool:
         """Returns whether `model` is one of this publisher's models; whatever the time."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,6 +22,17 @@ class BundleSigner(dsse.EcdsaSigner, Protocol):
     @property
     def certificates(self) -> tuple[x509.Certificate, ...]:
         """Certificate of the key first, then those up to the root; empty for a bare key."""
+
+
+@runtime_checkable
+class DocumentSigner(Protocol):
+    """Besides, for signers that make the whole document: those whose proof is more than key and signature."""
+
+    def document_size(self, payload: bytes) -> int:
+        """Returns the most bytes that the document about a payload of this length can need."""
+
+    def sign_document(self, payload: bytes) -> bytes:
+        """Returns the document about a payload: a Sigstore bundle around a DSSE envelope."""
 
 
 class Signer:

@@ -10,16 +10,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import public_key
 from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import UsageError
 from modelkeep.release_order import ReleaseOrder
-from modelkeep.trust.publisher import Publisher, covers, matches
+from modelkeep.trust.publisher import Publisher, Who, covers, matches
 from modelkeep.trust.roots_document import RootsName
+from modelkeep.trust.sigstore_signer import SigstoreSigner
 from modelkeep.trust.trust_file import TrustFile
-from modelkeep.trust.trust_payload import MOST_AUTHORITIES, MOST_FLOORS, MOST_PUBLISHERS, MOST_REVOKED
+from modelkeep.trust.trust_payload import (
+    LARGEST_SIGSTORE_ROOT,
+    MOST_AUTHORITIES,
+    MOST_FLOORS,
+    MOST_PUBLISHERS,
+    MOST_REVOKED,
+)
 
 _FINGERPRINT = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
@@ -51,7 +57,7 @@ def following(last: TrustFile, expires: int | None = None) -> TrustFile:
 
 def with_publisher(
     trust: TrustFile,
-    key: ec.EllipticCurvePublicKey,
+    who: Who,
     models: tuple[str, ...] | None = None,
     families: tuple[str, ...] | None = None,
     not_before: int | None = None,
@@ -66,19 +72,19 @@ def with_publisher(
             before the beginning, a key that stands there several times and it is not said what becomes of
             them, or there is no room.
     """
-    mine = [each for each in trust.publishers if each.key == key]
+    mine = [each for each in trust.publishers if each.who == who]
     if len(mine) > 1 and None in (models, families, not_before, not_after):
         raise UsageError(
-            "the trust file has several entries for this key",
+            "the trust file has several entries for this publisher",
             hint="give models, families, beginning and end of the one that takes their place",
         )
     if models is None and not mine:
         raise UsageError(
             "a new publisher signs certain models", hint="name them: PEM=acme/detector, PEM=acme/*, or PEM=*"
         )
-    old = mine[0] if mine else Publisher(key, models or ())
+    old = mine[0] if mine else Publisher(who, models or ())
     new = Publisher(
-        key,
+        who,
         old.models if models is None else models,
         old.families if families is None else families,
         old.not_before if not_before is None else _moment(not_before),
@@ -86,40 +92,40 @@ def with_publisher(
     )
     if new.not_before > new.not_after:
         raise UsageError("the time of a publisher ends before it begins")
-    others = tuple(each for each in trust.publishers if each.key != key)
+    others = tuple(each for each in trust.publishers if each.who != who)
     if len(others) >= MOST_PUBLISHERS:
         raise UsageError(f"a trust file has at most {MOST_PUBLISHERS} publishers")
     return replace(trust, publishers=(*others, new))
 
 
-def with_end(trust: TrustFile, key: ec.EllipticCurvePublicKey, end: int) -> TrustFile:
+def with_end(trust: TrustFile, who: Who, end: int) -> TrustFile:
     """Returns the file with the time of a publisher ended; what it sealed before goes on.
 
     Raises:
-        UsageError: the key is no publisher's, begins later only, or the time is not one that a file can hold.
+        UsageError: this is no publisher, begins later only, or the time is not one that a file can hold.
     """
     end = _moment(end)
-    mine = [each for each in trust.publishers if each.key == key]
+    mine = [each for each in trust.publishers if each.who == who]
     if not mine:
-        raise _no_publisher(key)
+        raise _no_publisher(who)
     if any(each.not_before > end for each in mine):
         raise UsageError("the time of this publisher begins later", hint="revoke the key instead")
     ended = tuple(
-        replace(each, not_after=min(each.not_after, end)) if each.key == key else each
+        replace(each, not_after=min(each.not_after, end)) if each.who == who else each
         for each in trust.publishers
     )
     return replace(trust, publishers=ended)
 
 
-def without_publisher(trust: TrustFile, key: ec.EllipticCurvePublicKey) -> TrustFile:
+def without_publisher(trust: TrustFile, who: Who) -> TrustFile:
     """Returns the file without a publisher: nothing that it sealed counts any more.
 
     Raises:
-        UsageError: the key is no publisher's.
+        UsageError: this is no publisher.
     """
-    others = tuple(each for each in trust.publishers if each.key != key)
+    others = tuple(each for each in trust.publishers if each.who != who)
     if len(others) == len(trust.publishers):
-        raise _no_publisher(key)
+        raise _no_publisher(who)
     return replace(trust, publishers=others)
 
 
@@ -133,6 +139,23 @@ def with_floors(trust: TrustFile, floors: Mapping[str, ReleaseOrder]) -> TrustFi
     if len(merged) > MOST_FLOORS:
         raise UsageError(f"a trust file has floors for at most {MOST_FLOORS} models")
     return replace(trust, floors=merged)
+
+
+def with_sigstore_root(trust: TrustFile, root: bytes | None) -> TrustFile:
+    """Returns the file with Sigstore's trusted root (JSON) set, or as it was.
+
+    Raises:
+        UsageError: it is too large, no text, or missing where publishers are identities.
+    """
+    try:
+        text = trust.sigstore_root if root is None else root.decode("ascii")
+    except UnicodeDecodeError:
+        raise UsageError("a trusted root of Sigstore is JSON in ASCII") from None
+    if len(text) > LARGEST_SIGSTORE_ROOT:
+        raise UsageError(f"a trusted root of Sigstore has at most {LARGEST_SIGSTORE_ROOT} bytes")
+    if not text and any(isinstance(each.who, SigstoreSigner) for each in trust.publishers):
+        raise UsageError("identities need Sigstore's trusted root", hint="pass --sigstore-root FILE")
+    return replace(trust, sigstore_root=text)
 
 
 def with_authorities(trust: TrustFile, roots: Iterable[Sequence[x509.Certificate]]) -> TrustFile:
@@ -186,7 +209,7 @@ def missing_floors(last: TrustFile, trust: TrustFile, given: Iterable[str]) -> l
 
 def _still_signs(trust: TrustFile, publisher: Publisher, pattern: str) -> bool:
     return publisher.fingerprint not in trust.revoked_keys and any(
-        each.key == publisher.key and any(covers(wider, pattern) for wider in each.models)
+        each.who == publisher.who and any(covers(wider, pattern) for wider in each.models)
         for each in trust.publishers
     )
 
@@ -220,9 +243,10 @@ def fingerprint_of(key: str) -> str:
     return match[1] if match else public_key.fingerprint(public_key.load(key))
 
 
-def _no_publisher(key: ec.EllipticCurvePublicKey) -> UsageError:
+def _no_publisher(who: Who) -> UsageError:
+    words = who if isinstance(who, SigstoreSigner) else f"key sha256:{public_key.fingerprint(who)}"
     return UsageError(
-        f"key sha256:{public_key.fingerprint(key)} is not among the publishers",
+        f"{words} is not among the publishers",
         hint="`modelkeep trust show` names them",
     )
 

@@ -1,4 +1,4 @@
-"""The trust file: which keys may sign which families of models, from when to when, and what is revoked.
+"""The trust file: who may sign which families of models, from when to when, and what is revoked.
 
 A DSSE envelope whose signatures count by threshold: one stolen root key changes nothing. How devices
 get a new file is left to what carries it; the documents by which roots are replaced travel with it.
@@ -39,6 +39,7 @@ class TrustFile:
             installed either. No later file leaves one out.
         floors: by model id, the place in its order of releases below which nothing counts.
         authorities: roots of the authorities whose signed times count.
+        sigstore_root: Sigstore's trusted root (JSON), where publishers are identities; else empty.
         named_roots: the document of a chain whose keys sign it; None where devices have loose keys.
         roots: the roots that it was verified with; None if it was not. Devices remember the number of
             the newest file under them.
@@ -52,6 +53,7 @@ class TrustFile:
     void: frozenset[bytes] = frozenset()
     floors: Mapping[str, ReleaseOrder] = field(default_factory=dict)
     authorities: tuple[x509.Certificate, ...] = ()
+    sigstore_root: str = ""
     named_roots: RootsName | None = None
     roots: Roots | None = field(default=None, compare=False)
 
@@ -120,16 +122,14 @@ class TrustFile:
 
         Whatever the time and its own limits of time: a set clock must not bring older releases back.
         """
-        key = signer.key.hex()
-        return key not in self.revoked_keys and any(
-            each.fingerprint == key and each.signs(model) for each in self.publishers
+        return signer.key.hex() not in self.revoked_keys and any(
+            each.is_behind(signer) and each.signs(model) for each in self.publishers
         )
 
     def allows(self, manifest: Manifest, signer: SignerId) -> bool:
         """Returns whether `signer` is a publisher that may sign a release, with all its limits."""
-        key = signer.key.hex()
-        return key not in self.revoked_keys and any(
-            each.fingerprint == key and each.may_sign(manifest) for each in self.publishers
+        return signer.key.hex() not in self.revoked_keys and any(
+            each.is_behind(signer) and each.may_sign(manifest) for each in self.publishers
         )
 
     def check_root(self, fingerprint: str) -> None:

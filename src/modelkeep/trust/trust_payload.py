@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from modelkeep import canonical, public_key
@@ -14,8 +15,9 @@ from modelkeep.errors import UsageError
 from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust import certificates, model_place
-from modelkeep.trust.publisher import Publisher
+from modelkeep.trust.publisher import Publisher, Who
 from modelkeep.trust.roots_document import RootsName
+from modelkeep.trust.sigstore_signer import SigstoreSigner
 
 if TYPE_CHECKING:
     from modelkeep.trust.trust_file import TrustFile
@@ -24,6 +26,7 @@ FORMAT, VERSION = "modelkeep/trust", 1
 MOST_PUBLISHERS, MOST_REVOKED, MOST_FLOORS = 1024, 10_000, 10_000
 MOST_PATTERNS = 1024
 MOST_AUTHORITIES = 16
+LARGEST_SIGSTORE_ROOT = 2**18
 
 _FINGERPRINT_BYTES, _BUNDLE_BYTES = 32, 16
 _LARGEST_PEM = 1024
@@ -47,6 +50,7 @@ def encode(trust: TrustFile) -> bytes:
             "floors": [model_place.to_json(model, floor) for model, floor in sorted(trust.floors.items())],
             "authorities": [authority.public_bytes(Encoding.PEM).decode() for authority in trust.authorities],
         }
+        | ({"sigstore_root": trust.sigstore_root} if trust.sigstore_root else {})
         | _roots_to_json(trust.named_roots)
     )
 
@@ -66,12 +70,13 @@ def decode(payload: bytes) -> dict[str, Any]:
         return {
             "number": record.integer("number"),
             "expires": record.integer("expires", highest=LATEST_TIME),
-            "publishers": tuple(map(_publisher, record.items("publishers", longest=MOST_PUBLISHERS))),
+            "publishers": _publishers(record),
             "revoked_keys": frozenset(key.hex() for key in keys),
             "revoked_bundles": frozenset(bundles),
             "void": frozenset(_ascending(record, "void", _BUNDLE_BYTES)),
             "floors": _floors(record),
             "authorities": _authorities(record),
+            "sigstore_root": _sigstore_root(record),
             "named_roots": _roots(record),
         }
 
@@ -88,8 +93,7 @@ def _roots(record: Record) -> RootsName | None:
 
 
 def _publisher_to_json(publisher: Publisher) -> dict[str, Any]:
-    return {
-        "key": public_key.to_pem(publisher.key).decode(),
+    return _who_to_json(publisher.who) | {
         "models": list(publisher.models),
         "families": list(publisher.families),
         "not_before": publisher.not_before,
@@ -97,19 +101,48 @@ def _publisher_to_json(publisher: Publisher) -> dict[str, Any]:
     }
 
 
+def _who_to_json(who: Who) -> dict[str, Any]:
+    if isinstance(who, SigstoreSigner):
+        return {"sigstore": {"identity": who.identity, "issuer": who.issuer}}
+    return {"key": public_key.to_pem(who).decode()}
+
+
+def _publishers(record: Record) -> tuple[Publisher, ...]:
+    publishers = tuple(map(_publisher, record.items("publishers", longest=MOST_PUBLISHERS)))
+    if "sigstore_root" not in record and any(isinstance(each.who, SigstoreSigner) for each in publishers):
+        raise record.fault("sigstore_root", "is missing: identities are among the publishers")
+    return publishers
+
+
 def _publisher(item: object) -> Publisher:
     with Record(item, "trust file: publisher") as record:
-        try:
-            key = public_key.load(record.text("key", longest=_LARGEST_PEM).encode())
-        except UsageError:
-            raise record.fault("key", "is not a PEM public key on a supported curve") from None
+        who = _identity(record) if "sigstore" in record else _key(record)
         models, families = _names(record, "models"), _names(record, "families")
         not_before = record.integer("not_before", highest=LATEST_TIME)
         not_after = record.integer("not_after", highest=LATEST_TIME)
         try:
-            return Publisher(key, models, families, not_before, not_after)
+            return Publisher(who, models, families, not_before, not_after)
         except UsageError as error:
             raise record.fault("models", f"is not a list of model ids and patterns: {error}") from None
+
+
+def _key(record: Record) -> ec.EllipticCurvePublicKey:
+    try:
+        return public_key.load(record.text("key", longest=_LARGEST_PEM).encode())
+    except UsageError:
+        raise record.fault("key", "is not a PEM public key on a supported curve") from None
+
+
+def _identity(record: Record) -> SigstoreSigner:
+    try:
+        with record.object("sigstore") as named:
+            return SigstoreSigner(named.text("identity"), named.text("issuer"))
+    except UsageError as error:
+        raise record.fault("sigstore", f"is not an identity: {error}") from None
+
+
+def _sigstore_root(record: Record) -> str:
+    return record.text("sigstore_root", longest=LARGEST_SIGSTORE_ROOT) if "sigstore_root" in record else ""
 
 
 def _names(record: Record, name: str) -> tuple[str, ...]:

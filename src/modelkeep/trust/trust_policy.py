@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelkeep.errors import RefusedError, UntrustedSignerError
+from modelkeep.errors import RefusedError, UntrustedSignerError, UsageError
+from modelkeep.public_key import TrustedKey
 from modelkeep.trust.release import Release
+from modelkeep.trust.sigstore_identity import SigstoreVerifier
+from modelkeep.trust.sigstore_signer import SigstoreSigner
 from modelkeep.trust.trust_file import TrustFile
+
+
+def trusted_by(trust: TrustFile) -> list[TrustedKey | SigstoreVerifier]:
+    """Returns the publishers whose signatures count at all: keys that are not revoked, and identities.
+
+    Raises:
+        UsageError: there are none.
+    """
+    counting = [each.who for each in trust.publishers if each.fingerprint not in trust.revoked_keys]
+    if not counting:
+        raise UsageError("the trust file leaves nobody to trust", hint="get a newer one from the publisher")
+    keys: list[TrustedKey | SigstoreVerifier] = [e for e in counting if not isinstance(e, SigstoreSigner)]
+    named = [each for each in counting if isinstance(each, SigstoreSigner)]
+    return [*keys, SigstoreVerifier(named, trust.sigstore_root.encode())] if named else keys
 
 
 @dataclass(frozen=True, slots=True)

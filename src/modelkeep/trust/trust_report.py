@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 from collections import Counter
 
@@ -14,6 +15,7 @@ from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust import certificates
 from modelkeep.trust.publisher import EVERY_FAMILY, EVERY_MODEL, Publisher
 from modelkeep.trust.roots_document import RootsName
+from modelkeep.trust.sigstore_signer import SigstoreSigner
 from modelkeep.trust.trust_file import TrustFile
 
 _WIDTH = 15
@@ -38,6 +40,7 @@ def facts(trust: TrustFile, now: int) -> dict[str, object]:
             for model, floor in sorted(trust.floors.items())
         },
         "authorities": [_authority(each) for each in trust.authorities],
+        "sigstore_root": _digest(trust.sigstore_root) if trust.sigstore_root else None,
         "chain": None if trust.named_roots is None else _chain(trust.named_roots),
     }
 
@@ -75,6 +78,11 @@ def _statements(trust: TrustFile, now: int) -> list[tuple[_Fact, str]]:
         *((("void", bundle), line("void bundle", bundle.hex())) for bundle in sorted(trust.void)),
         *((("floor", *each), line("floor", _floor(*each))) for each in sorted(trust.floors.items())),
         *((("authority", each), line("authority", _authority(each))) for each in trust.authorities),
+        *(
+            (("sigstore", each), line("sigstore root", f"sha256:{_digest(each)}"))
+            for each in (trust.sigstore_root,)
+            if each
+        ),
         *((("roots", each), line("roots", _roots(each))) for each in (trust.named_roots,) if each),
     ]
 
@@ -89,20 +97,37 @@ def _lines_of(facts: Counter[_Fact], stated: list[tuple[_Fact, str]], sign: str)
 
 
 def _fact(publisher: Publisher, trust: TrustFile) -> _Fact:
-    key = publisher.fingerprint
     limits = publisher.not_before, publisher.not_after
-    return ("publisher", key, publisher.models, publisher.families, *limits, key in trust.revoked_keys)
+    key = publisher.fingerprint
+    return (
+        "publisher",
+        str(publisher),
+        publisher.models,
+        publisher.families,
+        *limits,
+        key in trust.revoked_keys,
+    )
 
 
 def _facts(publisher: Publisher, trust: TrustFile) -> dict[str, object]:
     return {
-        "key": publisher.fingerprint,
+        **_who(publisher),
         "models": list(publisher.models),
         "families": list(publisher.families),
         "not_before": _beginning(publisher.not_before),
         "not_after": _end(publisher.not_after),
         "revoked": publisher.fingerprint in trust.revoked_keys,
     }
+
+
+def _who(publisher: Publisher) -> dict[str, object]:
+    if isinstance(publisher.who, SigstoreSigner):
+        return {"identity": publisher.who.identity, "issuer": publisher.who.issuer}
+    return {"key": publisher.fingerprint}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _words(publisher: Publisher, trust: TrustFile) -> str:
@@ -113,7 +138,7 @@ def _words(publisher: Publisher, trust: TrustFile) -> str:
     ]
     revoked = ["revoked"] if publisher.fingerprint in trust.revoked_keys else []
     scope = _models(publisher.models), _scope(publisher.families)
-    return "  ".join([f"sha256:{publisher.fingerprint}", *scope, *limits, *revoked])
+    return "  ".join([str(publisher), *scope, *limits, *revoked])
 
 
 def _models(patterns: tuple[str, ...]) -> str:

@@ -20,14 +20,15 @@ from modelkeep.trust import certificates, oms, second_signature, timestamps
 from modelkeep.trust.bundle_verifier import VerifiedStatement
 from modelkeep.trust.certificates import CertificateRoots, CertificateSource
 from modelkeep.trust.envelope import Envelope, Kind
-from modelkeep.trust.policy import AllOf, ExpectModel, MaximumAge, MinimumEpoch, Policy, UnsafeAnyModel
+from modelkeep.trust.policy import AllOf, MaximumAge, MinimumEpoch, Policy, UnsafeAnyModel, expecting
 from modelkeep.trust.release import Release
 from modelkeep.trust.roots_document import Keys, fingerprints
 from modelkeep.trust.second_signature import SecondKey
+from modelkeep.trust.sigstore_identity import SigstoreVerifier
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.ticket import Ticket, VerifiedTicket
 from modelkeep.trust.trust_file import TrustFile
-from modelkeep.trust.trust_policy import WithinTrustFile
+from modelkeep.trust.trust_policy import WithinTrustFile, trusted_by
 
 
 class Rules(TypedDict, total=False):
@@ -47,7 +48,7 @@ class Verifier:
 
     def __init__(
         self,
-        *trusted: TrustedKey | CertificateRoots,
+        *trusted: TrustedKey | CertificateRoots | SigstoreVerifier,
         model: str | UnsafeAnyModel,
         minimum_epoch: int = 0,
         maximum_age: datetime.timedelta | None = None,
@@ -60,7 +61,8 @@ class Verifier:
         """Takes whom to trust and what to accept.
 
         Args:
-            trusted: public keys (PEM bytes, path of a PEM file, key object) and certificate roots.
+            trusted: public keys (PEM bytes, path of a PEM file, key object), certificate roots, and
+                verifiers of identities that Sigstore vouches for.
             model: the model id expected; `UnsafeAnyModel()` accepts every model of these signers.
             minimum_epoch: lowest epoch accepted.
             maximum_age: longest time since sealing.
@@ -77,11 +79,13 @@ class Verifier:
         if not trusted:
             raise UsageError("a verifier trusts somebody", hint="pass the publisher's public key")
         self._roots = tuple(item for item in trusted if isinstance(item, CertificateRoots))
-        keys = [public_key.load(item) for item in trusted if not isinstance(item, CertificateRoots)]
+        self._identities = tuple(item for item in trusted if isinstance(item, SigstoreVerifier))
+        others = (CertificateRoots, SigstoreVerifier)
+        keys = [public_key.load(item) for item in trusted if not isinstance(item, others)]
         self._keys = {public_key.fingerprint(key): key for key in keys}
         age = () if maximum_age is None else (MaximumAge(maximum_age),)
         self._model = model if isinstance(model, str) else "any model"
-        self._policy = AllOf(_expect(model), MinimumEpoch(minimum_epoch), *age, *policies)
+        self._policy = AllOf(expecting(model), MinimumEpoch(minimum_epoch), *age, *policies)
         self._clock = Clock.of(clock)
         self._second = None if second is None else second_signature.load_key(second)
         self._require_installed = require_installed
@@ -102,14 +106,8 @@ class Verifier:
         Raises:
             UsageError: the trust file leaves nobody to trust, or an argument is not of its form.
         """
-        keys = {each.fingerprint: each.key for each in trust.publishers}
-        keys = {name: key for name, key in keys.items() if name not in trust.revoked_keys}
-        if not keys:
-            raise UsageError(
-                "the trust file leaves nobody to trust", hint="get a newer one from the publisher"
-            )
         rules["policies"] = (WithinTrustFile(trust), *rules.get("policies", ()))
-        verifier = cls(*keys.values(), model=model, **rules)
+        verifier = cls(*trusted_by(trust), model=model, **rules)
         verifier._trust = trust
         verifier._authorities += trust.authorities
         return verifier
@@ -163,10 +161,11 @@ class Verifier:
         if not document:
             raise SignatureError("the bundle is not signed", hint="seal it again with a signer")
         bundle = oms.parse(document)
+        if bundle.by_identity:
+            return self._verify_identity(document, second)
         signed_at = timestamps.earliest(bundle.timestamps, bundle.signature, self._authorities)
         signer = self._verify_chain(bundle, signed_at) if bundle.certificates else self._verify_key(bundle)
-        if self._second is not None:
-            second_signature.verify(second, self._second, bundle.payload)
+        self._verify_second(second, bundle.payload)
         return VerifiedStatement(Statement.from_bytes(bundle.payload), signer, signed_at)
 
     def accept(self, release: Release) -> None:
@@ -182,7 +181,11 @@ class Verifier:
         """See `BundleVerifier.vouches`."""
         if self._trust is not None:
             return self._trust.vouches(model, signer)
-        return signer.key.hex() in self._keys or any(roots.vouches(signer) for roots in self._roots)
+        return (
+            signer.key.hex() in self._keys
+            or any(roots.vouches(signer) for roots in self._roots)
+            or any(identities.vouches(signer) for identities in self._identities)
+        )
 
     def floor(self, model: str) -> ReleaseOrder | None:
         """See `BundleVerifier.floor`."""
@@ -219,6 +222,23 @@ class Verifier:
         if self._trust.roots is None:
             raise SignatureError("the trust file was not verified with roots, who sign tickets")
         return self._trust.roots.keys, self._trust.roots.threshold
+
+    def _verify_identity(self, document: bytes, second: bytes | None) -> VerifiedStatement:
+        refusal: RefusedError = self._untrusted("an identity of Sigstore", None)
+        for identities in self._identities:
+            try:
+                found = identities.verify_statement(document)
+            except RefusedError as error:
+                refusal = error
+                continue
+            # What Sigstore's library read counts, and nothing that was read here.
+            self._verify_second(second, found.payload)
+            return VerifiedStatement(found.statement, found.signer.signed_with(found.key))
+        raise refusal
+
+    def _verify_second(self, second: bytes | None, payload: bytes) -> None:
+        if self._second is not None:
+            second_signature.verify(second, self._second, payload)
 
     def _verify_key(self, bundle: oms.OmsBundle) -> SignerId:
         # The hint is not signed: it only chooses among keys that are trusted anyway.
@@ -270,7 +290,7 @@ class UnsafeUnsigned:
         Raises:
             UsageError: not a model id.
         """
-        self._policy = _expect(UnsafeAnyModel() if model is None else model)
+        self._policy = expecting(UnsafeAnyModel() if model is None else model)
         self._clock = Clock()
 
     @property
@@ -326,10 +346,6 @@ class UnsafeUnsigned:
         late = copy.copy(self)
         late._clock = self._clock.no_earlier_than(moment)
         return late
-
-
-def _expect(model: str | UnsafeAnyModel) -> Policy:
-    return model if isinstance(model, UnsafeAnyModel) else ExpectModel(model)
 
 
 def _verifies(key: ec.EllipticCurvePublicKey, bundle: oms.OmsBundle) -> bool:

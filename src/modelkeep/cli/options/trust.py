@@ -41,14 +41,14 @@ def _next(actions: Any) -> None:
     _publishers(parser)
     parser.add_argument(
         "--end",
-        metavar="PEM[=WHEN]",
+        metavar="WHO[=WHEN]",
         action="append",
         default=[],
-        help="what this publisher seals after WHEN (default: now) does not count",
+        help="what this publisher (PEM file or identity) seals after WHEN (default: now) does not count",
     )
     parser.add_argument(
         "--remove",
-        metavar="PEM",
+        metavar="WHO",
         action="append",
         default=[],
         help="this publisher goes, and nothing that it sealed counts; --end keeps what it sealed so far",
@@ -137,6 +137,15 @@ def _publishers(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="this key may sign these models: acme/detector,acme/audio/* or * (of a known key: as before)",
     )
+    parser.add_argument(
+        "--identity",
+        metavar="NAME[=MODELS]",
+        action="append",
+        default=[],
+        help="whom Sigstore knows by this name may: an address, or the URI of a workflow with its reference",
+    )
+    parser.add_argument("--issuer", metavar="URL", help="who vouches to Sigstore for these identities")
+    parser.add_argument("--sigstore-root", metavar="FILE", help="Sigstore's trusted root, which devices pin")
     parser.add_argument(
         "--families",
         metavar="NAMES",

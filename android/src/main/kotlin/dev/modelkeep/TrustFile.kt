@@ -42,13 +42,18 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
         revokedBundles = bundles
         // Authorities of time: this library reads no timestamps.
         record.items("authorities", MOST_AUTHORITIES).forEach(::checkCertificate)
+        // Sigstore's trusted root: this library verifies no identities, and does not take files apart that name some.
+        val root = if ("sigstore_root" in record) record.text("sigstore_root", LARGEST_SIGSTORE_ROOT) else null
+        if (root == "" || root == null && publishers.any { it.isIdentity }) {
+            throw record.fault("sigstore_root", "must not be missing or empty where publishers are identities")
+        }
         val named = if ("roots" in record) record.nested("roots") { hexadecimal("set", FINGERPRINT) to integer("number", 1) } else null
         roots.checkNamed(named?.first?.toHexadecimal(), named?.second ?: 0)
     }
 
     /** The keys that count, by fingerprint. */
     internal val keys: Map<String, EcdsaKey>
-        get() = publishers.map { it.key }.associateBy { it.fingerprint }.filterKeys { it !in revokedKeys }
+        get() = publishers.mapNotNull { it.key }.associateBy { it.fingerprint }.filterKeys { it !in revokedKeys }
 
     internal val seen: SeenTrust
         get() = SeenTrust(number, roots.keys.keys, roots.threshold, roots.newest?.set, roots.documents)
@@ -56,7 +61,7 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
     internal fun floor(model: String): ReleaseOrder? = floors[model]
 
     internal fun vouches(model: String, signer: SignerId): Boolean =
-        signer.key !in revokedKeys && publishers.any { it.key.fingerprint == signer.key && it.signs(model) }
+        signer.key !in revokedKeys && publishers.any { it.isBehind(signer) && it.signs(model) }
 
     /** Returns which of the roots signed a ticket, if they are enough. */
     internal fun checkSigned(ticket: Envelope): Set<String> = ticket.checkSigned(roots.keys, roots.threshold)
@@ -74,7 +79,7 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
             throw RefusedError("bundle ${release.bundle} is revoked", "get a newer release of the model")
         }
         val allowed = signer.key !in revokedKeys &&
-            publishers.any { it.key.fingerprint == signer.key && it.maySign(release) }
+            publishers.any { it.isBehind(signer) && it.maySign(release) }
         if (!allowed) {
             throw UntrustedSignerError(
                 "$signer may not sign model '${release.model}' of family '${release.family}' at the time of sealing",
@@ -88,6 +93,7 @@ public class TrustFile private constructor(record: Record, private val roots: Ro
         private const val MOST_REVOKED = 10_000
         private const val MOST_FLOORS = 10_000
         private const val MOST_AUTHORITIES = 16
+        private const val LARGEST_SIGSTORE_ROOT = 262_144
         private const val FINGERPRINT = 32
         private const val BUNDLE = 16
 

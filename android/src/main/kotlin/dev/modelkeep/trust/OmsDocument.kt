@@ -52,8 +52,8 @@ internal class OmsDocument private constructor(
             record.skip("tlogEntries", "timestampVerificationData")
             if ("certificate" in record) {
                 throw SignatureError(
-                    "signed with a Sigstore identity, which needs Sigstore's online trust root",
-                    "sign with a private key or with a certificate chain",
+                    "signed with a Sigstore identity, which is not verified on Android",
+                    "sign for Android with a private key or with a certificate chain",
                 )
             }
             if ("x509CertificateChain" in record) return null to record.nested("x509CertificateChain", ::chain)

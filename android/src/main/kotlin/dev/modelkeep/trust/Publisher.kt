@@ -1,16 +1,19 @@
 package dev.modelkeep.trust
 
 import dev.modelkeep.document.Manifest
+import dev.modelkeep.document.SignerId
 import dev.modelkeep.json.Record
 import dev.modelkeep.keys.Constraints
 
 /**
- * A key that may sign bundles, and its limits. Source: spec/trust-v1.md, section 3.
+ * Who may sign bundles, and its limits. Source: spec/trust-v1.md, section 3.
  *
+ * @property key its key; null for an identity of Sigstore, whose signatures are not verified on Android.
  * @property models model ids, `prefix/` and a star for every id below, or a star for every one.
  */
 internal class Publisher private constructor(record: Record) {
-    val key: EcdsaKey = pemKey(record.anything("key"))
+    private val identity = if ("sigstore" in record) record.nested("sigstore") { SigstoreIdentity(this) } else null
+    val key: EcdsaKey? = if (identity == null) pemKey(record.anything("key")) else null
     private val models = names(record, "models")
     private val families = names(record, "families")
     private val notBefore = record.integer("not_before", highest = Constraints.LATEST_TIME)
@@ -20,6 +23,12 @@ internal class Publisher private constructor(record: Record) {
         val areModels = models.isNotEmpty() && models.all { it == EVERY || Manifest.isModelId(it.removeSuffix(BELOW)) }
         if (!areModels) throw record.fault("models", "is not a list of model ids and patterns")
     }
+
+    val isIdentity: Boolean get() = identity != null
+
+    /** Returns whether [signer] is this publisher. */
+    fun isBehind(signer: SignerId): Boolean =
+        if (identity == null) key?.fingerprint == signer.key else identity.isBehind(signer)
 
     /** Returns whether [model] is one of this publisher's models, whatever the time. */
     fun signs(model: String): Boolean = models.any { pattern ->
