@@ -9,6 +9,7 @@
 # make wheels     the compiled statistics for x86_64 and aarch64, into dist/; needs rustup
 # make test-arm   their tests as aarch64 runs them, under qemu; needs rustup
 # make mutate     changes the security core in 400 random places and sees whether tests notice; SEED=1
+# make device-test  a whole device in QEMU: Secure Boot, TPM, dm-verity, modelkeep inside, and what it refuses
 # make site       the pages as a site, into build/site; broken links are errors
 # make leftovers  what stays in memory after a model is closed; writes docs/leftovers.md
 #
@@ -29,12 +30,16 @@ test_python := .venv/bin/python
 coverage := $(test_python) -m coverage
 # A file's tests stay in one process, for what they share: built jars, software TPMs, tokens. In the order of
 # their names: those with few tests, which would come last, are the slow ones.
-pytest := $(test_python) -m pytest -m 'not slow' -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=
+pytest := $(test_python) -m pytest -m 'not slow and not emulated' -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=
 fast := $(wildcard tests/unit tests/vectors)
 checked := src tests tools examples $(wildcard benches vectors)
 
 # A software TPM, and what the library that speaks to it is compiled with.
 tpm_packages := swtpm swtpm-tools libtss2-dev libtss2-tcti-swtpm0 pkg-config gcc libc6-dev python3-dev
+
+# What an emulated device is made of and runs on.
+device_packages := qemu-system-x86 ovmf debootstrap systemd-boot-efi mtools cpio binutils e2fsprogs busybox-static \
+  cryptsetup-bin kmod sbsigntool
 
 # Commands that some tests and benches need; what cannot be installed is skipped there, with a word.
 define installed
@@ -42,7 +47,7 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: site wheels test-arm demo demo-update demo-lease check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
+.PHONY: site wheels test-arm device-test demo demo-update demo-lease check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
@@ -91,6 +96,15 @@ other-tests: .venv/statistics
 test-slow: .venv/ready
 	$(call installed,openssl)
 	$(test_python) -m pytest -m slow tests
+
+# Debian, kernel and packages are fetched once and kept in the account's cache. Needs root and Python 3.11, as
+# the guest has. Not part of continuous integration.
+device-test: .venv/ready
+	$(call installed,openssl)
+	$(call installed,swtpm_setup,$(tpm_packages))
+	$(call installed,sbsign,$(device_packages))
+	@$(test_python) -c 'import tpm2_pytss' 2>/dev/null || $(test_python) -m pip install --quiet --group hardware
+	timeout 2400 $(test_python) -m pytest -v -m emulated tests/emulated
 
 fuzz: .venv-fuzz/ready
 	PYTHONPATH=tests .venv-fuzz/bin/python tests/fuzz/coverage_guided.py --seconds $(SECONDS)

@@ -1,0 +1,1 @@
+"""A device in QEMU: Secure Boot, a TPM, a root behind dm-verity, and modelkeep inside."""
