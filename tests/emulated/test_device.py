@@ -100,11 +100,7 @@ def bench() -> Iterator[Bench]:
         folder = Path(name)
         workshop = Workshop(folder)
         pieces = Pieces()
-        manufacture(folder / "maker")
-        shutil.copy(folder / "maker" / "authority" / "issuercert.pem", folder / "maker.pem")
-        (folder / "policy.toml").write_text(POLICY)
-        (folder / "publisher.pub").write_bytes(workshop.publisher_public)
-        np.save(folder / "x.npy", np.ones((1, 65_536), np.float32))
+        write_files(workshop)
         root = images.file_system(images.root_folder(pieces), folder / "root.ext4", 640)
         verity = images.behind_verity(root, workshop.signer)
         models = sealed_models(workshop)
@@ -112,10 +108,25 @@ def bench() -> Iterator[Bench]:
         data = images.file_system(None, folder / "data.ext4", 64)
         hardware = Hardware(folder / "maker" / "state", verity, models, data, spare)
         image = images.boot_image(pieces, verity.root_hash, folder)
-        good = images.sign(image, images.firmwares_signer(folder), folder / "good.efi")
-        evil = images.sign(image, images.another_signer(folder), folder / "evil.efi")
-        disks = [images.boot_disk(each, each.with_suffix(".disk")) for each in (good, evil)]
-        yield Bench(folder, workshop, hardware, *disks)
+        good = boot_disk(image, images.firmwares_signer(folder), "good")
+        evil = boot_disk(image, images.another_signer(folder), "evil")
+        yield Bench(folder, workshop, hardware, good, evil)
+
+
+def write_files(workshop: Workshop) -> None:
+    """Makes the TPM, and writes what granter and publisher have as files."""
+    folder = workshop.folder
+    manufacture(folder / "maker")
+    shutil.copy(folder / "maker" / "authority" / "issuercert.pem", folder / "maker.pem")
+    (folder / "policy.toml").write_text(POLICY)
+    (folder / "publisher.pub").write_bytes(workshop.publisher_public)
+    np.save(folder / "x.npy", np.ones((1, 65_536), np.float32))
+
+
+def boot_disk(image: Path, signer: images.BootSigner, name: str) -> Path:
+    """Returns a disk with a boot image that somebody signed."""
+    signed = images.sign(image, signer, image.with_name(f"{name}.efi"))
+    return images.boot_disk(signed, signed.with_suffix(".disk"))
 
 
 def sealed_models(workshop: Workshop) -> VerityImage:

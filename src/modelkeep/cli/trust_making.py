@@ -108,14 +108,7 @@ def _acts(arguments: argparse.Namespace) -> list[Act]:
 
 
 def _changed(trust: TrustFile, arguments: argparse.Namespace) -> TrustFile:
-    times = options.optional_moment(arguments.not_before), options.optional_moment(arguments.not_after)
-    families = None if arguments.families is None else tuple(arguments.families.split(","))
-    limits = (families, *times)
-    publishers = [*_named(arguments.publisher, public_key.load), *_identities(arguments)]
-    if not publishers and any(limit is not None for limit in limits):
-        raise UsageError("--families, --not-before and --not-after go with --publisher or --identity")
-    for who, names in publishers:
-        trust = trust_editing.with_publisher(trust, who, names, *limits)
+    trust = _with_publishers(trust, arguments)
     root = None if arguments.sigstore_root is None else read_root(arguments.sigstore_root)
     trust = trust_editing.with_sigstore_root(trust, root)
     trust = trust_editing.with_floors(trust, dict(map(_floor, arguments.floor)))
@@ -126,6 +119,18 @@ def _changed(trust: TrustFile, arguments: argparse.Namespace) -> TrustFile:
         bundles=map(_bundle_id, arguments.revoke_bundle),
         void=map(_bundle_id, arguments.void),
     )
+
+
+def _with_publishers(trust: TrustFile, arguments: argparse.Namespace) -> TrustFile:
+    times = options.optional_moment(arguments.not_before), options.optional_moment(arguments.not_after)
+    families = None if arguments.families is None else tuple(arguments.families.split(","))
+    limits = (families, *times)
+    publishers = [*_named(arguments.publisher, public_key.load), *_identities(arguments)]
+    if not publishers and any(limit is not None for limit in limits):
+        raise UsageError("--families, --not-before and --not-after go with --publisher or --identity")
+    for who, names in publishers:
+        trust = trust_editing.with_publisher(trust, who, names, *limits)
+    return trust
 
 
 def _named(texts: Sequence[str], read: Callable[[str], Who]) -> Iterator[tuple[Who, Names]]:
