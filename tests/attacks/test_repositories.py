@@ -348,7 +348,7 @@ def test_another_trust_file_among_the_drafts_is_not_signed(drafted: SmallReposit
     theirs = trust_editing.with_publisher(trust, thief.public_key, ("*",))
     path.write_bytes(theirs.to_bytes())
     assert drafted.advance().is_published
-    assert [each.key for each in drafted.repository.catalogue().trust().publishers] == [
+    assert [each.who for each in drafted.repository.catalogue().trust().publishers] == [
         drafted.workshop.signer.public_key
     ]
 

@@ -48,7 +48,7 @@ def test_a_new_repository_says_whom_to_trust(small: SmallRepository, tmp_path: P
     trust, roots = read(small, tmp_path / "client", "trust/trust.json", "trust/roots.json")
     assert trust is not None and roots is not None
     file = TrustFile.from_bytes(trust, Roots.of_document(roots))
-    assert [publisher.key for publisher in file.publishers] == [small.workshop.signer.public_key]
+    assert [publisher.who for publisher in file.publishers] == [small.workshop.signer.public_key]
 
 
 def test_a_release_is_listed_and_its_bundle_is_there(small: SmallRepository, tmp_path: Path) -> None:

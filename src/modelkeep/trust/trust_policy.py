@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelkeep.errors import RefusedError, UntrustedSignerError, UsageError
 from modelkeep.public_key import TrustedKey
@@ -18,11 +18,17 @@ def trusted_by(trust: TrustFile) -> list[TrustedKey | SigstoreVerifier]:
     Raises:
         UsageError: there are none.
     """
-    counting = [each.who for each in trust.publishers if each.fingerprint not in trust.revoked_keys]
+    counting = tuple(each for each in trust.publishers if each.fingerprint not in trust.revoked_keys)
     if not counting:
         raise UsageError("the trust file leaves nobody to trust", hint="get a newer one from the publisher")
-    keys: list[TrustedKey | SigstoreVerifier] = [e for e in counting if not isinstance(e, SigstoreSigner)]
-    named = [each for each in counting if isinstance(each, SigstoreSigner)]
+    return everybody_in(replace(trust, publishers=counting))
+
+
+def everybody_in(trust: TrustFile) -> list[TrustedKey | SigstoreVerifier]:
+    """Returns all publishers, those whose keys are revoked among them: for asking who made something."""
+    everybody = [each.who for each in trust.publishers]
+    keys: list[TrustedKey | SigstoreVerifier] = [e for e in everybody if not isinstance(e, SigstoreSigner)]
+    named = [each for each in everybody if isinstance(each, SigstoreSigner)]
     return [*keys, SigstoreVerifier(named, trust.sigstore_root.encode())] if named else keys
 
 

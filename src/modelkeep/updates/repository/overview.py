@@ -9,6 +9,7 @@ from typing import Any
 from modelkeep.errors import KeepError
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.trust_policy import everybody_in
 from modelkeep.trust.verifier import Verifier
 from modelkeep.updates.phase import Offer
 from modelkeep.updates.release_document import ReleaseDocument
@@ -100,8 +101,7 @@ def overview(repository: Repository, *, every_byte: bool = False) -> Overview:
     catalogue = Catalogue(published)
     trust = catalogue.trust()
     # Whether a release is still wanted is another matter than whether its bytes are those that were signed.
-    keys = [publisher.key for publisher in trust.publishers]
-    verifier = Verifier(*keys, model=UnsafeAnyModel()) if every_byte else None
+    verifier = Verifier(*everybody_in(trust), model=UnsafeAnyModel()) if every_byte else None
     releases = catalogue.all_releases()
     facts = [_release(repository, catalogue, document, verifier) for document in releases]
     return Overview(
