@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from modelkeep.errors import (
 )
 from modelkeep.trust import trust_editing
 from modelkeep.trust.envelope import Envelope, Kind
+from modelkeep.trust.roots_document import RootsDocument, RootsName
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.updates.phase import Phase, phase_name
 from modelkeep.updates.repository.candidate import Candidate
@@ -218,6 +220,20 @@ def test_one_signature_short_publishes_nothing(small: SmallRepository) -> None:
     assert not ceremony.advance(small.named(*places), (), digest).is_published
     assert small.repository.published().documents == before.documents
     assert ceremony.advance(small.named("bob.channel", "online"), (), digest).is_published
+
+
+def test_one_chain_does_not_change_without_the_other(small: SmallRepository) -> None:
+    """Whoever has the people's keys for TUF has not those for trust files, and the other way round."""
+    thieves = [new_signer(), new_signer()]
+    document = RootsDocument.first((each.public_key for each in thieves), 1)
+    roots = Envelope(Kind.ROOTS, document.to_bytes()).signed(thieves[0])
+    trust = replace(small.repository.catalogue().trust(), named_roots=RootsName.of(document))
+    edition = Edition.after(small.repository.published(), int(small.clock))
+    edition.put("targets", "trust/roots.json", roots.to_bytes())
+    edition.put("targets", "trust/trust.json", trust.to_bytes(thieves[0]))
+    edition.write(small.repository.channel, RoleSigners(small.channel_signers))
+    with nothing_written(small), pytest.raises(TamperedError, match="not those that TUF's root names"):
+        small.publish(small.workshop.folder / "any.keep")
 
 
 @pytest.mark.parametrize("role", ["phase", "models-audio"])

@@ -103,24 +103,14 @@ def _withdraw(arguments: argparse.Namespace) -> None:
     repository = Repository(arguments.folder)
     found = _document(repository, arguments.bundle)
     replacement = _replacement(arguments, repository, found)
-    done = withdraw(
-        repository,
-        found.model,
-        found.bundle,
-        channel_signers(arguments),
-        replacement=replacement,
-        wishes=_wishes(arguments, EVERYBODY),
-    )
+    wishes, signers = _wishes(arguments, EVERYBODY), channel_signers(arguments)
+    done = withdraw(repository, found.model, found.bundle, signers, replacement=replacement, wishes=wishes)
     say(f"withdrawn: {done.document.name}; devices that have it keep it until another release comes")
+    facts: dict[str, Any] = {"replacement": None}
     if done.replacement is not None:
         _say_published(done.replacement)
-    published = None if done.replacement is None else done.replacement.document
-    report(
-        arguments,
-        path=arguments.folder,
-        **_release_facts(done.document),
-        replacement=None if published is None else _release_facts(published),
-    )
+        facts["replacement"] = release_facts(done.replacement.document)
+    report(arguments, path=arguments.folder, **release_facts(done.document), **facts)
 
 
 def _revoke(arguments: argparse.Namespace) -> None:
@@ -130,7 +120,7 @@ def _revoke(arguments: argparse.Namespace) -> None:
     signers = channel_signers(arguments)
     done = revoke(repository, found.model, found.bundle, trust, signers, stop_devices=arguments.stop_devices)
     say(f"revoked: {done.name}; it opens nowhere from the moment a device sees the trust file")
-    report(arguments, path=arguments.folder, **_release_facts(done))
+    report(arguments, path=arguments.folder, **release_facts(done))
 
 
 def _refresh(arguments: argparse.Namespace) -> None:
@@ -221,7 +211,7 @@ def _say_published(done: Publication) -> None:
 
 
 def _report_publication(arguments: argparse.Namespace, done: Publication) -> None:
-    facts = _release_facts(done.document) | {"source": arguments.bundle, "copied": done.copied}
+    facts = release_facts(done.document) | {"source": arguments.bundle, "copied": done.copied}
     report(arguments, path=arguments.folder, **facts)
 
 
@@ -240,7 +230,8 @@ def offers_of(phase: Phase) -> list[dict[str, Any]]:
     ]
 
 
-def _release_facts(document: ReleaseDocument) -> dict[str, Any]:
+def release_facts(document: ReleaseDocument) -> dict[str, Any]:
+    """Returns what a release document says, for machines."""
     return {
         "model": document.model,
         "bundle": document.bundle.hex(),

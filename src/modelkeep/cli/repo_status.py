@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from modelkeep.cli.output import print_json, show, time_of
+from modelkeep.cli.repo_command import release_facts
 from modelkeep.errors import TamperedError
 from modelkeep.updates.repository.overview import Overview, ReleaseFacts, RoleFacts, overview
 from modelkeep.updates.repository.repository import Repository
@@ -68,16 +69,9 @@ def _role_facts(role: RoleFacts) -> dict[str, Any]:
 
 
 def _release_facts(release: ReleaseFacts) -> dict[str, Any]:
-    document, offer = release.document, release.offer
-    return {
-        "model": document.model,
-        "bundle": document.bundle.hex(),
-        "epoch": document.order.epoch,
-        "sealed_at": document.order.sealed_at,
-        "document": document.name,
-        "size": document.size,
-        "attempt": document.attempt,
-        "withdrawn": document.withdrawn,
+    offer = release.offer
+    return release_facts(release.document) | {
+        "withdrawn": release.document.withdrawn,
         "share": None if offer is None else offer.share,
         "paused": offer is not None and offer.paused,
         "problem": release.problem,

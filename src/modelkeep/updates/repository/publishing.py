@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -137,22 +137,21 @@ class _Listing:
         """
         manifest, role = found.manifest, self._catalogue.role_of(found.manifest.model)
         self._check_family(manifest, role)
-        listed = self._catalogue.releases(manifest.model)
         document = _document(found, wishes, self._edition.root.signed.version)
-        known = listed.get(document.name)
+        known = self._catalogue.releases(manifest.model).get(document.name)
         if known is None:
             self._check_order(manifest, wishes)
+            self._note_place(role, manifest)
+            self._delist(role, self._offer(document, wishes.share))
         else:
             document = _again(known, document, wishes.attempt)
             self._offer_again(document)
         self._edition.put(role, document.name, document.to_bytes())
-        highest = ours(self._edition.roles[role].signed).get(HIGHEST, {})
-        place = max(manifest.order, self._catalogue.highest(manifest.model) or manifest.order)
-        self._edition.note(role, **{HIGHEST: {**highest, manifest.model: list(place)}})
-        if known is None:
-            phase = self._offer(document, wishes.share)
-            self._delist(role, listed, phase)
         return Publication(document, manifest, 0)
+
+    def _note_place(self, role: str, manifest: Manifest) -> None:
+        highest = ours(self._edition.roles[role].signed).get(HIGHEST, {})
+        self._edition.note(role, **{HIGHEST: {**highest, manifest.model: list(manifest.order)}})
 
     def _offer(self, document: ReleaseDocument, share: int) -> Phase:
         offer = Offer(document.name, document.attempt, share)
@@ -168,8 +167,9 @@ class _Listing:
         if changed != phase:
             self._edition.put(PHASE_ROLE, changed.name, changed.to_bytes())
 
-    def _delist(self, role: str, listed: Mapping[str, ReleaseDocument], phase: Phase) -> None:
+    def _delist(self, role: str, phase: Phase) -> None:
         """Lists no more what is not offered; but for what was withdrawn and is not yet forgotten."""
+        listed = self._catalogue.releases(phase.model)
         offered = {each.release for each in phase.offers}
         lowest = min((each.order for name, each in listed.items() if name in offered), default=None)
         for name, document in listed.items():
