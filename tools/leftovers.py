@@ -66,10 +66,14 @@ _WAYS: tuple[tuple[str, str, str, Mapping[str, Any]], ...] = (
     ("OpenVINO, ONNX", "openvino", ".onnx", {"runtime": "openvino"}),
 )
 _LITERT: tuple[str, str, str, Mapping[str, Any]] = ("LiteRT", "ai_edge_litert", ".tflite", {})
+# Halves would not be found: they lack the mark.
+_SINGLE = {f"use_fp16_{what}": False for what in ("storage", "packed", "arithmetic")}
+_NCNN: tuple[str, str, str, Mapping[str, Any]] = ("ncnn", "ncnn", ".param", _SINGLE)
 CASES = (
     *(Case(kind, *way) for way in _WAYS for kind in marked_models.KINDS),
     Case("products", *_LITERT),
-    *(Case("products", *way, "process") for way in (*_WAYS, _LITERT)),
+    Case("products", *_NCNN),
+    *(Case("products", *way, "process") for way in (*_WAYS, _LITERT, _NCNN)),
     *(Case(kind, *_WAYS[1], "secret") for kind in marked_models.KINDS),
 )
 

@@ -7,7 +7,7 @@ once in 4,096 numbers, so several marked ones in a row are weights, in whatever 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,28 @@ def _convolution(graph: Graph, before: int, after: int, *, relu: bool = True, **
     return graph.layer("Relu") if relu else result
 
 
+def _write_litert(path: Path, weights: Sequence[Weights]) -> None:
+    from support.tflite_models import dense_model
+
+    path.write_bytes(dense_model(weights))
+
+
+def _write_ncnn(path: Path, weights: Sequence[Weights]) -> None:
+    lines = ["Input in 0 1 x 0=512 1=1"]
+    for place, each in enumerate(weights):
+        before, after = f"h{place - 1}" if place else "x", f"h{place}"
+        lines += [f"InnerProduct product{place} 1 1 {before} m{place} 0=512 1=0 2={each.size}"]
+        lines += [f"ReLU relu{place} 1 1 m{place} {after}"]
+    path.write_text("\n".join(["7767517", f"{len(lines)} {len(lines)}", *lines, ""]))
+    # In front of the weights of each layer, four bytes say that they are float32.
+    path.with_suffix(".bin").write_bytes(b"".join(bytes(4) + each.tobytes() for each in weights))
+
+
+_DENSE: Mapping[str, Callable[[Path, Sequence[Weights]], None]] = {
+    ".tflite": _write_litert,
+    ".param": _write_ncnn,
+}
+
 KINDS: Mapping[str, Callable[[Graph], tuple[int | str, ...]]] = {
     each.__name__: each
     for each in (products, gemm, convolutions, depthwise, resnet, lstm, gru, attention, small)
@@ -181,13 +203,14 @@ def shape(kind: str) -> tuple[int | str, ...]:
 
 
 def write(kind: str, path: Path) -> int:
-    """Writes a model as ONNX, OpenVINO IR or LiteRT, as the suffix says; returns how many weights it has."""
+    """Writes a model in the format that the suffix says; returns how many weights it has.
+
+    For LiteRT and ncnn there are matrix products alone.
+    """
     marked = Marked()
     path.parent.mkdir(exist_ok=True)
-    if path.suffix == ".tflite":
-        from support.tflite_models import dense_model
-
-        path.write_bytes(dense_model([marked(512, 512) for _ in range(4)]))
+    if path.suffix in _DENSE:
+        _DENSE[path.suffix](path, [marked(512, 512) for _ in range(4)])
         return marked.count
     graph = Graph(marked)
     shape = KINDS[kind](graph)

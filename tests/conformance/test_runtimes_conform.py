@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from modelkeep.runtimes.litert import LiteRtRuntime
+from modelkeep.runtimes.ncnn import NcnnRuntime
 from modelkeep.runtimes.onnx import OnnxRuntime
 from modelkeep.runtimes.openvino import OpenVinoRuntime
 from modelkeep.runtimes.ort import OrtRuntime
@@ -24,6 +25,12 @@ from support.ort_models import ort_model
 RANDOM = np.random.default_rng(17)
 WEIGHTS = [RANDOM.standard_normal(shape, np.float32) for shape in ((64, 48), (32, 64))]
 X = RANDOM.standard_normal((3, 48), np.float32)
+PARAM = """7767517
+3 3
+Input in 0 1 x 0={width}{more}
+InnerProduct product 1 1 x h 0=64 1=0 2={size}
+ReLU relu 1 1 h y
+"""
 
 
 def onnx_model() -> bytes:
@@ -96,6 +103,25 @@ def openvino_subject(format: str) -> RuntimeSubject:
     return RuntimeSubject(OpenVinoRuntime, format, files, {"x": X}, outputs)
 
 
+def ncnn_subject(shape: tuple[int, ...]) -> RuntimeSubject:
+    ncnn: Any = pytest.importorskip("ncnn")
+    more = f" 1={shape[-2]} 2={shape[-3]}" if len(shape) > 1 else ""
+    param = PARAM.format(width=shape[-1], more=more, size=64 * int(np.prod(shape)))
+    weights = RANDOM.standard_normal((64, int(np.prod(shape))), np.float32)
+    files = {"net.param": param.encode(), "net.bin": bytes(4) + weights.tobytes()}
+    x = RANDOM.standard_normal(shape, np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, content in files.items():
+            Path(folder, name).write_bytes(content)
+        plain = ncnn.Net()
+        assert plain.load_param(f"{folder}/net.param") == plain.load_model(f"{folder}/net.bin") == 0
+    extractor = plain.create_extractor()
+    extractor.input("x", ncnn.Mat(x).clone())
+    y = np.array(extractor.extract("y")[1])
+    assert np.allclose(y, np.maximum(weights @ x.ravel(), 0), atol=0.1)
+    return RuntimeSubject(NcnnRuntime, "ncnn", files, {"x": x}, {"y": y})
+
+
 def torch_module() -> Any:
     torch: Any = importlib.import_module("torch")
 
@@ -137,6 +163,8 @@ SUBJECTS: dict[str, Callable[[], RuntimeSubject]] = {
     "litert without signature": lambda: litert_subject(signature=False),
     "openvino": lambda: openvino_subject("openvino"),
     "openvino with onnx": lambda: openvino_subject("onnx"),
+    "ncnn": lambda: ncnn_subject((48,)),
+    "ncnn with channels": lambda: ncnn_subject((3, 5, 7)),
     "torch safetensors": lambda: torch_subject("safetensors"),
     "torch script": lambda: torch_subject("script"),
     "torch checkpoint": lambda: torch_subject("checkpoint"),

@@ -32,6 +32,7 @@ from support.workshop import Workshop, scale_model
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "v1"
 
+_NCNN = b"7767517\n2 2\nInput in 0 1 x 0=4 1=2\nReLU relu 1 1 x y\n"
 _IR = (
     b'<?xml version="1.0"?><net name="m" version="11"><layers><layer id="0" name="x" type="Parameter">'
     b'<data shape="?,3..5,224" element_type="f32"/><output><port id="0" names="x,y\\,z"><dim>-1</dim></port>'
@@ -89,8 +90,9 @@ def _models(folder: Path) -> Corpora:
         "ort": ort,
         "openvino": [_IR],
         "gguf": gguf,
+        "ncnn": [_NCNN],
         "safetensors index": index,
-        "any model": [*onnx, *tflite, *ort, _IR, *gguf, *index],
+        "any model": [*onnx, *tflite, *ort, _IR, _NCNN, *gguf, *index],
     }
 
 

@@ -28,7 +28,7 @@ from modelkeep.bundle.slot_folder import SlotFolder
 from modelkeep.container import names
 from modelkeep.device.state_file import read_state
 from modelkeep.errors import KeepError, RefusedError, UsageError
-from modelkeep.formats import gguf, onnx_graph, openvino_ir, ort, shards, tflite
+from modelkeep.formats import gguf, ncnn, onnx_graph, openvino_ir, ort, shards, tflite
 from modelkeep.formats.registry import every_format
 from modelkeep.grants import sidecar
 from modelkeep.grants.device_list import is_device, parse_device
@@ -226,6 +226,11 @@ def read_openvino(data: bytes) -> None:
     openvino_ir.read_contract(memoryview(data))
 
 
+def read_ncnn(data: bytes) -> None:
+    """Reads the description of an ncnn model."""
+    ncnn.read_contract(memoryview(data))
+
+
 def read_gguf(data: bytes) -> None:
     """Reads the contract of a GGUF model."""
     gguf.read_contract(memoryview(data))
@@ -282,6 +287,7 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "ort": read_ort,
     "openvino": read_openvino,
     "gguf": read_gguf,
+    "ncnn": read_ncnn,
     "safetensors index": read_safetensors_index,
     "any model": recognise,
     **posture_readers.READERS,

@@ -7,7 +7,7 @@ import re
 from typing import ClassVar
 
 from modelkeep.errors import KeepError, UsageError
-from modelkeep.formats import gguf, onnx_graph, openvino_ir, ort, shards, tflite, torch_archive
+from modelkeep.formats import gguf, ncnn, onnx_graph, openvino_ir, ort, shards, tflite, torch_archive
 from modelkeep.formats.flatbuffers import identifier
 from modelkeep.formats.format import Contracts, Files, Format
 from modelkeep.formats.safetensors import read_header_length
@@ -101,6 +101,30 @@ class OpenVinoFormat(Format):
     def contracts(cls, files: Files, entry: str) -> Contracts:
         """See `Format.contracts`."""
         return {None: openvino_ir.read_contract(files[entry])}
+
+
+class NcnnFormat(Format):
+    """ncnn: a description in text, and weights beside it."""
+
+    name: ClassVar[str] = "ncnn"
+    suffixes: ClassVar[tuple[str, ...]] = (".param",)
+    own_suffixes: ClassVar[bool] = False
+    runtime: ClassVar[str | None] = "modelkeep[ncnn]"
+
+    @classmethod
+    def recognises(cls, view: memoryview) -> bool:
+        """See `Format.recognises`."""
+        return ncnn.is_param(view)
+
+    @classmethod
+    def companions(cls, files: Files, entry: str) -> tuple[str, ...]:
+        """See `Format.companions`."""
+        return (posixpath.splitext(entry)[0] + ".bin",)
+
+    @classmethod
+    def contracts(cls, files: Files, entry: str) -> Contracts:
+        """See `Format.contracts`."""
+        return {None: ncnn.read_contract(files[entry])}
 
 
 class GgufFormat(Format):
