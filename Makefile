@@ -95,6 +95,9 @@ other-tests: .venv/statistics
 
 test-slow: .venv/ready
 	$(call installed,openssl)
+	$(call installed,rsync)
+	$(call installed,swupdate,swupdate cpio)
+	$(call installed,rauc,rauc squashfs-tools dbus-daemon)
 	$(test_python) -m pytest -m slow tests
 
 # Debian, kernel and packages are fetched once and kept in the account's cache. Needs root and Python 3.11, as

@@ -1,4 +1,4 @@
-"""Carriers of releases besides Mender: RAUC, SWUpdate, rsync and a stick, with what is in `examples/carriers`."""
+"""Carriers of releases besides Mender: RAUC, SWUpdate, rsync and a stick, by `examples/carriers`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ X = np.array([[1, 2, 3, 4]], np.float32)
 WRONG = Golden((GoldenCase({"x": X}, {"y": X}),))
 
 _BUS = """<busconfig><type>system</type><listen>unix:path=bus</listen><policy context="default">
-<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>"""
+<allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
+</busconfig>"""
 _BOARD = """[system]
 compatible=board
 bootloader=noop
@@ -123,7 +124,7 @@ def test_a_release_is_carried_by_swupdate(board: Board) -> None:
     require("swupdate")
     board.certify()
     for weight, golden, code in ((3.0, None, 0), (4.0, WRONG, 1)):
-        os.replace(board.release(weight, golden), board.folder / "detector.keep")
+        board.release(weight, golden).replace(board.folder / "detector.keep")
         shutil.copy(CARRIERS / "swupdate-script", board.folder)
         (board.folder / "sw-description").write_text(_described(board.folder))
         signing = "openssl cms -sign -in sw-description -out sw-description.sig -signer fleet.crt"

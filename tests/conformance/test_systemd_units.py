@@ -51,6 +51,14 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_service_may_confine_what_it_isolates() -> None:
+    """What systemd denies, a process cannot use to confine itself, and goes on without."""
+    unit = (UNITS / "modelkeep-update@.service").read_text()
+    allowed = re.findall("^SystemCallFilter=(.*)$", unit, re.MULTILINE)[0].split()
+    confining = {"landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp"}
+    assert {"@system-service", "memfd_secret", *confining} <= set(allowed)
+
+
 def commands(kind: str) -> list[str]:
     """Returns the commands of the service's lines of one kind."""
     lines = (UNITS / "modelkeep-update@.service").read_text().splitlines()
