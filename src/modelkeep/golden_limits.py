@@ -47,7 +47,7 @@ class GoldenLimits:
 
     @classmethod
     def of_dict(cls, value: Mapping[str, Any]) -> Self:
-        """Makes limits of what people write, see docs/deploying.md.
+        """Makes limits of what people write, see docs/updates.md.
 
         Raises:
             UsageError: not of that form, or numbers that nothing could keep.
