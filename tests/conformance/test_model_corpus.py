@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -98,7 +99,7 @@ NEVER = re.compile(r"(?!)")
 KNOWN = {"openvino": re.compile(r"^REFUSED .*cannot be checked")}
 MODES: dict[str, tuple[Callable[[bytes], Run], dict[str, Any], int]] = {
     "in-process": (plain_onnx, {}, 1),
-    "isolated": (plain_onnx, {"isolation": "process"}, 7),
+    "isolated": (plain_onnx, {"isolation": "process"}, int(os.environ.get("CORPUS_STEP", "7"))),
     "openvino": (plain_openvino, {"runtime": "openvino"}, 3),
 }
 
@@ -108,7 +109,7 @@ def test_cases_of_the_onnx_package(workshop: Workshop, mode: str) -> None:
     plain, options, step = MODES[mode]
     counts: Counter[str] = Counter()
     for place, case in enumerate(onnx_cases()):
-        # Starting a process for each takes an hour: a part, and all that hold more than numbers.
+        # A process for each takes a quarter of an hour: a part, and all that hold more than numbers.
         if place % step and not any(word in case.name for word in ("seq", "opt", "string", "map")):
             continue
         wanted = expected(plain, case)
