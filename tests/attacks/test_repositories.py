@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -39,7 +40,7 @@ from modelkeep.updates.repository.repository import Repository
 from modelkeep.updates.repository.role_signer import role_key
 from modelkeep.updates.repository.role_signers import RoleSigners
 from modelkeep.updates.repository.withdrawing import withdraw
-from support.power import PowerCuts
+from support.power import PowerCuts, killed_at
 from support.repository import SmallRepository, new_signer
 from support.tuf_reader import read_targets
 from support.workshop import MODEL_ID, Workshop
@@ -426,6 +427,25 @@ def test_cut_off_at_any_moment_readers_see_the_old_or_the_new(
     for image in cuts.images[:: len(cuts.images) // 5]:
         cuts.restore(image)
         assert small.publish(bundle).document == second
+
+
+@pytest.mark.slow
+def test_killed_at_any_step_readers_see_the_old_or_the_new(one_disk: SmallRepository, tmp_path: Path) -> None:
+    small = one_disk
+    first = small.publish(epoch=1).document
+    bundle = small.workshop.seal(epoch=2)
+    fresh = tmp_path / "fresh"
+    shutil.copytree(small.folder, fresh)
+    steps = itertools.count(1)
+    seen = []
+    while killed_at(step := next(steps), lambda: small.publish(bundle)):
+        (phase,) = read_targets(small.folder, tmp_path / str(step), small.first_root, phase_name(MODEL_ID))
+        assert phase is not None
+        seen.append(Phase.from_bytes(phase, MODEL_ID).offers[0].release)
+        assert small.publish(bundle).document.name != first.name
+        shutil.rmtree(small.folder)
+        shutil.copytree(fresh, small.folder)
+    assert len(seen) > 20 and seen == sorted(seen, key=lambda name: name != first.name)
 
 
 def test_a_change_of_keys_that_was_cut_off_goes_on(one_disk: SmallRepository) -> None:

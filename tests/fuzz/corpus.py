@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fuzz import posture_readers, update_readers
+from fuzz import posture_readers, repository_readers, update_readers
 from modelkeep import canonical
 from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.installation import Installation
@@ -63,6 +63,7 @@ def good_documents(folder: Path) -> Corpora:
         **_installed(workshop, bundles[0]),
         **posture_readers.good_documents(),
         **update_readers.good_documents(),
+        **repository_readers.good_documents(),
         **_models(folder),
     }
 

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.utils import CryptographyDeprecationWarning
 
-from fuzz import posture_readers, update_readers
+from fuzz import posture_readers, repository_readers, update_readers
 from modelkeep import canonical
 from modelkeep.bundle.arriving import ArrivingBundle
 from modelkeep.bundle.bundle import Bundle
@@ -292,4 +292,5 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "any model": recognise,
     **posture_readers.READERS,
     **update_readers.READERS,
+    **repository_readers.READERS,
 }

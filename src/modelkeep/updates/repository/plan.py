@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from modelkeep import canonical, public_key
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.record import Record
+from modelkeep.trust.trust_payload import MOST_PATTERNS
 from modelkeep.updates.repository.family import MOST_FAMILIES, Family, check_apart
 
 FORMAT, VERSION = "modelkeep/ceremony", 1
@@ -119,7 +120,7 @@ class Plan:
         """
         with Record(canonical.decode(data, "ceremony"), "ceremony") as record:
             record.check_format(FORMAT, VERSION)
-            people = tuple(map(str, record.items("people", longest=MOST_PEOPLE)))
+            people = _texts(record, "people", MOST_PEOPLE)
             threshold = record.integer("threshold", lowest=1)
             families = record.items("families", longest=MOST_FAMILIES)
             keys = record.anything("keys")
@@ -148,7 +149,14 @@ def publisher_place(family: Family) -> str:
 
 def _family(item: object) -> Family:
     with Record(item, "ceremony: family") as record:
-        return Family(record.text("name"), tuple(map(str, record.items("models", longest=1024))))
+        return Family(record.text("name"), _texts(record, "models", MOST_PATTERNS))
+
+
+def _texts(record: Record, name: str, longest: int) -> tuple[str, ...]:
+    items = record.items(name, longest=longest)
+    if not all(isinstance(item, str) for item in items):
+        raise record.fault(name, "must list strings")
+    return tuple(items)
 
 
 def _keys(members: Any) -> dict[str, ec.EllipticCurvePublicKey]:
