@@ -10,6 +10,7 @@
 # make test-arm   their tests as aarch64 runs them, under qemu; needs rustup
 # make mutate     changes the security core in 400 random places and sees whether tests notice; SEED=1
 # make device-test  a whole device in QEMU: Secure Boot, TPM, dm-verity, modelkeep inside, and what it refuses
+# make package    wheel and sources of the package, the same bytes each time, into dist/
 # make site       the pages as a site, into build/site; broken links are errors
 # make leftovers  what stays in memory after a model is closed; writes docs/leftovers.md
 #
@@ -47,7 +48,7 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: site wheels test-arm device-test demo demo-update demo-lease check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
+.PHONY: package site wheels test-arm device-test demo demo-update demo-lease check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
@@ -120,6 +121,10 @@ bench: .venv-bench/ready
 mutate: .venv/ready
 	nice -n 19 $(test_python) tools/mutate.py --sample 400 --seed $(SEED)
 
+package: .venv-package/ready
+	rm -rf dist/modelkeep-*
+	.venv-package/bin/python -m build --outdir dist .
+
 site: .venv-site/ready
 	.venv-site/bin/python tools/site.py build/site-source
 	NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --quiet
@@ -134,6 +139,9 @@ leftovers: .venv/ready
 .venv/statistics: .venv/ready $(wildcard rust/*.toml rust/statistics/*.toml rust/statistics/src/*.rs rust/statistics/src/*/*.rs)
 	$(call installed,cargo,cargo-web)
 	@command -v cargo >/dev/null && $(test_python) -m pip install --quiet ./rust/statistics && touch $@ || true
+
+.venv-package/ready: pyproject.toml tools/environment
+	@tools/environment .venv-package --group package
 
 .venv-site/ready: pyproject.toml tools/environment
 	@tools/environment .venv-site --group docs

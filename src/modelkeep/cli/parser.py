@@ -64,20 +64,34 @@ class _CommandParser(BaseParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parses, with the command's options."""
-        if self._command is not None:
-            name, self._command = self._command, None
-            module = importlib.import_module(f"modelkeep.cli.options.{_MODULES.get(name, name)}")
-            module.add(self)
-            self.epilog = examples_of(name)
-            if not self._is_a_group:
-                add_json(self)
+        self.complete()
         return super().parse_known_args(args, namespace)
+
+    def complete(self) -> None:
+        """Adds the command's options, once."""
+        if self._command is None:
+            return
+        name, self._command = self._command, None
+        module = importlib.import_module(f"modelkeep.cli.options.{_MODULES.get(name, name)}")
+        module.add(self)
+        self.epilog = examples_of(name)
+        if not self._is_a_group:
+            add_json(self)
 
     @property
     def _is_a_group(self) -> bool:
         """Whether nothing happens without a command of the command."""
         groups = [] if self._subparsers is None else self._subparsers._group_actions
         return any(group.required for group in groups)
+
+
+def complete_parser() -> argparse.ArgumentParser:
+    """Returns the parser with the options of every command: for manual pages and completions."""
+    parser = build_parser()
+    commands: dict[str, _CommandParser] = parser._subparsers._group_actions[0].choices  # type: ignore[union-attr,assignment]
+    for command in commands.values():
+        command.complete()
+    return parser
 
 
 def build_parser() -> argparse.ArgumentParser:

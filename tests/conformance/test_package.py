@@ -1,0 +1,41 @@
+"""What is built for those who install: complete, and the same bytes each time."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("build")
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+def build(target: Path) -> dict[str, Path]:
+    command = [sys.executable, "-m", "build", "--outdir", str(target), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
+    return {path.suffix: path for path in target.iterdir()}
+
+
+def digests(built: dict[str, Path]) -> dict[str, str]:
+    return {suffix: hashlib.sha256(path.read_bytes()).hexdigest() for suffix, path in built.items()}
+
+
+def test_two_builds_are_the_same_bytes_and_complete(tmp_path: Path) -> None:
+    first = build(tmp_path / "first")
+    assert digests(first) == digests(build(tmp_path / "second"))
+    with zipfile.ZipFile(first[".whl"]) as wheel:
+        names = wheel.namelist()
+    assert "modelkeep/py.typed" in names
+    shared = {name.partition(".data/data/")[2] for name in names if ".data/data/" in name}
+    assert shared == {
+        "share/bash-completion/completions/modelkeep",
+        "share/man/man1/modelkeep.1",
+        "share/zsh/site-functions/_modelkeep",
+    }
+    modules = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
+    assert modules <= set(names)
