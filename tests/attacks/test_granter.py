@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +20,10 @@ from modelkeep.errors import (
     TamperedError,
     UnavailableError,
 )
-from modelkeep.granter import batch, mailbox
+from modelkeep.granter import batch, deciding, mailbox
 from modelkeep.granter.audit import audit
 from modelkeep.granter.granter import HEAD_FILE, Tally
-from modelkeep.granter.handover import ask_old_key
+from modelkeep.granter.handover import answer_with_old_key, ask_old_key
 from modelkeep.granter.journal_entry import Event, digest_of
 from modelkeep.granter.journal_head import JournalHead
 from modelkeep.granter.mailbox import REQUEST_ENDING, Requests
@@ -32,7 +33,9 @@ from modelkeep.granter.roster import Roster, RosterHead
 from modelkeep.granter.state import journal_path, open_state
 from modelkeep.granting import grant
 from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.hpke import X25519, HpkeRecipient
 from modelkeep.key_purpose import Purpose
+from modelkeep.keys.identity import Identity
 from modelkeep.posture.evidence import Evidence
 from modelkeep.trust.roots_document import by_fingerprint
 from modelkeep.trust.signer import Signer
@@ -421,6 +424,7 @@ def test_grant_without_a_line_is_found_out(desk: Desk) -> None:
     (desk.answers / "junk.grants").write_bytes(b"planted\n")
     assert audit(path, (), desk.answers, signers).published == 1
     thief = desk.answers / "thief.grants"
+    thief.write_bytes(desk.grants_file("pi-1").read_bytes() + b"no grant" * 100 + b"\n")
     grant(
         desk.bundle, identity=str(desk.admin), verifier=desk.verifier(), to=[desk.recipient("eve")],
         grant_signer=desk.issuer, output=thief,
@@ -456,3 +460,51 @@ def test_granter_that_is_killed_anywhere_goes_on_and_puts_out_nothing_without_a_
     assert sum(bool(entry.facts["first"]) for entry in granted) == len(desk.roster.devices)
     assert audit(journal_path(desk.state), (), desk.answers, signers).published == len(desk.roster.devices)
     assert step > 16
+
+
+def test_one_request_does_not_keep_others_from_being_answered(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner of a device hands it over to a key for which nothing can be encrypted."""
+    low = HpkeRecipient(X25519, bytes(32))
+    desk.enlist("pi-2")
+    put(desk, Request(low, (MODEL_ID,), handover=Handover(desk.recipient("pi-1"))))
+    desk.run(NOW + 60)
+    question = desk.question_to(low)
+    assert question is not None and question.handover is not None
+    with Identity(desk.key("pi-1")) as identity:
+        answer = answer_with_old_key(
+            question.handover, question.challenge, identity, desk.recipient("pi-1"), low
+        )
+    handover = Handover(desk.recipient("pi-1"), question.challenge.nonce, answer)
+    put(desk, Request(low, (MODEL_ID,), handover=handover))
+    desk.ask("pi-2")
+    tally = desk.run(NOW + 120)
+    assert (tally.issued, tally.refusals, desk.waiting()) == (1, 1, [])
+    assert "low order" in str(desk.journal(Event.REFUSED)[0].facts["why"])
+    assert desk.journal(Event.REPLACED) == []
+
+    # Nor does one that nobody has thought of.
+    def surprised(*_arguments: object) -> None:
+        raise OverflowError
+
+    put(desk, Request(desk.recipient("eve"), (MODEL_ID,)))
+    desk.ask("pi-2")
+    monkeypatch.setattr(deciding, "claim_of", surprised)
+    assert (desk.run(NOW + 180).refusals, desk.waiting()) == (2, [])
+
+
+def test_journal_of_an_older_day_is_not_gone_on_with(desk: Desk) -> None:
+    older = desk.folder / "older"
+    shutil.copytree(desk.state, older)
+    desk.ask("pi-1")
+    desk.run(NOW + 20 * DAY)
+    shutil.rmtree(desk.state)
+    older.rename(desk.state)
+    desk.ask("pi-1")
+    with pytest.raises(TamperedError, match="were put out once"):
+        desk.run(NOW + 40 * DAY)
+    # Nobody else can make such an end.
+    forged = JournalHead(1000, bytes(32), NOW).signed(desk.workshop.signer)
+    (desk.answers / HEAD_FILE).write_bytes(forged)
+    assert desk.run(NOW + 40 * DAY).issued == 1

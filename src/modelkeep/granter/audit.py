@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,12 +94,12 @@ def _published(answers: Path, signers: Keys) -> Iterator[tuple[str, str]]:
                 yield hashlib.sha256(grant.to_bytes()).hexdigest(), path.name
 
 
-def _grants(path: Path) -> list[Grant]:
-    # What is no file of grants was put there by somebody who has no keys.
-    try:
-        return list(sidecar.read(path))
-    except KeepError:
-        return []
+def _grants(path: Path) -> Iterator[Grant]:
+    # Anybody can put lines there that are none; what stands behind them is looked at all the same.
+    with suppress(KeepError):
+        for line in sidecar.encoded(path):
+            with suppress(KeepError):
+                yield Grant.from_bytes(line)
 
 
 def _is_signed(grant: Grant, issuers: tuple[bytes, ...]) -> bool:

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from modelkeep.errors import KeepError, MalformedError, RefusedError, UsageError
+from modelkeep.errors import MalformedError, RefusedError, UsageError
 from modelkeep.granter.claim import Claim, Ground, claim_of
 from modelkeep.granter.index import Index, Lease
 from modelkeep.granter.leasing import LeasedBundle
@@ -18,7 +18,11 @@ from modelkeep.granter.policy import Demand, GranterPolicy
 from modelkeep.granter.question import Question
 from modelkeep.granter.questions import AskedQuestion, Questions
 from modelkeep.granter.request import Request
+from modelkeep.grants.hpke import P256
 from modelkeep.posture.judging import Anchors, judge
+
+_REFUSALS = (RefusedError, MalformedError, UsageError)
+_OF_A_REQUEST = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,16 @@ class Decider:
     def decide(self, request: Request, now: int) -> Decision:
         """Returns what a request comes to at `now`, in seconds since 1970-01-01 UTC."""
         try:
+            return self._decide(request, now)
+        except _OF_A_REQUEST as error:
+            # One request that nobody has thought of must not keep all others from being answered, for ever.
+            return Decision(refusal=f"cannot be looked at: {type(error).__name__}")
+
+    def _decide(self, request: Request, now: int) -> Decision:
+        try:
             claim = claim_of(request, self._index)
             decision = self._wanted(claim, request, now)
-        except (RefusedError, MalformedError) as error:
+        except _REFUSALS as error:
             return Decision(refusal=str(error))
         # Of a key that is on no roster nothing is noted, not even that it waits, before it has proven itself.
         must_prove = bool(decision.bundles) or claim.ground is not Ground.ROSTER
@@ -106,7 +117,7 @@ class Decider:
             if answered is None:
                 return self._asked(decision, claim, request, demand, now)
             hardware = self._judged(claim, request, answered, demand, now)
-        except KeepError as error:
+        except _REFUSALS as error:
             # The question stays open: anybody can send a wrong answer to it.
             return Decision(claim, str(error))
         return replace(decision, hardware=hardware, answered=answered.asked.challenge.nonce)
@@ -122,6 +133,8 @@ class Decider:
     ) -> Decision:
         if request.is_answer:
             raise RefusedError("answers a question that was not asked, or was answered before")
+        if demand is not None and request.recipient.type != P256:
+            raise RefusedError("has to prove something, which only P-256 keys can")
         old = claim.old if claim.ground is Ground.HANDOVER else b""
         anchors = Anchors() if demand is None else demand.anchors
         shown = request if demand is not None else replace(request, evidence=None)

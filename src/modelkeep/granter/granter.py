@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from modelkeep import public_key
 from modelkeep.bundle.access import Access, IdentityLike
 from modelkeep.device.state_place import device_id
-from modelkeep.errors import KeepError, RollbackError, SignatureError
+from modelkeep.errors import KeepError, RollbackError, SignatureError, TamperedError, UsageError
 from modelkeep.granter.batch import Batch, finish
 from modelkeep.granter.claim import Claim
 from modelkeep.granter.deciding import Decider, Decision
@@ -28,8 +29,8 @@ from modelkeep.granter.policy import GranterPolicy
 from modelkeep.granter.request import Request
 from modelkeep.granter.roster import RosterHead, open_roster
 from modelkeep.granter.state import State, open_state
-from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.trust.bundle_verifier import BundleVerifier
+from modelkeep.trust.envelope import LARGEST_FILE
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import SignerLike, as_signer
 
@@ -126,6 +127,7 @@ class _Pass:
 
     def run(self, requests: Requests, answers: Answers) -> Tally:
         before = self._place
+        self._check_head(answers)
         with self._batch(requests, answers) as batch:
             self._begin(batch)
         received = requests.received()
@@ -135,6 +137,20 @@ class _Pass:
             head = JournalHead.of(self._place, self._now).signed(self._signer)
             answers.put(HEAD_FILE, head)
         return self._tally
+
+    def _check_head(self, answers: Answers) -> None:
+        """Refuses to go on with a journal that is older than what was put out: an old copy was put back."""
+        signers = {public_key.fingerprint(self._signer.public_key): self._signer.public_key}
+        try:
+            head = JournalHead.from_bytes(answers.read(HEAD_FILE, LARGEST_FILE) or b"", signers)
+        except KeepError:
+            return  # there is none, or it is anybody's
+        here = head.number == self._place.number
+        if head.number > self._place.number or (here and head.digest != self._place.digest):
+            raise TamperedError(
+                f"the journal ends at line {self._place.number}, and {head.number} were put out once",
+                hint="bring the newest journal back; an older one, or another, is another granter's",
+            )
 
     @property
     def _now(self) -> int:
@@ -200,10 +216,8 @@ class _Pass:
 
     def _note(self, request: Request, decision: Decision, batch: Batch) -> None:
         device = device_id(request.recipient.public)
-        batch.spent(decision.answered)
         if decision.refusal:
-            self._tally.refusals += 1
-            batch.refuse(request, decision, device)
+            self._refuse(request, decision, device, batch)
             return
         self._note_waits(decision, device, batch)
         if decision.question is not None:
@@ -224,30 +238,45 @@ class _Pass:
     def _grant(self, request: Request, decision: Decision, device: bytes, batch: Batch) -> None:
         claim = decision.claim
         assert claim is not None
+        recipient = claim.named(request.recipient)
+        try:
+            made = [
+                (each, *each.grant(recipient, self._now, self._policy.lease)) for each in decision.bundles
+            ]
+        except UsageError as error:
+            # A key of the kind that makes every shared secret the same, for example.
+            self._refuse(request, Decision(claim, str(error)), device, batch)
+            return
+        batch.spent(decision.answered)
         if claim.old:
             self._note_replaced(claim, batch)
-        recipient = claim.named(request.recipient)
-        lines = [self._lease(each, recipient, decision, batch) for each in decision.bundles]
-        self._tally.issued += len(lines)
-        batch.put(f"{device.hex()}.grants", b"".join(lines))
+        firsts = set(decision.firsts)
+        for bundle, line, end in made:
+            self._note_granted(claim, bundle, line, end, bundle.model in firsts, decision.hardware, batch)
+            firsts.discard(bundle.model)
+        self._tally.issued += len(made)
+        batch.put(f"{device.hex()}.grants", b"".join(line + b"\n" for _, line, _ in made))
         if decision.answered:
             batch.put(f"{device.hex()}.question.json", b"")
 
-    def _lease(
-        self, bundle: LeasedBundle, recipient: HpkeRecipient, decision: Decision, batch: Batch
-    ) -> bytes:
-        line, end = bundle.grant(recipient, self._now, self._policy.lease)
+    def _refuse(self, request: Request, decision: Decision, device: bytes, batch: Batch) -> None:
+        self._tally.refusals += 1
+        batch.refuse(request, decision, device)
+
+    @staticmethod
+    def _note_granted(
+        claim: Claim, bundle: LeasedBundle, line: bytes, end: int, first: bool, hardware: str, batch: Batch
+    ) -> None:
         facts: dict[str, Fact] = {
-            "device": device_id(recipient.public).hex(),
-            "name": recipient.device_id,
+            "device": claim.key.hex(),
+            "name": claim.listed.name,
             "model": bundle.model,
             "bundle": bundle.bundle.hex(),
             "not_after": end,
-            "first": bundle.model in decision.firsts,
+            "first": first,
             "grant": hashlib.sha256(line).hexdigest(),
         }
-        batch.note(Event.GRANTED, **facts | ({"hardware": decision.hardware} if decision.hardware else {}))
-        return line + b"\n"
+        batch.note(Event.GRANTED, **facts | ({"hardware": hardware} if hardware else {}))
 
     @staticmethod
     def _note_replaced(claim: Claim, batch: Batch) -> None:

@@ -111,11 +111,10 @@ class Answers(Folder):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """Opens it, and removes what an earlier run has left half written; raises as `Folder` does."""
         super().__init__(path)
-        with contextlib.suppress(OSError), os.scandir(self.descriptor) as entries:
-            left = [entry.name for entry in entries if _PART.fullmatch(entry.name)]
-        for name in left:
-            with contextlib.suppress(OSError):
-                os.unlink(name, dir_fd=self.descriptor)
+        with words_for(path), os.scandir(self.descriptor) as entries:
+            for entry in entries:
+                if _PART.fullmatch(entry.name):
+                    self.remove(entry.name)
         self._part = f".granter-{os.urandom(4).hex()}.part"
 
     def put(self, name: str, data: bytes) -> bool:
@@ -136,6 +135,19 @@ class Answers(Folder):
             os.unlink(self._part, dir_fd=self.descriptor)
             return False
         return True
+
+    def read(self, name: str, largest: int) -> bytes | None:
+        """Returns what is there under a name, if it is a small file."""
+        try:
+            descriptor = os.open(name, _FILE, dir_fd=self.descriptor)
+        except OSError:
+            return None
+        try:
+            status = os.fstat(descriptor)
+            is_small = stat.S_ISREG(status.st_mode) and status.st_size <= largest
+            return os.read(descriptor, status.st_size) if is_small else None
+        finally:
+            os.close(descriptor)
 
     def remove(self, name: str) -> None:
         """Removes a file, if there is one."""

@@ -64,5 +64,5 @@ class GranterPolicy:
         return next((each for each in self.demands if each.is_for(group)), None)
 
     def is_due(self, begins: int, ends: int, now: int) -> bool:
-        """Returns whether a grant is to be renewed: after a third of its time."""
-        return now >= begins + (ends - begins) // 3
+        """Returns whether a grant is to be renewed: after a third of its time, or where a clock was ahead."""
+        return now < begins or now >= begins + (ends - begins) // 3
