@@ -229,6 +229,21 @@ def test_key_is_not_replaced_without_its_own_answer(desk: Desk) -> None:
     assert desk.run(NOW + 180).issued == 1
 
 
+def test_answer_of_ones_own_old_key_replaces_nobody_elses(desk: Desk) -> None:
+    desk.enlist("eve")
+    desk.ask("eve")
+    desk.run(NOW + 60)
+    desk.ask("new", replaces=desk.key("eve"))
+    desk.run(NOW + 60)
+    own = desk.ask("new", replaces=desk.key("eve"), question=desk.question("new"))
+    answered = Request.from_bytes(own.read_bytes())
+    assert answered.handover is not None
+    own.unlink()
+    put(desk, replace(answered, handover=replace(answered.handover, old=desk.recipient("pi-1"))))
+    assert nothing_for(desk, "new").refusals == 1
+    assert desk.journal(Event.REPLACED) == []
+
+
 def test_question_made_for_another_key_is_not_answered_by_the_device(desk: Desk) -> None:
     """Eve puts the question about her own key where the device looks for the one about its new key."""
     old, eve = desk.recipient("pi-1"), desk.recipient("eve")
