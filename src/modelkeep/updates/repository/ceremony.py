@@ -8,6 +8,7 @@ and brings a new trust file.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from modelkeep import dsse, public_key
 from modelkeep.channels.channel import AbsentError
@@ -44,11 +45,12 @@ class Ceremony:
         for name in (FOLDER, METADATA):
             with words_for(folder := self._repository.folder / name):
                 make_folder(folder, 0o755)
-        known = self._papers.plan()
-        for place, key in ({} if known is None else known.keys).items():
-            if place in plan.places:
-                plan = plan.with_key(place, key)
-        self._papers.write_plan(plan)
+        with self._locked():
+            known = self._papers.plan()
+            for place, key in ({} if known is None else known.keys).items():
+                if place in plan.places:
+                    plan = plan.with_key(place, key)
+            self._papers.write_plan(plan)
 
     def bring(self, place: str, key: TrustedKey) -> None:
         """Puts a public key at its place.
@@ -56,8 +58,9 @@ class Ceremony:
         Raises:
             UsageError: no ceremony has begun, no such place, or the key stands at another one.
         """
-        plan = self._plan()
-        self._papers.write_plan(plan.with_key(place, public_key.load(key)))
+        self._plan()
+        with self._locked():
+            self._papers.write_plan(self._plan().with_key(place, public_key.load(key)))
 
     def bring_trust(self, data: bytes) -> None:
         """Brings a trust file that its roots have signed, to be published.
@@ -93,8 +96,9 @@ class Ceremony:
             TamperedError: what is published is not what was signed.
             UnavailableError: something cannot be written, or a key not be used.
         """
-        plan = self._plan()
-        with folder_locked(self._repository.folder / FOLDER / "plan.json"), self._repository.locked():
+        self._plan()
+        with self._locked(), self._repository.locked():
+            plan = self._plan()
             if plan.missing:
                 self._refuse_signers([*signers, *trust_signers], plan)
                 return Progress(plan)
@@ -102,6 +106,10 @@ class Ceremony:
             if before is not None:
                 self._repository.check_known(before)
             return Round(self._repository, self._papers, plan, before).advance(signers, trust_signers, agreed)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        # Several people may bring their keys at once, on a share.
+        return folder_locked(self._repository.folder / FOLDER / "plan.json")
 
     def _refuse_signers(self, signers: Sequence[dsse.EcdsaSigner], plan: Plan) -> None:
         if signers:
