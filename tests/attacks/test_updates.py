@@ -33,7 +33,9 @@ from modelkeep.errors import (
 from modelkeep.manifest import Coverage
 from modelkeep.payload.layout import HEADER, SEGMENT
 from modelkeep.updates import trial_notes
-from modelkeep.updates.installation import InstallReport, install
+from modelkeep.updates.installation import InstallReport, install, install_into
+from modelkeep.updates.slots import Slots
+from modelkeep.updates.source import FileSource
 from modelkeep.updates.status import status
 from modelkeep.updates.trial_notes import Notes, TrialEnd
 from support.power import PowerCuts
@@ -346,8 +348,13 @@ def test_a_release_that_crashes_goes_and_one_that_the_power_interrupts_stays(
     with pytest.raises(RefusedError, match="crashed 3 times"):
         device.slots().begin_trial("b")
     assert device.epoch() == 1
+    bundle = device.workshop.folder / "bundle-1.keep"
     with pytest.raises(RefusedError, match="tried here and failed"):
-        device.install(device.workshop.folder / "bundle-1.keep")
+        device.install(bundle)
+    # A further attempt has its three tries again.
+    further = Slots(device.slots().folder, device.slots().access, attempt=1)
+    install_into(further, FileSource(bundle))
+    assert further.begin_trial("b").number == 1
 
 
 def test_what_is_damaged_is_staged_once_more_and_is_not_the_models_fault(device: Updating) -> None:
@@ -435,6 +442,7 @@ def test_an_older_release_takes_no_waiting_ones_place(device: Updating) -> None:
     os.truncate(file, file.stat().st_size - 1)
     assert device.install(older).now.epoch == 3
     device.install(device.workshop.folder / "bundle-2.keep")
+    assert not device.slots().withdraw(bytes(16))
     device.slots().withdraw()
     device.update(older)
     assert device.epoch() == 3
@@ -481,7 +489,7 @@ def test_a_source_that_withholds_payload_holds_up_nobody(
         finally:
             source.goes_on.set()
         if meanwhile in ("same", "tried"):
-            assert late.result().now.epoch == 3
+            assert (late.result().now.epoch, late.result().slot is None) == (3, meanwhile == "tried")
         else:
             with pytest.raises(UnavailableError, match="was let go of meanwhile"):
                 late.result()

@@ -58,6 +58,19 @@ def test_release_that_fails_its_trial_is_not_fetched_again(follower: Follower) -
     assert notes is not None and notes.outcome is Outcome.FAILED_BEFORE
 
 
+def test_release_that_waits_makes_room_for_the_one_that_is_offered(follower: Follower) -> None:
+    repository, workshop = follower.repository, follower.workshop
+    repository.offer(workshop.seal(epoch=1))
+    follower.update()
+    repository.offer(workshop.seal(epoch=2))
+    newest = workshop.seal(epoch=3)
+    repository.offer(newest)
+    with follower.updater() as updater:
+        assert updater.update(trial=False).outcome is Outcome.NOT_TRIED
+    repository.offer(newest, paused=True)
+    assert (follower.update().outcome, follower.epoch()) == (Outcome.UPDATED, 2)
+
+
 def _stamps(follower: Follower) -> dict[str, int]:
     files = [each for each in follower.folder.rglob("*") if each.is_file()]
     return {str(each): each.stat().st_mtime_ns for each in files}

@@ -12,6 +12,7 @@ from modelkeep.bundle.access import Access, IdentityLike, unlock
 from modelkeep.bundle.installation import UnlockedInstallation
 from modelkeep.bundle.lease import lease_path
 from modelkeep.bundle.slot_folder import SlotFolder
+from modelkeep.device.contents import Stage
 from modelkeep.errors import MalformedError, RefusedError, RollbackError, StorageError
 from modelkeep.kept_file import InUseError, KeptFile
 from modelkeep.partial import Partial
@@ -167,8 +168,9 @@ def _take(reception: Reception, slots: Slots, progress: Progress, counted: Path 
             target = stack.enter_context(reception.begin(place))
         # Not locked while bytes are waited for: what a source withholds holds up nobody.
         reception.take(target, progress)
-        slots.check_known(target.installation)
-        return _report(reception, slots.folder.file(slot), slot)
+        # Somebody else may have brought it to its end, and tried it.
+        counts_by_now = slots.known(target.installation).stage is Stage.CURRENT
+        return _report(reception, slots.folder.file(slot), None if counts_by_now else slot)
 
 
 def _damage(path: Path, access: Access) -> str | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -19,59 +18,14 @@ from modelkeep.bundle.signed_manifest import SignedManifest
 from modelkeep.bundle.slot_folder import SLOTS, SlotFolder
 from modelkeep.container.archive import Archive
 from modelkeep.container.order import INSTALLATION
-from modelkeep.device.contents import Contents, Installed, Quarantined, Stage
+from modelkeep.device.contents import Contents, Installed, Quarantined
 from modelkeep.device.marks import Judge, floor_of
 from modelkeep.errors import KeepError, RefusedError, RollbackError, UsageError, WrongModelError
 from modelkeep.storage import folder_locked, words_for
 from modelkeep.updates.place import clear
+from modelkeep.updates.slot_state import SlotState, Trial
 from modelkeep.updates.trial_file import TrialFile
 from modelkeep.updates.trial_notes import TrialEnd, circumstances
-
-
-@dataclass(frozen=True, slots=True)
-class SlotState:
-    """What is known of one slot.
-
-    Attributes:
-        slot: ``a`` or ``b``.
-        installation: the id of what is in it, or None.
-        known: what the device's state says of it; None of what was never staged here, or counts no more.
-        is_complete: whether all of it has arrived.
-    """
-
-    slot: str
-    installation: bytes | None
-    known: Installed | None
-    is_complete: bool
-
-    @property
-    def stage(self) -> Stage | None:
-        """How far it has come, or None."""
-        return None if self.known is None else self.known.stage
-
-    @property
-    def waits(self) -> bool:
-        """Whether it is staged or on trial."""
-        return self.stage in (Stage.STAGED, Stage.TRIAL)
-
-
-@dataclass(slots=True)
-class Trial:
-    """A try that was counted; made by `Slots.begin_trial`.
-
-    Attributes:
-        slot: the slot that is tried.
-        installation: the id of what is in it.
-        known: the release, and who signed it.
-        number: how many tries there were, this one included.
-        end: what it came to, or None for as long as it runs.
-    """
-
-    slot: str
-    installation: bytes
-    known: Installed
-    number: int
-    end: TrialEnd | None = None
 
 
 class Slots:
@@ -213,11 +167,11 @@ class Slots:
                 hint="get another release; modelkeep status says how it failed",
             )
 
-    def check_known(self, installation: bytes) -> None:
-        """Accepts an installation that was not given up since it was begun.
+    def known(self, installation: bytes) -> Installed:
+        """Returns what is known of an installation that was begun.
 
         Raises:
-            RollbackError: it was, for another release of the model.
+            RollbackError: it was given up since, for another release of the model.
         """
         with self._remembered() as remembered:
             known = remembered.contents.installed(self.folder.model, installation)
@@ -225,6 +179,7 @@ class Slots:
             raise RollbackError(
                 "another release of the model was installed meanwhile", hint="modelkeep status says which"
             )
+        return known
 
     def staged(self) -> SlotState | None:
         """Returns the slot with a release that waits for its trial, complete; or None."""
@@ -256,16 +211,19 @@ class Slots:
             now = self._circumstances(remembered, state.installation, runtime or "")
             try:
                 self._notes.begin(bundle, now, remembered.state.local)
-            except RefusedError:
+            except RefusedError as error:
                 self._give_up(state.installation, bundle)
+                # From here on quarantine says so: where that is forgotten, it is counted anew.
+                self._notes.end(bundle, TrialEnd.REFUSED, str(error), remembered.state.local)
                 raise
             number = remembered.state.try_out(self.folder.model, state.installation)
         return Trial(slot, state.installation, state.known, number)
 
     def _circumstances(self, remembered: Remembered, installation: bytes, runtime: str) -> bytes:
         # The state is of another generation after each trust file, ticket and commit.
-        generation = remembered.contents.generation.hex()
-        return circumstances(generation, installation.hex(), runtime, *sorted(self.access.posture))
+        generation, attempt = remembered.contents.generation.hex(), str(self._attempt)
+        posture = sorted(self.access.posture)
+        return circumstances(generation, installation.hex(), attempt, runtime, *posture)
 
     def try_again(self) -> None:
         """Begins to count anew what was interrupted, postponed or damaged: a person looked after it.
@@ -312,14 +270,17 @@ class Slots:
         for slot in others:
             clear(self.folder.file(slot))
 
-    def withdraw(self) -> bool:
+    def withdraw(self, bundle: bytes | None = None) -> bool:
         """Lets go of what is staged or on trial, which may come again; returns whether there was any.
 
         Where it counts already, it counts until something newer does.
+
+        Args:
+            bundle: the only one that is meant, where something else may have taken its place meanwhile.
         """
         with self._remembered() as remembered:
-            waiting = [self.state_by(slot, remembered.contents) for slot in SLOTS]
-            waiting = [each for each in waiting if each.waits]
+            states = [self.state_by(slot, remembered.contents) for slot in SLOTS]
+        waiting = [each for each in states if each.waits and each.is_of(bundle)]
         for each in waiting:
             assert each.installation is not None
             self._give_up(each.installation, None)

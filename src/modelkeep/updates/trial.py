@@ -32,7 +32,8 @@ from modelkeep.isolated_loading import Isolation
 from modelkeep.opening import session_of
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.updates.golden_trial import golden_of, problems
-from modelkeep.updates.slots import Slots, Trial
+from modelkeep.updates.slot_state import Trial
+from modelkeep.updates.slots import Slots
 from modelkeep.updates.trial_notes import TrialEnd
 
 _LOG = logging.getLogger("modelkeep.updates")

@@ -175,8 +175,8 @@ class Updater:
     def _update(self, trial: bool, progress: Progress) -> UpdateReport:
         listing, decision = self._decide()
         report = UpdateReport.of(self.model, listing, decision)
+        self._let_go(listing, decision.take)
         if decision.take is None:
-            self._let_go(listing)
             return report
         slots = self._narrowed(listing, decision.take)
         installed = self._install(slots, decision.take, progress)
@@ -217,13 +217,15 @@ class Updater:
             return None
         return found.known.mark.bundle
 
-    def _let_go(self, listing: Listing) -> None:
-        """Lets go of what waits and is held back by now."""
+    def _let_go(self, listing: Listing, take: ReleaseDocument | None) -> None:
+        """Lets go of what waits and is held back by now, or is not what this device is offered."""
         waiting = self._slots.staged()
-        if waiting is None or waiting.known is None or not listing.holds_back(waiting.known.mark.bundle):
+        if waiting is None or waiting.known is None:
             return
-        with self._slots.exclusively():
-            self._slots.withdraw()
+        bundle = waiting.known.mark.bundle
+        if listing.holds_back(bundle) if take is None else take.bundle != bundle:
+            with self._slots.exclusively():
+                self._slots.withdraw(bundle)
 
     def _narrowed(self, listing: Listing, document: ReleaseDocument) -> Slots:
         """Returns the slots for whom accepts this release alone."""
