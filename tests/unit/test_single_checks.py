@@ -122,6 +122,50 @@ def test_nothing_is_written_when_the_lock_was_taken_away() -> None:
     assert one.path.read_bytes() == before
 
 
+def test_what_counts_is_looked_at_when_something_is_staged_and_when_it_is_to_count() -> None:
+    one, _ = two_views()
+    # Two at one place, as two publishers can seal them: none is older, and only one can count.
+    for number in (1, 2):
+        stage(one, number, epoch=5)
+    with one.committing(MODEL, name(1), EVERYBODY):
+        pass
+    with (
+        pytest.raises(RollbackError, match="another release stands at the place"),
+        one.committing(MODEL, name(2), EVERYBODY),
+    ):
+        raise AssertionError
+    with pytest.raises(RollbackError, match="is older than"):
+        stage(one, 3, epoch=4)
+
+
+def test_a_state_is_not_written_under_a_counter_that_has_gone_on() -> None:
+    counter = PaperCounter()
+    one, _ = two_views(counter)
+    install(one, 1)
+    before = one.path.read_bytes()
+    with one._store.locked() as lock:
+        contents = one._store.settled()
+        counter.advance()
+        with pytest.raises(RollbackError, match="changed by somebody else"):
+            one._store.write(contents, lock)
+    assert one.path.read_bytes() == before
+
+
+def test_a_state_whose_number_somebody_else_took_is_not_put_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = PaperCounter()
+    one, _ = two_views(counter)
+    install(one, 1)
+    stage(one, 2, epoch=2)
+    before, advance = one.path.read_bytes(), counter.advance
+    monkeypatch.setattr(counter, "advance", lambda: advance() and advance())
+    with (
+        pytest.raises(RollbackError, match="changed by somebody else"),
+        one.committing(MODEL, name(2), EVERYBODY),
+    ):
+        raise AssertionError
+    assert one.path.read_bytes() == before
+
+
 def test_keys_of_objects_stand_in_the_order_of_utf_16_in_either_direction() -> None:
     # U+1F511 is D83D DD11 in UTF-16 and comes before U+FB33; as code points they stand the other way.
     assert canonical.encode({"\ufb33": 1, "\U0001f511": 2}) == '{"\U0001f511":2,"\ufb33":1}'.encode()
