@@ -17,6 +17,7 @@ from typing import NoReturn
 import pytest
 
 from modelkeep import partial
+from modelkeep.kept_file import KeptFile
 from modelkeep.storage import Replacement, write_file
 
 _WRITE = """
@@ -91,6 +92,35 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
     assert names_in(folder) == sorted([*before, "model.keep"])
     assert names_in(looks_like_ours) == [partial._MARK, "below"]
     assert (outside / "file").read_bytes() == b"dear"
+
+
+@pytest.mark.parametrize("problem", ["open to others", "another name", "another user's"])
+def test_what_is_kept_is_not_gone_on_with_where_it_could_be_anybodys(tmp_path: Path, problem: str) -> None:
+    kept = KeptFile(tmp_path / "model.keep", "01234567")
+    os.write(kept.descriptor, b"kept")
+    path = kept.path
+    kept.discard()
+    if problem == "open to others":
+        path.chmod(0o640)
+    elif problem == "another name":
+        (tmp_path / "installed").hardlink_to(path)
+    elif os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    else:
+        os.chown(path, 65534, 65534)
+    kept = KeptFile(tmp_path / "model.keep", "01234567")
+    assert os.fstat(kept.descriptor).st_size == 0
+    kept.discard()
+
+
+def test_a_name_that_somebody_foresaw_is_not_written_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted = tmp_path / ".file.planted"
+    planted.write_bytes(b"planted")
+    monkeypatch.setattr(partial, "_name_beside", lambda _target: planted)
+    with pytest.raises(FileExistsError):
+        partial.Partial(tmp_path / "file", mode=0o600)
 
 
 def test_one_that_was_taken_for_left_behind_is_made_again(
