@@ -12,8 +12,6 @@ from typing import Any
 
 # Of a function with many parameters; the others would notice what these do.
 MOST_OF_A_FUNCTION = 4
-# What holds constants that are only there when a file is imported.
-OF_CONSTANTS = "tests/unit/test_edges.py::test_formats_have_the_sizes_and_limits_that_they_state"
 # Collecting every test file of a line takes longer than running the tests that matter.
 AT_FIRST = 8
 # Seconds of tests that one change may cost, as measured without it.
@@ -103,9 +101,7 @@ class TestsByLine:
         found = self._for_line(source, line)
         # A test that goes through all of a file has more to notice with than one that passes by; and many
         # that are quick more than a few that are not.
-        broad = _dealt(sorted(found, key=lambda each: (-len(each.lines.get(source, ())), each.seconds)))[
-            :AT_FIRST
-        ]
+        broad = _dealt(sorted(found, key=lambda each: (-len(each.lines[source]), each.seconds)))[:AT_FIRST]
         quick = sorted((each for each in found if each not in broad), key=lambda each: each.seconds)
         return [each.name for each in _affordable([*broad, *quick], MOST_SECONDS)]
 
@@ -116,11 +112,8 @@ class TestsByLine:
 
     def _for_line(self, source: str, line: int) -> list[Known]:
         of_source = [each for each in self._known if source in each.lines]
-        return [each for each in of_source if each.runs(source, line)] or self._of_constants(of_source)
-
-    def _of_constants(self, of_source: list[Known]) -> list[Known]:
         # A line that none runs is run when the file is imported: all of them may notice.
-        return [*(each for each in self._known if each.name.startswith(OF_CONSTANTS)), *of_source]
+        return [each for each in of_source if each.runs(source, line)] or of_source
 
 
 def _affordable(tests: Iterable[Known], most: float) -> Iterator[Known]:

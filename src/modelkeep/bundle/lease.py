@@ -14,7 +14,7 @@ from modelkeep.bundle.install_record import LARGEST_RECORD, InstallHeader, Insta
 from modelkeep.errors import TamperedError, UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Manifest
-from modelkeep.storage import read_small, words_for
+from modelkeep.storage import named, read_small, words_for
 
 
 def lease_path(installation: Path) -> Path:
@@ -33,7 +33,8 @@ def read_lease(installation: Path) -> InstallRecord | None:
     with words_for(path):
         if not path.exists():
             return None
-    return InstallRecord.from_bytes(read_small(path, LARGEST_RECORD, "a lease"))
+    with named(path):
+        return InstallRecord.from_bytes(read_small(path, LARGEST_RECORD, "a lease"))
 
 
 def in_force(installed: InstallRecord, lease: InstallRecord | None, manifest: Manifest) -> InstallRecord:
