@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from modelkeep.bundle.arriving import ArrivingBundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.errors import (
     MalformedError,
+    RollbackError,
     SignatureError,
     TamperedError,
     UntrustedSignerError,
@@ -17,6 +19,7 @@ from modelkeep.errors import (
 )
 from modelkeep.trust.signing_keys import SECOND_KIND, create_signing_key
 from modelkeep.trust.verifier import Verifier
+from modelkeep.updates.installation import install
 from support.arriving import Arriving, first_payload, payload_of
 from support.attacker import Forgery
 from support.workshop import MODEL_ID, Workshop
@@ -39,6 +42,16 @@ def test_what_is_refused_is_refused_before_grants_and_payload(workshop: Workshop
         ArrivingBundle(Arriving(front)).verify(Verifier(stranger, model=MODEL_ID))
     with pytest.raises(WrongModelError):
         ArrivingBundle(Arriving(front)).verify(workshop.verifier(model="acme/other"))
+
+
+def test_an_older_release_is_refused_before_a_byte_of_it_is_kept(workshop: Workshop, bundle: Path) -> None:
+    target = workshop.folder / "installed.keep"
+    settings: dict[str, Any] = {"identity": workshop.identity(), "verifier": workshop.verifier()}
+    install(workshop.seal(epoch=2), target, **settings)
+    before, front = set(workshop.folder.iterdir()), bundle.read_bytes()[: first_payload(bundle)]
+    with pytest.raises(RollbackError):
+        install(Arriving(front), target, force=True, **settings)
+    assert set(workshop.folder.iterdir()) == before
 
 
 def test_second_signature_is_demanded_before_the_payload(workshop: Workshop, bundle: Path) -> None:

@@ -194,6 +194,15 @@ def test_openssl_reads_a_key_created_under_a_passphrase(monkeypatch: pytest.Monk
     assert "prime256v1" in result.stdout
 
 
+def test_a_key_that_others_may_change_is_not_taken_for_ones_own_when_it_is_deleted(tmp_path: Path) -> None:
+    FileStore().create("pi.pem")
+    before = Path("pi.pem").read_bytes()
+    Path("pi.pem").chmod(0o666)
+    with pytest.raises(KeyStoreError, match="others may read or change"):
+        FileStore().delete("pi.pem")
+    assert Path("pi.pem").read_bytes() == before
+
+
 def test_a_link_to_a_key_is_not_deleted_in_its_place(tmp_path: Path) -> None:
     FileStore().create("pi.pem")
     before = Path("pi.pem").read_bytes()
