@@ -8,7 +8,14 @@ import pytest
 
 from modelkeep.bundle.access import Access
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.errors import RollbackError, StorageError, UsageError, WrongModelError
+from modelkeep.errors import (
+    MalformedError,
+    RollbackError,
+    StorageError,
+    TamperedError,
+    UsageError,
+    WrongModelError,
+)
 from modelkeep.grants import sidecar
 from modelkeep.grants.constraints import Constraints
 from modelkeep.trust import trust_editing
@@ -27,6 +34,7 @@ from modelkeep.updates.repository.publishing import Wishes
 from modelkeep.updates.repository.refreshing import refresh
 from modelkeep.updates.repository.repository import Repository
 from modelkeep.updates.repository.revoking import revoke
+from modelkeep.updates.repository.role_signers import RoleSigners
 from modelkeep.updates.repository.withdrawing import withdraw
 from support.disk import largest_file, read_only
 from support.repository import FAMILIES, PEOPLE, SmallRepository, new_signer
@@ -289,6 +297,43 @@ def test_a_folder_that_nobody_can_write_is_said_to_be_one(small: SmallRepository
     bundle = small.workshop.seal()
     with read_only(small.folder), pytest.raises(StorageError, match="read-only"):
         small.publish(bundle)
+
+
+@pytest.mark.parametrize("noted", [[], {MODEL_ID: 3}, {MODEL_ID: [1]}, {MODEL_ID: ["1", 2]}])
+def test_places_that_are_none_are_said_to_be_that(small: SmallRepository, noted: object) -> None:
+    with small.repository.changing() as edition:
+        edition.note("models", highest=noted)
+        small.repository.write(edition, RoleSigners(small.signers))
+    with pytest.raises(MalformedError, match="highest|no place"):
+        small.publish()
+
+
+def test_a_repository_of_other_tools_is_not_taken_for_ours(small: SmallRepository) -> None:
+    with small.repository.changing() as edition:
+        edition.remove("targets", "trust/trust.json")
+        edition.note("targets", anything=1)
+        small.repository.write(edition, RoleSigners(small.channel_signers))
+    with pytest.raises(MalformedError, match="lists no trust/trust.json"):
+        overview(small.repository)
+
+
+NOISE = (b"", b"[" * 100_000, b'{"signed":{},"signatures":[]}', b"\xff\xfe")
+
+
+@pytest.mark.parametrize("name", ["metadata/timestamp.json", "metadata/1.root.json", "ceremony/plan.json"])
+def test_noise_in_the_folder_gets_words(small: SmallRepository, name: str) -> None:
+    for noise in NOISE:
+        (small.folder / name).write_bytes(noise)
+        with pytest.raises((TamperedError, MalformedError)):
+            Ceremony(small.repository).advance()
+
+
+def test_noise_among_drafts_is_no_draft(small: SmallRepository) -> None:
+    small.clock += 300 * DAY
+    drafts = [path for path in (small.folder / "ceremony").iterdir() if path.name != "plan.json"]
+    for path, noise in zip(drafts, NOISE * 2, strict=False):
+        path.write_bytes(noise)
+    assert small.advance().is_published
 
 
 def test_what_there_is_to_know(small: SmallRepository) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelkeep.errors import TamperedError, UsageError
+from modelkeep.errors import MalformedError, TamperedError, UsageError
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust.roots import Roots
 from modelkeep.trust.trust_file import TrustFile
@@ -99,10 +99,20 @@ class Catalogue:
         found = [document for role in roles for _, document in self._documents(role)]
         return sorted(found, key=lambda document: (document.model, document.order))
 
+    def places(self, role: str) -> dict[str, ReleaseOrder]:
+        """Returns the highest place that a release of each model of a role ever had here.
+
+        Raises:
+            MalformedError: the role says something else.
+        """
+        noted = ours(self.contents.roles[role].signed).get(HIGHEST, {})
+        if not isinstance(noted, dict):
+            raise MalformedError(f"role {role!r}: member {HIGHEST!r} must be an object")
+        return {model: _place(model, said) for model, said in noted.items()}
+
     def highest(self, model: str) -> ReleaseOrder | None:
         """Returns the highest place that a release of the model ever had here; None for the first."""
-        noted = ours(self.contents.roles[self.role_of(model)].signed).get(HIGHEST, {})
-        return ReleaseOrder(*noted[model]) if model in noted else None
+        return self.places(self.role_of(model)).get(model)
 
     def phase(self, model: str) -> Phase:
         """Returns what is offered of a model."""
@@ -114,8 +124,15 @@ class Catalogue:
 
         Raises:
             TamperedError: they do not belong together.
+            MalformedError: one is missing.
             SignatureError: too few roots have signed it.
         """
+        missing = {ROOTS_NAME, TRUST_NAME} - self.contents.documents.keys()
+        if missing:
+            raise MalformedError(
+                f"the repository lists no {min(missing)}: modelkeep has not made it",
+                hint="make one: modelkeep repo init FOLDER",
+            )
         roots = Roots.of_document(self.contents.documents[ROOTS_NAME])
         check_roots(self.contents.root.signed, roots)
         return TrustFile.from_bytes(self.contents.documents[TRUST_NAME], roots)
@@ -128,6 +145,13 @@ class Catalogue:
     def _delegated(self) -> list[DelegatedRole]:
         targets: Targets = self.contents.targets.signed
         return list((targets.delegations.roles or {}).values()) if targets.delegations else []
+
+
+def _place(model: str, said: object) -> ReleaseOrder:
+    match said:
+        case [int(epoch), int(sealed_at)]:
+            return ReleaseOrder(epoch, sealed_at)
+    raise MalformedError(f"what is noted of {model!r:.200} is no place of a release")
 
 
 def roots_named(roots: Roots) -> dict[str, object]:

@@ -6,9 +6,11 @@ Nothing in the folder is believed: a draft counts only as far as it says what fo
 from __future__ import annotations
 
 import datetime
+from contextlib import suppress
 from typing import Any
 
 from modelkeep.channels.channel import AbsentError, Channel, read_whole
+from modelkeep.errors import MalformedError, SignatureError, TamperedError
 from modelkeep.trust.envelope import LARGEST_FILE, Envelope, Kind
 from modelkeep.updates.repository.metadata import (
     DAY,
@@ -55,7 +57,9 @@ class Papers:
     def envelope(self, kind: Kind) -> Envelope | None:
         """Returns the draft of a document of trust, which nobody has verified; None if there is none."""
         data = self._read(_name(_KINDS[kind]), LARGEST_FILE)
-        return None if data is None else Envelope.from_bytes(data, kind)
+        with suppress(MalformedError, SignatureError):
+            return None if data is None else Envelope.from_bytes(data, kind)
+        return None
 
     def write_envelope(self, envelope: Envelope) -> None:
         """Writes the draft of a document of trust."""
@@ -66,10 +70,8 @@ class Papers:
 
         When it ends is the draft's to say, if that is not later than what is made now would end.
         """
-        name = _name(role)
-        data = self._read(name, LARGEST_METADATA)
-        if data is not None:
-            draft = parse(type(wanted), data, name)
+        draft = self._draft(type(wanted), role)
+        if draft is not None:
             end = ends_at(draft.signed)
             wanted_then = type(wanted).from_dict({**wanted.to_dict(), "expires": _text(end)})
             if draft.signed == wanted_then and now < end <= now + LIFETIME + DAY:
@@ -78,13 +80,19 @@ class Papers:
 
     def root_version(self) -> int | None:
         """Returns the number of the root that is drafted; None if there is none."""
-        name = _name(ROOT_ROLE)
-        data = self._read(name, LARGEST_METADATA)
-        return None if data is None else parse(Root, data, name).signed.version
+        draft = self._draft(Root, ROOT_ROLE)
+        return None if draft is None else draft.signed.version
 
     def write_role(self, role: str, metadata: Metadata[Any]) -> None:
         """Writes the draft of a role."""
         self._channel.put(_name(role), [metadata.to_bytes()])
+
+    def _draft(self, kind: type[Document], role: str) -> Metadata[Document] | None:
+        data = self._read(_name(role), LARGEST_METADATA)
+        # Noise is no draft: what is wanted is made anew.
+        with suppress(TamperedError):
+            return None if data is None else parse(kind, data, _name(role))
+        return None
 
     def _read(self, name: str, largest: int) -> bytes | None:
         try:

@@ -57,8 +57,9 @@ class Published:
 
     @property
     def signed_at(self) -> int:
-        """When the newest timestamp was signed, by the clock of whoever did."""
-        return int(ours(self.timestamp.signed).get("signed_at", 0))
+        """When the newest timestamp was signed, by the clock of whoever did; 0 where it does not say."""
+        said = ours(self.timestamp.signed).get("signed_at")
+        return said if isinstance(said, int) else 0
 
     @staticmethod
     def read(channel: Channel, *, last_root: int | None = None) -> Published:

@@ -23,7 +23,7 @@ from modelkeep.updates.repository import offering
 from modelkeep.updates.repository.candidate import Candidate, candidate
 from modelkeep.updates.repository.catalogue import HIGHEST, Catalogue
 from modelkeep.updates.repository.edition import Edition
-from modelkeep.updates.repository.metadata import PHASE_ROLE, TARGETS, ours
+from modelkeep.updates.repository.metadata import PHASE_ROLE, TARGETS
 from modelkeep.updates.repository.repository import Repository
 from modelkeep.updates.repository.role_signers import RoleSigners
 
@@ -150,8 +150,8 @@ class _Listing:
         return Publication(document, manifest, 0)
 
     def _note_place(self, role: str, manifest: Manifest) -> None:
-        highest = ours(self._edition.roles[role].signed).get(HIGHEST, {})
-        self._edition.note(role, **{HIGHEST: {**highest, manifest.model: list(manifest.order)}})
+        places = {**self._catalogue.places(role), manifest.model: manifest.order}
+        self._edition.note(role, **{HIGHEST: {model: list(place) for model, place in places.items()}})
 
     def _offer(self, document: ReleaseDocument, share: int) -> Phase:
         offer = Offer(document.name, document.attempt, share)
