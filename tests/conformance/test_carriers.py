@@ -139,7 +139,7 @@ def test_a_release_is_carried_by_swupdate(board: Board) -> None:
 
 def _described(folder: Path) -> str:
     text = (CARRIERS / "sw-description").read_text()
-    text = text.replace("/var/tmp/modelkeep-detector.keep", str(folder / "arrived.keep"))
+    text = text.replace("/var/lib/modelkeep/detector.arrived", str(folder / "arrived.keep"))
     return re.sub(
         "@SHA256 ([a-z.-]+)", lambda found: hashlib.sha256((folder / found[1]).read_bytes()).hexdigest(), text
     )
