@@ -1,5 +1,5 @@
 # make demo       the main job, from sealing to a refused input; MODEL=any.onnx takes a model of yours
-# make demo-update  an update end to end: TPM, power cut, bad release, old disk, swap under load
+# make demo-update  an update end to end: TPM, power cut, bad release, swap under load, a repository, old disk
 # make demo-lease   grants on leases: a roster, two TPMs, a stolen device, an attacker with the mailboxes
 # make check      style, types, imports, unit tests and vectors
 # make test       check and all other tests but the slow ones; what continuous integration runs

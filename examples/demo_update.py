@@ -1,4 +1,4 @@
-"""An update end to end: a device with a TPM, a power cut, a bad release, an old disk, a swap under load.
+"""An update end to end: a TPM, a power cut, a bad release, a swap under load, a repository, an old disk.
 
 Needs the extras onnx, tpm2 and updates, and the program `swtpm`: `make demo-update` sees to them. Ends with a
 status other than zero when anything is not as it should be.
@@ -7,6 +7,7 @@ status other than zero when anything is not as it should be.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -52,6 +53,7 @@ def main() -> int:
         demo.first_release()
         demo.second_release()
         demo.bad_release()
+        Fleet(demo).show()
         demo.old_release()
     return conclude()
 
@@ -168,7 +170,7 @@ class Demo:
         row("the device opens", f"the model that multiplies with {found:g}")
         check(found == wanted, f"it should multiply with {wanted:g}")
 
-    def modelkeep(self, *arguments: str, code: int = 0, output: str | None = None) -> None:
+    def modelkeep(self, *arguments: str, code: int = 0, output: str | None = None) -> str:
         command = [*MODELKEEP, *arguments]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         shown = [each for each in arguments if not each.startswith(("-t", "-k", "tpm2:", "/"))]
@@ -178,6 +180,62 @@ class Demo:
         check(done.returncode == code, f"modelkeep {arguments[0]} ended with {done.returncode}")
         if output is not None:
             (self.folder / output).write_text(done.stdout)
+        return done.stderr
+
+
+class Fleet:
+    """The same publisher with a repository, which the device follows from then on."""
+
+    ROLES = ("-s", "models.pem", "-s", "phase.pem", "-s", "online.pem")
+    PLACES = ("alice.channel", "alice.trust", "models", "phase", "online", "publisher")
+
+    def __init__(self, demo: Demo) -> None:
+        self.demo = demo
+        self.repository = demo.folder / "repository"
+
+    def show(self) -> None:
+        title("A repository: one ceremony; release 4 goes to everybody")
+        self.found()
+        self.publish(4, weight=5.0)
+        self.update("updated", 5.0)
+        old = shutil.copytree(self.repository, self.demo.folder / "old")
+        title("Release 5 is bad: the device returns by itself; the publisher withdraws it, release 6 follows")
+        self.publish(5, weight=6.0, golden_weight=6.1)
+        self.update("returned", 5.0, code=3)
+        self.update("failed before", 5.0)
+        self.repo("withdraw", "repository", "5.keep", *self.ROLES)
+        self.publish(6, weight=7.0)
+        self.update("updated", 7.0)
+        title("The repository of the day of release 4 is put in its place: nothing is taken from there")
+        self.update("version", 7.0, place=old.name, code=3)
+
+    def found(self) -> None:
+        kinds = {"alice.channel": "channel", "alice.trust": "root"}
+        for place in self.PLACES[:-1]:
+            kind = kinds.get(place, "channel")
+            self.demo.modelkeep("keys", "create", "--kind", kind, f"{place}.pem", output=f"{place}.pub")
+        keys = [word for place in self.PLACES for word in ("--key", f"{place}={place}.pub")]
+        plan = ["--person", "alice", "--threshold", "1", "--no-spare", "--models", "demo/*"]
+        digest = self.repo("init", "repository", *plan, *keys)["digest"]
+        signers = ["--trust-signer", "alice.trust.pem", "-s", "alice.channel.pem", *self.ROLES]
+        founded = self.repo("init", "repository", *signers, "--yes", str(digest))
+        check(bool(founded["published"]), "the repository should be there")
+
+    def publish(self, epoch: int, weight: float, golden_weight: float | None = None) -> None:
+        self.demo.seal(epoch, weight, golden_weight)
+        self.repo("publish", "repository", f"{epoch}.keep", *self.ROLES, "--share", "100%")
+
+    def update(self, wanted: str, factor: float, *, place: str = "repository", code: int = 0) -> None:
+        follows = ("--repository", f"{self.demo.url}/{place}", "--root", "repository/metadata/1.root.json")
+        told = self.demo.modelkeep(
+            "update", "slots", *follows, *self.demo.device, *self.demo.trust, code=code
+        )
+        check(wanted in told, f"the update should say: {wanted}")
+        self.demo.expect_factor(factor)
+
+    def repo(self, *arguments: str) -> Any:
+        self.demo.modelkeep("repo", *arguments, "--json", output="result.json")
+        return json.loads((self.demo.folder / "result.json").read_text())
 
 
 class Load:
@@ -219,6 +277,9 @@ class Ranges(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = Path(self.translate_path(self.path))
+        if not path.is_file():
+            self.send_error(404)
+            return
         size = path.stat().st_size
         start = int(self.headers.get("Range", "bytes=0-")[6:-1])
         self.send_response(206 if start else 200)

@@ -234,9 +234,10 @@ def test_stick_on_day_three(follower: Follower) -> None:
     refused(follower, ExpiredError, stick)
     follower.clock = NOW + 92 * DAY
     refused(follower, ExpiredError, stick, offline=None)
-    follower.clock = NOW + 366 * DAY
-    refused(follower, ExpiredError, stick, offline=None)
     follower.clock = NOW + 3 * DAY
+    repository.days["models"] = 2
+    repository.write()
+    refused(follower, ExpiredError, repository.folder, offline=None)
     assert (follower.update(stick, offline=None).outcome, follower.epoch()) == (Outcome.UPDATED, 2)
 
 

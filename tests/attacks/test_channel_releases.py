@@ -87,14 +87,21 @@ def test_stolen_key_of_the_phase_brings_nothing_old_and_nothing_new(follower: Fo
     assert follower.epoch() == 2
 
 
-@pytest.mark.parametrize("held_back", ["paused", "withdrawn"])
+@pytest.mark.parametrize("held_back", ["paused", "withdrawn", "not listed"])
 def test_release_that_waits_and_is_held_back_meanwhile(follower: Follower, held_back: str) -> None:
     """Staged here, then stopped: it is not tried any more. A release that counts goes on counting."""
     bundle = follower.workshop.seal(epoch=3)
     follower.repository.offer(bundle)
     with follower.updater() as updater:
         updater.update(trial=False)
-    follower.repository.offer(bundle, **{held_back: True})
+    document = follower.repository.offer(bundle, paused=held_back == "paused")
+    # The offer of what is withdrawn goes, as the publisher's side does it.
+    if held_back != "paused":
+        follower.repository.offers.pop(0)
+        withdrawn = replace(follower.repository.releases.pop(document.name), withdrawn=True)
+        if held_back == "withdrawn":
+            follower.repository.releases[document.name] = withdrawn
+        follower.repository.write()
     follower.update()
     slots = Slots.open(follower.folder, Access(follower.workshop.identity(), follower.verifier()))
     assert slots.staged() is None

@@ -29,6 +29,8 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.daemon:
             _serve(arguments, updater)
             return
+        # Said below, once.
+        logging.getLogger("modelkeep.updates").addHandler(logging.NullHandler())
         found = updater.check() if arguments.check else updater.update(trial=not arguments.no_trial)
     report(arguments, **_facts(arguments, found))
     _tell(found)

@@ -5,7 +5,7 @@ Source: spec/update-v1.md, "What a repository says".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from modelkeep.trust.envelope import LARGEST_FILE
 from modelkeep.updates.client.following import Following
 from modelkeep.updates.client.tuf_client import TufClient, repository_id
 from modelkeep.updates.phase import LARGEST_PHASE, Offer, Phase, phase_name
-from modelkeep.updates.release_document import LARGEST_RELEASE_DOCUMENT, ReleaseDocument
+from modelkeep.updates.release_document import LARGEST_RELEASE_DOCUMENT, ReleaseDocument, document_name
 from modelkeep.updates.repository.catalogue import TRUST_NAME
 
 # Of a copy on a stick they have ended before anybody carries it to a device.
@@ -40,7 +40,8 @@ class Listing:
     """What is offered of one model.
 
     Attributes:
-        listed: the releases, newest first, those that were withdrawn among them.
+        offered: the releases that may be taken, newest first.
+        held_back: the bundle that waits on this device, where it is withdrawn or paused by now; or None.
         root: the version of the repository's root.
         ends: when what was read ends, in seconds since 1970-01-01 UTC.
         signed_at: a moment that has certainly passed, as the timestamp's key says; None where it says none.
@@ -49,7 +50,8 @@ class Listing:
         trust: the trust file that the repository carries, or None.
     """
 
-    listed: tuple[Offered, ...]
+    offered: tuple[Offered, ...]
+    held_back: bytes | None
     root: int
     ends: int
     signed_at: int | None
@@ -57,22 +59,15 @@ class Listing:
     interval: int | None
     trust: bytes | None
 
-    @property
-    def offered(self) -> tuple[Offered, ...]:
-        """The releases that may be taken, newest first."""
-        return tuple(each for each in self.listed if not each.document.withdrawn)
 
-    def holds_back(self, bundle: bytes) -> bool:
-        """Returns whether a bundle is listed as one that is not to be staged or tried by now."""
-        return any(
-            each.document.withdrawn or each.offer.paused
-            for each in self.listed
-            if each.document.bundle == bundle
-        )
-
-
-def look(following: Following, model: str, remembered: Remembered) -> Listing:
+def look(following: Following, model: str, remembered: Remembered, waiting: bytes | None = None) -> Listing:
     """Asks a repository what it offers of a model; what it says is remembered before it is used.
+
+    Args:
+        following: the repository.
+        model: the model's id.
+        remembered: what the device remembers.
+        waiting: the bundle that waits on the device for its trial, or None.
 
     Raises:
         ExpiredError: it has not been kept up, or somebody keeps newer metadata back.
@@ -87,6 +82,7 @@ def look(following: Following, model: str, remembered: Remembered) -> Listing:
     )
     client.refresh()
     documents = _documents(client, model)
+    is_held_back = waiting is not None and _holds_back(client, model, waiting, documents)
     trust = client.target(TRUST_NAME, LARGEST_FILE)
     if following.is_copy:
         check_copy(client.ends(), now, following.offline_age)
@@ -94,7 +90,8 @@ def look(following: Following, model: str, remembered: Remembered) -> Listing:
     client.forget_others()
     _check_roots(documents, client.root.version)
     return Listing(
-        listed=tuple(documents),
+        offered=tuple(each for each in documents if not each.document.withdrawn),
+        held_back=waiting if is_held_back else None,
         root=client.root.version,
         ends=min(client.ends().values()),
         signed_at=client.signed_at,
@@ -141,6 +138,14 @@ def _offered(client: TufClient, offer: Offer) -> Offered | None:
     document = ReleaseDocument.from_bytes(data, offer.release)
     # Whoever offers an attempt has seen that one, and no other.
     return Offered(offer, document) if document.attempt == offer.attempt else None
+
+
+def _holds_back(client: TufClient, model: str, bundle: bytes, documents: Iterable[Offered]) -> bool:
+    name = document_name(model, bundle)
+    data = client.target(name, LARGEST_RELEASE_DOCUMENT)
+    # What is not listed is withdrawn, too.
+    is_listed = data is not None and not ReleaseDocument.from_bytes(data, name).withdrawn
+    return not is_listed or any(each.offer.paused for each in documents if each.document.name == name)
 
 
 def _named(following: Following, roles: Mapping[str, TufRole]) -> dict[str, TufRole]:

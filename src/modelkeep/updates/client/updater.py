@@ -185,7 +185,7 @@ class Updater:
     def _decide(self) -> tuple[Listing, Decision]:
         access = self._access
         with remembering(access.identity, access.verifier) as remembered:
-            listing = look(self.following, self.model, remembered)
+            listing = look(self.following, self.model, remembered, self._waiting(self._slots))
         self._take_trust(listing)
         with remembering(access.identity, access.verifier) as remembered:
             chosen = self._selection.choose(listing.offered, remembered.state.device)
@@ -219,13 +219,18 @@ class Updater:
 
     def _let_go(self, listing: Listing, take: ReleaseDocument | None) -> None:
         """Lets go of what waits and is held back by now, or is not what this device is offered."""
-        waiting = self._slots.staged()
-        if waiting is None or waiting.known is None:
+        waiting = self._waiting(self._slots)
+        if waiting is None:
             return
-        bundle = waiting.known.mark.bundle
-        if listing.holds_back(bundle) if take is None else take.bundle != bundle:
+        if waiting == listing.held_back if take is None else waiting != take.bundle:
             with self._slots.exclusively():
-                self._slots.withdraw(bundle)
+                self._slots.withdraw(waiting)
+
+    @staticmethod
+    def _waiting(slots: Slots) -> bytes | None:
+        """Returns the bundle that waits for its trial, or None."""
+        waiting = slots.staged()
+        return None if waiting is None or waiting.known is None else waiting.known.mark.bundle
 
     def _narrowed(self, listing: Listing, document: ReleaseDocument) -> Slots:
         """Returns the slots for whom accepts this release alone."""
@@ -234,8 +239,7 @@ class Updater:
         return Slots(self._slots.folder, access, document.attempt)
 
     def _install(self, slots: Slots, document: ReleaseDocument, progress: Progress) -> InstallReport | None:
-        waiting = slots.staged()
-        if waiting is not None and waiting.known is not None and waiting.known.mark.bundle == document.bundle:
+        if self._waiting(slots) == document.bundle:
             return None
         check_requirements(document.requires, self.folder, self._reusable(slots))
         source = ChannelSource(self.following.channel, document, self.following.folder / "bundle")
