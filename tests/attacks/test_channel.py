@@ -238,7 +238,12 @@ def test_stick_on_day_three(follower: Follower) -> None:
     repository.days["models"] = 2
     repository.write()
     refused(follower, ExpiredError, repository.folder, offline=None)
-    assert (follower.update(stick, offline=None).outcome, follower.epoch()) == (Outcome.UPDATED, 2)
+    repository.days["models"] = 365
+    repository.write()
+    assert (follower.update(repository.folder, offline=None).outcome, follower.epoch()) == (
+        Outcome.UPDATED,
+        2,
+    )
 
 
 def test_old_stick_after_a_newer_look(follower: Follower) -> None:
