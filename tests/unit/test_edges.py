@@ -251,6 +251,15 @@ LIMITS = {
     "trust.trust_payload.MOST_FLOORS": 10_000,
     "trust.trust_payload.MOST_PATTERNS": 1_024,
     "trust.trust_payload.MOST_AUTHORITIES": 16,
+    "updates.phase.EVERYBODY": 1_000,
+    "updates.phase.LARGEST_PHASE": 65_536,
+    "updates.phase.MOST_OFFERS": 16,
+    "updates.release_document.LARGEST_RELEASE_DOCUMENT": 16_384,
+    "updates.repository.family.MOST_FAMILIES": 24,
+    "updates.repository.metadata.LIFETIME": 31_536_000,
+    "updates.repository.metadata.SOON": 7_776_000,
+    "updates.repository.publishing.LONGEST_JUMP": 1_000,
+    "updates.repository.repository._CLOCK_TOLERANCE": 300,
 }
 
 
