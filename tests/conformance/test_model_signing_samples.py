@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from modelkeep.clock import LATEST_TIME
+from modelkeep.errors import SignatureError
+from modelkeep.trust.publisher import Publisher
+from modelkeep.trust.sigstore_signer import SigstoreSigner
+from modelkeep.trust.trust_file import TrustFile
 from support.command_line import CommandLine
+from support.sigstore_instance import SigstoreInstance, trusting
+from support.workshop import Workshop
 
 FOLDER = os.environ.get("MODELKEEP_OMS_SAMPLES")
 VERSIONS = ("v0.3.1", "v1.0.0", "v1.0.1", "v1.1.0")
@@ -54,3 +62,17 @@ def test_signatures_with_sigstore_identities_hold_for_nobody_else(command: Comma
     assert IDENTITY in command.ok(f"{line} --identity {IDENTITY}").err
     refused = command.shell(f"{line} --identity somebody@example.org")
     assert (refused.code, "not signed by somebody@example.org" in refused.err) == (3, True)
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+def test_a_trust_file_believes_a_published_signature(workshop: Workshop, version: str) -> None:
+    document = (Path(FOLDER or "") / f"{version}-sigstore" / "model.sig").read_bytes()
+    root = trusted_root().read_text()
+    trust = TrustFile(
+        1, LATEST_TIME, (Publisher(SigstoreSigner(IDENTITY, ISSUER), ("*",)),), sigstore_root=root
+    )
+    signer = trusting(workshop, trust).verify_statement(document).signer
+    assert signer.subject == ("email", IDENTITY)
+    elsewhere = replace(trust, sigstore_root=SigstoreInstance().trusted_root().decode())
+    with pytest.raises(SignatureError):
+        trusting(workshop, elsewhere).verify_statement(document)
