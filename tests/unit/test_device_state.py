@@ -76,6 +76,12 @@ def test_beginning_with_an_older_release_takes_nothing_from_a_newer_one(state: D
     assert set(secrets_of(state)) == {name(4)}
 
 
+def test_tries_begin_anew_with_every_release_that_is_staged(state: DeviceState) -> None:
+    for number in (2, 3):
+        state.stage(MODEL, name(number), mark(number, number), EVERYBODY)
+        assert [state.try_out(MODEL, name(number)) for _ in range(2)] == [1, 2]
+
+
 def test_of_too_many_the_active_one_is_kept(state: DeviceState) -> None:
     install(state, 1)
     for number in range(2, 5):

@@ -75,6 +75,11 @@ def test_both_ends_of_the_time_are_inside(now: int) -> None:
     Constraints(not_before=100, not_after=200).check(Now(now, now))
 
 
+def test_the_last_second_of_calendars_is_named_as_a_date() -> None:
+    with pytest.raises(ExpiredError, match="9999-12-31T23:59:59Z"):
+        Constraints(not_before=LATEST_TIME).check(Now(0, 0))
+
+
 def test_too_early_names_both_dates() -> None:
     with pytest.raises(
         ExpiredError, match=r"not valid before 1970-01-01T00:01:40Z; it is 1970-01-01T00:01:39Z"
