@@ -84,25 +84,30 @@ def main() -> None:
     """Runs the trials that are asked for and says what survived."""
     arguments = _arguments()
     WORK.mkdir(exist_ok=True)
-    chosen = _again(arguments.again) if arguments.again else _sample(arguments.sample, arguments.seed)
     results = WORK / f"results-{arguments.seed}.jsonl"
-    done = {} if arguments.again else _done(results)
-    left = [each for each in chosen if _key(*each) not in done]
-    tests = _learned()
+    left, tests = _left(arguments, results), _learned()
     _copy_source()
     _put_first(COPY.parent)
-
-    def try_all(collected: Collected) -> None:
-        trials = Trials(SOURCE, COPY, tests, collected, again=arguments.again is not None)
-        with results.open("a") as log:
-            for name, mutation in left:
-                print(
-                    json.dumps(_record(name, mutation, trials.outcome(name, mutation))), file=log, flush=True
-                )
-
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    pytest.main([*QUIETLY, *_tests()], plugins=[Collected(try_all, WORK / "failed")])
+
+    def work(collected: Collected) -> None:
+        _log(left, Trials(SOURCE, COPY, tests, collected, again=arguments.again is not None), results)
+
+    pytest.main([*QUIETLY, *_tests()], plugins=[Collected(work, WORK / "failed")])
     _conclude(_done(results).values())
+
+
+def _left(arguments: argparse.Namespace, results: Path) -> list[tuple[str, Mutation]]:
+    if arguments.again:
+        return _again(arguments.again)
+    done = _done(results)
+    return [each for each in _sample(arguments.sample, arguments.seed) if _key(*each) not in done]
+
+
+def _log(left: list[tuple[str, Mutation]], trials: Trials, results: Path) -> None:
+    with results.open("a") as log:
+        for name, mutation in left:
+            print(json.dumps(_record(name, mutation, trials.outcome(name, mutation))), file=log, flush=True)
 
 
 def _learned() -> TestsByLine:

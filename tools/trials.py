@@ -19,6 +19,31 @@ MOST_PROCESSOR_SECONDS = 40
 # What holds constants that are only there when a file is imported.
 OF_CONSTANTS = "tests/unit/test_edges.py::test_formats_have_the_sizes_and_limits_that_they_state"
 _NO_FUNCTION = 77
+_WORDS = {0: "survived", None: "killed by time"}
+
+
+class Change:
+    """A change of one file.
+
+    Attributes:
+        name: the file.
+        before: what it says.
+        after: what it would say.
+        start: where the change begins, in bytes.
+    """
+
+    def __init__(self, name: str, before: bytes, mutation: Mutation) -> None:
+        self.name, self.before, self.start = name, before, mutation.start
+        self.after = mutation.apply(before)
+
+    @property
+    def is_a_program(self) -> bool:
+        """Whether Python reads it."""
+        try:
+            compile(self.after, self.name, "exec")
+        except SyntaxError:
+            return False
+        return True
 
 
 class Trials:
@@ -42,20 +67,17 @@ class Trials:
     def outcome(self, name: str, mutation: Mutation) -> str:
         """Returns what came of a change of one file, in words."""
         names = self._names(name, mutation.line)
+        change = Change(name, (self._source / name).read_bytes(), mutation)
         if not names:
             return "no test"
-        before = (self._source / name).read_bytes()
-        after = mutation.apply(before)
-        try:
-            compile(after, name, "exec")
-        except SyntaxError:
+        if not change.is_a_program:
             return "no program"
-        with self._changed(name, before, after):
+        outcome = "survived"
+        with self._changed(change):
             for some in filter(None, (names[:AT_FIRST], names[AT_FIRST:])):
-                outcome = self._try(name, before, after, mutation.start, some)
-                if outcome != "survived":
-                    return outcome
-        return "survived"
+                if outcome == "survived":
+                    outcome = self._try(change, some)
+        return outcome
 
     def _names(self, name: str, line: int) -> list[str]:
         if self._again:
@@ -63,32 +85,30 @@ class Trials:
         return self._tests.for_line(name, line)
 
     @contextmanager
-    def _changed(self, name: str, before: bytes, after: bytes) -> Iterator[None]:
+    def _changed(self, change: Change) -> Iterator[None]:
         # For processes that tests start, too.
-        (self._copy / name).write_bytes(after)
+        (self._copy / change.name).write_bytes(change.after)
         try:
             yield
         finally:
-            (self._copy / name).write_bytes(before)
+            (self._copy / change.name).write_bytes(change.before)
 
-    def _try(self, name: str, before: bytes, after: bytes, start: int, names: list[str]) -> str:
-        def with_change() -> int:
-            _be_silent()
-            path = str(self._copy / name)
-            if not self._functions.put_in(path, before, after, start):
-                return _NO_FUNCTION
-            return self._collected.run(names)
-
-        code = in_a_copy(with_change, processor_seconds=MOST_PROCESSOR_SECONDS)
+    def _try(self, change: Change, names: list[str]) -> str:
+        code = in_a_copy(lambda: self._run(change, names), processor_seconds=MOST_PROCESSOR_SECONDS)
         if code == _NO_FUNCTION:
             # Every file is imported anew, which takes long: at first for a few tests alone.
             few = [OF_CONSTANTS, *(names if self._again else names[:AT_FIRST])]
             code = in_a_copy(lambda: _run_afresh(few), processor_seconds=MOST_PROCESSOR_SECONDS)
         elif code == 1 and not self._is_sound(failed := self._collected.failed()):
-            return self._try(name, before, after, start, [each for each in names if each != failed])
-        if code is None:
-            return "killed by time"
-        return "killed" if code else "survived"
+            return self._try(change, [each for each in names if each != failed])
+        return _WORDS.get(code, "killed")
+
+    def _run(self, change: Change, names: list[str]) -> int:
+        _be_silent()
+        place = str(self._copy / change.name)
+        if not self._functions.put_in(place, change.before, change.after, change.start):
+            return _NO_FUNCTION
+        return self._collected.run(names)
 
     def _is_sound(self, name: str) -> bool:
         """Returns whether a test passes in a copy of this process when nothing is changed."""
