@@ -103,6 +103,11 @@ def test_decodes_as_deep_as_it_encodes() -> None:
         encode(nested(32))
 
 
+def test_a_document_may_be_wide_as_long_as_it_is_not_deep() -> None:
+    wide = [{"a": [number]} for number in range(100)]
+    assert decode(encode(wide), "test") == decode_lenient(encode(wide), "test") == wide
+
+
 def test_floats_are_there_for_whoever_asks_for_them() -> None:
     assert decode_lenient(b'{"a":1.5}', "test", floats=True) == {"a": 1.5}
 
