@@ -210,16 +210,15 @@ class Fleet:
         self.update("version", 7.0, place=old.name, code=3)
 
     def found(self) -> None:
-        kinds = {"alice.channel": "channel", "alice.trust": "root"}
+        kinds = {"alice.trust": "root"}
         for place in self.PLACES[:-1]:
-            kind = kinds.get(place, "channel")
-            self.demo.modelkeep("keys", "create", "--kind", kind, f"{place}.pem", output=f"{place}.pub")
+            made = ("--kind", kinds.get(place, "channel"), f"{place}.pem")
+            self.demo.modelkeep("keys", "create", *made, output=f"{place}.pub")
         keys = [word for place in self.PLACES for word in ("--key", f"{place}={place}.pub")]
         plan = ["--person", "alice", "--threshold", "1", "--no-spare", "--models", "demo/*"]
         digest = self.repo("init", "repository", *plan, *keys)["digest"]
         signers = ["--trust-signer", "alice.trust.pem", "-s", "alice.channel.pem", *self.ROLES]
-        founded = self.repo("init", "repository", *signers, "--yes", str(digest))
-        check(bool(founded["published"]), "the repository should be there")
+        check(self.repo("init", "repository", *signers, "--yes", str(digest))["published"], "no repository")
 
     def publish(self, epoch: int, weight: float, golden_weight: float | None = None) -> None:
         self.demo.seal(epoch, weight, golden_weight)

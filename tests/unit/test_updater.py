@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -69,6 +72,18 @@ def test_release_that_waits_makes_room_for_the_one_that_is_offered(follower: Fol
         assert updater.update(trial=False).outcome is Outcome.NOT_TRIED
     repository.offer(newest, paused=True)
     assert (follower.update().outcome, follower.epoch()) == (Outcome.UPDATED, 2)
+
+
+def test_without_the_extra_a_typed_error_names_it() -> None:
+    code = (
+        "import sys, modelkeep as mk\n"
+        "assert 'tuf' not in sys.modules\n"
+        "sys.modules['tuf'] = None\n"
+        "try: mk.Updater\n"
+        "except mk.UnavailableError as error: assert 'modelkeep[updates]' in error.hint\n"
+        "else: raise SystemExit(1)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def _stamps(follower: Follower) -> dict[str, int]:

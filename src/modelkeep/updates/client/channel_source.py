@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 from modelkeep.bundle.access import sidecar_path
@@ -51,16 +50,15 @@ def fetch_grants(channel: Channel, document: ReleaseDocument, path: Path) -> Non
         return
     stream = channel.open(f"{TARGETS}/{document.grants}", largest=LARGEST_GRANTS)
     try:
-        with Replacement(beside, force=True, mode=0o600) as new, words_for(beside):
-            position = 0
-            for piece in _pieces(stream):
-                write_at(new.descriptor, memoryview(piece), position)
-                position += len(piece)
-            new.commit()
+        _keep(stream, beside)
     finally:
         stream.close()
 
 
-def _pieces(stream: ByteStream) -> Iterator[bytes]:
-    while piece := stream.read(_PIECE):
-        yield piece
+def _keep(stream: ByteStream, path: Path) -> None:
+    with Replacement(path, force=True, mode=0o600) as new, words_for(path):
+        position = 0
+        while piece := stream.read(_PIECE):
+            write_at(new.descriptor, memoryview(piece), position)
+            position += len(piece)
+        new.commit()

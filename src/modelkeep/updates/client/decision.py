@@ -45,10 +45,13 @@ def decide(
     """
     if chosen is None:
         return Decision(None, Outcome.WAITING, _not_yet(listing))
-    document = chosen.document
+    if chosen.document.bundle == current:
+        return Decision(None, Outcome.CURRENT, f"release {chosen.document.order} counts")
+    return _about(chosen.document, remembered)
+
+
+def _about(document: ReleaseDocument, remembered: Remembered) -> Decision:
     floor = remembered.floor(document.model)
-    if document.bundle == current:
-        return Decision(None, Outcome.CURRENT, f"release {document.order} counts")
     if document.order < floor.order:
         return Decision(
             None, Outcome.CURRENT, f"release {floor.order} counts, which is newer than what is offered"

@@ -42,7 +42,6 @@ class Listing:
     Attributes:
         offered: the releases that may be taken, newest first.
         held_back: the bundle that waits on this device, where it is withdrawn or paused by now; or None.
-        root: the version of the repository's root.
         ends: when what was read ends, in seconds since 1970-01-01 UTC.
         signed_at: a moment that has certainly passed, as the timestamp's key says; None where it says none.
         requests: how many times the channel was asked.
@@ -52,7 +51,6 @@ class Listing:
 
     offered: tuple[Offered, ...]
     held_back: bytes | None
-    root: int
     ends: int
     signed_at: int | None
     requests: int
@@ -77,22 +75,25 @@ def look(following: Following, model: str, remembered: Remembered, waiting: byte
         UnavailableError: the channel does not give it, or the disk cannot be written.
     """
     now = remembered.verifier.clock.for_ends()
-    client = TufClient(
-        following.channel, following.folder, following.first_root, None if following.is_copy else now
-    )
+    until = None if following.is_copy else now
+    client = TufClient(following.channel, following.folder, following.first_root, until)
     client.refresh()
-    documents = _documents(client, model)
-    is_held_back = waiting is not None and _holds_back(client, model, waiting, documents)
-    trust = client.target(TRUST_NAME, LARGEST_FILE)
+    listing = _listing(client, model, waiting)
     if following.is_copy:
         check_copy(client.ends(), now, following.offline_age)
     remembered.state.see_roles(_named(following, client.roles()))
     client.forget_others()
+    return listing
+
+
+def _listing(client: TufClient, model: str, waiting: bytes | None) -> Listing:
+    documents = _documents(client, model)
     _check_roots(documents, client.root.version)
+    is_held_back = waiting is not None and _holds_back(client, model, waiting, documents)
+    trust = client.target(TRUST_NAME, LARGEST_FILE)
     return Listing(
         offered=tuple(each for each in documents if not each.document.withdrawn),
         held_back=waiting if is_held_back else None,
-        root=client.root.version,
         ends=min(client.ends().values()),
         signed_at=client.signed_at,
         requests=client.fetcher.requests,
