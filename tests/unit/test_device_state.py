@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep.device import contents, contents_json, state_file
+from modelkeep.device import contents, contents_json, obeying, state_file
 from modelkeep.device.contents import Contents, Quarantined, Stage
+from modelkeep.device.contents_json import MOST_ADOPTERS
 from modelkeep.device.marks import Mark, floor_of, with_mark
 from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.device.state import DeviceState
 from modelkeep.device.state_file import write_state
 from modelkeep.device.state_place import FOLDER_VARIABLE, SYSTEM_FOLDER, state_path
 from modelkeep.device.tuf_roles import TufRole
-from modelkeep.errors import MalformedError, RollbackError, StorageError, UsageError
+from modelkeep.errors import MalformedError, RefusedError, RollbackError, StorageError, UsageError
 from modelkeep.grants.fleet_device import FleetDevice
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.keys.identity import Identity
@@ -307,6 +308,20 @@ def test_a_state_that_was_adopted_counts_for_those_who_did(state: DeviceState) -
         with pytest.raises(RollbackError, match="newest state of this device is lost"):
             contents.check_adopted(others)
         Contents().check_adopted(others)
+
+
+def test_secrets_are_not_shown(state: DeviceState) -> None:
+    install(state, 1)
+    shown = repr(state.look())
+    for secret in secrets_of(state).values():
+        assert repr(secret)[2:-1] not in shown
+
+
+def test_a_state_has_room_for_so_many_who_adopt_it() -> None:
+    contents = Contents(adopted_by=frozenset(bytes([number]) * 32 for number in range(1, MOST_ADOPTERS)))
+    obeying._adopt(contents, frozenset({bytes(32)}))
+    with pytest.raises(RefusedError, match="too many roots"):
+        obeying._adopt(contents, frozenset({b"\xff" * 32}))
 
 
 def test_everything_that_is_remembered_comes_back() -> None:
