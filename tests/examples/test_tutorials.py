@@ -55,7 +55,8 @@ def run(page: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("page", [PAGES[1], pytest.param(PAGES[2], marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES[1:3])
 def test_a_tutorial_works_as_printed(desk: Path, page: str) -> None:
     result = run(page, desk)
     assert result.returncode == 0, result.stderr

@@ -15,6 +15,42 @@ SEAL = "modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o new.keep"
 PEM = form.Encoding.PEM, form.PrivateFormat.PKCS8
 
 
+MISTAKES = (
+    ("modelkeep inspect hollow", "hollow: bundle: a folder is empty", "modelkeep seal wrote"),
+    ("modelkeep inspect page.keep", "page.keep: bundle: not a", "a web page, not a model"),
+    (RUN.replace("model.keep", "model.onnx"), "model.onnx: bundle: not a", "modelkeep seal model.onnx"),
+    (RUN.replace("model.keep", "publisher.pub"), "publisher.pub: bundle: not a", "this is a public key"),
+    ("modelkeep verify cut.keep -t publisher.pub", "cut.keep: bundle: the file ends", "fetch it again"),
+    (
+        "modelkeep verify damaged.keep -t publisher.pub",
+        "damaged.keep: payload: segment 0",
+        "fetch it again",
+    ),
+    (RUN.replace("pi-17.pem", "publisher.pub"), "publisher.pub: a public key, not a priv", "private key"),
+    (RUN.replace("pi-17.pem", "pi-17.pub"), "pi-17.pub: a device's public line, not", "private key"),
+    (RUN.replace("publisher.pub", "pi-17.pub"), "pi-17.pub: not a PEM public", "a device's public line"),
+    (RUN.replace("publisher.pub", "publisher.pem"), "publisher.pem: not a PEM public", "a private key"),
+    (
+        SEAL.replace("pi-17.pub", "publisher.pub"),
+        "publisher.pub: line 1: a public key, not",
+        "keys create",
+    ),
+    (SEAL.replace("pi-17.pub", "renamed.pub"), "renamed.pub: line 1: a private key, not", "keys create"),
+    (SEAL.replace("publisher.pem", "publisher.pub"), "publisher.pub: a public key, not", "private key"),
+    (
+        SEAL.replace("publisher.pem", "locked.pem"),
+        "locked.pem: the private key is enc",
+        "passphrase-env",
+    ),
+    (SEAL.replace("publisher.pem", "rsa.pem"), "rsa.pem: bundles are signed with ell", "keys create"),
+    (SEAL.replace("model.onnx", "text.onnx"), "text.onnx: not an onnx model: it is text", "--format"),
+    (SEAL.replace("new.keep", "no/such/new.keep"), "no/such/new.keep: no such", "no folder no/such"),
+    (f"{SEAL} --guard line.json", "line.json: guard profile: ", ""),
+    (f"{SEAL} --golden x.npy", "x.npy: ", ""),
+    (f"{SEAL} --contract line.json", "line.json: not JSON: line 2: expecting value", ""),
+)
+
+
 @pytest.fixture
 def desk(shop: CommandLine) -> CommandLine:
     """A folder with things that are easily taken for others."""
@@ -37,48 +73,12 @@ def desk(shop: CommandLine) -> CommandLine:
     return shop
 
 
-@pytest.mark.parametrize(
-    ("line", "message", "hint"),
-    [
-        ("modelkeep inspect hollow", "hollow: bundle: a folder is empty", "modelkeep seal wrote"),
-        ("modelkeep inspect page.keep", "page.keep: bundle: not a", "a web page, not a model"),
-        (RUN.replace("model.keep", "model.onnx"), "model.onnx: bundle: not a", "modelkeep seal model.onnx"),
-        (RUN.replace("model.keep", "publisher.pub"), "publisher.pub: bundle: not a", "this is a public key"),
-        ("modelkeep verify cut.keep -t publisher.pub", "cut.keep: bundle: the file ends", "fetch it again"),
-        (
-            "modelkeep verify damaged.keep -t publisher.pub",
-            "damaged.keep: payload: segment 0",
-            "fetch it again",
-        ),
-        (RUN.replace("pi-17.pem", "publisher.pub"), "publisher.pub: a public key, not a priv", "private key"),
-        (RUN.replace("pi-17.pem", "pi-17.pub"), "pi-17.pub: a device's public line, not", "private key"),
-        (RUN.replace("publisher.pub", "pi-17.pub"), "pi-17.pub: not a PEM public", "a device's public line"),
-        (RUN.replace("publisher.pub", "publisher.pem"), "publisher.pem: not a PEM public", "a private key"),
-        (
-            SEAL.replace("pi-17.pub", "publisher.pub"),
-            "publisher.pub: line 1: a public key, not",
-            "keys create",
-        ),
-        (SEAL.replace("pi-17.pub", "renamed.pub"), "renamed.pub: line 1: a private key, not", "keys create"),
-        (SEAL.replace("publisher.pem", "publisher.pub"), "publisher.pub: a public key, not", "private key"),
-        (
-            SEAL.replace("publisher.pem", "locked.pem"),
-            "locked.pem: the private key is enc",
-            "--passphrase-env",
-        ),
-        (SEAL.replace("publisher.pem", "rsa.pem"), "rsa.pem: bundles are signed with ell", "keys create"),
-        (SEAL.replace("model.onnx", "text.onnx"), "text.onnx: not an onnx model: it is text", "--format"),
-        (SEAL.replace("new.keep", "no/such/new.keep"), "no/such/new.keep: no such", "no folder no/such"),
-        (f"{SEAL} --guard line.json", "line.json: guard profile: ", ""),
-        (f"{SEAL} --golden x.npy", "x.npy: ", ""),
-        (f"{SEAL} --contract line.json", "line.json: not JSON: line 2: expecting value", ""),
-    ],
-)
-def test_the_file_is_named(desk: CommandLine, line: str, message: str, hint: str) -> None:
+def test_the_file_is_named(desk: CommandLine) -> None:
     before = files(desk.folder)
-    result = desk.shell(line)
-    assert result.code in (2, 3, 5, 6)
-    said = result.err.splitlines()
-    assert said[0].startswith(f"modelkeep: {message}")
-    assert hint in "".join(said[1:])
-    assert files(desk.folder) == before
+    for line, message, hint in MISTAKES:
+        result = desk.shell(line)
+        assert result.code in (2, 3, 5, 6), line
+        said = result.err.splitlines()
+        assert said[0].startswith(f"modelkeep: {message}"), line
+        assert hint in "".join(said[1:]), line
+        assert files(desk.folder) == before, line

@@ -31,7 +31,6 @@ INTERRUPTED = 130
 # Hints are written for whoever calls the library.
 _SHELL_WORDS = {
     "`session.contract`": "`modelkeep inspect BUNDLE -k KEY`",
-    "pass its passphrase": "name the variable that holds its passphrase: --passphrase-env NAME",
     "pass certificates through CertificateRoots": "certificates go with --subject, to verify and run",
 }
 _MAY_BE_EMPTY = ("adb", "family", "old_associated", "old_info", "release")
