@@ -94,11 +94,16 @@ def test_proof_is_asked_for_each_grant_and_counts_once(
     key = AttestedKey(tpms[0])
     field.enlist(key)
     assert field.run(field.introduce(key)) == (0, 1, 0)
+    kept = field.answer(key)
+    assert field.run(field.introduce(key)) == (0, 1, 0)
     answer = field.answer(key)
     assert field.run(answer) == (1, 0, 0)
     assert str(field.desk.journal(Event.GRANTED)[0].facts["hardware"]).startswith("tpm:")
     # Repeated when the lease is due, it proves nothing.
     assert field.run(answer, days=20) == (0, 0, 1)
+    assert "not asked, or was answered before" in field.why()
+    # Nor does one that was made for another question of that day, and kept for a worse one.
+    assert field.run(kept, days=20) == (0, 0, 1)
     assert "not asked, or was answered before" in field.why()
     # Without proof: only its word, and what it says of itself.
     assert field.run(Request(field.recipient(key), (MODEL_ID,)), days=20) == (0, 1, 0)

@@ -60,6 +60,10 @@ def _lines(tally: Tally) -> list[str]:
     lines = [f"{counted(tally.requests, 'request')}: {said}"]
     if tally.held:
         lines.append(f"could not be put out, since somebody holds their names: {named(tally.held)}")
+    if tally.nobody_in:
+        lines.append(
+            f"no device of the roster is in a group that has to prove something: {named(tally.nobody_in)}"
+        )
     return lines
 
 
@@ -73,6 +77,7 @@ def _facts(tally: Tally) -> dict[str, Any]:
         "not_due": tally.not_due,
         "unreadable": tally.unreadable,
         "held": tally.held,
+        "nobody_in": tally.nobody_in,
     }
 
 
@@ -116,7 +121,8 @@ def _audit(arguments: argparse.Namespace) -> None:
     read = [read_small(each, LARGEST_FILE, "a journal's head") for each in arguments.head]
     heads = [JournalHead.from_bytes(each, signers) for each in read]
     answers = None if arguments.answers is None else Path(arguments.answers)
-    found = audit(journal_path(path) if path.is_dir() else path, heads, answers, signers)
+    journal = journal_path(path) if path.is_dir() else path
+    found = audit(journal, heads, answers, signers, arguments.bundle)
     counts = {event.value: count for event, count in found.events.items()}
     for event, count in sorted(counts.items()):
         say(f"{count:>8,} {event}")

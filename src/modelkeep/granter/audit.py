@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -10,16 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelkeep import public_key
+from modelkeep.bundle.bundle import Bundle
 from modelkeep.errors import KeepError, TamperedError
 from modelkeep.granter.journal import entries_of
 from modelkeep.granter.journal_entry import Event
 from modelkeep.granter.journal_head import JournalHead
+from modelkeep.granter.mailbox import GRANTS_ENDING
 from modelkeep.grants import sidecar
 from modelkeep.grants.grant import Grant
 from modelkeep.storage import words_for
 from modelkeep.trust.roots_document import Keys
-
-GRANTS_ENDING = ".grants"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,11 @@ class Audit:
 
 
 def audit(
-    journal: Path, heads: Iterable[JournalHead] = (), answers: Path | None = None, signers: Keys | None = None
+    journal: Path,
+    heads: Iterable[JournalHead] = (),
+    answers: Path | None = None,
+    signers: Keys | None = None,
+    bundles: Iterable[str | os.PathLike[str]] = (),
 ) -> Audit:
     """Reads a journal from its first line to its last.
 
@@ -49,6 +54,7 @@ def audit(
         heads: verified heads that it has to hold, however old.
         answers: a folder of grants, of which each that `signers` signed has to have its line.
         signers: public keys that sign grants, by fingerprint.
+        bundles: those that are granted: what they brought along is public, and anybody can put it there.
 
     Raises:
         TamperedError: a line was changed or is missing, or a grant has none.
@@ -57,6 +63,8 @@ def audit(
     """
     expected = {head.number: head.digest for head in heads if head.number}
     published = {} if answers is None else dict(_published(answers, signers or {}))
+    for brought in {each for path in bundles for each in _brought_along(path)}:
+        published.pop(brought, "")
     events: Counter[Event] = Counter()
     number, digest, found = 0, bytes(32), 0
     for entry, place in entries_of(journal):
@@ -79,7 +87,8 @@ def _check_complete(
         name = min(published.values())
         raise TamperedError(
             f"{name}: holds a grant of which the journal says nothing",
-            hint="somebody else has the keys of the granter: seal the next epoch with new ones",
+            hint="pass --bundle for those that bundles brought along; "
+            "if it is none, somebody else has the keys of the granter: seal the next epoch with new ones",
         )
 
 
@@ -91,7 +100,16 @@ def _published(answers: Path, signers: Keys) -> Iterator[tuple[str, str]]:
     for path in paths:
         for grant in _grants(path):
             if _is_signed(grant, issuers):
-                yield hashlib.sha256(grant.to_bytes()).hexdigest(), path.name
+                yield _digest(grant), path.name
+
+
+def _brought_along(path: str | os.PathLike[str]) -> set[str]:
+    with Bundle(path) as bundle:
+        return {_digest(grant) for grant in bundle.embedded_grants()}
+
+
+def _digest(grant: Grant) -> str:
+    return hashlib.sha256(grant.to_bytes()).hexdigest()
 
 
 def _grants(path: Path) -> Iterator[Grant]:

@@ -11,7 +11,7 @@ from modelkeep.granter.journal import Draft, Place
 from modelkeep.granter.journal_entry import Event, Fact
 from modelkeep.granter.mailbox import Answers, Received, Requests
 from modelkeep.granter.outbox import Outbox
-from modelkeep.granter.questions import forget
+from modelkeep.granter.questions import forget, open_about
 from modelkeep.granter.request import Request
 from modelkeep.granter.state import State
 
@@ -34,7 +34,7 @@ class Batch:
         self._draft = Draft(start)
         self._now = now
         self._answers: dict[str, str] = {}
-        self._requests: dict[str, int] = {}
+        self._requests: dict[str, str] = {}
         self._spent: list[str] = []
         self._unnamed = 0
 
@@ -58,13 +58,14 @@ class Batch:
 
     def answered(self, received: Received) -> None:
         """Notes that a request needs nothing more."""
-        self._requests[received.name] = received.inode
+        self._requests[received.name] = received.file
 
-    def spent(self, nonce: bytes) -> None:
-        """Notes that a question was answered, which counts at once."""
+    def spent(self, nonce: bytes, device: bytes) -> None:
+        """Notes that a key has answered a question, which counts at once, for others about it as well."""
         if nonce:
-            self._spent.append(nonce.hex())
-            forget(self._state.index, [nonce])
+            nonces = {nonce, *open_about(self._state.index, device)}
+            self._spent += [each.hex() for each in nonces]
+            forget(self._state.index, nonces)
 
     def refuse(self, request: Request, decision: Decision, device: bytes) -> bool:
         """Notes a refusal; returns whether it got a line of its own."""
@@ -120,8 +121,8 @@ def _do(outbox: Outbox, state: State, requests: Requests, answers: Answers) -> l
     state.journal.append(outbox.start, outbox.lines.encode())
     held = [name for name, text in outbox.answers.items() if not _put(answers, name, text)]
     answers.make_durable()
-    for name, inode in outbox.requests.items():
-        requests.remove(name, inode)
+    for name, file in outbox.requests.items():
+        requests.remove(name, file)
     forget(state.index, map(bytes.fromhex, outbox.questions))
     return held
 

@@ -7,12 +7,12 @@ request says of itself chooses; it proves nothing.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from modelkeep.errors import MalformedError, RefusedError, UsageError
 from modelkeep.granter.claim import Claim, Ground, claim_of
-from modelkeep.granter.index import Index, Lease
+from modelkeep.granter.index import DAY, Index, Lease
 from modelkeep.granter.leasing import LeasedBundle
 from modelkeep.granter.policy import Demand, GranterPolicy
 from modelkeep.granter.question import Question
@@ -51,10 +51,23 @@ class Decision:
 
 
 class Decider:
-    """Decides by a policy, an index and the bundles that there are."""
+    """Decides by a policy, an index and the bundles that there are.
 
-    def __init__(self, policy: GranterPolicy, index: Index, bundles: Sequence[LeasedBundle]) -> None:
-        self._policy = policy
+    Args:
+        policy: what is gone by.
+        index: what is looked up.
+        bundles: what there is to grant.
+        are_out: whether the grants of a key (SHA-256 of the public key) still lie where they were put.
+    """
+
+    def __init__(
+        self,
+        policy: GranterPolicy,
+        index: Index,
+        bundles: Sequence[LeasedBundle],
+        are_out: Callable[[bytes], bool],
+    ) -> None:
+        self._policy, self._are_out = policy, are_out
         self._index = index
         self._bundles = bundles
         self._questions = Questions(index, policy.origin)
@@ -90,7 +103,7 @@ class Decider:
         new = {each.model for each in found}.difference(had)
         waits = self._waiting(claim.key, sorted(new), now)
         bundles = tuple(each for each in found if each.model not in waits)
-        if not claim.old and not any(self._is_due(leases, each, now) for each in bundles):
+        if not claim.old and not self._is_due(leases, bundles, claim.key, now):
             bundles = ()
         return Decision(claim, waits=waits, bundles=bundles, firsts=frozenset(new.difference(waits)))
 
@@ -104,15 +117,20 @@ class Decider:
         known = self._index.wait_of(key, model)
         return known is not None and known.allowed
 
-    def _is_due(self, leases: Mapping[tuple[str, bytes], Lease], bundle: LeasedBundle, now: int) -> bool:
-        lease = leases.get((bundle.model, bundle.bundle))
-        return lease is None or self._policy.is_due(lease.begins, lease.ends, now)
+    def _is_due(
+        self, leases: Mapping[tuple[str, bytes], Lease], bundles: Sequence[LeasedBundle], key: bytes, now: int
+    ) -> bool:
+        last = [leases.get((each.model, each.bundle)) for each in bundles]
+        if any(each is None or self._policy.is_due(each.begins, each.ends, now) for each in last):
+            return True
+        # What was lost on its way is made again; once a day, since somebody may take it away each time.
+        return any(each is not None and now >= each.begins + DAY for each in last) and not self._are_out(key)
 
     def _proven(self, decision: Decision, claim: Claim, request: Request, now: int) -> Decision:
         demand = self._policy.demand(claim.listed.group)
         if not self._must_prove(demand, decision, claim):
             return decision
-        answered = self._questions.answered_by(request, claim.key)
+        answered = self._questions.answered_by(request, claim.key, now)
         try:
             if answered is None:
                 return self._asked(decision, claim, request, demand, now)

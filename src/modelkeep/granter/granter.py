@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 
 from modelkeep import public_key
 from modelkeep.bundle.access import Access, IdentityLike
+from modelkeep.clock import BUILT_AT
 from modelkeep.device.state_place import device_id
-from modelkeep.errors import KeepError, RollbackError, SignatureError, TamperedError, UsageError
+from modelkeep.errors import KeepError, RefusedError, RollbackError, SignatureError, TamperedError, UsageError
 from modelkeep.granter.batch import Batch, finish
 from modelkeep.granter.claim import Claim
 from modelkeep.granter.deciding import Decider, Decision
@@ -24,7 +25,7 @@ from modelkeep.granter.journal import Place
 from modelkeep.granter.journal_entry import Event, Fact
 from modelkeep.granter.journal_head import JournalHead
 from modelkeep.granter.leasing import LeasedBundle, leased_bundles
-from modelkeep.granter.mailbox import Answers, Received, Requests
+from modelkeep.granter.mailbox import GRANTS_ENDING, Answers, Received, Requests
 from modelkeep.granter.policy import GranterPolicy
 from modelkeep.granter.request import Request
 from modelkeep.granter.roster import RosterHead, open_roster
@@ -35,6 +36,8 @@ from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import SignerLike, as_signer
 
 BATCH = 1000
+# A roster that is farther ahead would let none follow, and may be by one stolen key.
+LONGEST_JUMP = 1000
 HEAD_FILE = "journal.json"
 
 
@@ -51,6 +54,7 @@ class Tally:
         not_due: how many asked for what they have.
         unreadable: how many files were no requests.
         held: answers that could not be put out, because somebody holds their names.
+        nobody_in: groups that have to prove something, and in which no device of the roster is.
     """
 
     requests: int = 0
@@ -61,6 +65,7 @@ class Tally:
     not_due: int = 0
     unreadable: int = 0
     held: list[str] = field(default_factory=list)
+    nobody_in: list[str] = field(default_factory=list)
 
 
 def run_granter(
@@ -90,6 +95,7 @@ def run_granter(
     Raises:
         UnavailableError: another granter works in the same state.
         RollbackError: the roster is older than one that was seen.
+        RefusedError: the roster's number is far ahead of the last one's, or the clock cannot be right.
         SignatureError, ExpiredError: the roster is not one of the operators, or has ended.
         TamperedError: the journal or the roster was changed.
         UsageError: a bundle cannot be leased.
@@ -105,8 +111,8 @@ def run_granter(
         leased_bundles(policy.bundles, access, signer) as bundles,
     ):
         finish(state, incoming, outgoing)
-        granter = _Pass(policy, state, bundles, signer, clock)
-        return granter.run(incoming, outgoing)
+        decider = Decider(policy, state.index, bundles, lambda key: outgoing.has(_grants_name(key)))
+        return _Pass(policy, state, decider, signer, clock).run(incoming, outgoing)
 
 
 class _Pass:
@@ -116,41 +122,42 @@ class _Pass:
         self,
         policy: GranterPolicy,
         state: State,
-        bundles: tuple[LeasedBundle, ...],
+        decider: Decider,
         signer: BundleSigner,
         clock: Callable[[], float],
     ) -> None:
         self._policy, self._state, self._signer, self._clock = policy, state, signer, clock
-        self._decider = Decider(policy, state.index, bundles)
+        self._decider = decider
         self._place = state.index.catch_up(state.journal)
         self._tally = Tally()
 
     def run(self, requests: Requests, answers: Answers) -> Tally:
-        before = self._place
-        self._check_head(answers)
+        _check_clock(self._now)
+        last = self._last_head(answers)
         with self._batch(requests, answers) as batch:
             self._begin(batch)
         received = requests.received()
         while self._take(received, requests, answers):
             pass
-        if self._place != before:
+        if last is None or (last.number, last.digest) != (self._place.number, self._place.digest):
             head = JournalHead.of(self._place, self._now).signed(self._signer)
             answers.put(HEAD_FILE, head)
         return self._tally
 
-    def _check_head(self, answers: Answers) -> None:
-        """Refuses to go on with a journal that is older than what was put out: an old copy was put back."""
+    def _last_head(self, answers: Answers) -> JournalHead | None:
+        """Returns what was put out; refuses a journal that is older than that: an old copy was put back."""
         signers = {public_key.fingerprint(self._signer.public_key): self._signer.public_key}
         try:
             head = JournalHead.from_bytes(answers.read(HEAD_FILE, LARGEST_FILE) or b"", signers)
         except KeepError:
-            return  # there is none, or it is anybody's
+            return None  # there is none, or it is anybody's
         here = head.number == self._place.number
         if head.number > self._place.number or (here and head.digest != self._place.digest):
             raise TamperedError(
                 f"the journal ends at line {self._place.number}, and {head.number} were put out once",
                 hint="bring the newest journal back; an older one, or another, is another granter's",
             )
+        return head
 
     @property
     def _now(self) -> int:
@@ -171,6 +178,8 @@ class _Pass:
     def _begin(self, batch: Batch) -> None:
         """Notes what is gone by where it has changed, before anything is decided by it."""
         roster, is_new = self._read_roster()
+        if self._policy.demands:
+            self._tally.nobody_in = sorted(self._policy.groups - self._state.index.groups())
         if self._place == Place():
             batch.note(Event.BEGUN, origin=self._policy.origin)
         if self._state.index.newest("policy")[1] != self._policy.digest:
@@ -247,7 +256,7 @@ class _Pass:
             # A key of the kind that makes every shared secret the same, for example.
             self._refuse(request, Decision(claim, str(error)), device, batch)
             return
-        batch.spent(decision.answered)
+        batch.spent(decision.answered, claim.key)
         if claim.old:
             self._note_replaced(claim, batch)
         firsts = set(decision.firsts)
@@ -255,7 +264,7 @@ class _Pass:
             self._note_granted(claim, bundle, line, end, bundle.model in firsts, decision.hardware, batch)
             firsts.discard(bundle.model)
         self._tally.issued += len(made)
-        batch.put(f"{device.hex()}.grants", b"".join(line + b"\n" for _, line, _ in made))
+        batch.put(_grants_name(device), b"".join(line + b"\n" for _, line, _ in made))
         if decision.answered:
             batch.put(f"{device.hex()}.question.json", b"")
 
@@ -290,9 +299,23 @@ class _Pass:
         )
 
 
+def _grants_name(key: bytes) -> str:
+    return f"{key.hex()}{GRANTS_ENDING}"
+
+
+def _check_clock(now: int) -> None:
+    if now < BUILT_AT:
+        raise RefusedError("the clock shows a time that has long passed", hint="set it, and run again")
+
+
 def _check_number(found: tuple[int, bytes], known: tuple[int, bytes]) -> None:
     if found[0] < known[0]:
         raise RollbackError(f"roster {found[0]} is older than {known[0]}, which was seen before")
+    if known[0] and found[0] > known[0] + LONGEST_JUMP:
+        raise RefusedError(
+            f"roster {found[0]} is more than {LONGEST_JUMP} ahead of {known[0]}",
+            hint=f"make the one that follows {known[0]}; whoever signed this one wants none to follow",
+        )
     if found[0] == known[0] and found != known:
         raise SignatureError(
             f"there are two rosters with number {found[0]}",

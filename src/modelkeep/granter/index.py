@@ -22,6 +22,7 @@ from modelkeep.granter.roster_device import RosterDevice
 DAY = 86_400
 
 _TABLES = """
+BEGIN;
 CREATE TABLE place (number INTEGER, digest BLOB, offset INTEGER);
 CREATE TABLE newest (what TEXT PRIMARY KEY, number INTEGER, digest BLOB);
 CREATE TABLE roster (device BLOB PRIMARY KEY, name TEXT, key TEXT, models TEXT, class TEXT,
@@ -36,7 +37,9 @@ CREATE TABLE waiting (device BLOB, model TEXT, name TEXT, allowed INTEGER, PRIMA
 CREATE TABLE questions (nonce BLOB PRIMARY KEY, subject BLOB, device BLOB, asked BLOB, old BLOB,
     expected BLOB, made_at INTEGER) WITHOUT ROWID;
 CREATE INDEX questions_by_subject ON questions (subject, made_at);
+CREATE INDEX questions_by_device ON questions (device);
 PRAGMA user_version = 1;
+COMMIT;
 """
 
 
@@ -79,12 +82,8 @@ class Index:
         Raises:
             StorageError: it can be neither read nor made.
         """
-        try:
-            self.database = _open(path)
-        except sqlite3.DatabaseError:
-            for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
-                each.unlink(missing_ok=True)
-            self.database = _open(path)
+        with _in_words():
+            self.database = _open_or_begin_anew(path)
 
     def close(self) -> None:
         """Closes it; what was not committed is forgotten."""
@@ -158,10 +157,13 @@ class Index:
 
     def standing(self, device: bytes) -> RosterDevice | None:
         """Returns as which device of the roster a key counts; None if it counts as none, or was replaced."""
-        row = self._one("SELECT stands_for, replaced FROM keys WHERE device = ?", device)
-        if row is not None and row[1]:
+        stands_for, is_replaced = self._one(
+            "SELECT stands_for, replaced FROM keys WHERE device = ?", device
+        ) or (device, False)
+        if is_replaced:
             return None
-        return self._device("device", device if row is None else row[0])
+        # Operators may list the key that took another's place, in place of that one.
+        return self._device("device", device) or self._device("device", stands_for)
 
     def is_replaced(self, device: bytes) -> bool:
         """Returns whether another key has taken this one's place."""
@@ -176,6 +178,10 @@ class Index:
         """Returns which key counts now as a device of the roster: its own, or the newest that replaced it."""
         row = self._one("SELECT device FROM keys WHERE stands_for = ? AND replaced = 0", root)
         return row[0] if row else root
+
+    def groups(self) -> frozenset[str]:
+        """Returns the groups that devices of the roster are in."""
+        return frozenset(group for (group,) in self.database.execute("SELECT DISTINCT class FROM roster"))
 
     def leases(self, device: bytes) -> dict[tuple[str, bytes], Lease]:
         """Returns the newest grants that a key was given, by model and bundle."""
@@ -285,6 +291,18 @@ def _row(device: RosterDevice) -> tuple[bytes | str | None, ...]:
     # No pattern of models has a comma.
     models = ",".join(device.models)
     return device.device, device.name, device.key, models, device.group, device.hardware or None
+
+
+def _open_or_begin_anew(path: Path) -> sqlite3.Connection:
+    try:
+        return _open(path)
+    except sqlite3.OperationalError:
+        # A full disk is no damage: open questions are nowhere else.
+        raise
+    except sqlite3.DatabaseError:
+        for each in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))):
+            each.unlink(missing_ok=True)
+        return _open(path)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -20,7 +20,7 @@ from typing import Self
 from modelkeep.granter.request import LARGEST_REQUEST
 from modelkeep.storage import words_for, write_at
 
-REQUEST_ENDING = ".request.json"
+REQUEST_ENDING, GRANTS_ENDING = ".request.json", ".grants"
 
 _REQUEST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,128}" + re.escape(REQUEST_ENDING))
 _PART = re.compile(r"\.granter-[0-9a-f]{8}\.part")
@@ -35,12 +35,12 @@ class Received:
 
     Attributes:
         name: its name.
-        inode: which file it was: whoever replaces it meanwhile has sent another.
+        file: which file it was: whoever replaces it meanwhile has sent another.
         data: its content; None if it is no file, or too large.
     """
 
     name: str
-    inode: int
+    file: str
     data: bytes | None
 
 
@@ -85,7 +85,7 @@ class Requests(Folder):
             # Gone, a link, or not ours to read: there is nothing that could be answered.
             with contextlib.suppress(OSError):
                 yield Received(
-                    name, os.stat(name, dir_fd=self.descriptor, follow_symlinks=False).st_ino, None
+                    name, _file_of(os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)), None
                 )
             return
         try:
@@ -96,12 +96,12 @@ class Requests(Folder):
             return
         finally:
             os.close(descriptor)
-        yield Received(name, status.st_ino, data)
+        yield Received(name, _file_of(status), data)
 
-    def remove(self, name: str, inode: int) -> None:
+    def remove(self, name: str, file: str) -> None:
         """Removes a request that was answered, if it is the same file still."""
         with contextlib.suppress(OSError):
-            if os.stat(name, dir_fd=self.descriptor, follow_symlinks=False).st_ino == inode:
+            if _file_of(os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)) == file:
                 os.unlink(name, dir_fd=self.descriptor)
 
 
@@ -131,10 +131,18 @@ class Answers(Folder):
         try:
             os.rename(self._part, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
         except OSError:
-            # A folder in its place, or somebody else's file where only owners rename.
-            os.unlink(self._part, dir_fd=self.descriptor)
+            # A folder in its place, somebody else's file where only owners rename, or the part is gone.
+            self.remove(self._part)
             return False
         return True
+
+    def has(self, name: str) -> bool:
+        """Returns whether there is a file under a name, and no folder or link."""
+        try:
+            status = os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode)
 
     def read(self, name: str, largest: int) -> bytes | None:
         """Returns what is there under a name, if it is a small file."""
@@ -162,6 +170,11 @@ class Answers(Folder):
         """
         with words_for(self.path):
             _sync(self.descriptor)
+
+
+def _file_of(status: os.stat_result) -> str:
+    # The numbers of files are used again, and on shares they are longer than JSON's.
+    return f"{status.st_ino}-{status.st_mtime_ns}"
 
 
 def _sync(descriptor: int) -> None:

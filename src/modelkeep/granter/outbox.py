@@ -35,7 +35,7 @@ class Outbox:
     start: Place
     lines: str
     answers: Mapping[str, str]
-    requests: Mapping[str, int]
+    requests: Mapping[str, str]
     questions: tuple[str, ...]
 
     def write(self, path: Path) -> None:

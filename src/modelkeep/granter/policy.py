@@ -63,6 +63,11 @@ class GranterPolicy:
         """Returns what devices of a group must prove; None for nothing."""
         return next((each for each in self.demands if each.is_for(group)), None)
 
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups that have to prove something and are named one by one."""
+        return frozenset(group for demand in self.demands for group in demand.groups) - {EVERY_GROUP}
+
     def is_due(self, begins: int, ends: int, now: int) -> bool:
         """Returns whether a grant is to be renewed: after a third of its time, or where a clock was ahead."""
         return now < begins or now >= begins + (ends - begins) // 3

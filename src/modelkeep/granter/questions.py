@@ -16,6 +16,8 @@ from modelkeep.posture.judging import Anchors, ask
 
 # Who asks for more takes the place of his own older ones.
 MOST_OF_ONE = 8
+# Nobody waits longer for an answer.
+_LONGEST_WAIT = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,14 @@ class Questions:
         self._keep(AskedQuestion(asked, b"", b"", b""), b"", now, most=1000)
         return Question(asked.challenge)
 
-    def answered_by(self, request: Request, device: bytes) -> AskedQuestion | None:
+    def answered_by(self, request: Request, device: bytes, now: int) -> AskedQuestion | None:
         """Returns the question that a request answers, if it was asked about this key and is still open."""
         nonces = {each for each in (_nonce(request.evidence), _handover_nonce(request)) if each is not None}
         if len(nonces) != 1:
             return None
         row = self._index.database.execute(
-            "SELECT asked, device, old, expected FROM questions WHERE nonce = ?", (nonces.pop(),)
+            "SELECT asked, device, old, expected FROM questions WHERE nonce = ? AND made_at >= ?",
+            (nonces.pop(), now - _LONGEST_WAIT),
         ).fetchone()
         if row is None or row[1] not in (b"", device):
             return None
@@ -87,8 +90,7 @@ class Questions:
 
     def _keep(self, question: AskedQuestion, subject: bytes, now: int, most: int = MOST_OF_ONE) -> None:
         database, nonce = self._index.database, question.asked.challenge.nonce
-        # Nobody waits longer for an answer.
-        database.execute("DELETE FROM questions WHERE made_at < ?", (now - 30 * DAY,))
+        database.execute("DELETE FROM questions WHERE made_at < ?", (now - _LONGEST_WAIT,))
         database.execute(
             "DELETE FROM questions WHERE nonce IN (SELECT nonce FROM questions WHERE subject = ? "
             "ORDER BY made_at DESC LIMIT -1 OFFSET ?)",
@@ -104,6 +106,12 @@ class Questions:
             now,
         )
         database.execute("INSERT INTO questions VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def open_about(index: Index, device: bytes) -> list[bytes]:
+    """Returns the nonces of all open questions about a key, so that nobody keeps answers for later."""
+    rows = index.database.execute("SELECT nonce FROM questions WHERE device = ?", (device,))
+    return [nonce for (nonce,) in rows]
 
 
 def forget(index: Index, nonces: Iterable[bytes]) -> None:

@@ -71,6 +71,13 @@ def _audit(actions: Any) -> None:
     parser.add_argument(
         "--answers", metavar="DIR", help="folder of grants: each that was signed has to be in the journal"
     )
+    parser.add_argument(
+        "--bundle",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="bundle that is granted: the grants that it brought along need no line",
+    )
 
 
 def _policy(parser: argparse.ArgumentParser) -> None:
