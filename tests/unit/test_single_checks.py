@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import canonical, storage
+from modelkeep.bundle.install_record import InstallHeader
 from modelkeep.bundle.installation import Installation
 from modelkeep.container import names, order
 from modelkeep.container.folder import Folder
@@ -29,9 +30,11 @@ from modelkeep.errors import (
 )
 from modelkeep.extraction import _create
 from modelkeep.grants import sidecar
+from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.grants.recipient import issue
+from modelkeep.manifest import Suite
 from modelkeep.trust.signing_keys import create_signing_key
 from support.paper import EVERYBODY, MODEL, PaperCounter, install, name, stage
 
@@ -164,6 +167,17 @@ def test_a_state_whose_number_somebody_else_took_is_not_put_in_place(monkeypatch
     ):
         raise AssertionError
     assert one.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "words"), [("format", "modelkeep/grant", "wrong format"), ("version", 2, "version 2")]
+)
+def test_a_header_of_another_document_is_no_install_header(member: str, value: object, words: str) -> None:
+    header = InstallHeader(bytes(16), bytes(32), "m", 1, Suite.AES256_GCM_HKDF_1MB, Constraints(), "")
+    assert InstallHeader.from_bytes(header.to_bytes()) == header
+    changed = canonical.decode(header.to_bytes(), "header") | {member: value}
+    with pytest.raises(MalformedError, match=words):
+        InstallHeader.from_bytes(canonical.encode(changed))
 
 
 def test_keys_of_objects_stand_in_the_order_of_utf_16_in_either_direction() -> None:
