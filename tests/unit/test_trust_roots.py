@@ -17,6 +17,7 @@ from modelkeep.errors import (
     UnsupportedVersionError,
     UsageError,
 )
+from modelkeep.trust.document_report import changes
 from modelkeep.trust.envelope import MOST_DOCUMENTS, Envelope, Kind
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.roots import Roots
@@ -238,3 +239,16 @@ def test_what_travels_along_is_roots_documents_and_not_too_many() -> None:
     members = canonical.decode(file.to_bytes(), "file")
     with pytest.raises(MalformedError, match="documents"):
         Envelope.from_bytes(canonical.encode(members | {"documents": []}))
+
+
+def test_a_key_that_is_no_root_is_not_removed() -> None:
+    with pytest.raises(UsageError, match="is not among the roots"):
+        FIRST.following(remove=[name(E)])
+
+
+def test_what_a_document_of_roots_takes_away_is_shown_and_what_it_leaves_is_not() -> None:
+    found = changes(ONE, TWO, 0)
+    gone, come = ([each for each in found if each.startswith(sign)] for sign in "-+")
+    assert any(name(A) in each for each in gone)
+    assert any(name(D) in each for each in come)
+    assert not any(name(B) in each for each in found)
