@@ -59,6 +59,10 @@ def test_release_that_fails_its_trial_is_not_fetched_again(follower: Follower) -
     assert (follower.update().outcome, follower.epoch()) == (Outcome.FAILED_BEFORE, 1)
     notes = FollowingNotes.read(follower.folder)
     assert notes is not None and notes.outcome is Outcome.FAILED_BEFORE
+    # For readers of a trust file nobody has tried it yet.
+    follower.trust_days = 365
+    assert (follower.update().outcome, follower.epoch()) == (Outcome.RETURNED, 1)
+    assert follower.update().outcome is Outcome.FAILED_BEFORE
 
 
 def test_release_that_waits_makes_room_for_the_one_that_is_offered(follower: Follower) -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from modelkeep.bundle.rollback import Remembered
-from modelkeep.device.contents import ModelState
+from modelkeep.bundle.rollback import Remembered, seen_trust
+from modelkeep.signer_id import SignerId
+from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.updates.client.listing import Listing, Offered
 from modelkeep.updates.client.notes import Outcome
 from modelkeep.updates.client.turn import WHOLE
@@ -57,7 +58,7 @@ def _about(document: ReleaseDocument, remembered: Remembered) -> Decision:
             None, Outcome.CURRENT, f"release {floor.order} counts, which is newer than what is offered"
         )
     floor.check(document.order, document.bundle)
-    if _has_failed(remembered.contents.known(document.model), document):
+    if _has_failed(remembered, document):
         reason = (
             f"release {document.order} failed its trial here; another one, or a further attempt, is needed"
         )
@@ -65,11 +66,18 @@ def _about(document: ReleaseDocument, remembered: Remembered) -> Decision:
     return Decision(document, Outcome.NOT_TRIED, f"release {document.order} is to be tried")
 
 
-def _has_failed(state: ModelState, document: ReleaseDocument) -> bool:
+def _has_failed(remembered: Remembered, document: ReleaseDocument) -> bool:
+    """Returns whether a release failed here for whom the verifier speaks: what others tried says nothing."""
     return any(
-        (each.bundle, each.attempt >= document.attempt) == (document.bundle, True)
-        for each in state.quarantine
+        each.bundle == document.bundle and each.attempt >= document.attempt
+        for each in remembered.contents.known(document.model).quarantine
+        if _is_ours(remembered.verifier, document.model, each.voucher)
     )
+
+
+def _is_ours(verifier: BundleVerifier, model: str, voucher: bytes) -> bool:
+    seen = seen_trust(verifier)
+    return verifier.vouches(model, SignerId(voucher)) if seen is None else voucher == seen.voucher
 
 
 def _not_yet(listing: Listing) -> str:
