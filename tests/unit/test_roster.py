@@ -71,6 +71,17 @@ def test_what_is_no_device_of_a_roster_is_refused(recipients: list[HpkeRecipient
     long = tuple(f"m{number}/" + "a" * 120 for number in range(64))
     with pytest.raises(UsageError, match="too many models"):
         RosterDevice.of(named, long).to_line()
+    whole = RosterDevice.of(named, ("a", "b")).to_line()
+    for old, new in (
+        (b'["a","b"]', b'["b","a"]'),
+        (b'["a","b"]', b'["a","a"]'),
+        (b'"group"', b'"ext":{},"group"'),
+        (b'"group":"devices",', b'"group":"devices","hardware":"",'),
+        (b'"hpke-p256 ', b'"hpke-p256  '),
+    ):
+        assert old in whole
+        with pytest.raises(MalformedError):
+            RosterDevice.from_line(whole.replace(old, new))
     for line in (
         b'{"name":"a"}\n',
         b"{}",

@@ -107,10 +107,10 @@ class RosterDevice:
         if len(line) > LONGEST_LINE or not line.endswith(b"\n"):
             raise MalformedError("roster: a line that is too long, or has no end")
         with Record(canonical.decode(line[:-1], "roster: device"), "roster: device") as record:
-            device = _from_record(record)
-        if device.to_line() != line:
-            raise MalformedError("roster: device: says more than this version can show")
-        return device
+            # Operators are shown all of it.
+            if "ext" in record:
+                raise record.fault("ext", "is not known to this version")
+            return _from_record(record)
 
 
 def _from_record(record: Record) -> RosterDevice:
@@ -118,12 +118,16 @@ def _from_record(record: Record) -> RosterDevice:
     if not all(isinstance(each, str) for each in models):
         raise record.fault("models", "must list models")
     key, name = record.text("key", longest=4096), record.text("name", longest=64)
-    hardware = record.text("hardware", longest=68) if "hardware" in record else ""
+    hardware = record.text("hardware", longest=68) if "hardware" in record else None
+    if hardware == "":
+        raise record.fault("hardware", "is left out where there is none")
     try:
         recipient = parse_recipient(f"{key} {name}")
-        device = RosterDevice(name, key, tuple(models), record.text("group", longest=64), hardware)
+        device = RosterDevice(name, key, tuple(models), record.text("group", longest=64), hardware or "")
     except KeepError as error:
         raise MalformedError(f"roster: device {name!r}: {error}") from None
     if format_recipient(recipient) != f"{key} {name}":
         raise record.fault("key", "is not written as keys are")
+    if list(device.models) != models:
+        raise record.fault("models", "must be in ascending order without repetition")
     return device

@@ -90,10 +90,15 @@ class Grant:
         """The 32 bytes that tie `wrapped` to the exact header bytes."""
         return binding(self.header_bytes)
 
-    def signed_by(self, signer: dsse.EcdsaSigner) -> Grant:
-        """Returns the same grant with the signature of `signer` as its issuer."""
+    def signed_by(self, signer: dsse.EcdsaSigner, issuer: bytes | None = None) -> Grant:
+        """Returns the same grant with the signature of `signer` as its issuer.
+
+        Args:
+            signer: signs it.
+            issuer: the fingerprint of its key (32 bytes), where it is known already.
+        """
         signature = signer.sign(dsse.pae(PAYLOAD_TYPE, self._signed_bytes()))
-        issuer = bytes.fromhex(public_key.fingerprint(signer.public_key))
+        issuer = issuer or bytes.fromhex(public_key.fingerprint(signer.public_key))
         return replace(self, issuer=issuer, signature=signature, received=None)
 
     def check_issuer(self, issuers: tuple[bytes, ...], revoked: frozenset[str] = frozenset()) -> None:

@@ -28,12 +28,10 @@ class GrantIssuer:
         self.data_key = data_key
         self.terms = terms
         self.signer = signer
-
-    @property
-    def fingerprint(self) -> bytes | None:
-        """The fingerprint of the signer's key (32 bytes), as its grants carry it; None without a signer."""
-        signer = self.signer
-        return None if signer is None else bytes.fromhex(public_key.fingerprint(signer.public_key))
+        # The fingerprint of the signer's key (32 bytes), as its grants carry it; None without a signer.
+        self.fingerprint = (
+            None if signer is None else bytes.fromhex(public_key.fingerprint(signer.public_key))
+        )
 
     def header(self, recipient: Recipient, demanded: Constraints) -> GrantHeader:
         """Returns the header of the grant that `issue` would make."""
@@ -48,4 +46,4 @@ class GrantIssuer:
         constraints = self.terms.narrow(demanded)
         constraints.check_window()
         grant = issue(recipient, self.bundle, self.data_key, constraints)
-        return grant if self.signer is None else grant.signed_by(self.signer)
+        return grant if self.signer is None else grant.signed_by(self.signer, self.fingerprint)
