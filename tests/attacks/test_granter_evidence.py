@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,15 +34,17 @@ tpm-makers = ["maker.pem"]
 
 
 @pytest.fixture(scope="module")
-def tpms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SoftwareTpm, SoftwareTpm, bytes]]:
-    """Two TPMs of one maker that is believed, and the maker's certificate."""
+def tpms(
+    manufactured: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[SoftwareTpm, SoftwareTpm, bytes]]:
+    """Two TPMs, and the certificates of their makers, who are believed."""
     folder = tmp_path_factory.mktemp("tpms")
+    manufacture(folder / "another")
     running, certificates = [], b""
-    for name in ("one", "two"):
-        manufacture(folder / name)
-        running.append(copy_of(folder / name, folder / f"{name} device"))
+    for maker in (manufactured, folder / "another"):
+        running.append(copy_of(maker, folder / f"{len(running)}"))
         running[-1].start()
-        certificates += (folder / name / "authority" / "issuercert.pem").read_bytes()
+        certificates += (maker / "authority" / "issuercert.pem").read_bytes()
     yield running[0], running[1], certificates
     for tpm in running:
         tpm.stop(clean=False)

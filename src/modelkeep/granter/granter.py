@@ -30,6 +30,7 @@ from modelkeep.granter.policy import GranterPolicy
 from modelkeep.granter.request import Request
 from modelkeep.granter.roster import RosterHead, open_roster
 from modelkeep.granter.state import State, open_state
+from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.envelope import LARGEST_FILE
 from modelkeep.trust.signer import BundleSigner
@@ -39,6 +40,9 @@ BATCH = 1000
 # A roster that is farther ahead would let none follow, and may be by one stolen key.
 LONGEST_JUMP = 1000
 HEAD_FILE = "journal.json"
+
+# A bundle, the encoded grant, and its last second.
+Made = tuple[LeasedBundle, bytes, int]
 
 
 @dataclass(slots=True)
@@ -247,26 +251,30 @@ class _Pass:
     def _grant(self, request: Request, decision: Decision, device: bytes, batch: Batch) -> None:
         claim = decision.claim
         assert claim is not None
-        recipient = claim.named(request.recipient)
         try:
-            made = [
-                (each, *each.grant(recipient, self._now, self._policy.lease)) for each in decision.bundles
-            ]
+            made = self._make(claim.named(request.recipient), decision.bundles)
         except UsageError as error:
             # A key of the kind that makes every shared secret the same, for example.
             self._refuse(request, Decision(claim, str(error)), device, batch)
             return
         batch.spent(decision.answered, claim.key)
+        self._note_grants(claim, decision, made, batch)
+        self._tally.issued += len(made)
+        batch.put(_grants_name(device), b"".join(line + b"\n" for _, line, _ in made))
+        if decision.answered:
+            batch.put(f"{device.hex()}.question.json", b"")
+
+    def _make(self, recipient: HpkeRecipient, bundles: tuple[LeasedBundle, ...]) -> list[Made]:
+        now, lease = self._now, self._policy.lease
+        return [(each, *each.grant(recipient, now, lease)) for each in bundles]
+
+    def _note_grants(self, claim: Claim, decision: Decision, made: list[Made], batch: Batch) -> None:
         if claim.old:
             self._note_replaced(claim, batch)
         firsts = set(decision.firsts)
         for bundle, line, end in made:
             self._note_granted(claim, bundle, line, end, bundle.model in firsts, decision.hardware, batch)
             firsts.discard(bundle.model)
-        self._tally.issued += len(made)
-        batch.put(_grants_name(device), b"".join(line + b"\n" for _, line, _ in made))
-        if decision.answered:
-            batch.put(f"{device.hex()}.question.json", b"")
 
     def _refuse(self, request: Request, decision: Decision, device: bytes, batch: Batch) -> None:
         self._tally.refusals += 1
