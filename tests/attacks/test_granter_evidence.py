@@ -40,7 +40,8 @@ def tpms(
     """Two TPMs, and the certificates of their makers, who are believed."""
     folder = tmp_path_factory.mktemp("tpms")
     manufacture(folder / "another")
-    running, certificates = [], b""
+    running: list[SoftwareTpm] = []
+    certificates = b""
     for maker in (manufactured, folder / "another"):
         running.append(copy_of(maker, folder / f"{len(running)}"))
         running[-1].start()
