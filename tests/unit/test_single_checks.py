@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from modelkeep import canonical, storage
 from modelkeep.bundle.install_record import InstallHeader
 from modelkeep.bundle.installation import Installation
+from modelkeep.bundle.lease import check_leasable
 from modelkeep.container import names, order
 from modelkeep.container.folder import Folder
 from modelkeep.device import state_lock
@@ -178,6 +179,13 @@ def test_a_header_of_another_document_is_no_install_header(member: str, value: o
     changed = canonical.decode(header.to_bytes(), "header") | {member: value}
     with pytest.raises(MalformedError, match=words):
         InstallHeader.from_bytes(canonical.encode(changed))
+
+
+def test_a_bundle_on_leases_has_ends_but_for_those_who_may_grant() -> None:
+    issuers = [b"issuer"]
+    check_leasable(issuers, [Constraints(not_after=5), Constraints(delegate=True)])
+    with pytest.raises(UsageError, match="no grant without end"):
+        check_leasable(issuers, [Constraints(not_after=5), Constraints()])
 
 
 def test_keys_of_objects_stand_in_the_order_of_utf_16_in_either_direction() -> None:

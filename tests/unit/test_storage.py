@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelkeep.errors import StorageError, UsageError
-from modelkeep.storage import Replacement, is_read_only, read_small, words_for, write_at, write_file
+from modelkeep.storage import Replacement, is_read_only, named, read_small, words_for, write_at, write_file
 from support.disk import largest_file
 
 
@@ -133,6 +133,13 @@ def test_a_disk_that_nobody_can_write_is_told_from_a_full_one(number: int, is_so
         raise OSError(number, "no")
     assert is_read_only(caught.value) is is_so
     assert not is_read_only(StorageError("of no system call"))
+
+
+@pytest.mark.parametrize("said", ["is damaged", "a/file: is damaged"])
+def test_errors_name_the_file_that_they_are_about_once(said: str) -> None:
+    with pytest.raises(StorageError) as caught, named("a/file"):
+        raise StorageError(said)
+    assert str(caught.value) == "a/file: is damaged"
 
 
 def test_errors_without_a_number_have_words_too() -> None:
