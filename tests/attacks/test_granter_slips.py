@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.errors import RefusedError, StorageError, TamperedError
-from modelkeep.granter import mailbox
+from modelkeep.errors import RefusedError, StorageError, TamperedError, UsageError
+from modelkeep.granter import mailbox, person, policy_file
 from modelkeep.granter.audit import audit
 from modelkeep.granter.granter import HEAD_FILE
 from modelkeep.granter.index import Index
@@ -189,6 +189,46 @@ def test_clock_that_cannot_be_right_grants_nothing(desk: Desk) -> None:
         with pytest.raises(RefusedError, match="clock"):
             desk.run(at)
     assert desk.run(NOW + 60).issued == 1
+
+
+def test_what_waits_stays_beside_what_was_granted(workshop: Workshop) -> None:
+    desk = Desk(workshop, firsts=1)
+    audio = desk.seal(model="acme/audio")
+    desk.write_policy(firsts=1, bundles=[desk.bundle, audio])
+    desk.enlist("pi-1", models=("acme/*",))
+    desk.ask("pi-1", MODEL_ID, "acme/audio")
+    tally = desk.run()
+    assert (tally.issued, tally.waiting) == (1, 1)
+    tally = desk.run(NOW + 60)
+    assert (tally.issued, tally.waiting) == (0, 1)
+    assert desk.run(NOW + DAY).issued == 2 and desk.waiting() == []
+
+
+def test_name_that_means_two_keys_allows_none(workshop: Workshop) -> None:
+    """Who has stolen an operator's key lists another key under the name that a person has just looked at."""
+    desk = Desk(workshop, firsts=0)
+    desk.enlist("pi-1")
+    desk.ask("pi-1")
+    desk.run()
+    desk.enlist_key(desk.recipient("eve").named("pi-1"))
+    desk.ask("eve")
+    desk.run(NOW + 60)
+    policy = policy_file.read(desk.policy)
+    with pytest.raises(UsageError, match="several keys"):
+        person.allow(policy, ["pi-1"])
+    digest = desk.device("pi-1").hex()
+    assert [each.device.hex() for each in person.allow(policy, [digest])] == [digest]
+
+
+def test_last_line_of_the_journal_that_was_changed_is_not_built_upon(desk: Desk) -> None:
+    path = journal_path(desk.state)
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b'"name":"pi-1"', b'"name":"pi-2"'))
+    desk.ask("pi-1")
+    with pytest.raises(TamperedError, match="not the one that was there"):
+        desk.run(NOW + 20 * DAY)
+    path.write_bytes(data)
+    assert desk.run(NOW + 20 * DAY).issued == 1
 
 
 def test_group_that_nobody_is_in_is_named(desk: Desk) -> None:

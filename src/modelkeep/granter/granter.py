@@ -224,7 +224,8 @@ class _Pass:
             return
         decision = self._decider.decide(request, self._now)
         self._note(request, decision, batch)
-        if not decision.waits or decision.question is not None or decision.bundles:
+        # What waits stays, but for an answer, which counts once.
+        if not decision.waits or decision.question is not None or decision.answered:
             batch.answered(received)
 
     def _note(self, request: Request, decision: Decision, batch: Batch) -> None:

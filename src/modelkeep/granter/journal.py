@@ -24,6 +24,8 @@ from modelkeep.granter.journal_entry import (
 )
 from modelkeep.storage import open_regular, sync_folder, words_for, write_at
 
+_CHANGED = "find out who changed it; nothing is granted meanwhile"
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -97,16 +99,25 @@ class Journal:
         """Yields the lines behind a place, each with the place behind it; see `entries_of`.
 
         Raises:
-            TamperedError: the journal ends before that place.
+            TamperedError: the journal ends before that place, or has another line there.
         """
         with words_for(self.path):
             size = os.fstat(self._descriptor).st_size
         if size < place.offset:
             raise TamperedError(
-                f"{self.path}: lines are missing at its end: {place.number} were there",
-                hint="find out who changed it; nothing is granted meanwhile",
+                f"{self.path}: lines are missing at its end: {place.number} were there", hint=_CHANGED
+            )
+        if place.number and digest_of(self._line_before(place)) != place.digest:
+            raise TamperedError(
+                f"{self.path}: line {place.number} is not the one that was there", hint=_CHANGED
             )
         return entries_of(self.path, place)
+
+    def _line_before(self, place: Place) -> bytes:
+        begin = max(0, place.offset - LONGEST_LINE)
+        with words_for(self.path):
+            data = os.pread(self._descriptor, place.offset - begin, begin)
+        return data[data.rfind(b"\n", 0, -1) + 1 :]
 
     def append(self, start: Place, lines: bytes) -> None:
         """Puts lines behind a place, whatever a crash has left there, and makes them durable.

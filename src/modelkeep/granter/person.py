@@ -36,13 +36,14 @@ def allow(policy: GranterPolicy, names: Collection[str], *, everybody: bool = Fa
         everybody: whether all that wait are allowed.
 
     Raises:
-        UsageError: nothing waits for one of them.
+        UsageError: nothing waits for one of them, or several keys of one name do.
         UnavailableError: a granter works just now.
         StorageError: it cannot be noted.
     """
     with _idle(policy) as state:
         found = [each for each in state.index.waiting() if not each.allowed]
         found = [each for each in found if everybody or _names_of(each) & set(names)]
+        _check_unambiguous(found, names)
         missing = set(names).difference(*map(_names_of, found))
         if missing or not found:
             raise UsageError(
@@ -82,6 +83,15 @@ def _idle(policy: GranterPolicy) -> Iterator[State]:
             raise UnavailableError("the last run was cut off", hint="run the granter first; it goes on")
         state.index.catch_up(state.journal)
         yield state
+
+
+def _check_unambiguous(found: Collection[Waiting], names: Collection[str]) -> None:
+    """Refuses a name that is now of another key, too, than of the one that a person has looked at."""
+    for name in names:
+        if len({each.device for each in found if each.name == name}) > 1:
+            raise UsageError(
+                f"several keys of the name {name} wait", hint="pass the digest of the one you mean"
+            )
 
 
 def _names_of(waiting: Waiting) -> set[str]:
