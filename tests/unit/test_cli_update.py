@@ -17,8 +17,9 @@ from modelkeep.channels.channel import Channel
 from modelkeep.channels.mirror import MirrorError
 from modelkeep.cli.vocabulary import MEMBERS
 from modelkeep.errors import UsageError
-from modelkeep.updates.client.schedule import HOUR, LONGEST, Schedule, Window
+from modelkeep.updates.client.schedule import HOUR, Schedule, Window
 from modelkeep.updates.client.service import Service
+from modelkeep.updates.interval import LONGEST
 from support.command_line import CommandLine
 from support.following import Follower
 from support.repository import SmallRepository

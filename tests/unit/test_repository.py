@@ -219,9 +219,15 @@ def test_a_timer_signs_anew_what_ends_soon(small: SmallRepository, tmp_path: Pat
     day = small.repository.published()
     assert day.signed_at == int(small.clock)
     assert day.snapshot.signed.version == before.snapshot.signed.version
+    assert day.interval is None
+    refresh(small.repository, small.named("online"), interval=600)
+    with pytest.raises(UsageError, match="an interval of 59 seconds"):
+        refresh(small.repository, small.named("online"), interval=59)
     small.clock += 200 * DAY
     assert refresh(small.repository, small.named("online", "models", "phase")) == ["phase", "models"]
     year = small.repository.published()
+    # What was asked for once is asked for until somebody asks for something else.
+    assert year.interval == 600
     assert year.snapshot.signed.version == before.snapshot.signed.version + 1
     assert year.roles["models"].signed.expires > before.roles["models"].signed.expires
 

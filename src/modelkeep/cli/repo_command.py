@@ -124,7 +124,8 @@ def _revoke(arguments: argparse.Namespace) -> None:
 
 
 def _refresh(arguments: argparse.Namespace) -> None:
-    renewed = refresh(Repository(arguments.folder), channel_signers(arguments))
+    signers = channel_signers(arguments)
+    renewed = refresh(Repository(arguments.folder), signers, interval=arguments.interval)
     say(f"signed anew: {', '.join(['timestamp', *renewed])}")
     report(arguments, path=arguments.folder, renewed=renewed)
 

@@ -124,6 +124,9 @@ def _refresh(actions: Any) -> None:
     parser = add_action(actions, "refresh", "sign anew what ends soon; for a timer, once a day")
     _folder(parser)
     _signers(parser)
+    parser.add_argument(
+        "--interval", metavar="SECONDS", type=int, help="ask devices to look that often (default: as before)"
+    )
 
 
 def _status(actions: Any) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from modelkeep.errors import UsageError
 from modelkeep.updates.client.turn import place_of
+from modelkeep.updates.interval import LONGEST, SHORTEST
 
 HOUR = 3600.0
-SHORTEST, LONGEST = 60.0, 7 * 24 * HOUR
 
 _FIRST_PAUSE = 60.0
 _SPREAD = 0.5

@@ -48,6 +48,7 @@ class Edition:
         versions: of snapshot and timestamp, by role; 0 before the first.
         documents: content of the targets, by name.
         snapshot: the one that goes on counting where nothing that it lists changes; None if it is to be new.
+        interval: how many seconds later devices are to ask again; None leaves it to them.
     """
 
     now: int
@@ -57,6 +58,7 @@ class Edition:
     versions: Mapping[str, int]
     documents: dict[str, bytes] = field(default_factory=dict)
     snapshot: MetaFile | None = None
+    interval: int | None = None
     _changed: set[str] = field(default_factory=set)
     _new: set[str] = field(default_factory=set)
 
@@ -74,6 +76,7 @@ class Edition:
             },
             dict(published.documents),
             _lasting(published, now),
+            published.interval,
         )
 
     @property
@@ -177,7 +180,8 @@ class Edition:
     def _timestamp(self, signers: RoleSigners) -> dict[str, bytes]:
         signed = Timestamp(version=self.versions[TIMESTAMP_ROLE] + 1, snapshot_meta=self.snapshot)
         set_end(signed, TIMESTAMP_ROLE, self.now)
-        set_ours(signed, {"signed_at": self.now})
+        asked = {} if self.interval is None else {"interval": self.interval}
+        set_ours(signed, {"signed_at": self.now, **asked})
         timestamp = Metadata(signed)
         signers.sign(TIMESTAMP_ROLE, timestamp, self.root.signed)
         return {TIMESTAMP_NAME: timestamp.to_bytes()}

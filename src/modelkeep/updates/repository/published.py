@@ -61,6 +61,12 @@ class Published:
         said = ours(self.timestamp.signed).get("signed_at")
         return said if isinstance(said, int) else 0
 
+    @property
+    def interval(self) -> int | None:
+        """How many seconds later devices are to ask again, or None."""
+        said = ours(self.timestamp.signed).get("interval")
+        return said if isinstance(said, int) else None
+
     @staticmethod
     def read(channel: Channel, *, last_root: int | None = None) -> Published:
         """Reads a repository and verifies it from its first root on.
