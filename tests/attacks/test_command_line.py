@@ -31,6 +31,9 @@ OPENERS = {
     "memory/system.py": "/proc",
     "probes/system.py": "/proc and /sys",
     "updates/trial_notes.py": "/proc",
+    "granter/mailbox.py": "not blocking, regular, in a folder that is open",
+    "granter/state.py": "a folder of its own, which it locks",
+    "updates/client/service.py": "locks",
 }
 
 

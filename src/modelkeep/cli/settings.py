@@ -100,14 +100,14 @@ def _of_text(name: str, text: str) -> Any:
 
 def _from_file() -> list[tuple[Path, dict[str, Any]]]:
     path = _place()
-    try:
-        with path.open("rb") as file:
-            _check_owner(path, os.fstat(file.fileno()))
-            data = file.read(_LARGEST)
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except OSError as error:
-        raise StorageError(f"{path}: {(error.strerror or str(error)).lower()}") from None
+    # Most have no such file, and most commands need no more of files than this.
+    from modelkeep.storage import opened
+
+    with opened(path) as file:
+        _check_owner(path, os.fstat(file.fileno()))
+        data = file.read(_LARGEST)
     return [(path, _checked(path, _parsed(path, data)))]
 
 
