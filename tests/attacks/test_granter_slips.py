@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.cli import main
 from modelkeep.errors import RefusedError, StorageError, TamperedError, UsageError
 from modelkeep.granter import mailbox, person, policy_file
 from modelkeep.granter.audit import audit
@@ -218,6 +219,22 @@ def test_name_that_means_two_keys_allows_none(workshop: Workshop) -> None:
         person.allow(policy, ["pi-1"])
     digest = desk.device("pi-1").hex()
     assert [each.device.hex() for each in person.allow(policy, [digest])] == [digest]
+
+
+def test_struck_device_that_is_back_is_shown_or_said_not_to_be(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody proposes it again, and puts an older roster in the place of the last one."""
+    desk.enlist("pi-2")
+    path, kept = desk.folder / "roster.json", {}
+    for number in (1, 2, 3):
+        kept[number] = desk.folder / f"{number}.json"
+        kept[number].write_bytes(path.read_bytes())
+        desk.enlist("pi-2") if number == 2 else desk.strike("pi-2")
+    for number, said in ((1, "compared with roster"), (2, "+ pi-2")):
+        assert main(["roster", "show", str(kept[3]), "--since", str(kept[number])]) == 0
+        out = capsys.readouterr().out
+        assert said in out and out.count("pi-2") + out.count("is not shown") == 1
 
 
 def test_last_line_of_the_journal_that_was_changed_is_not_built_upon(desk: Desk) -> None:

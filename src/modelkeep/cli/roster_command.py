@@ -136,7 +136,15 @@ def _show(arguments: argparse.Namespace) -> None:
 def _statements(roster: Roster, since: Roster | None) -> list[str]:
     head = roster.head
     first = f"roster {head.number}, {counted(head.devices, 'device')}, until {time_of(head.expires)}"
-    return [first, *(map(words, roster.devices) if since is None else changes(since, roster))]
+    if since is None:
+        return [first, *map(words, roster.devices)]
+    return [first, *_gap(since.head.number, head.number), *changes(since, roster)]
+
+
+def _gap(since: int, number: int) -> list[str]:
+    if since == number - 1:
+        return []
+    return [f"compared with roster {since}: a device that went after it and is back is not shown"]
 
 
 def _facts(roster: Roster) -> dict[str, Any]:

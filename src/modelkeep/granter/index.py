@@ -157,9 +157,10 @@ class Index:
 
     def standing(self, device: bytes) -> RosterDevice | None:
         """Returns as which device of the roster a key counts; None if it counts as none, or was replaced."""
-        stands_for, is_replaced = self._one(
-            "SELECT stands_for, replaced FROM keys WHERE device = ?", device
-        ) or (device, False)
+        row = self._one("SELECT stands_for, replaced FROM keys WHERE device = ?", device)
+        if row is None:
+            return self._device("device", device)
+        stands_for, is_replaced = row
         if is_replaced:
             return None
         # Operators may list the key that took another's place, in place of that one.
