@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     from modelkeep.golden import GoldenCase as GoldenCase
     from modelkeep.golden_limits import GoldenLimits as GoldenLimits
     from modelkeep.golden_limits import OutputRange as OutputRange
+    from modelkeep.granter.enrolment import enrol as enrol
+    from modelkeep.granter.granter import run_granter as run_granter
     from modelkeep.granting import grant as grant
     from modelkeep.grants.agreement_key import AgreementKey as AgreementKey
     from modelkeep.grants.constraints import Constraints as Constraints
@@ -218,6 +220,8 @@ _HOMES = {
     "delete_key": "keys.management",
     "extract": "extraction",
     "forbid_core_dumps": "isolation.privileges",
+    "enrol": "granter.enrolment",
+    "run_granter": "granter.granter",
     "format_recipient": "grants.recipient_text",
     "grant": "granting",
     "grant_all": "bulk_granting",

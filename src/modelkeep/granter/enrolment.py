@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from modelkeep.errors import RefusedError, UsageError
 from modelkeep.granter.handover import answer_with_old_key
-from modelkeep.granter.question import Question
+from modelkeep.granter.question import LARGEST_QUESTION, Question
 from modelkeep.granter.request import Handover, Request
 from modelkeep.grants.hpke import P256, HpkeRecipient
 from modelkeep.keys.identity import Identity
 from modelkeep.posture.evidence import Evidence
 from modelkeep.probes.attesting import attest
+from modelkeep.storage import read_small
 from modelkeep.uri import split
 
 _TPM = "tpm2"
@@ -22,7 +24,7 @@ def enrol(
     models: Iterable[str],
     *,
     device_id: str = "",
-    question: Question | None = None,
+    question: Question | str | os.PathLike[str] | None = None,
     replaces: str | None = None,
     origin: str | None = None,
 ) -> Request:
@@ -32,7 +34,7 @@ def enrol(
         key: URI of the device's key.
         models: ids of the models that it is to open.
         device_id: what the device calls itself; by default as the key does.
-        question: what the granter asked; None at first.
+        question: what the granter asked, or the path of its file; None at first.
         replaces: URI of the key that this one replaces, which has to be at hand still.
         origin: who may ask; None for anybody.
 
@@ -41,6 +43,8 @@ def enrol(
         RefusedError: somebody else asks, or about other keys.
         KeyStoreError, StorageError: a key cannot be used.
     """
+    if isinstance(question, str | os.PathLike):
+        question = Question.from_bytes(read_small(question, LARGEST_QUESTION, "a question"))
     if question is not None and origin not in (None, question.challenge.origin):
         raise RefusedError(f"the question is of {question.challenge.origin!r}, not of {origin!r}")
     recipient = _recipient_of(key, device_id)

@@ -18,6 +18,7 @@ from modelkeep.bundle.access import Access, IdentityLike
 from modelkeep.clock import BUILT_AT
 from modelkeep.device.state_place import device_id
 from modelkeep.errors import KeepError, RefusedError, RollbackError, SignatureError, TamperedError, UsageError
+from modelkeep.granter import policy_file
 from modelkeep.granter.batch import Batch, finish
 from modelkeep.granter.claim import Claim
 from modelkeep.granter.deciding import Decider, Decision
@@ -75,7 +76,7 @@ class Tally:
 def run_granter(
     requests: str | os.PathLike[str],
     answers: str | os.PathLike[str],
-    policy: GranterPolicy,
+    policy: GranterPolicy | str | os.PathLike[str],
     *,
     identity: IdentityLike,
     grant_signer: SignerLike,
@@ -87,7 +88,7 @@ def run_granter(
     Args:
         requests: folder that devices put their requests into.
         answers: folder that grants and questions go into, and the signed head of the journal.
-        policy: what is gone by.
+        policy: what is gone by, or the path of its file.
         identity: the administrator's key, whose grants of the bundles allow delegation; or its URI.
         grant_signer: signs the grants, and the journal's head.
         verifier: whose bundles are granted.
@@ -106,6 +107,7 @@ def run_granter(
         KeepError: a bundle cannot be opened, or the granter may not grant it.
     """
     signer = as_signer(grant_signer)
+    policy = policy_file.read(policy) if isinstance(policy, str | os.PathLike) else policy
     assert signer is not None
     with (
         open_state(policy.state) as state,
