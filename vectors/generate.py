@@ -37,7 +37,7 @@ from modelkeep.sealing import seal
 from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import SECOND_KIND, create_signing_key
-from modelkeep.trust.verifier import UnsafeUnsigned
+from modelkeep.trust.unsigned import UnsafeUnsigned
 
 HERE = Path(__file__).parent
 MODEL = "acme/detector"

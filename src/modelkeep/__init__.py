@@ -116,7 +116,7 @@ if TYPE_CHECKING:
     from modelkeep.trust.signers import open_signer as open_signer
     from modelkeep.trust.signing_keys import create_signing_key as create_signing_key
     from modelkeep.trust.trust_file import TrustFile as TrustFile
-    from modelkeep.trust.verifier import UnsafeUnsigned as UnsafeUnsigned
+    from modelkeep.trust.unsigned import UnsafeUnsigned as UnsafeUnsigned
     from modelkeep.trust.verifier import Verifier as Verifier
     from modelkeep.updates.client.notes import Outcome as Outcome
     from modelkeep.updates.client.report import UpdateReport as UpdateReport
@@ -205,7 +205,7 @@ _HOMES = {
     "UnavailableError": "errors",
     "Unlocked": "bundle.unlocked",
     "UnsafeAnyModel": "trust.policy",
-    "UnsafeUnsigned": "trust.verifier",
+    "UnsafeUnsigned": "trust.unsigned",
     "UnsupportedVersionError": "errors",
     "UntrustedSignerError": "errors",
     "UpdateReport": "updates.client.report",

@@ -24,7 +24,8 @@ from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
-from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
+from modelkeep.trust.unsigned import UnsafeUnsigned
+from modelkeep.trust.verifier import Verifier
 from modelkeep.updates.installation import install
 from modelkeep.updates.slots import Slots
 from support.command_line import CommandLine

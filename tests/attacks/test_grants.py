@@ -35,7 +35,7 @@ from modelkeep.grants.grant import Grant
 from modelkeep.grants.recipient import issue
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
-from modelkeep.trust.verifier import UnsafeUnsigned
+from modelkeep.trust.unsigned import UnsafeUnsigned
 from support.attacker import Forgery, label_for, stolen_data_key
 from support.workshop import Workshop
 

@@ -38,7 +38,8 @@ from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.trust_file import TrustFile
-from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
+from modelkeep.trust.unsigned import UnsafeUnsigned
+from modelkeep.trust.verifier import Verifier
 from modelkeep.updates.installation import install
 from support.planting import Planter, edit_header, files_of, write_archive
 from support.states import path_of, remembered

@@ -46,7 +46,7 @@ from modelkeep.trust.envelope import Envelope
 from modelkeep.trust.roots import Roots
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.timestamps import earliest
-from modelkeep.trust.verifier import UnsafeUnsigned
+from modelkeep.trust.unsigned import UnsafeUnsigned
 from support.time_authority import certificate
 
 # A device whose key everybody knows, and which has no state.

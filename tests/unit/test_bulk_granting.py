@@ -25,7 +25,7 @@ from modelkeep.grants.header import key_id
 from modelkeep.grants.recipient_text import parse_recipient
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
-from modelkeep.trust.verifier import UnsafeUnsigned
+from modelkeep.trust.unsigned import UnsafeUnsigned
 from support.workshop import Workshop
 
 

@@ -25,7 +25,7 @@ from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Member, Suite
 from modelkeep.payload.layout import SEGMENT, sealed_size, segment_count
 from modelkeep.trust import oms
 from modelkeep.trust.statement import Statement
-from modelkeep.trust.verifier import UnsafeUnsigned
+from modelkeep.trust.unsigned import UnsafeUnsigned
 from support.forgery import sign_again, sign_manifest, unpack
 from support.workshop import Workshop
 

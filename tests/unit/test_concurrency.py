@@ -21,7 +21,7 @@ from modelkeep.bundle.access import Access, unlock
 from modelkeep.errors import RollbackError, UnavailableError
 from modelkeep.grants import sidecar
 from modelkeep.grants.recipient_text import parse_recipient
-from modelkeep.trust.verifier import UnsafeUnsigned
+from modelkeep.trust.unsigned import UnsafeUnsigned
 from modelkeep.updates.installation import install
 from support.states import remembered
 from support.workshop import MODEL_ID, Workshop

@@ -21,7 +21,7 @@ from modelkeep.grants import sidecar
 from modelkeep.grants.constraints import Constraints
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
-from modelkeep.trust.verifier import UnsafeUnsigned
+from modelkeep.trust.unsigned import UnsafeUnsigned
 from support.workshop import Workshop
 
 

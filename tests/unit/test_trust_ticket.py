@@ -17,7 +17,8 @@ from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.ticket import Adopt, ForgetQuarantine, SetTime, Ticket, Void
 from modelkeep.trust.trust_file import TrustFile
-from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
+from modelkeep.trust.unsigned import UnsafeUnsigned
+from modelkeep.trust.verifier import Verifier
 
 ROOTS = [Signer(ec.generate_private_key(ec.SECP256R1())) for _ in range(3)]
 PUBLISHER = Signer(ec.generate_private_key(ec.SECP384R1()))

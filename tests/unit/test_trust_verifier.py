@@ -29,7 +29,8 @@ from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.release import Release
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.statement import Statement
-from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
+from modelkeep.trust.unsigned import UnsafeUnsigned
+from modelkeep.trust.verifier import Verifier
 
 SEALED_AT = 1_750_000_000
 STATEMENT = Statement("model", {"manifest.json": bytes(range(32))})

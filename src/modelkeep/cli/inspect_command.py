@@ -21,7 +21,7 @@ from modelkeep.grants.grant import Grant
 from modelkeep.inner_manifest import Entry
 from modelkeep.manifest import Manifest
 from modelkeep.trust import certificates, oms
-from modelkeep.trust.verifier import UnsafeUnsigned
+from modelkeep.trust.unsigned import UnsafeUnsigned
 
 _MOST_GRANTS = 12
 

@@ -33,7 +33,7 @@ from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
 from modelkeep.trust.signing_keys import SIGNING_KINDS, create_signing_key
-from modelkeep.trust.verifier import UnsafeUnsigned
+from modelkeep.trust.unsigned import UnsafeUnsigned
 from modelkeep.uri import DEFAULT_SCHEME, split
 
 _SIGNING = "signing"

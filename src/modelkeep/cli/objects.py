@@ -31,7 +31,8 @@ from modelkeep.trust.second_signature import SecondSigner
 from modelkeep.trust.signer import BundleSigner
 from modelkeep.trust.signers import open_signer
 from modelkeep.trust.trust_file import TrustFile
-from modelkeep.trust.verifier import UnsafeUnsigned, Verifier
+from modelkeep.trust.unsigned import UnsafeUnsigned
+from modelkeep.trust.verifier import Verifier
 from modelkeep.uri import DEFAULT_SCHEME, split
 
 if TYPE_CHECKING:
