@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from modelkeep.isolation import ProcessIsolation as ProcessIsolation
     from modelkeep.isolation.preparation import prepare_isolation as prepare_isolation
     from modelkeep.isolation.privileges import forbid_core_dumps as forbid_core_dumps
+    from modelkeep.key_purpose import Purpose as Purpose
     from modelkeep.keys.identity import Identity as Identity
     from modelkeep.keys.management import delete_key as delete_key
     from modelkeep.keys.registry import create_key as create_key
@@ -122,6 +123,9 @@ if TYPE_CHECKING:
     from modelkeep.updates.client.report import UpdateReport as UpdateReport
     from modelkeep.updates.client.updater import Updater as Updater
     from modelkeep.updates.installation import install as install
+    from modelkeep.updates.repository.publishing import Wishes as Wishes
+    from modelkeep.updates.repository.publishing import publish as publish
+    from modelkeep.updates.repository.repository import Repository as Repository
     from modelkeep.updates.slots import Slots as Slots
     from modelkeep.updates.status import status as status
     from modelkeep.updates.trial import TrialResult as TrialResult
@@ -177,11 +181,13 @@ _HOMES = {
     "PostureError": "errors",
     "ProcessIsolation": "isolation",
     "Publisher": "trust.publisher",
+    "Purpose": "key_purpose",
     "RefusedError": "errors",
     "Release": "trust.release",
     "Report": "opening_report",
     "ReportSettings": "guard_report:Settings",
     "ReportState": "guard_report:State",
+    "Repository": "updates.repository.repository",
     "RollbackError": "errors",
     "Roots": "trust.roots",
     "RuntimeCrashedError": "errors",
@@ -193,8 +199,8 @@ _HOMES = {
     "Signer": "trust.signer",
     "SignerId": "signer_id",
     "Slots": "updates.slots",
-    "StreamGuard": "guard",
     "StorageError": "errors",
+    "StreamGuard": "guard",
     "Suite": "manifest",
     "TamperedError": "errors",
     "Telemetry": "guard",
@@ -213,15 +219,15 @@ _HOMES = {
     "UsageError": "errors",
     "Verifier": "trust.verifier",
     "Watched": "updates.watch",
+    "Wishes": "updates.repository.publishing",
     "WrongModelError": "errors",
     "adapt": "guard.site",
     "create_key": "keys.registry",
     "create_signing_key": "trust.signing_keys",
     "delete_key": "keys.management",
+    "enrol": "granter.enrolment",
     "extract": "extraction",
     "forbid_core_dumps": "isolation.privileges",
-    "enrol": "granter.enrolment",
-    "run_granter": "granter.granter",
     "format_recipient": "grants.recipient_text",
     "grant": "granting",
     "grant_all": "bulk_granting",
@@ -235,7 +241,9 @@ _HOMES = {
     "open_signer": "trust.signers",
     "parse_recipient": "grants.recipient_text",
     "prepare_isolation": "isolation.preparation",
+    "publish": "updates.repository.publishing",
     "renew": "renewing",
+    "run_granter": "granter.granter",
     "save_site": "site_file",
     "seal": "sealing",
     "status": "updates.status",
