@@ -9,13 +9,25 @@ from typing import Any
 import pytest
 
 from modelkeep import public_key
-from modelkeep.errors import KeepError, RefusedError, RollbackError, SignatureError, UntrustedSignerError
+from modelkeep.errors import (
+    KeepError,
+    RefusedError,
+    RollbackError,
+    SignatureError,
+    TamperedError,
+    UntrustedSignerError,
+)
+from modelkeep.granter import person, policy_file
+from modelkeep.granter.audit import audit
+from modelkeep.granter.granter import HEAD_FILE
 from modelkeep.granter.journal_entry import Event
+from modelkeep.granter.state import journal_path
 from modelkeep.key_purpose import Purpose
 from modelkeep.keys.identity import Identity
 from modelkeep.renewing import renew
 from modelkeep.trust import trust_editing
 from modelkeep.trust.policy import UnsafeAnyModel
+from modelkeep.trust.roots_document import by_fingerprint
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.verifier import Verifier
@@ -132,6 +144,22 @@ def test_stolen_administrators_key_ends_with_a_new_epoch_and_new_keys(desk: Desk
     thief = desk.seal(epoch=3, grant_signer=old, admins=[desk.folder / "pi-1.pub"])
     with pytest.raises(UntrustedSignerError, match="revoked"):
         desk.workshop.open(thief, identity=desk.key("pi-1"), verifier=verifier)
+
+
+def test_lost_folder_of_the_granter_is_begun_anew(desk: Desk) -> None:
+    desk.write_policy(firsts=0)
+    shutil.rmtree(desk.state)
+    desk.ask("pi-1")
+    # An older copy would end before what was put out; so does nothing at all.
+    with pytest.raises(TamperedError, match="were put out once"):
+        desk.run(NOW + DAY)
+    (desk.answers / HEAD_FILE).unlink()
+    desk.grants_file("pi-1").unlink()
+    assert desk.run(NOW + DAY).waiting == 1
+    person.allow(policy_file.read(desk.policy), (), everybody=True)
+    assert desk.run(NOW + DAY).issued == 1 and desk.opens("pi-1", NOW + DAY)
+    signers = by_fingerprint([desk.folder / "issuer.pub"])
+    assert audit(journal_path(desk.state), (), desk.answers, signers).published == 1
 
 
 def test_lost_operators_key_is_replaced_in_the_policy(desk: Desk) -> None:
