@@ -50,7 +50,7 @@ class AnyNames:
 def client(arguments: argparse.Namespace) -> TufClient:
     folder = Path(arguments.metadata_dir)
     channel = AnyNames(arguments.metadata_url, arguments.target_base_url or "")
-    return TufClient(channel, folder, (folder / "root.json").read_bytes(), int(time.time()))
+    return TufClient(channel, folder, (folder / "root.json").read_bytes(), int(time.time()), is_flat=False)
 
 
 def init(arguments: argparse.Namespace) -> None:

@@ -101,6 +101,13 @@ class Clock:
         """Returns the same clock, to which an authority of time has said `moment` besides."""
         return self if moment is None else replace(self, witnessed=max(self.witnessed, moment))
 
+    def believed(self, moment: int | None) -> int | None:
+        """Returns a moment that an online key signed, but none beyond a clock that somebody keeps right.
+
+        Whoever steals that key would else move the time of every device.
+        """
+        return min(moment, self.for_begins()) if moment is not None and self.is_vouched() else moment
+
     @property
     def plausible(self) -> bool:
         """Whether the clock shows a time that can be."""

@@ -116,9 +116,10 @@ class TufRepository:
         self.write_snapshot()
         self.write_timestamp()
 
-    def write_snapshot(self) -> None:
-        """Says which versions belong together."""
-        listed = {f"{role}.json": MetaFile(self.versions[role] - 1) for role in ("targets", *DELEGATED)}
+    def write_snapshot(self, *others: str) -> None:
+        """Says which versions belong together, of other roles as well."""
+        roles = ("targets", *DELEGATED, *others)
+        listed = {f"{role}.json": MetaFile(self.versions[role] - 1) for role in roles}
         snapshot = Snapshot(self.versions["snapshot"], expires=self._end("snapshot"), meta=listed)
         self._sign(f"{self.versions['snapshot']}.snapshot", snapshot, self.keys["snapshot"])
         self.versions["snapshot"] += 1

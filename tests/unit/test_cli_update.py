@@ -138,6 +138,6 @@ def test_windows_over_midnight() -> None:
     assert night.is_open(datetime.time(23)) and night.is_open(datetime.time(5, 59))
     assert not night.is_open(datetime.time(6)) and not night.is_open(datetime.time(12))
     assert Window.parse("08:30-09:00").is_open(datetime.time(8, 45))
-    for wrong in ("22-06", "24:00-06:00", "22:00", ""):
+    for wrong in ("22-06", "24:00-06:00", "22:00", "22:00-22:00", ""):
         with pytest.raises(UsageError):
             Window.parse(wrong)

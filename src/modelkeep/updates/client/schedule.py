@@ -12,6 +12,7 @@ from modelkeep.updates.interval import LONGEST, SHORTEST
 
 HOUR = 3600.0
 
+_LONGEST_ASKED = 24 * HOUR
 _FIRST_PAUSE = 60.0
 _SPREAD = 0.5
 _WHOLE = 2.0**64
@@ -44,9 +45,10 @@ class Schedule:
         if failures:
             usual = min(usual, _FIRST_PAUSE * 2.0 ** min(failures - 1, 16))
         spread = place_of(look.to_bytes(8, "big"), self.device) / _WHOLE
-        # Around the interval, and never before a server wants to be asked.
+        # Around the interval, and not before a server wants to be asked. Nobody signs that, so that somebody
+        # in between for a moment could else silence a device for as long as he likes.
         pause = usual * (1 + _SPREAD * (spread - 0.5))
-        return pause if asked is None else max(pause, min(asked, LONGEST) * (1 + _SPREAD * spread))
+        return pause if asked is None else max(pause, min(asked, _LONGEST_ASKED) * (1 + _SPREAD * spread))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,9 @@ class Window:
         Raises:
             UsageError: it is none.
         """
-        if not _WINDOW.fullmatch(text):
+        first, _, past = text.partition("-")
+        if not _WINDOW.fullmatch(text) or first == past:
             raise UsageError(f"not a window of hours: {text!r:.50}", hint="write 22:00-06:00")
-        first, past = text.split("-")
         return Window(datetime.time.fromisoformat(first), datetime.time.fromisoformat(past))
 
     def is_open(self, moment: datetime.time) -> bool:

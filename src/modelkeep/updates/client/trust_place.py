@@ -43,6 +43,15 @@ class TrustPlace:
         write_file(self.path, data, force=True)
         return verifier
 
+    def present(self, known: Verifier) -> Verifier:
+        """Returns whom to trust now: what the file says where somebody has put a newer one there, or `known`.
+
+        Raises:
+            KeepError: it cannot be read, or is not by the device's roots.
+        """
+        verifier = self.reader(read_small(self.path, LARGEST_FILE, "a trust file"))
+        return verifier if _number(verifier) > _number(known) else known
+
     def _read(self, data: bytes) -> Verifier:
         try:
             return self.reader(data)

@@ -25,6 +25,7 @@ from modelkeep.errors import (
     RefusedError,
     RollbackError,
     SignatureError,
+    StorageError,
     TamperedError,
     UnavailableError,
 )
@@ -44,6 +45,7 @@ from modelkeep.updates.client.fetcher import ChannelFetcher
 from modelkeep.updates.repository.metadata import LARGEST_METADATA, METADATA, TARGETS, ours, target_file_name
 
 _LONGEST_NAME = 256
+_SLASH = quote("/", safe="")
 _BEFORE_EVERY_END = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 _KINDS: tuple[tuple[type[Exception], type[KeepError]], ...] = (
     (exceptions.ExpiredMetadataError, ExpiredError),
@@ -66,16 +68,20 @@ class TufClient(Updater):
         first_root: the root that the device was given, as bytes.
         now: seconds since 1970-01-01 UTC, by which metadata ends; None lets nothing end, for copies whose
             ends the caller judges.
+        is_flat: whether nobody but root and targets may delegate, as in every repository of ours.
 
     Raises:
         KeepError: the root is none, or the folder cannot be written.
     """
 
-    def __init__(self, channel: Channel, folder: Path, first_root: bytes, now: int | None) -> None:
-        self.fetcher = ChannelFetcher(channel)
+    def __init__(
+        self, channel: Channel, folder: Path, first_root: bytes, now: int | None, *, is_flat: bool = True
+    ) -> None:
+        self.fetcher, self._is_flat = ChannelFetcher(channel), is_flat
         self._kept, self._used = folder / "targets", set[str]()
         with words_for(folder), in_our_words():
             make_folder(folder)
+            _check_own(folder, self._kept, folder / "root_history")
             super().__init__(str(folder), f"{METADATA}/", fetcher=self.fetcher, bootstrap=first_root)
         self._trusted_set.reference_time = _BEFORE_EVERY_END if now is None else _moment(now)
 
@@ -130,10 +136,11 @@ class TufClient(Updater):
         return data
 
     def forget_others(self) -> None:
-        """Removes the targets that were kept and that nobody has asked for this time."""
+        """Removes the targets that were kept and that nobody has asked for this time; nothing else."""
         with words_for(self._kept):
-            for each in self._kept.iterdir() if self._kept.is_dir() else ():
-                if each.name not in self._used:
+            # Every target has a folder in its name, and so no file of somebody else looks like one.
+            for each in self._kept.glob(f"*{_SLASH}*"):
+                if each.name not in self._used and each.is_file():
                     each.unlink()
 
     def place(self, info: TargetFile) -> str:
@@ -189,6 +196,15 @@ class TufClient(Updater):
         is_number = isinstance(said, int) and not isinstance(said, bool) and said >= 0
         return said if is_number else None
 
+    def _load_targets(self, role: str, parent_role: str) -> Targets:
+        # Whoever stole the key of one role would else make roles without end, which fill disk and state.
+        if self._is_flat and parent_role not in (Root.type, Targets.type):
+            raise RefusedError(
+                f"the repository: {_name(parent_role)} delegates to others, which targets alone may do",
+                hint=_hint(RefusedError),
+            )
+        return super()._load_targets(role, parent_role)
+
     def _persist_file(self, filename: str, data: bytes) -> None:
         # Whatever is there already is not written again: a look without news wears out no disk.
         with suppress(KeepError):
@@ -203,6 +219,13 @@ class TufClient(Updater):
             if link.readlink() == wanted:
                 return
         super()._update_root_symlink()
+
+
+def _check_own(*folders: Path) -> None:
+    # Whoever can write here could have files elsewhere removed or replaced, the device's state among them.
+    for folder in folders:
+        if folder.is_symlink():
+            raise StorageError(f"{folder}: is a link, and not a folder", hint="remove it, and try again")
 
 
 def _verified(kept: Path, info: TargetFile) -> bytes | None:

@@ -184,6 +184,9 @@ class Updater:
 
     def _decide(self) -> tuple[Listing, Decision]:
         access = self._access
+        if self._trust is not None:
+            # A service may have read it a year ago; what the device has seen since is not gone back behind.
+            access.verifier = self._trust.present(self._verifier)
         with remembering(access.identity, access.verifier) as remembered:
             listing = look(self.following, self.model, remembered, self._waiting(self._slots))
         self._take_trust(listing)
@@ -234,7 +237,8 @@ class Updater:
 
     def _narrowed(self, listing: Listing, document: ReleaseDocument) -> Slots:
         """Returns the slots for whom accepts this release alone."""
-        narrow = self._verifier.narrowed(ExpectListed(document), listing.signed_at)
+        said = self._verifier.clock.believed(listing.signed_at)
+        narrow = self._verifier.narrowed(ExpectListed(document), said)
         access = Access(self._access.identity, narrow, posture=self._access.posture)
         return Slots(self._slots.folder, access, document.attempt)
 
