@@ -296,6 +296,7 @@ def _hint(error: OSError, path: str | os.PathLike[str]) -> str | None:
         "EROFS": "choose a place that can be written to",
         "EACCES": "check the permissions of the file and its folder",
         "ENOENT": "check the path",
+        "EIO": "the disk cannot read it, or dm-verity refuses it",
         "EDQUOT": "free some space and try again; nothing was replaced",
     }
     return hints.get(errno.errorcode.get(error.errno or 0, ""))
