@@ -59,6 +59,15 @@ def test_what_somebody_puts_among_what_is_kept_stays_and_stops_nothing(follower:
     assert (kept / "notes").exists() and not (kept / "phases%2Fother.json").exists()
 
 
+def test_grants_that_a_server_makes_large_do_not_stay(follower: Follower) -> None:
+    """Nobody has signed their length: a server would fill the disk for as long as the release counts."""
+    follower.repository.offer(follower.workshop.seal(epoch=2), grants="2.grants")
+    grants = follower.repository.folder / "targets" / "2.grants"
+    grants.write_bytes(b"x" * 1_000_000)
+    assert follower.update().outcome is Outcome.UPDATED
+    assert not [each for each in follower.folder.rglob("*") if each.stat().st_size >= 1_000_000]
+
+
 def delegate_on(repository: TufRepository) -> None:
     """As who has stolen the keys of phases and snapshots: another role says what is offered."""
     key, phase = CryptoSigner.generate_ed25519(), Phase(MODEL_ID, tuple(repository.offers))

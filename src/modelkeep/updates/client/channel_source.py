@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from modelkeep.bundle.access import sidecar_path
@@ -35,24 +37,27 @@ class ChannelSource:
         return self._channel.open(f"{TARGETS}/{self._document.archive}", offset, largest=self._document.size)
 
 
-def fetch_grants(channel: Channel, document: ReleaseDocument, path: Path) -> None:
+@contextmanager
+def fetched_grants(channel: Channel, document: ReleaseDocument, path: Path) -> Iterator[None]:
     """Fetches the grants that do not come with a bundle, to where a source at `path` is accompanied by them.
 
-    They need no other proof than to open: each is bound to the key that the publisher committed to.
+    They need no other proof than to open: each is bound to the key that the publisher committed to. They are
+    gone after the `with` block, since nobody has signed how much room they take.
 
     Raises:
         UnavailableError: the channel does not give them, or the disk cannot be written.
     """
     beside = sidecar_path(path)
-    if document.grants is None:
+    with words_for(beside):
+        beside.unlink(missing_ok=True)
+    try:
+        if document.grants is not None:
+            with closing(channel.open(f"{TARGETS}/{document.grants}", largest=LARGEST_GRANTS)) as stream:
+                _keep(stream, beside)
+        yield
+    finally:
         with words_for(beside):
             beside.unlink(missing_ok=True)
-        return
-    stream = channel.open(f"{TARGETS}/{document.grants}", largest=LARGEST_GRANTS)
-    try:
-        _keep(stream, beside)
-    finally:
-        stream.close()
 
 
 def _keep(stream: ByteStream, path: Path) -> None:

@@ -25,7 +25,7 @@ from modelkeep.isolated_loading import Isolation
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.storage import folder_locked, make_folder, read_small, words_for
 from modelkeep.trust.verifier import Verifier
-from modelkeep.updates.client.channel_source import ChannelSource, fetch_grants
+from modelkeep.updates.client.channel_source import ChannelSource, fetched_grants
 from modelkeep.updates.client.decision import Decision, decide
 from modelkeep.updates.client.expect_listed import ExpectListed
 from modelkeep.updates.client.following import Following, channel_of, is_folder
@@ -247,8 +247,8 @@ class Updater:
             return None
         check_requirements(document.requires, self.folder, self._reusable(slots))
         source = ChannelSource(self.following.channel, document, self.following.folder / "bundle")
-        fetch_grants(self.following.channel, document, source.path)
-        return install_into(slots, source, progress=progress)
+        with fetched_grants(self.following.channel, document, source.path):
+            return install_into(slots, source, progress=progress)
 
     @staticmethod
     def _reusable(slots: Slots) -> int:
