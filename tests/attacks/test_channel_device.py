@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 from securesystemslib.signer import CryptoSigner
@@ -16,7 +17,10 @@ from modelkeep.updates.client.notes import Outcome
 from modelkeep.updates.client.schedule import Schedule
 from modelkeep.updates.client.trust_place import TrustPlace
 from modelkeep.updates.phase import Phase
+from modelkeep.updates.slots import Slots
+from support.command_line import CommandLine
 from support.following import Follower
+from support.repository import SmallRepository
 from support.tuf_repository import DAY, TufRepository
 from support.workshop import MODEL_ID, Workshop
 
@@ -57,6 +61,23 @@ def test_what_somebody_puts_among_what_is_kept_stays_and_stops_nothing(follower:
     (kept / "phases%2Fother.json").write_text("not asked for any more")
     assert follower.update().outcome is Outcome.CURRENT
     assert (kept / "notes").exists() and not (kept / "phases%2Fother.json").exists()
+
+
+def test_slots_that_somebody_says_are_of_another_model(
+    small: SmallRepository, workshop: Workshop, command: CommandLine
+) -> None:
+    """What they say is not authentic: an operator says which model a device follows, or that any will do."""
+    for model in ("acme/detector", "acme/other"):
+        small.publish(epoch=1, model=model)
+    (workshop.folder / "root.json").write_bytes(small.first_root)
+    Slots.init(workshop.folder / "slots", "acme/other")
+    update = (
+        "modelkeep update slots --repository repository --root root.json -k file:pi-17.pem -t publisher.pub"
+    )
+    Path(workshop.folder, "publisher.pub").write_bytes(workshop.publisher_public)
+    assert "which model is it to be?" in command.shell(update).err
+    assert command.shell(f"{update} --model-id acme/detector").code == 3
+    assert "acme/other: updated" in command.ok(f"{update} --any-model").err
 
 
 def test_grants_that_a_server_makes_large_do_not_stay(follower: Follower) -> None:

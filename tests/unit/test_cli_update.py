@@ -26,7 +26,7 @@ from support.repository import SmallRepository
 from support.tuf_repository import TufRepository
 from support.workshop import Workshop
 
-TRUST = "-t trust.json --trust-root roots.json"
+TRUST = "-t trust.json --trust-root roots.json --model-id acme/detector"
 UPDATE = f"update slots --repository repository --root root.json -k file:pi-17.pem {TRUST}"
 
 
@@ -50,6 +50,7 @@ def test_update_from_a_repository(published: SmallRepository, command: CommandLi
     assert done.keys() <= MEMBERS.keys()
     assert (done["outcome"], done["epoch"]) == ("updated", 1)
     assert "current: release 1" in command.ok(f"modelkeep {UPDATE}").err
+    assert "which model" in command.shell(f"modelkeep {UPDATE} --any-model").err
     assert command.shell(f"modelkeep {UPDATE} --window 22:00-06:00").code == 2
     status = command.ok("modelkeep status slots -k file:pi-17.pem --json").json
     assert status["following"]["outcome"] == "current" and status["following"]["stale_since"] is None

@@ -73,8 +73,8 @@ modelkeep slots withdraw slots -k file:pi-17.pem
 modelkeep trial slots -k file:pi-17.pem -t publisher.pub
 """,
     "update": """
-modelkeep update slots --repository https://a.example/acme --root root.json -k file:pi-17.pem -t publisher.pub
-modelkeep update slots --repository file:/mnt/stick --root root.json -k file:pi-17.pem -t publisher.pub
+modelkeep update slots --repository https://a.test --root root.json -k file:a.pem -t a.pub --model-id acme/a
+modelkeep update slots --repository file:/mnt/stick --root root.json -k file:pi-17.pem -t a.pub --any-model
 """,
     "status": """
 modelkeep status slots -k file:pi-17.pem --json

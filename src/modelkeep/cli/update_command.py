@@ -25,6 +25,8 @@ from modelkeep.updates.client.updater import Updater
 def run(arguments: argparse.Namespace) -> None:
     """Updates once, or goes on until it is told to end."""
     _refuse_mixture(arguments)
+    # What the slots say is not authentic.
+    options.demand_model(arguments)
     with _updater(arguments) as updater:
         if arguments.daemon:
             _serve(arguments, updater)

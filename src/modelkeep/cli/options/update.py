@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli.options.install import add_download
-from modelkeep.cli.options.opening import add_isolation, add_trust_options
+from modelkeep.cli.options.opening import add_any_model, add_isolation, add_trust_options
 
 # Set as `typing` would: what commands are made of is kept cheap to import.
 TYPE_CHECKING = False
@@ -24,6 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-k", "--key", metavar="KEY", required=True, help="key of this device")
     add_trust_options(parser)
+    add_any_model(parser)
     parser.add_argument(
         "--offline", action=argparse.BooleanOptionalAction, help="it is a copy that was carried; folders are"
     )
