@@ -156,9 +156,10 @@ def test_clock_that_ran_ahead_while_a_device_may_remember_time(follower: Followe
     """Nothing is taken online until then, what counts opens, and a copy serves 90 days past its snapshot."""
     follower.trust_days = 365
     now = follower.repository.now
-    for follower.clock in (now + 100 * DAY, now):
-        with pytest.raises(ExpiredError):
+    for follower.clock, is_behind in ((now + 100 * DAY, False), (now, True)):
+        with pytest.raises(ExpiredError) as refused:
             follower.update()
+        assert ("clock" in str(refused.value.hint)) is is_behind
     assert follower.epoch() == 1
     follower.repository.offer(follower.workshop.seal(epoch=2))
     assert follower.update(offline=True).outcome is Outcome.UPDATED

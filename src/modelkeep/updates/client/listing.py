@@ -5,11 +5,13 @@ Source: spec/update-v1.md, "What a repository says".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from modelkeep.bundle.rollback import Remembered
+from modelkeep.clock import Clock
 from modelkeep.device.tuf_roles import ROOT, TufRole, name_of
 from modelkeep.errors import ExpiredError, MalformedError, RefusedError
 from modelkeep.trust.envelope import LARGEST_FILE
@@ -77,13 +79,25 @@ def look(following: Following, model: str, remembered: Remembered, waiting: byte
     now = remembered.verifier.clock.for_ends()
     until = None if following.is_copy else now
     client = TufClient(following.channel, following.folder, following.first_root, until)
-    client.refresh()
-    listing = _listing(client, model, waiting)
-    if following.is_copy:
-        check_copy(client.ends(), now, following.offline_age)
+    with _suspecting(remembered.verifier.clock):
+        client.refresh()
+        listing = _listing(client, model, waiting)
+        if following.is_copy:
+            check_copy(client.ends(), now, following.offline_age)
     remembered.state.see_roles(_named(following, client.roles()))
     client.forget_others()
     return listing
+
+
+@contextmanager
+def _suspecting(clock: Clock) -> Iterator[None]:
+    """Says of what has ended that it may be the clock, where that shows less than the device remembers."""
+    try:
+        yield
+    except ExpiredError as error:
+        if not clock.plausible:
+            error.hint = "the clock is behind, or was ahead once: see to it; a copy serves longer (--offline)"
+        raise
 
 
 def _listing(client: TufClient, model: str, waiting: bytes | None) -> Listing:
