@@ -94,7 +94,7 @@ def test_the_command_line_seals_standard_input(workshop: Workshop) -> None:
     arguments = "seal - --name weights.bin --model-id acme/detector -r pi-17.pub -s publisher.pem"
     command = [sys.executable, "-m", "modelkeep", *arguments.split()]
     subprocess.run(command, input=data, cwd=workshop.folder, check=True, capture_output=True)
-    assert workshop.read(workshop.folder / "weights.keep") == {"weights.bin": data}
+    assert workshop.read(workshop.folder / "weights.bin.keep") == {"weights.bin": data}
     refused = subprocess.run(command, input=data, cwd=workshop.folder, check=False, capture_output=True)
     assert refused.returncode == 2
     assert b"exists already" in refused.stderr
