@@ -162,7 +162,8 @@ def _undergo(scene: Scene, verb: Verb, exchanger: Exchanger) -> bool:
 def test_what_was_verified_is_what_is_used(scene: Scene, verb: Verb, length: int) -> None:
     outcomes = _attempts(scene, verb, length, (scene.ours, scene.theirs))
     assert outcomes[-1]
-    assert len(outcomes) > 20
+    # So many looks at the file, and an exchange before each.
+    assert len(outcomes) > 7
     assert not all(outcomes[:-1])
 
 
@@ -186,5 +187,6 @@ def test_installation_that_flips_is_the_one_that_was_verified(scene: Scene, verb
     install(scene.ours, ours, identity=identity, verifier=scene.verifier())
     outcomes = _attempts(scene, verb, length, (ours, theirs))
     assert outcomes[-1]
-    assert len(outcomes) > 20
+    # So many looks at the file, and an exchange before each.
+    assert len(outcomes) > 7
     assert not all(outcomes[:-1])

@@ -80,6 +80,7 @@ def test_attacks_give_the_same_errors(classpath: str, tmp_path: Path) -> None:
         "test_power_cuts.py",
         "test_races.py",
         "test_second_signature.py",
+        "test_sigstore_publishers.py",
         "test_swaps.py",
         "test_tpm_evidence.py",
         "test_updates.py",
