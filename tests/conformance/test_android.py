@@ -66,8 +66,8 @@ def test_attacks_give_the_same_errors(classpath: str, tmp_path: Path) -> None:
     recording = tmp_path / "recording"
     recording.mkdir()
     # Files that change while they are read are read otherwise the next time; the others need what a phone
-    # does not have (second signatures that a verifier demands, processes of their own, TPMs, slots), or open
-    # nothing.
+    # does not have (second signatures that a verifier demands, identities of Sigstore, TPMs, slots, processes
+    # of their own), or open nothing.
     left_out = [
         "test_downloads.py",
         "test_flips.py",
