@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tomllib
 from pathlib import Path
 
 from cryptography import x509
 
-from modelkeep.errors import MalformedError, UnsupportedVersionError, UsageError
 from modelkeep.granter.policy import Demand, GranterPolicy
 from modelkeep.granter.roster_device import DEFAULT_GROUP
 from modelkeep.posture import policy_file as posture_policy
@@ -18,6 +16,7 @@ from modelkeep.posture.challenge import LONGEST_ORIGIN
 from modelkeep.posture.judging import Anchors
 from modelkeep.record import Record
 from modelkeep.storage import read_small
+from modelkeep.toml_record import toml_record
 from modelkeep.trust.certificates import load as load_certificates
 from modelkeep.trust.roots import Roots
 
@@ -39,15 +38,8 @@ def read(path: str | os.PathLike[str]) -> GranterPolicy:
         StorageError: a file that it names cannot be read.
     """
     data = read_small(path, LARGEST_FILE, "a granter's policy")
-    try:
-        with Record(tomllib.loads(data.decode()), "granter's policy") as record:
-            return _Reader(Path(path).parent, data).policy(record)
-    except UnsupportedVersionError:
-        raise
-    except MalformedError as error:
-        raise UsageError(str(error), hint="docs/granting.md shows what a policy looks like") from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"granter's policy: not TOML: {str(error)[:200]}") from None
+    with toml_record(data, "granter's policy", "docs/granting.md") as record:
+        return _Reader(Path(path).parent, data).policy(record)
 
 
 class _Reader:

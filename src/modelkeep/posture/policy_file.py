@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-from modelkeep.errors import MalformedError, UnsupportedVersionError, UsageError
+from modelkeep.errors import MalformedError, UsageError
 from modelkeep.posture.finding import FindingValue
 from modelkeep.posture.policy import AllOf, AnyOf, Claim, MaximumAge, Policy, Prove, ProveAtLeast
 from modelkeep.record import Record
+from modelkeep.toml_record import toml_record
 
 LARGEST_FILE = 65_536
 DEFAULT_AGE = 600
@@ -30,15 +30,8 @@ def parse(data: bytes) -> Policy:
     """
     if len(data) > LARGEST_FILE:
         raise UsageError(f"a posture policy has at most {LARGEST_FILE} bytes")
-    try:
-        with Record(tomllib.loads(data.decode()), "posture policy") as record:
-            return _policy(record)
-    except UnsupportedVersionError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"posture policy: not TOML: {str(error)[:200]}") from None
-    except MalformedError as error:
-        raise UsageError(str(error), hint="docs/posture.md shows what a policy looks like") from None
+    with toml_record(data, "posture policy", "docs/posture.md") as record:
+        return _policy(record)
 
 
 def _policy(record: Record) -> Policy:
