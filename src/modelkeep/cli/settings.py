@@ -53,9 +53,7 @@ def find(names: tuple[str, ...]) -> Found:
     """
     if not names:
         return {}
-    found: Found = {
-        name: (value, str(path)) for path, values in _from_file() for name, value in values.items()
-    }
+    found = _from_file()
     for name in NAMES:
         variable = f"MODELKEEP_{name.replace('-', '_').upper()}"
         if text := os.environ.get(variable):
@@ -98,17 +96,17 @@ def _of_text(name: str, text: str) -> Any:
     return int(text)
 
 
-def _from_file() -> list[tuple[Path, dict[str, Any]]]:
+def _from_file() -> Found:
     path = _place()
     if not path.exists():
-        return []
+        return {}
     # Most have no such file, and most commands need no more of files than this.
     from modelkeep.storage import opened
 
     with opened(path) as file:
         _check_owner(path, os.fstat(file.fileno()))
         data = file.read(_LARGEST)
-    return [(path, _checked(path, _parsed(path, data)))]
+    return {name: (value, str(path)) for name, value in _checked(path, _parsed(path, data)).items()}
 
 
 def _place() -> Path:
