@@ -22,8 +22,7 @@ class ManualHook(BuildHookInterface[Any]):
             return
         # The parser is the one of these sources, which need nothing to say what their options are.
         sys.path[:0] = [str(Path(self.root, "src")), str(Path(self.root, "tools"))]
-        from manual import main, manual_files
+        from manual import write_manual
 
         target = Path(self.root, "build")
-        main(target)
-        build_data["shared_data"] |= {str(target / place): place for place in manual_files()}
+        build_data["shared_data"] |= {str(target / place): place for place in write_manual(target)}

@@ -33,12 +33,14 @@ def manual_files() -> dict[str, str]:
     return {MANUAL: page, **completions}
 
 
-def main(target: Path) -> None:
-    """Writes the files below a folder."""
-    for place, text in manual_files().items():
+def write_manual(target: Path) -> list[str]:
+    """Writes the files below a folder and returns the place of each."""
+    files = manual_files()
+    for place, text in files.items():
         (target / place).parent.mkdir(parents=True, exist_ok=True)
         (target / place).write_text(text)
+    return list(files)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    write_manual(Path(sys.argv[1]))
