@@ -134,6 +134,18 @@ def wait_for_lock(descriptor: int, path: str | os.PathLike[str]) -> None:
             time.sleep(_BETWEEN_TRIES)
 
 
+def lock_now(descriptor: int, held: KeepError) -> None:
+    """Locks an open file for this process alone, or raises `held` if somebody else has locked it.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise held from None
+
+
 @contextlib.contextmanager
 def folder_locked(path: str | os.PathLike[str]) -> Iterator[None]:
     """Keeps others out who do this for a file of the same folder.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import stat
@@ -14,7 +13,7 @@ from pathlib import Path
 from modelkeep.errors import KeyStoreError, StorageError, UnavailableError
 from modelkeep.granter.index import Index
 from modelkeep.granter.journal import Journal
-from modelkeep.storage import make_folder, words_for
+from modelkeep.storage import lock_now, make_folder, words_for
 
 _JOURNAL, _INDEX, _OUTBOX = "journal.jsonl", "index.sqlite", "outbox.json"
 
@@ -73,13 +72,11 @@ def _check_private(folder: Path, descriptor: int) -> None:
 
 
 def _lock(folder: Path, descriptor: int) -> None:
+    held = UnavailableError(
+        f"{folder}: another granter works with it", hint="one granter at a time; let it end"
+    )
     with words_for(folder):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UnavailableError(
-                f"{folder}: another granter works with it", hint="one granter at a time; let it end"
-            ) from None
+        lock_now(descriptor, held)
 
 
 @contextmanager

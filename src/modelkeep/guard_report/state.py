@@ -7,7 +7,6 @@ that an interruption has torn is dropped. Source for the lock: flock(2).
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from modelkeep.errors import StorageError
-from modelkeep.storage import words_for, write_at
+from modelkeep.storage import lock_now, words_for, write_at
 
 _LARGEST = 64 * 2**20
 
@@ -98,17 +97,21 @@ def _locked(path: Path) -> int:
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                lock_now(descriptor, _held(path))
+            except BaseException:
                 os.close(descriptor)
-                raise StorageError(
-                    f"{path}: another report is being written there",
-                    hint="wait until it is done, or choose another output",
-                ) from None
+                raise
             # Between opening and locking, the report that had it may have removed it.
             if _is(path, descriptor):
                 return descriptor
             os.close(descriptor)
+
+
+def _held(path: Path) -> StorageError:
+    return StorageError(
+        f"{path}: another report is being written there",
+        hint="wait until it is done, or choose another output",
+    )
 
 
 def _is(path: Path, descriptor: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modelkeep.errors import KeepError, UnavailableError
-from modelkeep.storage import make_folder, words_for, write_file
+from modelkeep.storage import lock_now, make_folder, words_for, write_file
 from modelkeep.updates.client.notes import FollowingNotes
 from modelkeep.updates.client.report import UpdateReport
 from modelkeep.updates.client.schedule import Schedule, Window
@@ -112,12 +111,10 @@ class Service:
 
 
 def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UnavailableError(
-            f"{folder.parent}: another service follows with these slots", hint="one is enough"
-        ) from None
+    held = UnavailableError(
+        f"{folder.parent}: another service follows with these slots", hint="one is enough"
+    )
+    lock_now(descriptor, held)
 
 
 def _facts(report: UpdateReport) -> dict[str, Any]:
