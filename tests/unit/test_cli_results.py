@@ -41,6 +41,8 @@ grant a.keep -k admin.pem -t publisher.pub --recipients pi-18.pub -o f.grants
     path bundle recipients new total
 keys rotate admin.pem admin-2.pem a.keep model.keep -t publisher.pub
     key replaces public granted refused
+evidence a.keep -k pi-17.pem -t publisher.pub
+    source verified facts requirements
 keys delete new.pem --yes
     key deleted
 run a.keep -k pi-17.pem -t publisher.pub -i x=x.npy

@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 
 from modelkeep.bundle.install_key import payload_key
 from modelkeep.bundle.install_record import InstallHeader, InstallRecord, wrapping_context
@@ -30,11 +29,10 @@ from modelkeep.errors import TamperedError
 from modelkeep.keys.identity import Identity
 from modelkeep.manifest import Manifest
 from modelkeep.memory import Pages, wipe
-from modelkeep.payload.cipher import StreamCipher, installed_associated_data
+from modelkeep.payload.cipher import installed_associated_data
 from modelkeep.payload.layout import sealed_size
 from modelkeep.payload.sealed_stream import SealedStream
 from modelkeep.payload.segments import Extent
-from modelkeep.payload.stream import Progress, check_installed, no_progress
 from modelkeep.storage import path_of
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
@@ -178,22 +176,6 @@ class UnlockedInstallation(Unlocked):
     def close(self) -> None:
         """Wipes the key; harmless when repeated."""
         self._key.close()
-
-    def check(self, progress: Progress = no_progress) -> None:
-        """Checks that every byte of the payload is what was installed, in 2 MiB of memory per thread.
-
-        Args:
-            progress: told the plaintext bytes of each finished segment; called from several threads.
-
-        Raises:
-            TamperedError: it is not.
-            StorageError: it cannot be read.
-        """
-        for index in range(len(self.manifest.members)):
-            sealed = self.sealed_stream(index)
-            make_cipher = partial(StreamCipher, sealed.suite, self.payload_key, sealed.associated)
-            with self.open_stream(index) as extent:
-                check_installed(extent, make_cipher, progress=progress)
 
     @property
     def payload_key(self) -> memoryview:

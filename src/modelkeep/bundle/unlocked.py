@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from modelkeep.errors import MalformedError
@@ -13,9 +14,10 @@ from modelkeep.grants.constraints import Constraints
 from modelkeep.inner_manifest import LARGEST_INNER_MANIFEST, InnerManifest
 from modelkeep.manifest import Manifest
 from modelkeep.memory import Pages
+from modelkeep.payload.cipher import StreamCipher
 from modelkeep.payload.sealed_stream import SealedStream
 from modelkeep.payload.segments import Extent
-from modelkeep.payload.stream import Progress, no_progress
+from modelkeep.payload.stream import Progress, check_installed, no_progress
 from modelkeep.signer_id import SignerId
 
 
@@ -86,6 +88,22 @@ class Unlocked(ABC):
         """
         with self.open_stream(index) as extent:
             self.sealed_stream(index).decrypt(extent, self.payload_key, destination, progress)
+
+    def check(self, progress: Progress = no_progress) -> None:
+        """Checks that every byte of the payload opens under the key, in 2 MiB of memory per thread.
+
+        Args:
+            progress: told the plaintext bytes of each finished segment; called from several threads.
+
+        Raises:
+            TamperedError: it is not.
+            StorageError: it cannot be read.
+        """
+        for index in range(len(self.manifest.members)):
+            sealed = self.sealed_stream(index)
+            make_cipher = partial(StreamCipher, sealed.suite, self.payload_key, sealed.associated)
+            with self.open_stream(index) as extent:
+                check_installed(extent, make_cipher, progress=progress)
 
     def inner_manifest(self) -> InnerManifest:
         """Returns the description of the model inside.

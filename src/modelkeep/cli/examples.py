@@ -114,6 +114,10 @@ modelkeep trust show trust.json --trust-root root-1.pub
 modelkeep posture                                        what this device finds out about itself
 modelkeep posture judge answer.json --asked kept.json --tpm-maker maker.pem --policy policy.toml
 """,
+    "evidence": """
+modelkeep evidence model.keep -t publisher.pub -o evidence.md
+modelkeep evidence installed.keep -k tpm2:pi-17.tpm -t trust.json --trust-root roots.json --isolated
+""",
     "doctor": """
 modelkeep doctor --json
 """,

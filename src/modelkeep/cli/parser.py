@@ -43,6 +43,7 @@ COMMANDS = {
     "repo": "make a repository of releases, and publish into it what devices then take",
     "trust": "make, sign and show trust files: who may sign which models",
     "posture": "say what this device finds out about itself; ask devices, and judge what they prove",
+    "evidence": "say what was verified here, and which requirements of standards that bears on",
     "doctor": "say which key stores this device has, and how to get better ones",
 }
 _EPILOG = """\

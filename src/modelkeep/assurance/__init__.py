@@ -1,0 +1,1 @@
+"""What one look at a model has shown, held against what standards ask."""
