@@ -24,9 +24,9 @@ SHAPES = {
 }
 
 
-def write_model(path: Path) -> None:
+def write_model(path: Path, **options: Any) -> None:
     gguf: Any = pytest.importorskip("gguf")
-    writer, random = gguf.GGUFWriter(path, "llama"), np.random.default_rng(0)
+    writer, random = gguf.GGUFWriter(path, "llama", **options), np.random.default_rng(0)
     tokens = [b"<unk>", b"<s>", b"</s>", *(f"<0x{byte:02X}>".encode() for byte in range(256)), b"a", b"b"]
     for name, value in (
         *(("context_length", 256), ("embedding_length", WIDTH), ("block_count", 1)),
@@ -50,9 +50,15 @@ def write_model(path: Path) -> None:
 
 
 def load(content: bytes, **options: Any) -> LlamaCppRunner:
-    memory = allocate(LlamaCppRuntime, "net.gguf", "net.gguf", len(content))
-    memory.view[:] = content
-    runner = LlamaCppRuntime.load(loaded_model("gguf", "net.gguf", {"net.gguf": memory}), OPTIONS | options)
+    return load_files({"net.gguf": content}, **options)
+
+
+def load_files(files: dict[str, bytes], **options: Any) -> LlamaCppRunner:
+    entry = min(files)
+    memory = {path: allocate(LlamaCppRuntime, entry, path, len(content)) for path, content in files.items()}
+    for path, content in files.items():
+        memory[path].view[:] = content
+    runner = LlamaCppRuntime.load(loaded_model("gguf", entry, memory), OPTIONS | options)
     runner.memory = memory  # type: ignore[attr-defined]  # kept for as long as the runner
     return runner
 
@@ -77,3 +83,32 @@ def test_it_writes_what_a_plain_run_writes(tmp_path: Path) -> None:
             load(damaged)
     with pytest.raises(UsageError):
         load(path.read_bytes(), no_such_option=1)
+
+
+def test_a_split_model_writes_what_the_whole_one_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("llama_cpp")
+    inputs = {"prompt": np.array("ab"), "max_tokens": np.array(8)}
+    write_model(tmp_path / "net.gguf")
+    whole = load((tmp_path / "net.gguf").read_bytes())
+    expected = whole.run(inputs)["text"].item()
+    whole.close()
+    write_model(tmp_path / "split.gguf", split_max_tensors=5)
+    files = {f"deep/{path.name}": path.read_bytes() for path in sorted(tmp_path.glob("split-*.gguf"))}
+    assert len(files) > 1
+    links = tmp_path / "links"
+    links.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(links))
+    runner = load_files(files)
+    assert runner.borrowed == files.keys()
+    assert list(links.iterdir()) == []
+    assert runner.run(inputs)["text"].item() == expected
+    runner.close()
+    last = max(files)
+    with pytest.raises(KeepError):
+        load_files(files | {last: files[min(files)]})
+    assert list(links.iterdir()) == []
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(KeepError, match="temporary folder: no such file"):
+        load_files(files)

@@ -143,13 +143,17 @@ def test_spread_weights_without_an_index_are_files() -> None:
     assert find_entries(views(left), None, None) == ()
 
 
-def test_split_gguf_is_refused_with_the_way() -> None:
+def test_split_gguf_is_one_model() -> None:
     part = language_model(**{"split.count": 2})
-    files = views({"m-00001-of-00002.gguf": part, "m-00002-of-00002.gguf": part})
-    with pytest.raises(UsageError, match=r"m-00001-of-00002\.gguf: the first of 2 files") as caught:
-        find_entries(files, None, None)
-    assert "--merge" in str(caught.value.hint)
-    assert find_entries(files, None, "files") == ()
+    parts = {"m-00001-of-00002.gguf": part, "m-00002-of-00002.gguf": part}
+    (entry,) = find_entries(views(parts), None, None)
+    assert (entry.format, entry.path) == ("gguf", "m-00001-of-00002.gguf")
+    del parts["m-00002-of-00002.gguf"]
+    with pytest.raises(UsageError, match=r"not there: m-00002-of-00002\.gguf"):
+        find_entries(views(parts), None, None)
+    with pytest.raises(UsageError, match="not named as the first of them") as caught:
+        find_entries(views({"m.gguf": part}), None, None)
+    assert "model-00001-of-00002.gguf" in str(caught.value.hint)
 
 
 def test_of_a_folder_without_known_names_content_tells() -> None:

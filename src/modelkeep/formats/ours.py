@@ -6,7 +6,7 @@ import posixpath
 import re
 from typing import ClassVar
 
-from modelkeep.errors import KeepError, UsageError
+from modelkeep.errors import KeepError
 from modelkeep.formats import gguf, ncnn, onnx_graph, openvino_ir, ort, shards, tflite, torch_archive
 from modelkeep.formats.flatbuffers import identifier
 from modelkeep.formats.format import Contracts, Files, Format
@@ -128,7 +128,7 @@ class NcnnFormat(Format):
 
 
 class GgufFormat(Format):
-    """GGUF of one file."""
+    """GGUF, of one file or of several that are numbered."""
 
     name: ClassVar[str] = "gguf"
     suffixes: ClassVar[tuple[str, ...]] = (".gguf",)
@@ -142,13 +142,7 @@ class GgufFormat(Format):
     @classmethod
     def companions(cls, files: Files, entry: str) -> tuple[str, ...]:
         """See `Format.companions`."""
-        parts = gguf.read_parts(files[entry])
-        if parts > 1:
-            raise UsageError(
-                f"{entry}: the first of {parts} files, of which llama.cpp finds the others on disks alone",
-                hint="llama-gguf-split --merge makes one of them; or seal them with --format files",
-            )
-        return ()
+        return shards.gguf_parts(entry, gguf.read_parts(files[entry]))[1:]
 
     @classmethod
     def contracts(cls, files: Files, entry: str) -> Contracts:

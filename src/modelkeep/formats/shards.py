@@ -41,6 +41,12 @@ def read_index(view: memoryview) -> Mapping[str, str]:
     return files
 
 
+def is_gguf_part(entry: str, path: str) -> bool:
+    """Returns whether `path` is named as a file of the GGUF model that begins with `entry`."""
+    ours, theirs = _PART.fullmatch(entry), _PART.fullmatch(path)
+    return path == entry or bool(ours and theirs and ours.group(1, 3) == theirs.group(1, 3))
+
+
 def gguf_parts(entry: str, count: int) -> tuple[str, ...]:
     """Returns the paths of all `count` files of the GGUF model that begins with `entry`.
 

@@ -1,16 +1,23 @@
-"""llama.cpp. It maps the decrypted GGUF from a file in memory, which it does not copy."""
+"""llama.cpp. It maps the decrypted GGUF from files in memory, which it does not copy."""
 
 from __future__ import annotations
 
 import inspect
+import posixpath
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UsageError
+from modelkeep.formats.gguf import read_parts
+from modelkeep.formats.shards import gguf_parts, is_gguf_part
 from modelkeep.memory import freed_memory_overwritten
 from modelkeep.runtimes.messages import first_line
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
+from modelkeep.storage import words_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +28,7 @@ _PROMPT, _LENGTH = "prompt", "max_tokens"
 
 
 class LlamaCppRuntime(Runtime):
-    """Loads GGUF models of one file.
+    """Loads GGUF models, of one file or of several.
 
     Options are those of `llama_cpp.Llama`, except `model_path` and `use_mmap`.
     """
@@ -40,8 +47,8 @@ class LlamaCppRuntime(Runtime):
 
     @classmethod
     def wants_path(cls, entry: str, path: str) -> bool:
-        """Returns whether `path` is the model: llama.cpp opens files alone."""
-        return path == entry
+        """Returns whether `path` is of the model: llama.cpp opens files alone."""
+        return is_gguf_part(entry, path)
 
     @classmethod
     def load(cls, model: LoadedModel, options: Mapping[str, object]) -> LlamaCppRunner:
@@ -54,25 +61,17 @@ class LlamaCppRuntime(Runtime):
                 f"{unknown[0]!r} is not an option here",
                 hint="options are those of llama_cpp.Llama, except model_path and use_mmap",
             )
-        if bytes(model.files[model.entry][:4]) != b"GGUF":
-            raise MalformedError("not a GGUF model: its identifier is missing")
-        settings = {"verbose": False, **options}
-        try:
-            llama = _llama_cpp().Llama(model_path=model.as_path(model.entry), use_mmap=True, **settings)
-        except TypeError as error:
-            raise UsageError(
-                f"llama.cpp: {first_line(error)}", hint="options are those of llama_cpp.Llama"
-            ) from error
-        except Exception as error:
-            raise MalformedError(f"llama.cpp cannot load the model: {first_line(error)}") from error
-        return LlamaCppRunner(llama, model.entry)
+        parts = gguf_parts(model.entry, read_parts(model.files[model.entry]))
+        with _path_of(model, parts) as path:
+            llama = _load(path, {"verbose": False, **options})
+        return LlamaCppRunner(llama, parts)
 
 
 class LlamaCppRunner(Runner):
     """A language model. Runs one after the other: a model has one context."""
 
-    def __init__(self, llama: Any, entry: str) -> None:
-        self.borrowed = frozenset({entry})
+    def __init__(self, llama: Any, parts: Sequence[str]) -> None:
+        self.borrowed = frozenset(parts)
         self._llama = llama
         self._lock = threading.Lock()
 
@@ -115,6 +114,30 @@ class LlamaCppRunner(Runner):
         llama, self._llama = self._llama, None
         with freed_memory_overwritten():
             llama.close()
+
+
+@contextmanager
+def _path_of(model: LoadedModel, parts: Sequence[str]) -> Iterator[str]:
+    """A path from which llama.cpp finds all parts: it goes by their names, which files in memory lack."""
+    if len(parts) == 1:
+        yield model.as_path(model.entry)
+        return
+    # Links alone: nothing of the model is written. llama.cpp has mapped the files when they go.
+    with words_for("temporary folder"), tempfile.TemporaryDirectory(prefix="modelkeep-") as folder:
+        for part in parts:
+            Path(folder, posixpath.basename(part)).symlink_to(model.as_path(part))
+        yield str(Path(folder, posixpath.basename(model.entry)))
+
+
+def _load(path: str, options: Mapping[str, object]) -> Any:
+    try:
+        return _llama_cpp().Llama(model_path=path, use_mmap=True, **options)
+    except TypeError as error:
+        raise UsageError(
+            f"llama.cpp: {first_line(error)}", hint="options are those of llama_cpp.Llama"
+        ) from error
+    except Exception as error:
+        raise MalformedError(f"llama.cpp cannot load the model: {first_line(error)}") from error
 
 
 def _llama_cpp() -> Any:
