@@ -16,6 +16,7 @@ from modelkeep.device.state_place import FOLDER_VARIABLE
 from modelkeep.guard.statistics import are_compiled
 from support import softhsm
 from support.command_line import CommandLine
+from support.granter import Desk
 from support.needs import missing
 from support.repository import SmallRepository
 from support.swtpm import SoftwareTpm, copy_of, manufacture
@@ -54,6 +55,16 @@ def _states_of_one_test(_states_of_all_tests: Path, monkeypatch: pytest.MonkeyPa
 def workshop(tmp_path: Path) -> Workshop:
     """A publisher, a device and a folder to seal models in."""
     return Workshop(tmp_path)
+
+
+@pytest.fixture
+def desk(workshop: Workshop) -> Desk:
+    """A granter with one device on its roster, which was granted the model on the first day."""
+    desk = Desk(workshop)
+    desk.enlist("pi-1")
+    desk.ask("pi-1")
+    assert desk.run().issued == 1
+    return desk
 
 
 @pytest.fixture(scope="session")

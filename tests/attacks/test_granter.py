@@ -45,16 +45,6 @@ from support.power import killed_at
 from support.workshop import MODEL_ID, Workshop
 
 
-@pytest.fixture
-def desk(workshop: Workshop) -> Desk:
-    """A granter with one device on its roster, which was granted the model."""
-    desk = Desk(workshop)
-    desk.enlist("pi-1")
-    desk.ask("pi-1")
-    assert desk.run().issued == 1
-    return desk
-
-
 def nothing_for(desk: Desk, name: str, at: int = NOW + 60) -> Tally:
     """Lets the granter look, and sees that somebody got nothing."""
     tally = desk.run(at)

@@ -30,16 +30,6 @@ from support.workshop import MODEL_ID, Workshop
 POSTURE = 'format = "modelkeep/posture-policy"\nversion = 1\n[prove]\nkey-protection = "tpm"\n'
 
 
-@pytest.fixture
-def desk(workshop: Workshop) -> Desk:
-    """A granter with one device on its roster, which was granted the model."""
-    desk = Desk(workshop)
-    desk.enlist("pi-1")
-    desk.ask("pi-1")
-    assert desk.run().issued == 1
-    return desk
-
-
 def test_key_that_took_anothers_place_may_be_listed_in_place_of_it(desk: Desk) -> None:
     old = desk.key("pi-1")
     desk.ask("new", replaces=old)

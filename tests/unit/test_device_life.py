@@ -34,17 +34,6 @@ from modelkeep.trust.verifier import Verifier
 from modelkeep.updates.installation import install
 from support.command_line import CommandLine
 from support.granter import DAY, NOW, Desk
-from support.workshop import Workshop
-
-
-@pytest.fixture
-def desk(workshop: Workshop) -> Desk:
-    """A granter with a device that was granted the model on the first day."""
-    desk = Desk(workshop)
-    desk.enlist("pi-1")
-    desk.ask("pi-1")
-    assert desk.run().issued == 1
-    return desk
 
 
 def installed(desk: Desk, name: str = "pi-1", at: int = NOW) -> Path:
