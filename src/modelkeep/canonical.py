@@ -16,7 +16,9 @@ from modelkeep.errors import MalformedError
 LARGEST_INTEGER = 2**53 - 1
 DEEPEST_NESTING = 31
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+# What nests within itself is refused for its depth before anything of it is written.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+_AS_THEY_ARE = (str, bool, type(None))
 _NOT_CANONICAL = "JSON is not in canonical form (RFC 8785)"
 
 
@@ -104,23 +106,25 @@ def _check_depth(value: object, depth: int) -> None:
 
 def _ordered(value: object, depth: int) -> object:
     """Returns a copy of `value` whose objects have their members in canonical order."""
-    if value is None or isinstance(value, bool | str):
+    if isinstance(value, _AS_THEY_ARE):
         return value
     if isinstance(value, int):
         return _in_range(value)
     if depth == 0:
         raise MalformedError("JSON: nested too deep")
-    if isinstance(value, list | tuple):
-        return [_ordered(item, depth - 1) for item in value]
     if isinstance(value, dict):
         return {key: _ordered(value[key], depth - 1) for key in _sorted_keys(value)}
+    if isinstance(value, (list, tuple)):
+        return [_ordered(item, depth - 1) for item in value]
     raise MalformedError(f"JSON: {type(value).__name__} values are not allowed")
 
 
 def _sorted_keys(value: dict[Any, Any]) -> list[str]:
-    if not all(isinstance(key, str) for key in value):
-        raise MalformedError("JSON: object keys must be strings")
-    if all(map(str.isascii, value)):
+    try:
+        is_ascii = "".join(value).isascii()
+    except TypeError:
+        raise MalformedError("JSON: object keys must be strings") from None
+    if is_ascii:
         return sorted(value)
     # RFC 8785 section 3.2.3 sorts by UTF-16 code units, which differs from code points
     # for characters outside the basic plane.
