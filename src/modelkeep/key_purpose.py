@@ -42,6 +42,15 @@ _WORDS = {
     Purpose.OPERATOR: "signs rosters",
     Purpose.CHANNEL: "signs what a repository of releases says",
 }
+_HOW = {
+    Purpose.OPEN: "file:KEY.pem",
+    Purpose.BUNDLE: "--kind signing KEY.pem",
+    Purpose.PLAIN: "--kind plain KEY.pem",
+    Purpose.APPROVE: "--kind approving KEY.pem",
+    Purpose.ROOT: "--kind root KEY.pem",
+    Purpose.OPERATOR: "--kind operator KEY.pem",
+    Purpose.CHANNEL: "--kind channel KEY.pem",
+}
 
 
 def is_marked(content: bytes | memoryview) -> bool:
@@ -64,7 +73,7 @@ def check_purpose(name: str, content: memoryview, purpose: Purpose) -> None:
         if line.startswith(_MARK) and line.strip() != purpose.mark.strip():
             raise UsageError(
                 f"{name}: this key {_said(line)}, and is not for anything else",
-                hint=f"use a key of its own that {_WORDS[purpose]}: modelkeep keys create",
+                hint=f"use a key of its own that {_WORDS[purpose]}: `modelkeep keys create {_HOW[purpose]}`",
             )
 
 

@@ -250,7 +250,7 @@ def _with_golden(model: Model, golden: Golden | None, guard: GuardProfile | None
 
 def _epoch(epoch: int) -> int:
     if isinstance(epoch, bool) or not isinstance(epoch, int) or not 0 <= epoch <= LARGEST_INTEGER:
-        raise UsageError("an epoch is an integer from 0 to 2^53 - 1")
+        raise UsageError("an epoch is an integer from 0 to 2^53 - 1", hint="count releases: 1, 2, 3")
     return epoch
 
 

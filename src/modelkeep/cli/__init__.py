@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from modelkeep.cli.ending import ending_in_order
 from modelkeep.cli.output import flush_output, prepare_output, say
 from modelkeep.cli.parser import build_parser
+from modelkeep.cli.shell_words import in_a_shell
 from modelkeep.errors import (
     KeepError,
     MalformedError,
@@ -28,11 +29,6 @@ EXIT_CODES: tuple[tuple[type[KeepError], int], ...] = (
     (UnavailableError, 6),
 )
 INTERRUPTED = 130
-# Hints are written for whoever calls the library.
-_SHELL_WORDS = {
-    "`session.contract`": "`modelkeep inspect BUNDLE -k KEY`",
-    "pass certificates through CertificateRoots": "certificates go with --subject, to verify and run",
-}
 _MAY_BE_EMPTY = ("adb", "family", "old_associated", "old_info", "release")
 
 
@@ -101,14 +97,8 @@ def _in_words(error: OSError | MemoryError) -> UnavailableError:
     return StorageError(f"{where}{(error.strerror or str(error)).lower()}")
 
 
-def _for_a_shell(hint: str) -> str:
-    for python, shell in _SHELL_WORDS.items():
-        hint = hint.replace(python, shell)
-    return hint
-
-
 def _complain(error: KeepError) -> int:
     say(f"modelkeep: {error}")
     if error.hint:
-        say(f"  hint: {_for_a_shell(error.hint)}")
+        say(f"  hint: {in_a_shell(error.hint)}")
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))

@@ -34,7 +34,10 @@ class ExpectModel:
     def __call__(self, release: Release, /) -> None:
         """Raises WrongModelError for every other model."""
         if release.manifest.model != self.model:
-            raise WrongModelError(f"this is model {release.manifest.model!r}, not {self.model!r}")
+            raise WrongModelError(
+                f"this is model {release.manifest.model!r}, not {self.model!r}",
+                hint="open the bundle of the model that is meant, or ask for this one",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,8 @@ class MinimumEpoch:
         """Raises RollbackError for older releases."""
         if release.manifest.epoch < self.epoch:
             raise RollbackError(
-                f"epoch {release.manifest.epoch} is below {self.epoch}, the lowest one accepted"
+                f"epoch {release.manifest.epoch} is below {self.epoch}, the lowest one accepted",
+                hint="get a newer release of the model",
             )
 
 
