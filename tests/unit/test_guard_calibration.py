@@ -11,9 +11,11 @@ import pytest
 from modelkeep.errors import UsageError
 from modelkeep.guard.calibration import Calibration, samples_needed
 from modelkeep.guard.fit import Fit, Usual
+from modelkeep.guard.guard import Guard
 from modelkeep.guard.moments import Moments, whitening
 from modelkeep.guard.plan import Plan
 from modelkeep.guard.sample import Measurement, measure
+from modelkeep.guard.signal import Signal
 from support.guarded import MODEL, measured
 from support.pictures import pictures
 
@@ -154,3 +156,26 @@ def test_what_never_moved_does_not_blind_what_goes_together() -> None:
         MODEL, alpha=0.03, delta=0.1
     )
     assert profile.stages[0].thresholds["surprise", "*"] < 20
+
+
+def sparse(count: int, random: np.random.Generator, columns: int) -> np.ndarray:
+    """Returns vectors of which four columns in five are nearly always 0, some hardly ever anything else."""
+    chances = np.geomspace(0.0003, 0.1, columns)
+    chances[::5] = 1
+    is_set = random.random((count, columns)) < chances
+    return np.where(is_set, random.uniform(0.2, 1, (count, columns)), 0).astype(np.float32)
+
+
+# With so many columns, all are looked at together or none.
+@pytest.mark.parametrize("columns", [60, 200])
+def test_columns_that_are_nearly_always_0_do_not_blind_a_profile(columns: int) -> None:
+    random = np.random.default_rng(12)
+    samples = sparse(1600, random, columns)
+    plan = Plan.make({"x": samples[:1]}, {}, early=[{"x": samples[:256]}])
+    fitted, calibrated, others = (measure(plan, {"x": part}, {}) for part in np.split(samples, [700, 1400]))
+    usual = fit_part(plan, [fitted]).freeze()
+    guard = Guard(calibrate_part(usual, [calibrated]).finish(MODEL, alpha=0.01, delta=0.05))
+    scores = Signal.measured(usual.inputs, others.inputs).scores()
+    assert (scores > guard.profile.stages[0].thresholds["surprise", "*"]).mean() <= 0.01
+    for factor in (255, 3, 1 / 255):
+        assert all(guard.check_inputs({"x": row[None] * np.float32(factor)}) for row in samples[1400:1440])

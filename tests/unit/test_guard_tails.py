@@ -60,6 +60,20 @@ def test_what_never_moved_is_surprising_as_soon_as_it_does() -> None:
     assert surprise(tails, 0.26) > 7 and surprise(tails, 0.24) > 7
 
 
+def test_what_never_moved_steps_as_far_as_what_seldom_does() -> None:
+    rows = np.zeros((1000, 3), np.int64)
+    rows[:30, 0] = 10 * UNIT
+    rows[:, 2] = np.arange(1000) * UNIT
+    least = np.full(3, float(_LEAST[0]))
+    alone, shared = fit_tails(rows, MISSING, least), fit_tails(rows, MISSING, least, [slice(0, 3)])
+    stepped = np.array([[0, 10 * UNIT, 0], [0, -10 * UNIT, 0]])
+    assert (alone.surprises(stepped)[:, 1] > 500).all()
+    # Downwards none of them ever moved.
+    upwards, downwards = shared.surprises(stepped)[:, 1]
+    assert upwards < 9 and downwards > 500
+    assert (shared.tails[2] == alone.tails[2]).all()
+
+
 def test_what_is_exact_is_as_surprising_as_can_be_beyond() -> None:
     tails = fitted(np.zeros(1000), least=0.0)
     assert surprise(tails, 0.0) == 0

@@ -71,6 +71,13 @@ def joint_places(layout: Layout) -> slice:
     return slice(len(_VECTOR) + layout.channels, None) if layout.is_vector else slice(None)
 
 
+@lru_cache(maxsize=256)
+def alike(layout: Layout) -> tuple[slice, ...]:
+    """Returns which features say the same of one column after the other; none of frames."""
+    starts = (len(_VECTOR), len(_VECTOR) + layout.channels)
+    return tuple(slice(start, start + layout.channels) for start in starts) if layout.is_vector else ()
+
+
 def measure(frame: Array, layout: Layout) -> Features:
     """Returns the features of one frame of an image or a series, as multiples of 1 / `UNIT`."""
     summary = summarize(frame, layout.low, layout.high)

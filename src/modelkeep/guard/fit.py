@@ -8,7 +8,7 @@ import numpy as np
 
 from modelkeep.errors import UsageError
 from modelkeep.guard import features, rules
-from modelkeep.guard.features import MISSING, NOT_FINITE, UNIT, Features, features_of, joint_places
+from modelkeep.guard.features import MISSING, NOT_FINITE, UNIT, Features, alike, features_of, joint_places
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.measurement import EMBEDDING_UNIT
 from modelkeep.guard.moments import Moments, whitening
@@ -16,7 +16,7 @@ from modelkeep.guard.numbers import Array
 from modelkeep.guard.plan import Plan, has_joint
 from modelkeep.guard.profile import InputProfile, Joint, OutputProfile
 from modelkeep.guard.sample import Measurement
-from modelkeep.guard.tails import Tails, fit_tails
+from modelkeep.guard.tails import SCALE, Tails, fit_tails
 
 # A third of two hundredths of a range, of a share or of a factor of two: less is no difference.
 _LEAST_SCALE = 0.02 / 3 * UNIT
@@ -98,17 +98,28 @@ class Fit:
 def _usual_input(layout: Layout, rows: Features) -> InputProfile:
     # A number that is not finite is one too many, where clean samples have none.
     exact = np.array([feature.kind == NOT_FINITE for feature in features_of(layout)])
-    tails = fit_tails(rows, MISSING, np.where(exact, 0.0, _LEAST_SCALE))
+    tails = fit_tails(rows, MISSING, np.where(exact, 0.0, _LEAST_SCALE), alike(layout))
     if not has_joint(layout):
         return InputProfile(layout, tails, None)
     present = np.where(rows == MISSING, tails.medians.astype(np.int64), rows)[:, joint_places(layout)]
     moments = Moments(present.shape[1], with_products=True)
     moments.add(present)
-    # What a tail calls no difference must not be one of hundreds of deviations here.
-    within = whitening(moments.covariance(features.UNIT), _LEAST_SCALE / UNIT)
+    within = whitening(moments.covariance(features.UNIT), _least_deviations(tails, layout))
     joint = Joint(moments.mean(features.UNIT), within)
     distances = rules.joint(present, joint)[:, None]
     return InputProfile(layout, _both(tails, fit_tails(distances, MISSING, np.array([_LEAST_SCALE]))), joint)
+
+
+def _least_deviations(tails: Tails, layout: Layout) -> Array:
+    """Returns what the deviation of each feature that is looked at together counts as at least.
+
+    What a tail calls no difference must not be hundreds of deviations, nor a column that moves for once.
+    """
+    least = np.full(len(tails.quantiles), _LEAST_SCALE)
+    for columns in alike(layout):
+        steps = tails.tails[columns, :, SCALE].max(axis=1)
+        least[columns] = np.where(tails.seldom_move[columns], steps, _LEAST_SCALE)
+    return np.asarray(least[joint_places(layout)] / UNIT)
 
 
 def _both(first: Tails, second: Tails) -> Tails:

@@ -60,7 +60,7 @@ class Moments:
         return np.array(flat).reshape(self.size, self.size)
 
 
-def whitening(covariance: Numbers, least: float = _LEAST) -> Numbers:
+def whitening(covariance: Numbers, least: float | Numbers = _LEAST) -> Numbers:
     """Returns the lower triangular W for which W x has a covariance close to the unit matrix.
 
     Deviations count as `least` at least: what never moved in these samples may move a little in others.

@@ -10,6 +10,7 @@ chapter 4; Hosking, Wallis, Technometrics 29 (1987).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,7 @@ Rows = NDArray[Any]
 # Of all samples, these shares do not exceed a quantile; the histograms over time have them as edges.
 SHARES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _LOW, _MEDIAN, _HIGH = SHARES.index(0.05), SHARES.index(0.5), SHARES.index(0.95)
+SCALE = 3  # of the four numbers of a tail
 _EVEN = math.log(2)
 _LARGEST_EXPONENT = 0.5
 _OUT_OF_PROPORTION = 50
@@ -55,6 +57,11 @@ class Tails:
         object.__setattr__(self, "medians", medians)
         object.__setattr__(self, "_sides", sides)
 
+    @property
+    def seldom_move(self) -> NDArray[np.bool_]:
+        """Whether nine of ten samples, at least, have the same number, [size]."""
+        return np.asarray(self.quantiles[:, _LOW] == self.quantiles[:, _HIGH])
+
     def surprises(self, rows: Rows) -> Numbers:
         """Returns how surprising each number is: 0 at the median, and growing to either side.
 
@@ -75,16 +82,32 @@ class Tails:
         return np.where(excesses > 0, np.minimum(outside, MOST), np.where(distances > 0, inside, 0.0))
 
 
-def fit_tails(rows: Rows, missing: int, least: Numbers) -> Tails:
+def fit_tails(rows: Rows, missing: int, least: Numbers, alike: Sequence[slice] = ()) -> Tails:
     """Returns the tails of clean samples.
 
     Args:
         rows: [samples, size] of whole numbers, at least one sample.
         missing: what stands for a number that a sample does not have.
         least: [size]: smallest scale of a tail that any sample lies in; 0 for numbers that are exact.
+        alike: which numbers are of one kind, as those of all columns.
     """
     columns = [_fit(column[column != missing], each) for column, each in zip(rows.T, least, strict=True)]
-    return Tails(np.array([quantiles for quantiles, _ in columns]), np.array([tails for _, tails in columns]))
+    found = Tails(np.array([each for each, _ in columns]), np.array([tails for _, tails in columns]))
+    for kind in alike:
+        _share_steps(found.tails[kind, :, SCALE], least[kind], found.seldom_move[kind])
+    return Tails(found.quantiles, found.tails)
+
+
+def _share_steps(scales: Numbers, least: Numbers, seldom_move: NDArray[np.bool_]) -> None:
+    """Lets numbers that never moved step as far as those of their kind that seldom do.
+
+    Of many columns that are nearly always 0, some are 0 in every fitted sample. That one of them is not, for
+    once, is as strange as it is rare; how far it moves tell the others.
+    """
+    for side in scales.T:
+        moved = side > least
+        if (seldom_move & moved).any():
+            side[seldom_move & ~moved] = np.median(side[seldom_move & moved])
 
 
 def _fit(column: Rows, least: float) -> tuple[list[float], list[list[float]]]:
