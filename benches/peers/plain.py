@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import mmap
 import os
 import subprocess
 import threading
 from pathlib import Path
 
-from benches.peer import Peer, make_durable, same_content, same_file
+from benches.peer import Peer, fresh_huge_pages, make_durable, same_content, same_file
 
 
 class Read(Peer):
@@ -36,8 +35,7 @@ class CopyMemory(Peer):
         self.original = self.source.read_bytes()
 
     def run(self) -> None:
-        self.copy = mmap.mmap(-1, self.size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        self.copy.madvise(mmap.MADV_HUGEPAGE)
+        self.copy = fresh_huge_pages(self.size)
         count = len(os.sched_getaffinity(0))
         # Whole pieces each, so that no two threads meet in a huge page.
         share = -(-self.size // count // 2**21) * 2**21

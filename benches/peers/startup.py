@@ -37,6 +37,19 @@ class ImportForOpening(Program):
     words = (sys.executable, "-c", "from modelkeep import Identity, Verifier, open")
 
 
+class ImportLibraries(Program):
+    """What modelkeep stands on, alone: the floor of importing it."""
+
+    words = (
+        sys.executable,
+        "-c",
+        "import numpy, blake3; from cryptography.hazmat.primitives import hpke, serialization; "
+        "from cryptography.hazmat.primitives.asymmetric import ec; "
+        "from cryptography.hazmat.primitives.ciphers.aead import AESGCM; "
+        "from cryptography.hazmat.primitives.kdf.hkdf import HKDF",
+    )
+
+
 class ModelkeepHelp(Program):
     words = (str(program_of_this_python("modelkeep")), "--help")
 

@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 from benches import chart, machine, report
+from benches.compare import judged
 from benches.peer import refuses_a_changed, same_content
 from benches.runner import Result, Row, Settings, run_table
 from benches.sample import Sample
@@ -60,8 +61,16 @@ def test_a_failure_outweighs_samples_taken_before() -> None:
 def test_rates_ratios_and_costs_follow_from_the_samples() -> None:
     rows = [row("ours", sample(0.5), sample(0.25), sample(1.0)), row("theirs", sample(2.0))]
     text = report.section(Result(table("plain:Read"), 10**9, rows))
-    assert "| ours | 2.00 (4.00) |  | 1.00 | 0.80 | 4 MB (0.00 N) |" in text
-    assert "| theirs | 0.50 (0.50) | 4x |" in text
+    assert "| ours | 2.00 (4.00) |  |  | 1.00 | 0.80 | 4 MB (0.00 N) |" in text
+    assert "| theirs | 0.50 (0.50) | 4x |  |" in text
+
+
+def test_a_row_is_held_against_its_floor() -> None:
+    floor, above = Contestant("floor", "floor:Open"), Contestant("ours", "modelkeep:Open", "floor:Open")
+    rows = [Row(each, Path(), [], [sample(wall)]) for each, wall in ((above, 0.3), (floor, 0.2))]
+    text = report.section(Result(table("plain:Read"), 10**9, rows))
+    assert "| ours | 3.33 (3.33) |  | 1.5x |" in text
+    assert "| floor | 5.00 (5.00) | 0.67x |  |" in text
 
 
 def test_the_page_says_when_the_machine_was_loaded(tmp_path: Path) -> None:
@@ -79,6 +88,21 @@ def test_the_chart_is_well_formed_and_leaves_failures_out() -> None:
     texts = [element.text for element in ElementTree.fromstring(picture).iter() if element.text]
     assert "modelkeep <a>" in texts
     assert "theirs" not in texts
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict"),
+    [
+        ([1.0, 1.1, 1.2], [1.3, 1.4, 1.5], "slower"),
+        ([1.3, 1.4, 1.5], [1.0, 1.1, 1.2], "faster"),
+        ([1.0, 1.1, 1.3], [1.2, 1.4, 1.5], ""),
+        ([1.00, 1.01, 1.02], [1.03, 1.035, 1.04], ""),
+    ],
+)
+def test_a_row_has_changed_when_no_sample_lies_among_the_others(
+    before: list[float], after: list[float], verdict: str
+) -> None:
+    assert judged(before, after) == verdict
 
 
 @pytest.mark.parametrize("found", [b"", b"originaL", b"original!"])
@@ -100,6 +124,8 @@ def test_a_verifier_that_accepts_anything_is_noticed(tmp_path: Path) -> None:
 
 def test_every_row_names_a_peer_that_exists() -> None:
     folder = Path(sys.modules["benches"].__file__ or "").parent / "peers"
+    peers = {each.peer for table in TABLES for each in table.contestants}
     for contestant in (each for table in TABLES for each in table.contestants):
+        assert contestant.floor is None or contestant.floor in peers
         module, _, name = contestant.peer.partition(":")
         assert f"class {name}(" in (folder / f"{module}.py").read_text()
