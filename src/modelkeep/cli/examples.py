@@ -86,6 +86,10 @@ modelkeep renew installed.keep -k file:pi-17.pem --grant newer.grants -t publish
 modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i image=x.npy -o scores.npz
 modelkeep run installed.keep -k file:pi-17.pem -t publisher.pub -i inputs.npz --isolated --json
 """,
+    "serve": """
+modelkeep serve model.keep --frigate -k file:pi-17.pem -t publisher.pub --model-id acme/detector
+modelkeep serve slots --frigate --endpoint tcp://127.0.0.1:5555 -k file:pi-17.pem -t a.pub --any-model
+""",
     "extract": """
 modelkeep extract model.keep -k file:pi-17.pem -t publisher.pub --any-model --unsafe-plaintext -o plain
 """,

@@ -36,6 +36,7 @@ COMMANDS = {
     "status": "say what is installed on this device, and how far it has come",
     "renew": "move the end of what is installed to that of a newer grant",
     "run": "open a bundle in memory and run the model once",
+    "serve": "answer Frigate with a sealed model",
     "extract": "decrypt a bundle to disk, which ends its protection",
     "import": "seal a model from a file of the form nonce | ciphertext | tag",
     "guard": "see how well a guard does",

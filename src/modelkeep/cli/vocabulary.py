@@ -51,6 +51,7 @@ MEMBERS = {
     "public": "the public key: a line for recipients, PEM for signers; null where there is none",
     "deleted": "whether the key is gone",
     "keys": "keys that were found, or that count; of `keys id` each with `name`, `type`, `key_id`, `granted`",
+    "endpoint": "where a served model is asked",
     "outputs": "the outputs: `dtype`, `shape` and, up to 1,000, `values` of each",
     "notes": "what a careful reader should know",
     "verified": "whether it was; what is not is refused",

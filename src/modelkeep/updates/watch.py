@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from modelkeep.bundle.access import Access, IdentityLike
+from modelkeep.contract import Contract
 from modelkeep.errors import RuntimeCrashedError, UsageError
 from modelkeep.isolated_loading import Isolation
 from modelkeep.opening import open_session
@@ -78,6 +79,11 @@ class Watched:
 
     def __exit__(self, *_details: object) -> None:
         self.close()
+
+    @property
+    def contract(self) -> Contract | None:
+        """What inputs of the model that counts now must look like; raises what `run` does."""
+        return self._current().contract
 
     def run(self, inputs: Mapping[str, np.ndarray], *, copy: bool = True) -> dict[str, np.ndarray]:
         """Does what `Session.run` does, on the model that counts now.
