@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from modelkeep.clock import Clock as Clock
     from modelkeep.contract import Contract as Contract
     from modelkeep.contract import TensorContract as TensorContract
+    from modelkeep.embedding import expose_embedding as expose_embedding
     from modelkeep.errors import ExpiredError as ExpiredError
     from modelkeep.errors import InputError as InputError
     from modelkeep.errors import KeepError as KeepError
@@ -226,6 +227,7 @@ _HOMES = {
     "create_signing_key": "trust.signing_keys",
     "delete_key": "keys.management",
     "enrol": "granter.enrolment",
+    "expose_embedding": "embedding",
     "extract": "extraction",
     "forbid_core_dumps": "isolation.privileges",
     "format_recipient": "grants.recipient_text",

@@ -25,6 +25,7 @@ _MODEL_FIELDS = frozenset({*range(1, 9), 14, 20, 25, 26})
 # Before it, whatever has an initializer is a constant; since then, an input with a default value.
 _FIRST_IR_WITH_DEFAULTS = 4
 _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_SPARSE_INITIALIZER = 5, 11, 15
+INITIALIZERS = (_GRAPH_INITIALIZER, _GRAPH_SPARSE_INITIALIZER)
 _SPARSE_VALUES = 1
 _TENSOR_NAME, _TENSOR_EXTERNAL_DATA, _TENSOR_DATA_LOCATION = 8, 13, 14
 _INTERNAL, _EXTERNAL = 0, 1
@@ -64,7 +65,7 @@ def is_model(view: memoryview) -> bool:
     """Returns whether the bytes read as an ONNX model: known fields alone, of which one is a graph."""
     try:
         numbers = {field.number for field in fields(view, 0, len(view))}
-        return numbers <= _MODEL_FIELDS and any(True for _ in fields(view, *_main_graph(view)))
+        return numbers <= _MODEL_FIELDS and any(True for _ in fields(view, *main_graph(view)))
     except MalformedError:
         return False
 
@@ -79,9 +80,9 @@ def read_contract(view: memoryview) -> Contract:
         MalformedError: not an ONNX model, or one that contradicts itself.
         UsageError: an input is of a kind that cannot be checked.
     """
-    graph = collect(view, _main_graph(view), (_GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_SPARSE_INITIALIZER))
+    graph = collect(view, main_graph(view), (*INITIALIZERS, _GRAPH_INPUT))
     values = _named_inputs(view, graph[_GRAPH_INPUT])
-    constants = _initializer_names(view, graph)
+    constants = initializer_names(view, graph)
     inputs = tuple(
         _input_contract(view, span, name) for name, span in values.items() if name not in constants
     )
@@ -102,7 +103,8 @@ def _named_inputs(view: memoryview, inputs: Iterable[Field]) -> dict[str, Span]:
     return values
 
 
-def _initializer_names(view: memoryview, graph: Mapping[int, list[Field]]) -> set[str]:
+def initializer_names(view: memoryview, graph: Mapping[int, list[Field]]) -> set[str]:
+    """Returns the names of the constants of a graph, given by its fields `INITIALIZERS`."""
     tensors = [message(field, "initializer") for field in graph[_GRAPH_INITIALIZER]]
     tensors += [_sparse_values(view, field) for field in graph[_GRAPH_SPARSE_INITIALIZER]]
     return {_text_of(view, tensor, _TENSOR_NAME, "initializer name") for tensor in tensors}
@@ -134,7 +136,7 @@ def input_names(view: memoryview) -> frozenset[str]:
     Raises:
         MalformedError: not an ONNX model.
     """
-    return frozenset(_named_inputs(view, collect(view, _main_graph(view), (_GRAPH_INPUT,))[_GRAPH_INPUT]))
+    return frozenset(_named_inputs(view, collect(view, main_graph(view), (_GRAPH_INPUT,))[_GRAPH_INPUT]))
 
 
 def external_files(view: memoryview) -> tuple[str, ...]:
@@ -147,7 +149,7 @@ def external_files(view: memoryview) -> tuple[str, ...]:
         UsageError: a tensor that is not an initializer of the main graph lies in another file.
             Runtimes fetch such a tensor from the disk, by a path relative to the working directory.
     """
-    initializers = collect(view, _main_graph(view), (_GRAPH_INITIALIZER,))[_GRAPH_INITIALIZER]
+    initializers = collect(view, main_graph(view), (_GRAPH_INITIALIZER,))[_GRAPH_INITIALIZER]
     replaceable = {field.span for field in initializers}
     locations = set()
     for span in _tensors(view, (0, len(view)), "model", DEEPEST_NESTING):
@@ -211,7 +213,12 @@ def external_path(entry: str, location: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(entry), location))
 
 
-def _main_graph(view: memoryview) -> Span:
+def main_graph(view: memoryview) -> Span:
+    """Returns where the main graph of an ONNX model lies.
+
+    Raises:
+        MalformedError: not an ONNX model.
+    """
     graph = only(collect(view, (0, len(view)), (_MODEL_GRAPH,))[_MODEL_GRAPH], "ONNX model: graph")
     if graph is None:
         raise MalformedError("not an ONNX model: it has no graph")
