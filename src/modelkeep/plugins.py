@@ -1,63 +1,126 @@
 """What packages register under a group of entry points: this package's own first.
 
-To read what every installed package registers takes milliseconds, so that is done for names which this
-package does not have. It also means that no other package can take one of ours.
+To read what every installed package registers takes milliseconds, and so does importing what reads it: that
+is done for names which this package does not have. It also means that no other package can take one of ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, PackageNotFoundError, distribution, entry_points
+import importlib
+import operator
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from modelkeep.errors import RuntimeMissingError
 
-_PACKAGE = "modelkeep"
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
+# What pyproject.toml registers for those who look from outside; a test compares the two.
+_OURS: Mapping[str, Mapping[str, str]] = {
+    "modelkeep.keys": {
+        "file": "modelkeep.keys.file:FileStore",
+        "fleet": "modelkeep.keys.fleet:FleetStore",
+        "kernel": "modelkeep.keys.kernel_keyring:KernelStore",
+        "keyring": "modelkeep.keys.os_keyring:KeyringStore",
+        "passphrase": "modelkeep.keys.passphrase:PassphraseStore",
+        "systemd": "modelkeep.keys.systemd:CredentialStore",
+        "pkcs11": "modelkeep.keys.pkcs11.store:TokenStore",
+        "tpm2": "modelkeep.keys.tpm2.store:TpmStore",
+    },
+    "modelkeep.signers": {
+        "pkcs11": "modelkeep.keys.pkcs11.signer:TokenSigner",
+        "tpm2": "modelkeep.keys.tpm2.signer:TpmSigner.open",
+    },
+    "modelkeep.formats": {
+        "gguf": "modelkeep.formats.ours:GgufFormat",
+        "ncnn": "modelkeep.formats.ours:NcnnFormat",
+        "onnx": "modelkeep.formats.ours:OnnxFormat",
+        "openvino": "modelkeep.formats.ours:OpenVinoFormat",
+        "ort": "modelkeep.formats.ours:OrtFormat",
+        "safetensors": "modelkeep.formats.ours:SafetensorsFormat",
+        "tflite": "modelkeep.formats.ours:TfliteFormat",
+        "torch": "modelkeep.formats.ours:TorchFormat",
+    },
+    "modelkeep.runtimes": {
+        "litert": "modelkeep.runtimes.litert:LiteRtRuntime",
+        "ncnn": "modelkeep.runtimes.ncnn:NcnnRuntime",
+        "llamacpp": "modelkeep.runtimes.llamacpp:LlamaCppRuntime",
+        "onnx": "modelkeep.runtimes.onnx:OnnxRuntime",
+        "openvino": "modelkeep.runtimes.openvino:OpenVinoRuntime",
+        "ort": "modelkeep.runtimes.ort:OrtRuntime",
+        "torch": "modelkeep.runtimes.torch:TorchRuntime",
+    },
+}
 
 
-def find(group: str, name: str) -> tuple[EntryPoint, ...]:
+class Plugin(NamedTuple):
+    """Something registered.
+
+    Attributes:
+        name: under which name.
+        value: where it is: ``module:attribute``.
+    """
+
+    name: str
+    value: str
+
+    def load(self) -> Any:
+        """Returns what is registered.
+
+        Raises:
+            ImportError, AttributeError: it is not there.
+        """
+        module, _, attribute = self.value.partition(":")
+        loaded = importlib.import_module(module.strip())
+        # Extras may follow in brackets; pip has seen to them.
+        return operator.attrgetter(attribute.partition("[")[0].strip())(loaded)
+
+
+def find(group: str, name: str) -> tuple[Plugin, ...]:
     """Returns what is registered under a name: ours, or what other packages offer, each value once."""
-    own = _own(group).select(name=name)
-    points = {point.value: point for point in own or entry_points(group=group, name=name)}
-    return tuple(points.values())
+    if name in _own(group):
+        return (Plugin(name, _own(group)[name]),)
+    return tuple(dict.fromkeys(_named(entry_points(group=group, name=name))))
 
 
-def own(group: str) -> tuple[EntryPoint, ...]:
+def own(group: str) -> tuple[Plugin, ...]:
     """Returns what this package registers, by name; that costs nothing."""
-    return tuple(sorted(_own(group), key=lambda point: point.name))
+    return tuple(Plugin(name, value) for name, value in sorted(_own(group).items()))
 
 
-def every(group: str) -> Iterator[EntryPoint]:
+def every(group: str) -> Iterator[Plugin]:
     """Yields everything that is registered, by name: ours first, then what other packages add."""
-    own = _own(group)
-    yield from sorted(own, key=lambda point: point.name)
-    others = (point for point in entry_points(group=group) if point.name not in own.names)
-    yield from sorted(others, key=lambda point: point.name)
+    yield from own(group)
+    others = (each for each in _named(entry_points(group=group)) if each.name not in _own(group))
+    yield from sorted(others, key=lambda each: each.name)
 
 
-def load(point: EntryPoint, what: str) -> object:
+def load(plugin: Plugin, what: str) -> object:
     """Returns what is registered, a `what`.
 
     Raises:
         RuntimeMissingError: its package cannot be imported.
     """
     try:
-        loaded: object = point.load()
+        loaded: object = plugin.load()
     except (ImportError, AttributeError) as error:
         raise RuntimeMissingError(
-            f"{what} {point.name}: cannot be imported", hint=f"install the package of {point.value}"
+            f"{what} {plugin.name}: cannot be imported", hint=f"install the package of {plugin.value}"
         ) from error
     return loaded
 
 
-def _own(group: str) -> EntryPoints:
-    return _registered().get(group, EntryPoints())
+def entry_points(**wanted: str) -> EntryPoints:
+    """Returns what all installed packages register."""
+    from importlib import metadata
+
+    return cast("EntryPoints", metadata.entry_points(**wanted))
 
 
-@cache
-def _registered() -> dict[str, EntryPoints]:
-    try:
-        points = distribution(_PACKAGE).entry_points
-    except PackageNotFoundError:  # imported from where it was not installed
-        return {}
-    return {group: points.select(group=group) for group in points.groups}
+def _own(group: str) -> Mapping[str, str]:
+    return _OURS.get(group, {})
+
+
+def _named(points: EntryPoints) -> Iterator[Plugin]:
+    return (Plugin(point.name, point.value) for point in points)

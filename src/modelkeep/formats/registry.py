@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import EntryPoint
 
 from modelkeep import plugins
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UsageError
 from modelkeep.formats.format import Files, Format
+from modelkeep.plugins import Plugin
 
 GROUP = "modelkeep.formats"
 PLAIN_FILES = "files"
@@ -80,7 +80,7 @@ def _names() -> list[str]:
     return sorted({entry.name for entry in plugins.every(GROUP)})
 
 
-def _load(entry: EntryPoint) -> type[Format]:
+def _load(entry: Plugin) -> type[Format]:
     found = plugins.load(entry, "format")
     if not isinstance(found, type) or not issubclass(found, Format):
         raise RuntimeMissingError(

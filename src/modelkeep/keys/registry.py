@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint
 from typing import Protocol, cast
 
 from modelkeep import plugins
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
 from modelkeep.grants.recipient import KeyHandle, Recipient
+from modelkeep.plugins import Plugin
 from modelkeep.uri import split
 
 GROUP = "modelkeep.keys"
@@ -81,7 +81,7 @@ def _store(scheme: str) -> KeyStore:
     return _load(points[0])
 
 
-def _load(point: EntryPoint) -> KeyStore:
+def _load(point: Plugin) -> KeyStore:
     try:
         return cast(KeyStore, point.load()())
     except (ImportError, AttributeError) as error:

@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from modelkeep import plugins
 from modelkeep.errors import RuntimeMissingError, UsageError
+from modelkeep.plugins import Plugin
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -189,7 +189,7 @@ def is_loadable(format: str) -> bool:
     return False
 
 
-def _candidates(format: str, name: str | None) -> Iterator[EntryPoint]:
+def _candidates(format: str, name: str | None) -> Iterator[Plugin]:
     if name is not None:
         yield from plugins.find(GROUP, name)
         return
@@ -205,7 +205,7 @@ def _registered() -> str:
     return f"registered runtimes: {', '.join(names) or 'none'}"
 
 
-def _load(entry: EntryPoint) -> type[Runtime]:
+def _load(entry: Plugin) -> type[Runtime]:
     runtime = plugins.load(entry, "runtime")
     if not isinstance(runtime, type) or not issubclass(runtime, Runtime):
         raise RuntimeMissingError(
