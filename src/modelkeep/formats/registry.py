@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from modelkeep import plugins
@@ -59,17 +59,28 @@ def format_of(files: Files, entry: str) -> type[Format] | None:
 def format_of_name(path: str) -> type[Format] | None:
     """Returns the format that a file's name promises, or None."""
     name = path.lower()
-    return next((each for each in every_format() if name.endswith(each.suffixes)), None)
+    return next((each for each in _one_after_the_other() if name.endswith(each.suffixes)), None)
 
 
 @cache
 def every_format() -> tuple[type[Format], ...]:
     """Returns all formats that can be imported: ours first, then what other packages register, by name."""
-    return tuple(_importable())
+    return tuple(_importable(plugins.every(GROUP)))
 
 
-def _importable() -> Iterator[type[Format]]:
-    for entry in plugins.every(GROUP):
+def _one_after_the_other() -> Iterator[type[Format]]:
+    # Other packages are looked for only where none of ours fits: that takes as long as sealing a small model.
+    yield from _our_formats()
+    yield from every_format()
+
+
+@cache
+def _our_formats() -> tuple[type[Format], ...]:
+    return tuple(_importable(plugins.own(GROUP)))
+
+
+def _importable(entries: Iterable[Plugin]) -> Iterator[type[Format]]:
+    for entry in entries:
         try:
             yield _load(entry)
         except RuntimeMissingError:
