@@ -1,4 +1,4 @@
-"""`python -m benches`: measures everything side by side and writes docs/benchmarks.md."""
+"""`python -m benches`: measures everything side by side, for docs/benchmarks.md and README."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benches import chart, instructions, machine, report
+from benches import chart, instructions, machine, readme, report
 from benches.runner import ROOT, Result, Settings, compile_sources, run_table
 from benches.sizes import size_label, sizes
 from benches.tables import TABLES, Table
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
+README = ROOT / "README.md"
 
 
 def main() -> None:
@@ -27,10 +28,13 @@ def main() -> None:
         facts, busyness = machine.facts(settings.scratch), machine.Busyness()
         results = [result for table in tables for result in _measure(table, arguments.sizes, settings)]
         counts = [] if arguments.only else instructions.count_all(settings)
-    page = report.document(results, facts, busyness.others(), settings)
+    others = busyness.others()
+    page = report.document(results, facts, others, settings)
     if counts:
         page += f"\n{instructions.section(counts)}"
     _write(arguments, page, chart.draw(results))
+    if arguments.output is None and arguments.only is None and not arguments.cold:
+        README.write_text(readme.replaced(README.read_text(), readme.figures(results, others)))
 
 
 def _measure(table: Table, sizes: list[int], settings: Settings) -> list[Result]:

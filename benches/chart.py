@@ -38,7 +38,11 @@ def _largest_of_each(results: Sequence[Result]) -> list[Result]:
     largest: dict[str, Result] = {}
     for result in results:
         known = largest.get(result.table.key)
-        if result.table.unit is Unit.BYTES and (known is None or result.work > known.work):
+        if (
+            result.table.unit is Unit.BYTES
+            and result.table.compared
+            and (known is None or result.work > known.work)
+        ):
             largest[result.table.key] = result
     return list(largest.values())
 

@@ -81,9 +81,14 @@ def document(results: Sequence[Result], machine: Mapping[str, str], others: floa
     )
 
 
+def loaded(others: float) -> bool:
+    """Returns whether other programs used so much of the processors that figures are indicative only."""
+    return others >= 0.05
+
+
 def _company(others: float) -> str:
     words = f"Other programs kept {others:.0%} of the processors busy during the measurement."
-    if others < 0.05:
+    if not loaded(others):
         return words
     return f"{words} **The machine was loaded: take these figures as indicative.**"
 

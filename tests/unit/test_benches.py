@@ -6,7 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from benches import chart, machine, report
+from benches import chart, machine, readme, report
+from benches.__main__ import README
 from benches.compare import judged
 from benches.peer import refuses_a_changed, same_content
 from benches.runner import Result, Row, Settings, run_table
@@ -79,6 +80,20 @@ def test_the_page_says_when_the_machine_was_loaded(tmp_path: Path) -> None:
     quiet = report.document([], facts, 0.01, settings(tmp_path))
     assert "loaded" not in quiet
     assert str(tmp_path) not in quiet
+
+
+def test_readme_takes_the_figures_between_its_marks() -> None:
+    tables = [table for table in TABLES if table.key in ("open", "seal", "verify")]
+    results = [
+        Result(table, size, [Row(each, Path(), [], [sample()]) for each in table.contestants])
+        for table in tables
+        for size in (4 * 10**6, 10**9)
+    ]
+    page = readme.replaced(README.read_text(), readme.figures(results, 0.01))
+    assert "| modelkeep | 2.00 | | modelkeep | 2.00 | | modelkeep, all digests | 2.00 |" in page
+    assert "a file of 1 GB" in page
+    assert page.count(readme.BEGIN) == page.count(readme.END) == 1
+    assert page.endswith(README.read_text().partition(readme.END)[2])
 
 
 def test_the_chart_is_well_formed_and_leaves_failures_out() -> None:
