@@ -99,8 +99,8 @@ def _costs(results: Sequence[Result], largest: int, smallest: int) -> str:
     small, floor = (_row(results, "open", peer, smallest) for peer in ("modelkeep:Open", "floor:Open"))
     over, most = (_peak(opened) - largest) / 1e6, _peak(sealed) / 1e6
     return (
-        f"Memory: the model's size plus {over:.0f} MB to open, {most:.0f} MB to seal. Small files pay for keys "
-        f"and signatures: {size_label(smallest)} open in {_milliseconds(small)} ms in a new process, in "
+        f"Memory: the model's size plus {over:.0f} MB to open, {most:.0f} MB to seal. Small files pay for "
+        f"keys and signatures: {size_label(smallest)} open in {_milliseconds(small)} ms in a new process, in "
         f"{_milliseconds(floor)} ms by bare calls."
     )
 
