@@ -20,10 +20,11 @@ APPROVAL_LABEL = b"modelkeep/v1/pcr-approval"
 APPROVAL_BYTES = 32 + len(APPROVAL_LABEL)
 PREFIX = b"DSSEv1 "
 
-_HASHES: dict[str, type[hashes.HashAlgorithm]] = {
-    "secp256r1": hashes.SHA256,
-    "secp384r1": hashes.SHA384,
-    "secp521r1": hashes.SHA512,
+# Made once and here: with the first one, pyca/cryptography imports what every verification needs.
+_SCHEMES = {
+    "secp256r1": ec.ECDSA(hashes.SHA256()),
+    "secp384r1": ec.ECDSA(hashes.SHA384()),
+    "secp521r1": ec.ECDSA(hashes.SHA512()),
 }
 
 
@@ -35,7 +36,7 @@ class EcdsaSigner(Protocol):
         """The key that verifies."""
 
     def sign(self, message: bytes) -> bytes:
-        """Returns a DER-encoded ECDSA signature over `message`, hashed as `hash_for` says."""
+        """Returns a DER-encoded ECDSA signature over `message`, hashed as `ecdsa_for` says."""
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -43,17 +44,17 @@ def pae(payload_type: str, payload: bytes) -> bytes:
     return b"%s%d %s %d %s" % (PREFIX, len(payload_type), payload_type.encode(), len(payload), payload)
 
 
-def hash_for(key: ec.EllipticCurvePublicKey) -> hashes.HashAlgorithm:
-    """Returns the hash that goes with the key's curve.
+def ecdsa_for(key: ec.EllipticCurvePublicKey) -> ec.ECDSA:
+    """Returns ECDSA with the hash that goes with the key's curve.
 
     Raises:
         UsageError: the curve is not P-256, P-384 or P-521.
     """
-    if key.curve.name not in _HASHES:
+    if key.curve.name not in _SCHEMES:
         raise UsageError(
             f"keys on curve {key.curve.name} are not supported", hint="use P-256, P-384 or P-521"
         )
-    return _HASHES[key.curve.name]()
+    return _SCHEMES[key.curve.name]
 
 
 def verify(key: ec.EllipticCurvePublicKey, signature: bytes, payload_type: str, payload: bytes) -> None:
@@ -63,6 +64,6 @@ def verify(key: ec.EllipticCurvePublicKey, signature: bytes, payload_type: str, 
         SignatureError: it does not verify.
     """
     try:
-        key.verify(signature, pae(payload_type, payload), ec.ECDSA(hash_for(key)))
+        key.verify(signature, pae(payload_type, payload), ecdsa_for(key))
     except InvalidSignature:
         raise SignatureError("the signature does not verify") from None

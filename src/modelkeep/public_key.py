@@ -35,7 +35,7 @@ def load(key: TrustedKey) -> ec.EllipticCurvePublicKey:
     parsed = from_pem(key) if isinstance(key, bytes) else key
     if not isinstance(parsed, ec.EllipticCurvePublicKey):
         raise UsageError("not an elliptic-curve public key", hint="use a P-256, P-384 or P-521 key")
-    dsse.hash_for(parsed)
+    dsse.ecdsa_for(parsed)
     return parsed
 
 

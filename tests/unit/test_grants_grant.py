@@ -57,7 +57,7 @@ class Signer:
         )
 
     def sign(self, message: bytes) -> bytes:
-        return self._key.sign(message, ec.ECDSA(dsse.hash_for(self.public_key)))
+        return self._key.sign(message, dsse.ecdsa_for(self.public_key))
 
 
 def test_header_bytes_are_exact() -> None:

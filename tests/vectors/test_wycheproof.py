@@ -85,7 +85,7 @@ def test_ecdsa(group: Case, case: Case, monkeypatch: pytest.MonkeyPatch) -> None
     # Their messages are no DSSE documents.
     monkeypatch.setattr(dsse, "pae", lambda _payload_type, payload: payload)
     key = public_key.load(group["publicKeyPem"].encode())
-    assert dsse.hash_for(key).name == group["sha"].replace("-", "").lower()
+    assert dsse.ecdsa_for(key).algorithm.name == group["sha"].replace("-", "").lower()
     message, signature = octets(case, "msg", "sig")
     if case["result"] == "valid":
         dsse.verify(key, signature, "", message)

@@ -172,7 +172,7 @@ def signing_key(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
     try:
         key = certificate.public_key()
         if isinstance(key, ec.EllipticCurvePublicKey):
-            dsse.hash_for(key)
+            dsse.ecdsa_for(key)
             return key
     except (ValueError, UnsupportedAlgorithm, UsageError):
         pass

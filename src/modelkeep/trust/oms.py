@@ -80,7 +80,7 @@ def signature_size(statement: Statement, signer: BundleSigner, *, stamped: bool 
     """Returns the most bytes that `sign` can need; digests in `statement` may still be placeholders."""
     if isinstance(signer, DocumentSigner):
         return signer.document_size(statement.to_bytes())
-    dsse.hash_for(signer.public_key)
+    dsse.ecdsa_for(signer.public_key)
     longest = _LONGEST_SIGNATURE[signer.public_key.curve.name]
     timestamp = bytes(LARGEST_TIMESTAMP) if stamped else None
     return len(_encode(statement.to_bytes(), bytes(longest), signer, timestamp))

@@ -117,7 +117,7 @@ def _check_public(
             raise UsageError(f"RSA key of {key.key_size} bits", hint=f"use {SMALLEST_RSA_BITS} bits or more")
         return key
     if isinstance(key, ec.EllipticCurvePublicKey):
-        dsse.hash_for(key)
+        dsse.ecdsa_for(key)
         return key
     raise _unsupported()
 

@@ -65,7 +65,7 @@ class ServiceSigner:
         with words_of_service(self._scheme):
             signature = bytes.fromhex(self._service.sign(message).signature)
         try:
-            self._public.verify(signature, message, ec.ECDSA(dsse.hash_for(self._public)))
+            self._public.verify(signature, message, dsse.ecdsa_for(self._public))
         except InvalidSignature:
             raise KeyStoreError(
                 "the service signed with another key than the public key given", hint="check the part after #"

@@ -53,7 +53,7 @@ class Signer:
             )
         self._private_key = private_key
         self._public_key = private_key.public_key()
-        self._hash = dsse.hash_for(self._public_key)
+        self._scheme = dsse.ecdsa_for(self._public_key)
         if certificates and certificate_files.signing_key(certificates[0]) != self._public_key:
             raise UsageError(
                 "the first certificate is not for this private key",
@@ -100,4 +100,4 @@ class Signer:
 
     def sign(self, message: bytes) -> bytes:
         """Returns a DER-encoded ECDSA signature over `message`, hashed as the curve asks."""
-        return self._private_key.sign(message, ec.ECDSA(self._hash))
+        return self._private_key.sign(message, self._scheme)

@@ -20,7 +20,7 @@ from modelkeep.updates.repository.metadata import (
 
 def role_key(key: ec.EllipticCurvePublicKey) -> SSlibKey:
     """Returns a public key as TUF lists it; its id is the fingerprint that it has everywhere."""
-    dsse.hash_for(key)
+    dsse.ecdsa_for(key)
     return SSlibKey.from_crypto(key, keyid=public_key.fingerprint(key))
 
 
@@ -56,7 +56,7 @@ class RoleSigner(AnySigner):
         key = self._signer.public_key
         try:
             # A faulty device or adapter shows here, and not on ten thousand devices.
-            key.verify(signature, payload, ec.ECDSA(dsse.hash_for(key)))
+            key.verify(signature, payload, dsse.ecdsa_for(key))
         except InvalidSignature:
             raise KeyStoreError("the signer returned a signature that its own key does not verify") from None
         return Signature(self.fingerprint, signature.hex())
