@@ -85,7 +85,9 @@ def test_ecdsa(group: Case, case: Case, monkeypatch: pytest.MonkeyPatch) -> None
     # Their messages are no DSSE documents.
     monkeypatch.setattr(dsse, "pae", lambda _payload_type, payload: payload)
     key = public_key.load(group["publicKeyPem"].encode())
-    assert dsse.ecdsa_for(key).algorithm.name == group["sha"].replace("-", "").lower()
+    hashed = dsse.ecdsa_for(key).algorithm
+    assert isinstance(hashed, hashes.HashAlgorithm)
+    assert hashed.name == group["sha"].replace("-", "").lower()
     message, signature = octets(case, "msg", "sig")
     if case["result"] == "valid":
         dsse.verify(key, signature, "", message)
