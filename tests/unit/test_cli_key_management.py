@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -99,6 +102,20 @@ def test_doctor_names_every_store_and_what_is_better(command: CommandLine) -> No
     assert "file permissions" in words
     assert "best here: " in words
     assert "better:    " in words
+    # These tests run where AES has instructions; without them it is the other way around.
+    assert "suite:     aes is the faster one here\n" in words
+
+
+def test_doctor_advises_the_other_suite_where_aes_has_no_instructions(command: CommandLine) -> None:
+    if platform.machine() != "x86_64":
+        pytest.skip("OpenSSL takes this mask on x86 alone")
+    # Hides AES-NI and what else makes AES-GCM fast from OpenSSL.
+    masked = {**os.environ, "OPENSSL_ia32cap": "~0x200000200000000:~0x60000000000"}
+    program = "from modelkeep.payload.fastest_suite import fastest_suite; print(fastest_suite().name)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, text=True, env=masked
+    )
+    assert done.stdout == "CHACHA20_POLY1305_HKDF_1MB\n"
 
 
 STORES = {

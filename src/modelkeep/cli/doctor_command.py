@@ -1,4 +1,4 @@
-"""`modelkeep doctor`: which key stores this device has, and what each protects against."""
+"""`modelkeep doctor`: which key stores this device has, what each protects against; the faster suite."""
 
 from __future__ import annotations
 
@@ -7,20 +7,31 @@ import argparse
 from modelkeep.cli.output import print_json, show
 from modelkeep.keys.advice import Advice, advise
 from modelkeep.keys.management import StoreReport, examine_stores
+from modelkeep.manifest import Suite
+from modelkeep.payload.fastest_suite import fastest_suite
+
+_WORDS = {
+    Suite.AES256_GCM_HKDF_1MB: "aes is the faster one here",
+    Suite.CHACHA20_POLY1305_HKDF_1MB: (
+        "chacha is the faster one here: ask the publisher for modelkeep seal --suite chacha"
+    ),
+}
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints what every key store says of itself."""
     reports = examine_stores()
-    advice = advise(reports)
+    advice, suite = advise(reports), fastest_suite()
     if arguments.json:
         best = None if advice.best is None else advice.best.scheme
         stores = {report.scheme: _members(report) for report in reports}
-        print_json({"stores": stores, "best": best, "better": list(advice.better)})
+        better = list(advice.better)
+        print_json({"stores": stores, "best": best, "better": better, "fastest_suite": suite.name})
         return
     for report in reports:
         _show(report)
     _conclude(advice)
+    show(f"suite:     {_WORDS[suite]}")
 
 
 def _show(report: StoreReport) -> None:

@@ -33,6 +33,7 @@ MEMBERS = {
     "format": "the model's format",
     "entries": "the ways to run the model, and what each takes",
     "suite": "how it is encrypted",
+    "fastest_suite": "the suite that this processor decrypts fastest",
     "leaf": "the digest of segments",
     "digest": "what is covered by signatures (`inspect`); SHA-256 of what is signed (`trust`)",
     "installed": "whether it is an installation of this device",
