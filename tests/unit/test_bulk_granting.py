@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modelkeep import bulk_granting
 from modelkeep.bulk_granting import BulkGrants, grant_all
 from modelkeep.errors import (
     ExpiredError,
@@ -21,6 +22,7 @@ from modelkeep.errors import (
 from modelkeep.grants import sidecar
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.device_list import LONGEST_LINE
+from modelkeep.grants.grant import Grant
 from modelkeep.grants.header import key_id
 from modelkeep.grants.recipient_text import parse_recipient
 from modelkeep.trust.signer import Signer
@@ -252,3 +254,13 @@ def test_grants_of_others_are_passed_over_without_parsing(fleet: Fleet) -> None:
     fleet.open(fleet.devices[3])
     with pytest.raises(MalformedError):
         fleet.open(fleet.devices[0])
+
+
+def test_a_worker_issues_what_its_process_was_started_for(workshop: Workshop) -> None:
+    lines = [(1, workshop.device.with_suffix(".pub").read_bytes())]
+    bulk_granting._start(bytes(16), bytes(range(32)), Constraints())
+    try:
+        (grant,) = bulk_granting._run(lines)
+    finally:
+        bulk_granting._issuer = None
+    assert Grant.from_bytes(grant).header.bundle == bytes(16)

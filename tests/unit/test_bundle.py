@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelkeep.bundle.access import Access, unlock_bundle
+from modelkeep.bundle import access as access_module
+from modelkeep.bundle.access import Access, unlock, unlock_bundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.container import names
 from modelkeep.errors import (
     MalformedError,
+    RefusedError,
+    RollbackError,
     SignatureError,
     TamperedError,
     UnsupportedVersionError,
@@ -266,3 +270,27 @@ def test_closing_wipes_the_keys(workshop: Workshop) -> None:
         opened.close()
         assert not any(key)
     opened.close()
+
+
+def test_a_bundle_is_refused_where_installations_are_asked_for(workshop: Workshop) -> None:
+    with workshop.identity() as identity:
+        access = Access(identity, workshop.verifier(require_installed=True))
+        with pytest.raises(RefusedError), unlock(workshop.seal(), access):
+            raise AssertionError
+
+
+@pytest.mark.parametrize(("changed", "looks"), [(True, 2), (False, 1)])
+def test_an_installation_that_was_replaced_while_looking_is_looked_at_again(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, changed: bool, looks: int
+) -> None:
+    calls, identities = [], iter(range(9))
+
+    def overtaken(*_arguments: object) -> object:
+        calls.append(1)
+        raise RollbackError("something newer counts")
+
+    monkeypatch.setattr(access_module, "_unlock_at", overtaken)
+    monkeypatch.setattr(access_module, "_identity_of", lambda _path: next(identities) if changed else 0)
+    with workshop.identity() as identity, ExitStack() as stack, pytest.raises(RollbackError):
+        access_module._unlock_installation(Path("x"), Access(identity, workshop.verifier()), stack)
+    assert len(calls) == looks

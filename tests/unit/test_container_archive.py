@@ -11,12 +11,22 @@ from pathlib import Path
 import pytest
 
 from modelkeep.bundle.bundle import Bundle
-from modelkeep.container import tar
-from modelkeep.container.archive import Archive
+from modelkeep.container import names, tar
+from modelkeep.container.archive import Archive, first_file, first_name
 from modelkeep.container.arriving import ArrivingArchive
-from modelkeep.container.order import archive_order
+from modelkeep.container.order import Order, archive_order
+from modelkeep.container.place import Place
 from modelkeep.container.slots import lay_out
-from modelkeep.errors import KeepError, MalformedError, RefusedError, StorageError, UsageError
+from modelkeep.container.tape import StreamTape
+from modelkeep.errors import (
+    KeepError,
+    MalformedError,
+    RefusedError,
+    StorageError,
+    UnavailableError,
+    UsageError,
+)
+from support.descriptors import open_descriptors, settled_descriptors
 from support.workshop import Workshop
 
 CONTENT = {
@@ -300,3 +310,57 @@ def test_a_name_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "test.keep").write_bytes(archive_of(CONTENT))
     with Bundle(tmp_path / "test.keep") as bundle, pytest.raises(UsageError, match="no file 'grants/7'"):
         bundle.read("grants/7")
+
+
+class OnlyReads:
+    """A stream that can do no more than it must."""
+
+    def __init__(self, *pieces: bytes | None) -> None:
+        self._pieces = list(pieces)
+
+    def read(self, size: int, /) -> bytes | None:
+        piece = self._pieces.pop(0) if self._pieces else b""
+        assert piece is None or len(piece) <= size
+        return piece
+
+
+def test_a_stream_that_only_reads_is_enough() -> None:
+    tape, into = StreamTape(OnlyReads(b"ab", b"c", b"d")), bytearray(3)
+    tape.fill(memoryview(into))
+    assert (bytes(into), tape.position, tape.take(1), tape.ends()) == (b"abc", 3, b"d", True)
+    with pytest.raises(StorageError):
+        StreamTape(OnlyReads(None)).take(1)
+
+
+def test_the_first_file_is_there_whole_and_by_its_name_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "net.keep"
+    path.write_bytes(archive_of({"manifest.json": b"{}"}))
+    before = settled_descriptors()
+    assert first_name(path) == "manifest.json"
+    assert open_descriptors() == before
+    for content, name, largest, expected in (
+        (path.read_bytes(), "manifest.json", 2, b"{}"),
+        (path.read_bytes(), "manifest.json", 1, None),
+        (path.read_bytes(), "model.sig", 2, None),
+        (path.read_bytes()[:511], "manifest.json", 2, None),
+    ):
+        path.write_bytes(content)
+        with path.open("rb") as file:
+            assert first_file(file.fileno(), name, largest) == expected
+
+
+def test_a_place_beyond_all_memory_is_a_lack_of_memory(tmp_path: Path) -> None:
+    with (
+        tmp_path.joinpath("x").open("w+b") as file,
+        pytest.raises(UnavailableError, match="not enough memory"),
+    ):
+        Place(file.fileno(), 0, 2**62).read()
+
+
+def test_files_of_a_kind_are_counted() -> None:
+    order = Order()
+    order.check("manifest.json", 2)
+    for number in range(names.MOST_SIGNATURES):
+        order.check(f"signatures/{number}", 2)
+    with pytest.raises(MalformedError):
+        order.check(f"signatures/{names.MOST_SIGNATURES}", 2)

@@ -413,3 +413,10 @@ def test_a_state_that_never_was_this_keys_is_refused(state: DeviceState) -> None
     write_state(state.path, HpkeHandle(ec.generate_private_key(ec.SECP256R1())).local_key(), Contents())
     with pytest.raises(Exception, match="changed by somebody else"):
         state.look()
+
+
+def test_a_device_that_remembers_nothing_has_nothing_to_forget(state: DeviceState) -> None:
+    assert state.retire() == 0
+    assert not state.has_begun
+    install(state, 1)
+    assert (state.retire(), state.retire()) == (1, 0)

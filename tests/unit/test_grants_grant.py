@@ -250,3 +250,14 @@ def test_passphrase_in_company_is_refused_before_it_is_used(kinds: list[str]) ->
     with pytest.raises(MalformedError, match="only grant"):
         seen.extend(grant.header.type for grant in standing_alone(map(grant_of, kinds)))
     assert "passphrase" not in seen
+
+
+def test_a_grant_that_was_read_equals_the_one_that_was_made() -> None:
+    made = grant_of("hpke-p256")
+    assert Grant.from_bytes(made.to_bytes()) == made
+
+
+@pytest.mark.parametrize("half", [{"issuer": b"i"}, {"signature": b"s"}])
+def test_half_a_signature_is_none(half: dict[str, Any]) -> None:
+    with pytest.raises(SignatureError, match="not signed"):
+        replace(grant_of("hpke-p256"), **half).check_issuer((b"i",))

@@ -187,3 +187,12 @@ def test_two_processes_append_at_once(path: Path) -> None:
         own = [key_id[-1] for key_id in seen if key_id[0] == who]
         assert own == [number for number in range(40) for _ in range(3)]
     assert all(seen[position] == seen[position + 2] for position in range(0, len(seen), 3))
+
+
+def test_a_file_of_one_endless_line_is_not_cut(tmp_path: Path) -> None:
+    path = tmp_path / "x.grants"
+    for size in (sidecar.LONGEST_LINE + 1, sidecar.LONGEST_LINE + 2):
+        path.write_bytes(b"x" * size)
+        with pytest.raises(MalformedError):
+            sidecar.append(path, [grant_of(1)])
+        assert path.stat().st_size == size

@@ -1,3 +1,4 @@
+import base64
 import os
 import subprocess
 from pathlib import Path
@@ -9,9 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 from modelkeep.errors import KeyStoreError, StorageError, UsageError
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.recipient import issue
+from modelkeep.keys import pkcs8, software_key
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.software_key import KINDS
+from modelkeep.memory import Pages
 
 BUNDLE = os.urandom(16)
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
@@ -221,3 +224,22 @@ def test_deleted_key_is_gone_and_listed_no_more(tmp_path: Path) -> None:
     assert list(FileStore().list("")) == ["pi.pem"]
     FileStore().delete("pi.pem")
     assert list(FileStore().list(str(tmp_path))) == []
+
+
+def test_an_encrypted_key_costs_what_is_promised_and_its_plaintext_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handed: list[bytearray] = []
+
+    def remember(plain: bytearray, passphrase: memoryview) -> bytes:
+        handed.append(plain)
+        assert any(plain)
+        return pkcs8.encrypted_pem(plain, passphrase)
+
+    monkeypatch.setattr(software_key, "encrypted_pem", remember)
+    with Pages.allocate(4) as passphrase:
+        passphrase.view[:] = b"word"
+        pem = software_key.to_pem(software_key.generate("p256"), passphrase)
+    assert not any(handed[0])
+    # RFC 7914, section 7: N = 16384, r = 8, p = 5, after an OCTET STRING of salt.
+    assert bytes.fromhex("02024000 020108 020105") in base64.b64decode(b"".join(pem.splitlines()[1:-1]))

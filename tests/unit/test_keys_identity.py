@@ -156,3 +156,10 @@ def test_closed_identity_of_a_fleet_device_cannot_unwrap(data_key: DataKey) -> N
     identity.close()
     with pytest.raises(UsageError, match="closed"):
         identity.unwrap(grant, BUNDLE)
+
+
+def test_a_glance_knows_the_own_grant_from_others(identity: Identity, data_key: DataKey) -> None:
+    glance = identity.glance(BUNDLE)
+    assert glance is not None
+    assert glance.may_fit(issue(identity.recipient(), BUNDLE, data_key).to_bytes())
+    assert not glance.may_fit(foreign().to_bytes())

@@ -11,7 +11,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from modelkeep.payload.workers import ONE_THREAD_BELOW, Preparation, SegmentWork, Workers, thread_count
+from modelkeep.payload.workers import (
+    BYTES_PER_THREAD,
+    ONE_THREAD_BELOW,
+    Preparation,
+    SegmentWork,
+    Workers,
+    thread_count,
+)
 
 
 def preparation(work: SegmentWork, log: list[str] | None = None) -> Preparation:
@@ -126,6 +133,7 @@ def test_fewer_threads_do_the_work_where_no_more_are_allowed(monkeypatch: pytest
 def test_small_streams_take_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     assert thread_count(ONE_THREAD_BELOW - 1) == 1
     assert thread_count(2**40) == len(os.sched_getaffinity(0))
-    assert thread_count(ONE_THREAD_BELOW) <= 2
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: range(64))
+    assert thread_count(ONE_THREAD_BELOW) == 1 + ONE_THREAD_BELOW // BYTES_PER_THREAD
     monkeypatch.delattr(os, "sched_getaffinity")
     assert thread_count(2**40) == os.cpu_count()

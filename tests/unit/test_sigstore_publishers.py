@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from modelkeep.errors import MalformedError, UsageError
+from modelkeep.signer_id import TypedSubject
+from modelkeep.trust import trust_editing
 from modelkeep.trust.sigstore_identity import SigstoreVerifier
 from modelkeep.trust.sigstore_signer import SigstoreSigner
 from modelkeep.updates.installation import install
@@ -64,3 +67,16 @@ def test_identities_on_the_command_line(
     assert "older releases by other keys" in command.shell(following).err
     removed = command.ok(f"{following} --floor {bundle}")
     assert WORKFLOW in removed.err
+
+
+def test_an_identity_is_remembered_as_what_it_is() -> None:
+    for identity, kind in (("a@example.org", "email"), ("https://example.org/w.yml@refs/heads/main", "uri")):
+        signer = SigstoreSigner(identity, "https://issuer.example").signed_with(bytes(32))
+        assert signer.subject == TypedSubject(kind, identity)
+
+
+def test_a_trusted_root_has_a_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust_editing, "LARGEST_SIGSTORE_ROOT", 2)
+    trust = SimpleNamespace(publishers=())
+    with pytest.raises(UsageError, match="at most 2 bytes"):
+        trust_editing.with_sigstore_root(trust, b"{ }")  # type: ignore[arg-type]

@@ -127,3 +127,12 @@ def test_sealing_asks_for_one_on_the_command_line(shop: CommandLine, authority: 
     kept = (shop.folder / "stamped.keep").read_bytes()
     assert shop.shell(f"{seal} -f -s publisher.pem --timestamp {authority.url}").code == 3
     assert (shop.folder / "stamped.keep").read_bytes() == kept
+
+
+def test_an_authority_whose_clock_is_wrong_is_not_believed(
+    authority: TimeAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + timestamps._TOLERANCE + 100)
+    with pytest.raises(SignatureError, match="the authority of time says"):
+        timestamps.request(authority.url, SIGNATURE)
