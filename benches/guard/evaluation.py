@@ -33,8 +33,8 @@ Profiles = list[GuardProfile | None]
 class Evaluation:
     """What is measured on one data set with one seed."""
 
-    def __init__(self, data: Data, seed: int, say: Say) -> None:
-        self._data, self._seed, self._say = data, seed, say
+    def __init__(self, data: Data, seed: int, say: Say, attacked: int = ATTACKED) -> None:
+        self._data, self._seed, self._say, self._attacked = data, seed, say, attacked
         self._random = np.random.default_rng(seed)
         say("training")
         self._network = Network.train(*data.part("train"), data.kind, seed)
@@ -132,7 +132,7 @@ class Evaluation:
         return Watched.learn(self._data, network), self._task(network, samples, labels)
 
     def _task(self, network: Network, samples: Values, labels: Labels) -> Task:
-        chosen = np.flatnonzero(self._right(network, samples, labels))[:ATTACKED]
+        chosen = np.flatnonzero(self._right(network, samples, labels))[: self._attacked]
         return Task(network, self._data, samples[chosen], labels[chosen], snap=True)
 
     def _check_twin(self, samples: Values, readings: Readings) -> None:

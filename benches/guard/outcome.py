@@ -73,6 +73,8 @@ def table(header: Sequence[str], outcomes: Sequence[Rows]) -> str:
         lines.append([name, *(" / ".join(map(str, cell)) for cell in cells)])
         apart = max(apart, *(_apart([seed[place] for seed in seeds]) for place in range(len(cells))))
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    if len(outcomes) == 1:
+        return text
     return f"{text}\n\nLargest difference between two seeds in one cell: {apart:.0f} points."
 
 

@@ -12,8 +12,8 @@ import pytest
 from modelkeep import canonical
 from modelkeep.errors import MalformedError, StorageError, UnsupportedVersionError, UsageError
 from modelkeep.guard import GuardProfile
-from modelkeep.guard.features import SUITE
 from modelkeep.guard.profile_json import parse_profile
+from modelkeep.guard.summary import SUITE
 from support.guarded import picture_profile
 
 Change = Callable[[dict[str, Any]], object]

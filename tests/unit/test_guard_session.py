@@ -20,7 +20,7 @@ from modelkeep.cli import main
 from modelkeep.errors import InputError, UnsupportedVersionError, UsageError
 from modelkeep.golden import Golden, GoldenCase
 from modelkeep.guard import Guard, GuardProfile
-from modelkeep.guard.features import SUITE
+from modelkeep.guard.summary import SUITE
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.model import model_digest, read_model
 from modelkeep.updates.golden_trial import golden_of, problems

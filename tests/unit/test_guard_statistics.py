@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
+import tomllib
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -118,6 +122,24 @@ def test_float64_and_unaligned_frames_are_measured_too() -> None:
     assert not unaligned.flags.aligned
     found = summarize(unaligned.reshape(6, 7, 3), 0, 1)
     assert found.mean == pytest.approx(summarize(frame, 0, 1).mean, rel=1e-6)
+
+
+def test_compiled_code_of_another_version_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "modelkeep_statistics", ModuleType("modelkeep_statistics"))
+    monkeypatch.setattr(statistics, "_COMPILED", statistics._functions())
+    assert "another version" in caplog.text
+    frame = np.random.default_rng(6).random((8, 8, 3)).astype(np.float32)
+    assert summarize(frame, 0, 1) == summarize_with_numpy(frame, 0, 1)
+
+
+def test_the_extra_takes_the_compiled_code_that_is_built_here() -> None:
+    root = Path(__file__).parents[2]
+    crate = tomllib.loads((root / "rust/statistics/Cargo.toml").read_text())["package"]["version"]
+    extra = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"]["guard"]
+    major, minor, _ = map(int, crate.split("."))
+    assert extra == [f"modelkeep-statistics>={major}.{minor},<{major}.{minor + 1}"]
 
 
 @needs_compiled

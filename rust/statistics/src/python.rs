@@ -9,6 +9,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use crate::source::{Half, Source};
 
+/// Which numbers a summary holds, in which order: the suite of modelkeep.guard.summary.
+const SUITE: u32 = 2;
 /// What a buffered byte of int8 stands for, less the byte itself.
 const SIGNED: i16 = -128;
 
@@ -118,6 +120,7 @@ fn summarize_i8<'py>(
 
 #[pymodule]
 fn modelkeep_statistics(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("SUITE", SUITE)?;
     module.add_function(wrap_pyfunction!(summarize_f32, module)?)?;
     module.add_function(wrap_pyfunction!(summarize_f16, module)?)?;
     module.add_function(wrap_pyfunction!(summarize_u8, module)?)?;

@@ -19,7 +19,6 @@ from modelkeep.guard.numbers import Array, Numbers
 from modelkeep.guard.statistics import summarize
 from modelkeep.guard.summary import Summary
 
-SUITE = 2
 LIMIT = 64
 UNIT = 2**15
 # A frame without any step has no smallest one. What is missing is neither usual nor strange.

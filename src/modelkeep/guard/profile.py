@@ -13,11 +13,11 @@ from typing import Any
 
 from modelkeep import canonical
 from modelkeep.errors import UsageError
-from modelkeep.guard.features import SUITE
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.numbers import Numbers
 from modelkeep.guard.sequence import SequenceProfile
 from modelkeep.guard.squeezing import SQUEEZERS
+from modelkeep.guard.summary import SUITE
 from modelkeep.guard.tails import Tails
 from modelkeep.storage import write_file
 

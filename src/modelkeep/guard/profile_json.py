@@ -12,7 +12,7 @@ import numpy as np
 from modelkeep import canonical
 from modelkeep.errors import MalformedError, UnsupportedVersionError, UsageError
 from modelkeep.guard.bound import check_rates
-from modelkeep.guard.features import SUITE, features_of, joint_places
+from modelkeep.guard.features import features_of, joint_places
 from modelkeep.guard.layout import LAYOUTS, MOST_CHANNELS, Layout
 from modelkeep.guard.numbers import Numbers
 from modelkeep.guard.packing import number, numbers, pack
@@ -33,6 +33,7 @@ from modelkeep.guard.profile import (
     Stage,
 )
 from modelkeep.guard.sequence import BINS, SequenceProfile
+from modelkeep.guard.summary import SUITE
 from modelkeep.guard.tails import SHARES, Tails
 from modelkeep.record import Record
 from modelkeep.storage import read_small

@@ -16,7 +16,7 @@ import numpy as np
 
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.numbers import Array
-from modelkeep.guard.summary import BINS, LEAST_STEP, Summary, histogram_step
+from modelkeep.guard.summary import BINS, LEAST_STEP, SUITE, Summary, histogram_step
 
 _LOG = logging.getLogger("modelkeep.guard")
 
@@ -28,6 +28,9 @@ def _functions() -> Mapping[np.dtype[Any], Callable[..., tuple[Any, ...]]]:
     try:
         compiled = importlib.import_module("modelkeep_statistics")
     except ImportError:  # a wheel of its own; NumPy computes the same, slower
+        return {}
+    if getattr(compiled, "SUITE", None) != SUITE:
+        _LOG.warning("the installed modelkeep-statistics belongs to another version of modelkeep")
         return {}
     return {
         np.dtype(np.float32): compiled.summarize_f32,

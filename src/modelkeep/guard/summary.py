@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+# Which features there are; changes with them, and with what they are made of.
+SUITE = 2
 BINS = 64
 SAMPLED_ROWS = 16
 # Of the range: what every difference between rows is taken to be at least, in their ratio.

@@ -43,7 +43,7 @@ def check_requirements(requires: Requires, folder: Path, reusable: int = 0) -> N
 
 def _check_guard(wanted: int) -> None:
     # NumPy takes as much memory as all the rest.
-    from modelkeep.guard.features import SUITE
+    from modelkeep.guard.summary import SUITE
 
     if wanted != SUITE:
         raise RefusedError(
