@@ -9,6 +9,7 @@ grants, then renewals of the same devices after eleven days.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from modelkeep.device.state_place import FOLDER_VARIABLE
 from modelkeep.granter import policy_file
 from modelkeep.granter.granter import run_granter
 from modelkeep.granter.request import Request
@@ -59,6 +61,7 @@ def main() -> None:
                 done = subprocess.run(
                     [sys.executable, "-m", "benches.granter", "--run", folder, str(days)],
                     capture_output=True, check=True, text=True,
+                    env=os.environ | {FOLDER_VARIABLE: f"{folder}/device"},
                 )  # fmt: skip
                 facts = json.loads(done.stdout)
                 print(

@@ -6,11 +6,11 @@ import re
 
 A_LINE = "a device's public line"
 _PUBLIC_KINDS = (
+    (rb"hpke-", A_LINE),
     (rb"ssh-|ecdsa-sha2-|sk-(?:ssh|ecdsa)-", "an SSH public key"),
     (rb"CERTIFICATE REQUEST", "a certificate request"),
     (rb"(?:TRUSTED )?CERTIFICATE", "a certificate"),
     (rb"(?:RSA |EC )?PUBLIC KEY", "a public key"),
-    (rb"hpke-", A_LINE),
 )
 _OTHER_KINDS = (
     (rb"OPENSSH PRIVATE KEY", "an SSH private key"),

@@ -42,6 +42,11 @@ PRAGMA user_version = 1;
 COMMIT;
 """
 
+_LISTED = "name, key, models, class, hardware"
+# Most keys took no other's place: one look at both tables says so.
+_STANDING = f"""SELECT {_LISTED}, stands_for, replaced FROM (SELECT ? AS asked)
+    LEFT JOIN roster ON roster.device = asked LEFT JOIN keys ON keys.device = asked"""  # noqa: S608 - no input
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
@@ -157,14 +162,11 @@ class Index:
 
     def standing(self, device: bytes) -> RosterDevice | None:
         """Returns as which device of the roster a key counts; None if it counts as none, or was replaced."""
-        row = self._one("SELECT stands_for, replaced FROM keys WHERE device = ?", device)
-        if row is None:
-            return self._device("device", device)
-        stands_for, is_replaced = row
+        *listed, stands_for, is_replaced = self._one(_STANDING, device)
         if is_replaced:
             return None
         # Operators may list the key that took another's place, in place of that one.
-        return self._device("device", device) or self._device("device", stands_for)
+        return self._device("device", stands_for) if listed[0] is None else _listed(*listed)
 
     def is_replaced(self, device: bytes) -> bool:
         """Returns whether another key has taken this one's place."""
@@ -209,11 +211,8 @@ class Index:
         return Waiting(row[0], row[1], row[2], bool(row[3])) if row else None
 
     def _device(self, column: str, value: bytes | str) -> RosterDevice | None:
-        columns = "name, key, models, class, hardware"
-        row = self._one(f"SELECT {columns} FROM roster WHERE {column} = ?", value)  # noqa: S608 - of two words
-        if row is None:
-            return None
-        return RosterDevice(row[0], row[1], tuple(row[2].split(",")), row[3], row[4] or "")
+        row = self._one(f"SELECT {_LISTED} FROM roster WHERE {column} = ?", value)  # noqa: S608 - of two words
+        return None if row is None else _listed(*row)
 
     def _set_newest(self, what: str, number: int, digest: bytes) -> None:
         self._do("INSERT OR REPLACE INTO newest VALUES (?, ?, ?)", what, number, digest)
@@ -286,6 +285,10 @@ _TAKING_IN = {
     Event.REPLACED: Index._replaced,
     Event.UNNAMED: Index._nothing,
 }
+
+
+def _listed(name: str, key: str, models: str, group: str, hardware: str | None) -> RosterDevice:
+    return RosterDevice(name, key, tuple(models.split(",")), group, hardware or "")
 
 
 def _row(device: RosterDevice) -> tuple[bytes | str | None, ...]:

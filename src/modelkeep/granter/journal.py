@@ -52,13 +52,11 @@ class Draft:
     Attributes:
         start: the place that they follow.
         end: the place behind them.
-        entries: what they say.
         lines: as they will stand there.
     """
 
     def __init__(self, start: Place) -> None:
         self.start = self.end = start
-        self.entries: list[JournalEntry] = []
         self.lines: list[bytes] = []
 
     def add(self, at: int, event: Event, facts: Mapping[str, Fact]) -> JournalEntry:
@@ -67,7 +65,6 @@ class Draft:
         line = entry.to_line()
         if len(line) > LONGEST_LINE:
             raise MalformedError("journal: a line would be too long")
-        self.entries.append(entry)
         self.lines.append(line)
         self.end = self.end.after(line)
         return entry

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Self
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -99,7 +99,7 @@ class Grant:
         """
         signature = signer.sign(dsse.pae(PAYLOAD_TYPE, self._signed_bytes()))
         issuer = issuer or bytes.fromhex(public_key.fingerprint(signer.public_key))
-        return replace(self, issuer=issuer, signature=signature, received=None)
+        return Grant(self.header, self.header_bytes, self.wrapped, issuer, signature)
 
     def check_issuer(self, issuers: tuple[bytes, ...], revoked: frozenset[str] = frozenset()) -> None:
         """Checks the issuer's signature; for bundles whose manifest lists grant issuers.

@@ -73,6 +73,8 @@ class HpkeRecipient:
         Raises:
             UsageError: not a device id.
         """
+        if device_id == self.device_id != "":
+            return self
         other = copy(self)
         other.device_id = check_device_id(device_id)
         return other

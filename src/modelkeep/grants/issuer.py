@@ -28,6 +28,7 @@ class GrantIssuer:
         self.data_key = data_key
         self.terms = terms
         self.signer = signer
+        self._last: tuple[Constraints, Constraints] | None = None
         # The fingerprint of the signer's key (32 bytes), as its grants carry it; None without a signer.
         self.fingerprint = (
             None if signer is None else bytes.fromhex(public_key.fingerprint(signer.public_key))
@@ -43,7 +44,13 @@ class GrantIssuer:
         Raises:
             UsageError: the recipient's key or device id cannot be used, or the grant would never count.
         """
-        constraints = self.terms.narrow(demanded)
-        constraints.check_window()
-        grant = issue(recipient, self.bundle, self.data_key, constraints)
+        grant = issue(recipient, self.bundle, self.data_key, self._narrowed(demanded))
         return grant if self.signer is None else grant.signed_by(self.signer, self.fingerprint)
+
+    def _narrowed(self, demanded: Constraints) -> Constraints:
+        # Of the grants that are made within a second, most demand the same.
+        if self._last is None or self._last[0] != demanded:
+            narrowed = self.terms.narrow(demanded)
+            narrowed.check_window()
+            self._last = demanded, narrowed
+        return self._last[1]
