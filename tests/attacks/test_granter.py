@@ -20,7 +20,7 @@ from modelkeep.errors import (
     TamperedError,
     UnavailableError,
 )
-from modelkeep.granter import batch, deciding, mailbox
+from modelkeep.granter import batch, deciding, mailbox, person, policy_file
 from modelkeep.granter.audit import audit
 from modelkeep.granter.granter import HEAD_FILE, Tally
 from modelkeep.granter.handover import answer_with_old_key, ask_old_key
@@ -259,19 +259,14 @@ def test_answer_is_taken_once(desk: Desk) -> None:
     tally = desk.run(NOW + 60)
     assert (tally.issued, tally.not_due) == (0, 1)
     # The device's state is lost, and it comes with a third key; the thief has what the second one sent.
-    desk.ask("third", replaces=desk.key("new"))
-    desk.run(NOW + 60)
-    desk.ask("third", replaces=desk.key("new"), question=desk.question("third"))
-    desk.run(NOW + 60)
+    desk.write_policy(handovers=2)
+    assert desk.hand_over("new", "third", NOW + 60).issued == 1
     answer.write_bytes(kept)
     assert desk.run(NOW + 20 * DAY).refusals == 1
 
 
 def test_keys_that_were_replaced_or_struck_are_replaced_by_nobody(desk: Desk) -> None:
-    desk.ask("new", replaces=desk.key("pi-1"))
-    desk.run(NOW + 60)
-    desk.ask("new", replaces=desk.key("pi-1"), question=desk.question("new"))
-    desk.run(NOW + 60)
+    desk.hand_over("pi-1", "new", NOW + 60)
     desk.ask("eve", replaces=desk.key("pi-1"))
     assert nothing_for(desk, "eve").refusals == 1
     desk.strike("pi-1")
@@ -280,6 +275,24 @@ def test_keys_that_were_replaced_or_struck_are_replaced_by_nobody(desk: Desk) ->
     desk.enlist("pi-9")
     desk.ask("eve", replaces=desk.key("pi-9"))
     assert nothing_for(desk, "eve").refusals == 1
+
+
+def test_key_that_is_handed_on_again_and_again_waits_for_a_person(desk: Desk) -> None:
+    """Eve has copied the key: each handover leaves a machine behind that opens the model for thirty days."""
+    assert desk.hand_over("pi-1", "first", NOW + 60).issued == 1
+    tally = desk.hand_over("first", "second", NOW + 3600)
+    assert (tally.issued, tally.waiting) == (0, 1) and not desk.grants_file("second").exists()
+    # Nothing has changed for the key that counts.
+    desk.ask("first")
+    assert desk.run(NOW + 11 * DAY).issued == 1
+    (waits,) = person.waiting(policy_file.read(desk.policy))
+    assert (waits.name, waits.replaces) == ("pi-1", desk.device("first"))
+    person.allow(policy_file.read(desk.policy), [desk.device("second").hex()])
+    assert desk.hand_over("first", "second", NOW + 12 * DAY).issued == 1
+    assert person.waiting(policy_file.read(desk.policy)) == ()
+    # A lease's time later nothing of that is open any more.
+    assert desk.hand_over("second", "third", NOW + 42 * DAY - 1).waiting == 1
+    assert desk.hand_over("second", "fourth", NOW + 43 * DAY).issued == 1
 
 
 # The mailboxes.

@@ -41,6 +41,7 @@ version = 1
 origin = "acme"
 state = "state of granter"
 first-grants-a-day = {firsts}
+handovers-a-lease = {handovers}
 bundles = [{bundles}]
 
 [roster]
@@ -84,11 +85,17 @@ class Desk:
         return self.workshop.seal(**settings | options)
 
     def write_policy(
-        self, *, firsts: int = 20, more: str = "", bundles: Iterable[Path] | None = None
+        self,
+        *,
+        firsts: int = 20,
+        handovers: int = 1,
+        more: str = "",
+        bundles: Iterable[Path] | None = None,
     ) -> None:
         """Writes the policy, with tables that come behind it."""
         names = ", ".join(f'"{each.name}"' for each in bundles or [self.bundle])
-        self.policy.write_text(POLICY.format(firsts=firsts, bundles=names) + more)
+        text = POLICY.format(firsts=firsts, handovers=handovers, bundles=names)
+        self.policy.write_text(text + more)
 
     @property
     def policy(self) -> Path:
@@ -159,6 +166,13 @@ class Desk:
             clock=lambda: float(at),
             **options,
         )
+
+    def hand_over(self, old: str, new: str, at: int) -> Tally:
+        """Has a new key ask for the place of an old one, and answer; returns what came of the answer."""
+        self.ask(new, replaces=self.key(old))
+        self.run(at)
+        self.ask(new, replaces=self.key(old), question=self.question(new))
+        return self.run(at)
 
     def verifier(self, at: int = NOW) -> Verifier:
         """Returns a verifier of the publisher, at some time."""

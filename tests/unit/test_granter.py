@@ -114,13 +114,10 @@ def test_key_is_handed_over_and_the_old_one_gets_nothing_more(desk: Desk) -> Non
     desk.ask("new")
     assert desk.run(NOW + 20 * DAY).issued == 1
     # A third key, and then the device leaves the roster.
-    desk.ask("third", replaces=desk.key("new"))
-    desk.run(NOW + 21 * DAY)
-    desk.ask("third", replaces=desk.key("new"), question=desk.question("third"))
-    assert desk.run(NOW + 21 * DAY).issued == 1
+    assert desk.hand_over("new", "third", NOW + 31 * DAY).issued == 1
     desk.strike("pi-1")
     desk.ask("third")
-    assert desk.run(NOW + 40 * DAY).refusals == 1
+    assert desk.run(NOW + 50 * DAY).refusals == 1
 
 
 def test_group_that_must_prove_something_is_asked(desk: Desk) -> None:

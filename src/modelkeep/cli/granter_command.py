@@ -13,10 +13,10 @@ from modelkeep.errors import UsageError
 from modelkeep.granter import person, policy_file
 from modelkeep.granter.audit import audit
 from modelkeep.granter.granter import Tally, run_granter
-from modelkeep.granter.index import Waiting
 from modelkeep.granter.journal_head import JournalHead
 from modelkeep.granter.policy import GranterPolicy
 from modelkeep.granter.state import journal_path
+from modelkeep.granter.waiting import Waiting
 from modelkeep.storage import read_small, write_file
 from modelkeep.trust.envelope import LARGEST_FILE
 from modelkeep.trust.roots_document import by_fingerprint
@@ -87,7 +87,7 @@ def _waiting(arguments: argparse.Namespace) -> None:
         print_json({"devices": [_waiting_facts(each) for each in found]})
         return
     for each in found:
-        show(f"{each.name}  {each.model}  {each.device.hex()}{'  allowed' if each.allowed else ''}")
+        show(_waiting_in_words(each))
 
 
 def _allow(arguments: argparse.Namespace) -> None:
@@ -97,11 +97,18 @@ def _allow(arguments: argparse.Namespace) -> None:
     report(arguments, devices=[_waiting_facts(each) for each in allowed])
 
 
+def _waiting_in_words(waiting: Waiting) -> str:
+    replaces = f"  in place of {waiting.replaces.hex()[:16]}" if waiting.replaces else ""
+    allowed = "  allowed" if waiting.allowed else ""
+    return f"{waiting.name}  {waiting.model}  {waiting.device.hex()}{replaces}{allowed}"
+
+
 def _waiting_facts(waiting: Waiting) -> dict[str, Any]:
     return {
         "name": waiting.name,
         "model": waiting.model,
         "device": waiting.device.hex(),
+        "replaces": waiting.replaces.hex(),
         "allowed": waiting.allowed,
     }
 

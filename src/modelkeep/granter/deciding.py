@@ -100,8 +100,12 @@ class Decider:
             raise RefusedError(
                 f"may not have {', '.join(request.models)}, or no bundle of it is granted here"
             )
-        new = {each.model for each in found}.difference(had)
-        waits = self._waiting(claim.key, sorted(new), now)
+        models = {each.model for each in found}
+        new = models.difference(had)
+        if self._is_handed_over_too_often(claim, now):
+            waits = self._not_allowed(claim.key, sorted(models))
+        else:
+            waits = self._waiting(claim.key, sorted(new), now)
         bundles = tuple(each for each in found if each.model not in waits)
         if not claim.old and not self._is_due(leases, bundles, claim.key, now):
             bundles = ()
@@ -111,7 +115,18 @@ class Decider:
         if not new:
             return ()
         left = max(0, self._policy.firsts - self._index.count("firsts", now))
-        return tuple(model for model in new[left:] if not self._is_allowed(key, model))
+        return self._not_allowed(key, new[left:])
+
+    def _is_handed_over_too_often(self, claim: Claim, now: int) -> bool:
+        # Each key that is replaced goes on to the end of its lease: each would be a machine more.
+        if claim.ground is not Ground.HANDOVER:
+            return False
+        return (
+            self._index.replacements(claim.listed.device, now - self._policy.lease) >= self._policy.handovers
+        )
+
+    def _not_allowed(self, key: bytes, models: Sequence[str]) -> tuple[str, ...]:
+        return tuple(model for model in models if not self._is_allowed(key, model))
 
     def _is_allowed(self, key: bytes, model: str) -> bool:
         known = self._index.wait_of(key, model)

@@ -20,7 +20,7 @@ from modelkeep.device.state_place import device_id
 from modelkeep.errors import KeepError, RefusedError, RollbackError, SignatureError, TamperedError, UsageError
 from modelkeep.granter import policy_file
 from modelkeep.granter.batch import Batch, finish
-from modelkeep.granter.claim import Claim
+from modelkeep.granter.claim import Claim, Ground
 from modelkeep.granter.deciding import Decider, Decision
 from modelkeep.granter.journal import Place
 from modelkeep.granter.journal_entry import Event, Fact
@@ -245,11 +245,14 @@ class _Pass:
             self._tally.not_due += 1
 
     def _note_waits(self, decision: Decision, device: bytes, batch: Batch) -> None:
-        assert decision.claim is not None
+        claim = decision.claim
+        assert claim is not None
         self._tally.waiting += bool(decision.waits)
+        replaces = {"replaces": claim.old.hex()} if claim.ground is Ground.HANDOVER else {}
         for model in decision.waits:
             if self._state.index.wait_of(device, model) is None:
-                batch.note(Event.WAITS, device=device.hex(), name=decision.claim.listed.name, model=model)
+                facts = {"device": device.hex(), "name": claim.listed.name, "model": model}
+                batch.note(Event.WAITS, **facts | replaces)
 
     def _grant(self, request: Request, decision: Decision, device: bytes, batch: Batch) -> None:
         claim = decision.claim

@@ -18,31 +18,36 @@ from modelkeep.granter.journal import Journal, Place
 from modelkeep.granter.journal_entry import Event, JournalEntry
 from modelkeep.granter.roster import RosterHead
 from modelkeep.granter.roster_device import RosterDevice
+from modelkeep.granter.waiting import Waiting
 
 DAY = 86_400
 
-_TABLES = """
+# One of another version is made anew from the journal.
+VERSION = 2
+
+_TABLES = f"""
 BEGIN;
 CREATE TABLE place (number INTEGER, digest BLOB, offset INTEGER);
 CREATE TABLE newest (what TEXT PRIMARY KEY, number INTEGER, digest BLOB);
 CREATE TABLE roster (device BLOB PRIMARY KEY, name TEXT, key TEXT, models TEXT, class TEXT,
     hardware TEXT UNIQUE) WITHOUT ROWID;
-CREATE TABLE keys (device BLOB PRIMARY KEY, stands_for BLOB, replaced INTEGER) WITHOUT ROWID;
+CREATE TABLE keys (device BLOB PRIMARY KEY, stands_for BLOB, since INTEGER, replaced INTEGER) WITHOUT ROWID;
 CREATE INDEX keys_stand_for ON keys (stands_for);
 CREATE TABLE leases (device BLOB, model TEXT, bundle BLOB, begins INTEGER, ends INTEGER,
     PRIMARY KEY (device, model, bundle)) WITHOUT ROWID;
 CREATE TABLE days (day INTEGER, what TEXT, count INTEGER, PRIMARY KEY (day, what)) WITHOUT ROWID;
-CREATE TABLE waiting (device BLOB, model TEXT, name TEXT, allowed INTEGER, PRIMARY KEY (device, model))
-    WITHOUT ROWID;
+CREATE TABLE waiting (device BLOB, model TEXT, name TEXT, replaces BLOB, allowed INTEGER,
+    PRIMARY KEY (device, model)) WITHOUT ROWID;
 CREATE TABLE questions (nonce BLOB PRIMARY KEY, subject BLOB, device BLOB, asked BLOB, old BLOB,
     expected BLOB, made_at INTEGER) WITHOUT ROWID;
 CREATE INDEX questions_by_subject ON questions (subject, made_at);
 CREATE INDEX questions_by_device ON questions (device);
-PRAGMA user_version = 1;
+PRAGMA user_version = {VERSION};
 COMMIT;
 """
 
 _LISTED = "name, key, models, class, hardware"
+_WAITING = "device, name, model, replaces, allowed"
 # Most keys took no other's place: one look at both tables says so.
 _STANDING = f"""SELECT {_LISTED}, stands_for, replaced FROM (SELECT ? AS asked)
     LEFT JOIN roster ON roster.device = asked LEFT JOIN keys ON keys.device = asked"""  # noqa: S608 - no input
@@ -59,23 +64,6 @@ class Lease:
 
     begins: int
     ends: int
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A first grant that waits for a person.
-
-    Attributes:
-        device: whose, SHA-256 of the public key.
-        name: what the roster calls the device.
-        model: of which model.
-        allowed: whether somebody has allowed it.
-    """
-
-    device: bytes
-    name: str
-    model: str
-    allowed: bool
 
 
 class Index:
@@ -182,6 +170,11 @@ class Index:
         row = self._one("SELECT device FROM keys WHERE stands_for = ? AND replaced = 0", root)
         return row[0] if row else root
 
+    def replacements(self, root: bytes, after: int) -> int:
+        """Returns how many keys took the place of a listed one, or of each other, after a moment."""
+        query = "SELECT COUNT(*) FROM keys WHERE stands_for = ? AND since > ?"
+        return int(self._one(query, root, after)[0])
+
     def groups(self) -> frozenset[str]:
         """Returns the groups that devices of the roster are in."""
         return frozenset(group for (group,) in self.database.execute("SELECT DISTINCT class FROM roster"))
@@ -199,16 +192,15 @@ class Index:
         return row[0] if row else 0
 
     def waiting(self) -> Iterator[Waiting]:
-        """Yields the first grants that wait for a person, and those that were allowed and not given yet."""
-        rows = self.database.execute("SELECT device, name, model, allowed FROM waiting ORDER BY name, model")
-        return (Waiting(device, name, model, bool(allowed)) for device, name, model, allowed in rows)
+        """Yields the grants that wait for a person, and those that were allowed and not given yet."""
+        rows = self.database.execute(f"SELECT {_WAITING} FROM waiting ORDER BY name, model")  # noqa: S608 - no input
+        return (_waiting(*row) for row in rows)
 
     def wait_of(self, device: bytes, model: str) -> Waiting | None:
-        """Returns the first grant of a model to a key that waits, or was allowed."""
-        row = self._one(
-            "SELECT device, name, model, allowed FROM waiting WHERE device = ? AND model = ?", device, model
-        )
-        return Waiting(row[0], row[1], row[2], bool(row[3])) if row else None
+        """Returns the grant of a model to a key that waits, or was allowed."""
+        query = f"SELECT {_WAITING} FROM waiting WHERE device = ? AND model = ?"  # noqa: S608 - no input
+        row = self._one(query, device, model)
+        return _waiting(*row) if row else None
 
     def _device(self, column: str, value: bytes | str) -> RosterDevice | None:
         row = self._one(f"SELECT {_LISTED} FROM roster WHERE {column} = ?", value)  # noqa: S608 - of two words
@@ -237,8 +229,9 @@ class Index:
 
     def _waits(self, entry: JournalEntry) -> None:
         facts = entry.facts
-        row = (bytes.fromhex(str(facts["device"])), facts["model"], facts["name"], 0)
-        self._do("INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?)", *row)
+        device, replaces = (bytes.fromhex(str(facts.get(name, ""))) for name in ("device", "replaces"))
+        row = (device, facts["model"], facts["name"], replaces, 0)
+        self._do("INSERT OR IGNORE INTO waiting VALUES (?, ?, ?, ?, ?)", *row)
 
     def _allowed(self, entry: JournalEntry) -> None:
         device, model = bytes.fromhex(str(entry.facts["device"])), entry.facts["model"]
@@ -246,13 +239,18 @@ class Index:
 
     def _replaced(self, entry: JournalEntry) -> None:
         device, old, root = (bytes.fromhex(str(entry.facts[name])) for name in ("device", "old", "root"))
-        self._do("INSERT OR REPLACE INTO keys VALUES (?, ?, 1)", old, root)
-        self._do("INSERT OR REPLACE INTO keys VALUES (?, ?, 0)", device, root)
+        self._do("INSERT INTO keys VALUES (?, ?, 0, 1) ON CONFLICT DO UPDATE SET replaced = 1", old, root)
+        self._do("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, 0)", device, root, entry.at)
         # What the old key had, the new one has had, too: it is no first grant.
         self._do(
             "INSERT OR IGNORE INTO leases SELECT ?, model, bundle, 0, 0 FROM leases WHERE device = ?",
             device,
             old,
+        )
+        self._do(
+            "DELETE FROM waiting WHERE device = ? AND model IN (SELECT model FROM leases WHERE device = ?)",
+            device,
+            device,
         )
 
     def _numbered(self, entry: JournalEntry) -> None:
@@ -287,6 +285,10 @@ _TAKING_IN = {
 }
 
 
+def _waiting(device: bytes, name: str, model: str, replaces: bytes, allowed: int) -> Waiting:
+    return Waiting(device, name, model, replaces, bool(allowed))
+
+
 def _listed(name: str, key: str, models: str, group: str, hardware: str | None) -> RosterDevice:
     return RosterDevice(name, key, tuple(models.split(",")), group, hardware or "")
 
@@ -317,7 +319,7 @@ def _open(path: Path) -> sqlite3.Connection:
         (version,) = database.execute("PRAGMA user_version").fetchone()
         if version == 0:
             database.executescript(_TABLES)
-        elif version != 1:
+        elif version != VERSION:
             raise sqlite3.DatabaseError
     except BaseException:
         database.close()

@@ -1,4 +1,4 @@
-"""What a person does at the granter's machine: allows first grants, asks keys that are still to be made."""
+"""What a person does at the granter's machine: allows what waits, asks keys that are still to be made."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from modelkeep.errors import UnavailableError, UsageError
-from modelkeep.granter.index import Waiting
 from modelkeep.granter.journal import Draft
 from modelkeep.granter.journal_entry import Event
 from modelkeep.granter.policy import GranterPolicy
 from modelkeep.granter.question import Question
 from modelkeep.granter.questions import Questions
 from modelkeep.granter.state import State, open_state
+from modelkeep.granter.waiting import Waiting
 
 
 def waiting(policy: GranterPolicy) -> tuple[Waiting, ...]:
-    """Returns the first grants that wait for a person, or were allowed and are not given yet.
+    """Returns the grants that wait for a person, or were allowed and are not given yet.
 
     Raises:
         UnavailableError: a granter works just now.
@@ -28,7 +28,7 @@ def waiting(policy: GranterPolicy) -> tuple[Waiting, ...]:
 
 
 def allow(policy: GranterPolicy, names: Collection[str], *, everybody: bool = False) -> tuple[Waiting, ...]:
-    """Allows first grants that wait; the next run gives them. Returns what was allowed.
+    """Allows grants that wait; the next run gives them. Returns what was allowed.
 
     Args:
         policy: the granter's.

@@ -42,6 +42,7 @@ class GranterPolicy:
         state: its own folder, with journal and index.
         lease: how long a grant lasts, in seconds.
         firsts: how many first grants are given in a day without a person.
+        handovers: how often a device's key is replaced by another within a lease's time without a person.
         roster: the roster's file.
         operators: who signs rosters.
         bundles: what is granted.
@@ -53,6 +54,7 @@ class GranterPolicy:
     state: Path
     lease: int
     firsts: int
+    handovers: int
     roster: Path
     operators: Roots
     bundles: tuple[Path, ...]

@@ -23,6 +23,7 @@ from modelkeep.trust.roots import Roots
 LARGEST_FILE = 65_536
 DEFAULT_LEASE_DAYS = 30
 DEFAULT_FIRSTS = 20
+DEFAULT_HANDOVERS = 1
 
 _FORMAT, _VERSION = "modelkeep/granter-policy", 1
 _DAY = 86_400
@@ -62,6 +63,7 @@ class _Reader:
             state=self._path(record.text("state")),
             lease=_number(record, "lease-days", DEFAULT_LEASE_DAYS, lowest=1, highest=3650) * _DAY,
             firsts=_number(record, "first-grants-a-day", DEFAULT_FIRSTS, lowest=0, highest=10**9),
+            handovers=_number(record, "handovers-a-lease", DEFAULT_HANDOVERS, lowest=0, highest=1000),
             roster=file,
             operators=roots,
             bundles=tuple(self._path(each) for each in _texts(record, "bundles")),

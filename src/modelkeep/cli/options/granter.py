@@ -31,12 +31,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _waiting(actions: Any) -> None:
-    parser = add_action(actions, "waiting", "say which first grants wait for a person")
+    parser = add_action(actions, "waiting", "say which grants wait for a person")
     _policy(parser)
 
 
 def _allow(actions: Any) -> None:
-    parser = add_action(actions, "allow", "allow first grants that wait; the next run gives them")
+    parser = add_action(actions, "allow", "allow grants that wait; the next run gives them")
     _policy(parser)
     parser.add_argument(
         "names", metavar="NAME", nargs="*", help="device, as the roster calls it, or the digest of its key"
