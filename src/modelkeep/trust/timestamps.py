@@ -105,8 +105,6 @@ def earliest(
     Raises:
         UnavailableError: the package is not installed.
     """
-    if not authorities:
-        return None
     # One root at a time: of several with one name, the library finds only one.
     said = (_moment(data, signature, root) for data in timestamps for root in authorities)
     return min((moment for moment in said if moment is not None), default=None)
