@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelkeep import canonical, storage
+from modelkeep import canonical, plugins, storage
 from modelkeep.bundle.install_record import InstallHeader
 from modelkeep.bundle.installation import Installation
 from modelkeep.bundle.lease import check_leasable
@@ -36,8 +36,10 @@ from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.grants.recipient import issue
 from modelkeep.manifest import Suite
+from modelkeep.trust.signers import open_signer
 from modelkeep.trust.signing_keys import create_signing_key
 from support.paper import EVERYBODY, MODEL, PaperCounter, install, name, stage
+from support.workshop import Workshop
 
 SEEN = SeenTrust(5, frozenset({b"r" * 32}), 1)
 # Long enough for a thread that does not wait, and nothing that a result depends on.
@@ -298,3 +300,33 @@ def test_hardware_that_fails_in_the_agreement_is_no_damaged_grant(answer: object
         grant = issue(recipient, bytes(16), data_key)
     with pytest.raises(KeyStoreError):
         HpkeHandle(Gone(key, answer)).unwrap(grant)
+
+
+def test_a_data_key_that_was_not_committed_to_is_wiped(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[DataKey] = []
+    close = DataKey.close
+
+    def note(key: DataKey) -> None:
+        closed.append(key)
+        close(key)
+
+    def deny(*_arguments: object) -> None:
+        raise TamperedError("another key")
+
+    monkeypatch.setattr(DataKey, "close", note)
+    monkeypatch.setattr(DataKey, "check_commitment", deny)
+    with pytest.raises(TamperedError, match="another key"):
+        workshop.open(workshop.seal())
+    assert closed
+
+
+def test_signers_that_fail_keep_what_they_said_to_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_address: str, _chain: object) -> object:
+        raise RuntimeError("the secret")
+
+    monkeypatch.setattr(plugins, "find", lambda *_names: [SimpleNamespace(load=lambda: fail)])
+    with pytest.raises(KeyStoreError, match="RuntimeError") as caught:
+        open_signer("acme:key")
+    assert "secret" not in str(caught.value)
