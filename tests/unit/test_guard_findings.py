@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,6 +164,17 @@ def test_a_gross_fault_that_passes_is_a_warning() -> None:
     blind = replace(profile, stages=(replace(profile.stages[0], thresholds={("surprise", "*"): 1e10}),))
     trial = try_profile(blind, [{"x": row[None]} for row in machine(5, 7)])
     assert any(warning.startswith("x 255: only 0 of 5") for warning in trial.warnings())
+
+
+def test_patches_that_pass_are_a_warning_that_says_what_helps() -> None:
+    profile = picture_profile()
+    blind = replace(profile, stages=(replace(profile.stages[0], thresholds={("surprise", "*"): 1e10}),))
+    samples: list[Mapping[str, Any]] = [{"x": picture} for picture in pictures(10, seed=3)]
+    seen, missed = (
+        [each for each in try_profile(tried, samples).warnings() if each.startswith("patch of 5 %")]
+        for tried in (profile, blind)
+    )
+    assert not seen and "a profile for each site" in missed[0]
 
 
 def test_learning_names_clean_samples_that_blunt_the_profile() -> None:

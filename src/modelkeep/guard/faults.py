@@ -15,6 +15,7 @@ Fault = Callable[[Array, Layout, np.random.Generator], Array]
 # Axes along which a sensor reads one element after the other.
 _READ_ALONG = "HT"
 _FEWEST_COLOURS = 3
+PATCH = "patch of 5 %"
 
 
 def faults_for(kind: np.dtype[Any], layout: Layout) -> dict[str, Fault]:
@@ -130,7 +131,7 @@ _FLOAT: dict[str, Fault] = {
     "all NaN": lambda values, _layout, _random: np.full(values.shape, np.nan),
 }
 _READ: dict[str, Fault] = {"half frozen": _half_frozen, "upside down": _upside_down}
-_IMAGES: dict[str, Fault] = {"patch of 5 %": _patch}
+_IMAGES: dict[str, Fault] = {PATCH: _patch}
 _COLOURS: dict[str, Fault] = {"channels reversed": _channels_reversed}
 _VECTORS: dict[str, Fault] = {"columns moved by one": _columns_swapped}
 _CHANNELS: dict[str, Fault] = {"transposed": _transposed}
