@@ -6,6 +6,8 @@ import contextlib
 import plistlib
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -24,7 +26,8 @@ from modelkeep.posture.finding import claimed
 from modelkeep.posture.judging import Anchors, judge
 from modelkeep.posture.policy import UnsafeNoPolicy
 from modelkeep.posture.tpm2 import attest, event_log
-from modelkeep.posture.tpm2.attest import Kind
+from modelkeep.posture.tpm2.attest import Kind, Signed
+from modelkeep.posture.tpm2.evidence import TpmEvidence
 from modelkeep.posture.tpm2.public_area import PublicArea
 from modelkeep.posture.verdict import Facts
 from modelkeep.verity.statement import Image, VerityStatement
@@ -39,6 +42,8 @@ from support.tpm_structures import NOW, PaperTpm
 TPM = PaperTpm()
 CODE_SIGNER = AppleSigner()
 ASKED = TPM.ask()
+TPM_ANSWER = TPM.answer(ASKED)
+TPM_PARTS = ("device", "endorsement", "attester", "certificates", "certified", "quoted", "log")
 PHONE = Maker()
 PHONE_KEY = ec.generate_private_key(ec.SECP256R1()).public_key()
 PHONE_ASKED = Asked(Challenge(bytes(32), "acme", ANDROID_NOW))
@@ -57,6 +62,14 @@ claim = { secure-boot = true }
 def judge_tpm(data: bytes) -> None:
     """Judges evidence of a TPM; nothing but a verdict comes of it."""
     judge(data, ASKED, TPM.anchors, UnsafeNoPolicy(), NOW)
+
+
+def judge_tpm_part(data: bytes) -> None:
+    """Judges good evidence of a TPM with one part exchanged, which the first byte chooses."""
+    if data:
+        name = TPM_PARTS[data[0] % len(TPM_PARTS)]
+        changed = replace(TPM_ANSWER, tpm=_with_part(name, data[1:]))
+        judge(changed.to_bytes(), ASKED, TPM.anchors, UnsafeNoPolicy(), NOW)
 
 
 def judge_phone(data: bytes) -> None:
@@ -144,6 +157,7 @@ def read_revocations(data: bytes) -> None:
 READERS: Mapping[str, Callable[[bytes], None]] = {
     "evidence": read_evidence,
     "evidence of a tpm": judge_tpm,
+    "part of a tpm's evidence": judge_tpm_part,
     "evidence of a phone": judge_phone,
     "challenge": read_challenge,
     "key description": read_key_description,
@@ -161,7 +175,7 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
 
 def good_documents() -> Mapping[str, Sequence[bytes]]:
     """Returns good documents for every reader here."""
-    answer = TPM.answer(ASKED)
+    answer = TPM_ANSWER
     assert answer.tpm is not None
     assert answer.tpm.quoted is not None
     assert answer.tpm.certified is not None
@@ -173,6 +187,7 @@ def good_documents() -> Mapping[str, Sequence[bytes]]:
     return {
         "evidence": [answer.to_bytes(), phone],
         "evidence of a tpm": [answer.to_bytes(), TPM.introduction().to_bytes()],
+        "part of a tpm's evidence": [bytes([at]) + _part(name) for at, name in enumerate(TPM_PARTS)],
         "evidence of a phone": [phone],
         "challenge": [ASKED.challenge.to_bytes(), PHONE_ASKED.challenge.to_bytes()],
         "key description": [description(b"question"), description(b"", level=2)],
@@ -189,6 +204,24 @@ def good_documents() -> Mapping[str, Sequence[bytes]]:
         ],
         "revocation list": [b'{"entries": {"0a": {"status": "REVOKED"}, "ff": {"status": "SUSPENDED"}}}'],
     }
+
+
+def _part(name: str) -> bytes:
+    assert TPM_ANSWER.tpm is not None
+    part = getattr(TPM_ANSWER.tpm, name)
+    if isinstance(part, tuple):
+        return bytes(part[0])
+    return bytes(part if isinstance(part, bytes) else part.attested)
+
+
+def _with_part(name: str, data: bytes) -> TpmEvidence:
+    assert TPM_ANSWER.tpm is not None
+    part: Any = getattr(TPM_ANSWER.tpm, name)
+    if isinstance(part, Signed):
+        changed: Any = replace(part, attested=data)
+    else:
+        changed = (data, *part[1:]) if isinstance(part, tuple) else data
+    return replace(TPM_ANSWER.tpm, **{name: changed})
 
 
 def _phone() -> bytes:
