@@ -1,16 +1,18 @@
 """Counts the instructions of whole verbs, which do not depend on what else a machine does.
 
-Each count is that of a process which does the work, less that of one which only gets ready for it.
+Each count is that of a process which does the work, less that of one which only imports what it takes.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,29 +75,37 @@ def _of(contestant: Contestant, folder: Path, settings: Settings, checkout: Path
     prepare(row, SIZE, settings)
     if row.failure is not None:
         raise RuntimeError(f"{contestant.peer}: {row.failure}")
-    idle, working = (_instructions(row, what) for what in ("idle", "run"))
-    return working - idle
+    module, _, _ = row.contestant.target.partition(":")
+    return _instructions(row.checkout, "run", row.contestant.target, str(row.folder)) - _idle(
+        checkout, module
+    )
 
 
-def _instructions(row: Row, what: str) -> int:
-    program = [sys.executable, "-m", "benches.instructions", what, row.contestant.target, str(row.folder)]
+@cache
+def _idle(checkout: Path, module: str) -> int:
+    """Returns what it takes to import a module of peers, and what the peer stands on."""
+    return _instructions(checkout, "import", module)
+
+
+def _instructions(checkout: Path, *words: str) -> int:
+    program = [sys.executable, "-m", "benches.instructions", *words]
     output = subprocess.run(
         ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *program],
         check=True,
         capture_output=True,
         text=True,
-        cwd=row.checkout,
+        cwd=checkout,
         # Sets and dictionaries of text in the same order every time.
-        env=environment(row.checkout) | {"PYTHONHASHSEED": "0"},
+        env=environment(checkout) | {"PYTHONHASHSEED": "0"},
     ).stderr
     return int(_COUNT.findall(output)[-1])
 
 
-def _act(what: str, target: str, folder: str) -> None:
-    peer = load(target)(Path(folder), SIZE)
-    peer.ready()
-    if what == "run":
-        peer.run()
+def _act(what: str, target: str, folder: str = "") -> None:
+    if what == "import":
+        importlib.import_module(target)
+    else:
+        load(target)(Path(folder), SIZE).run()
     # Not what Python does at its end.
     os._exit(0)
 
