@@ -1,4 +1,4 @@
-"""Files beyond 2, 4 and 8 GiB: sealing takes little memory, opening takes the model's size."""
+"""Files beyond 2, 4 and 8 GiB, and very many: sealing takes little memory, opening takes the model's size."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 
+import modelkeep as mk
 from support.workshop import Workshop
 
 pytestmark = pytest.mark.slow
@@ -18,7 +19,6 @@ GIB = 2**30
 # Not ru_maxrss: that of a child begins with what its parent has.
 PEAK = """
 import re
-from pathlib import Path
 def peak():
     return re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
 """
@@ -50,6 +50,15 @@ with unlock(bundle, Access(Identity("file:" + device), verifier)) as opened:
             print(bytes(pages.view[position : position + 8]).hex())
 """
 
+INSTALL = f"""{PEAK}
+import sys
+import modelkeep as mk
+bundle, device, publisher, target = sys.argv[1:]
+verifier = mk.Verifier(open(publisher, "rb").read(), model="acme/detector")
+mk.install(bundle, target, identity="file:" + device, verifier=verifier)
+print(peak())
+"""
+
 
 def run(script: str, *arguments: object) -> list[str]:
     command = [sys.executable, "-c", script, *map(str, arguments)]
@@ -73,5 +82,25 @@ def test_a_big_file_is_sealed_in_little_memory_and_opens(workshop: Workshop, siz
     opening, *found = run(OPEN, target, workshop.device, public)
     assert found == [mark.hex() for mark in marks.values()]
     assert int(opening) < size / 1024 + 200 * 1024
-    target.unlink()
-    source.unlink()
+    (installing,) = run(INSTALL, target, workshop.device, public, workshop.folder / "installed.keep")
+    assert int(installing) < 200 * 1024
+    for path in (target, source, workshop.folder / "installed.keep"):
+        path.unlink()
+
+
+def test_a_model_of_10000_files_is_sealed_installed_and_read(workshop: Workshop) -> None:
+    folder = workshop.folder / "many"
+    folder.mkdir()
+    for number in range(10_000):
+        (folder / f"part-{number}.bin").write_bytes(number.to_bytes(4, "big"))
+    bundle, installed = workshop.seal(folder), workshop.folder / "installed.keep"
+    with workshop.identity() as identity:
+        mk.install(bundle, installed, identity=identity, verifier=workshop.verifier())
+        for sealed in (bundle, installed):
+            # Not `open_files`: two descriptors for each are more than most limits allow.
+            with mk.unlock(sealed, mk.Access(identity, workshop.verifier())) as unlocked:
+                files = {file: index for index, file in unlocked.inner_manifest().model_files()}
+                assert len(files) == 10_000
+                with mk.Pages.allocate(4) as pages:
+                    unlocked.decrypt(files["part-9999.bin"], pages.view)
+                    assert bytes(pages.view) == (9999).to_bytes(4, "big")

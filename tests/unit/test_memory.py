@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from modelkeep.errors import UnavailableError, UsageError
-from modelkeep.memory import BytesPages, MemoryReport, Pages, report, system, wipe, wiped
+from modelkeep.memory import BytesPages, MemoryFile, MemoryReport, Pages, report, system, wipe, wiped
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into Linux's /proc")
 
@@ -250,6 +250,17 @@ def test_too_much_is_unavailable(kind: Kind, size: int) -> None:
     with pytest.raises(UnavailableError, match="not enough memory") as caught:
         kind.allocate(size)
     assert caught.value.hint
+
+
+def test_a_limit_on_open_files_is_not_taken_for_lack_of_memory() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, before[1]))
+        with pytest.raises(UnavailableError, match="too many open files") as caught:
+            MemoryFile.allocate(1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert "ulimit -n" in (caught.value.hint or "")
 
 
 @either

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import functools
 import os
 import sys
@@ -216,9 +217,18 @@ def words_for_allocation(size: int) -> Iterator[None]:
             raise MemoryError
         yield
     except (MemoryError, OSError) as error:
-        raise UnavailableError(
-            f"not enough memory for {size} bytes", hint="free some memory or use a smaller model"
-        ) from error
+        raise _refused(error, size) from error
+
+
+def _refused(error: MemoryError | OSError, size: int) -> UnavailableError:
+    # What is a file in memory takes descriptors, too: a model of many files more than most limits allow.
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return UnavailableError(
+            "too many open files", hint="raise the limit (ulimit -n): each file of a model takes two"
+        )
+    return UnavailableError(
+        f"not enough memory for {size} bytes", hint="free some memory or use a smaller model"
+    )
 
 
 def _new_bytes(size: int) -> bytes:
