@@ -93,6 +93,8 @@ class Signal:
 
     @property
     def _strangest(self) -> int:
+        if len(self.surprises) == 1:
+            return 0
         return int(np.argmax([found.max() for found in self.surprises]))
 
 

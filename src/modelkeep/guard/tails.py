@@ -30,6 +30,7 @@ _LARGEST_EXPONENT = 0.5
 _OUT_OF_PROPORTION = 50
 MOST = 2.0**30
 _EXPONENTIAL = 1e-6
+_NO_SCALE = 2.0**-1000  # makes everything beyond as surprising as can be
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,19 @@ class Tails:
     def __post_init__(self) -> None:
         medians = self.quantiles[:, _MEDIAN]
         reaches = np.abs(self.quantiles[:, [_LOW, _HIGH]] - medians[:, None]).T
-        # By side: how far its quantile is from the median, and its tail.
-        sides = np.concatenate([reaches[:, None], self.tails.transpose(1, 2, 0)], axis=1)
+        last, first, exponents, scales = self.tails.transpose(2, 1, 0)
+        # By side: what `surprises` computes with, so that it divides by nothing that is 0.
+        sides = np.stack(
+            [
+                reaches,
+                np.where(reaches > 0, reaches, 1.0),
+                last - _EVEN,
+                first,
+                np.where(exponents > _EXPONENTIAL, exponents, 0.0),
+                np.where(scales > 0, scales, _NO_SCALE),
+            ],
+            axis=1,
+        )
         object.__setattr__(self, "medians", medians)
         object.__setattr__(self, "_sides", sides)
 
@@ -69,17 +81,19 @@ class Tails:
             rows: [samples, size].
         """
         offsets = rows - self.medians
-        reaches, last, first, exponents, scales = np.where(
+        reaches, divisors, slopes, *tail = np.where(
             offsets[:, None] > 0, self._sides[1], self._sides[0]
         ).swapaxes(0, 1)
         distances = np.abs(offsets)
         excesses = distances - reaches
-        with np.errstate(all="ignore"):
-            inside = _EVEN + (last - _EVEN) * (distances / reaches)
-            heights = excesses / scales
-            heavy = np.log1p(exponents * heights) / exponents
-            outside = first + np.where(exponents > _EXPONENTIAL, heavy, heights)
-        return np.where(excesses > 0, np.minimum(outside, MOST), np.where(distances > 0, inside, 0.0))
+        inside = np.where(distances > 0, _EVEN + slopes * (distances / divisors), 0.0)
+        return np.where(excesses > 0, _beyond(np.maximum(excesses, 0.0), *tail), inside)
+
+
+def _beyond(excesses: Numbers, first: Numbers, exponents: Numbers, scales: Numbers) -> Numbers:
+    heights = excesses / scales
+    heavy = np.log1p(exponents * heights) / np.maximum(exponents, _EXPONENTIAL)
+    return np.minimum(first + np.where(exponents > 0, heavy, heights), MOST)
 
 
 def fit_tails(rows: Rows, missing: int, least: Numbers, alike: Sequence[slice] = ()) -> Tails:
