@@ -19,6 +19,7 @@ GIB = 2**30
 # Not ru_maxrss: that of a child begins with what its parent has.
 PEAK = """
 import re
+from pathlib import Path
 def peak():
     return re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
 """
