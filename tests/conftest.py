@@ -41,7 +41,9 @@ def _states_of_all_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER_VARIABLE, str(folder))
         # And what whoever runs them has set for the command line out of the tests.
-        patch.setenv(FILE_VARIABLE, str(folder / "no-settings"))
+        settings = folder / "no-settings"
+        settings.touch()
+        patch.setenv(FILE_VARIABLE, str(settings))
         yield folder
 
 

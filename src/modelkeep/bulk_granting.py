@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -115,11 +116,16 @@ def grant_all(
 
 def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> list[tuple[str, bool]]:
     """Returns what the devices of a list are called, and whether they may grant."""
-    roll = []
+    roll, now = [], time.time()
     for number, line in _lines(devices):
         with _naming(number):
             device = parse_device(line)
         name, is_admin = short_name(device.recipient), device.constraints.delegate
+        if (end := device.constraints.not_after) is not None and end < now:
+            raise UsageError(
+                f"device list: line {number}: not_after has passed, so {name} could not open",
+                hint="leave the line out, or give it a later end",
+            )
         if is_admin and not with_admins:
             raise UsageError(
                 f"device list: line {number}: would let {name} grant to others",

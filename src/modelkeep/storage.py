@@ -88,7 +88,10 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: i
         StorageError: something else is there.
         OSError: it cannot be opened.
     """
-    descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, mode)
+    try:
+        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, mode)
+    except ValueError:
+        raise StorageError(f"{os.fspath(path)!r}: a zero byte is in no name of a file") from None
     try:
         problem = _problem(descriptor, can_read=flags & os.O_ACCMODE != os.O_WRONLY)
     except BaseException:

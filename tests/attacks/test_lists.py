@@ -134,7 +134,7 @@ def test_an_end_that_the_own_grant_brings_is_said(shop: CommandLine) -> None:
     shop.ok("modelkeep keys create file:boss.pem > boss.pub")
     verified = "-t publisher.pub --json"
     line = f"modelkeep grant model.keep -k file:admin.pem --admin boss.pub --not-after 2099-01-01 {verified}"
-    assert "until" not in shop.ok(line).err
+    assert "granter's own grant" not in shop.ok(line).err
     for asked in ("", "--not-after 2099-06-01"):
         granted = shop.ok(f"modelkeep grant model.keep -k file:boss.pem -r pi-18.pub {asked} {verified}")
         assert "until 2099-01-01T00:00:00Z, when the granter's own grant ends" in granted.err
@@ -144,3 +144,23 @@ def test_an_end_that_the_own_grant_brings_is_said(shop: CommandLine) -> None:
 def test_rotating_says_what_was_granted_to_whom(shop: CommandLine) -> None:
     rotated = shop.ok("modelkeep keys rotate file:admin.pem file:newer.pem model.keep -t publisher.pub")
     assert "model.keep: granted to admin (may grant), in model.keep.grants" in rotated.err
+
+
+def test_grant_that_no_device_could_open_is_not_made(shop: CommandLine) -> None:
+    for name in ("issuer", "other"):
+        shop.ok(f"modelkeep keys create --kind signing {name}.pem")
+    seal = (
+        "modelkeep seal model.onnx -r pi-17.pub --admin admin.pub -s publisher.pem --grant-signer issuer.pem"
+    )
+    shop.ok(f"{seal} -o signed.keep")
+    grant = "modelkeep grant signed.keep -k admin.pem -t publisher.pub --grant-signer"
+    for wrong in ("other.pem", "publisher.pem"):
+        refused = shop.shell(f"{grant} {wrong} -r pi-18.pub")
+        assert (refused.code, "takes no grants that this key signs" in refused.err) == (2, True)
+        assert shop.shell(f"{grant} {wrong} --recipients pi-18.pub -o fleet.grants").code == 2
+    device = (shop.folder / "pi-18.pub").read_text().strip()
+    (shop.folder / "list.jsonl").write_text(f'{{"recipient": "{device}", "not_after": 5}}\n')
+    ended = shop.shell(f"{grant} issuer.pem --recipients list.jsonl -o fleet.grants")
+    assert (ended.code, "not_after has passed" in ended.err) == (2, True)
+    assert not (shop.folder / "fleet.grants").exists() and not (shop.folder / "signed.keep.grants").exists()
+    assert shop.ok(f"{grant} issuer.pem --recipients pi-18.pub -o fleet.grants --json").json["new"] == 1

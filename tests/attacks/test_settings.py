@@ -45,3 +45,26 @@ def test_settings_switch_no_check_off(shop: CommandLine, config: Path, text: str
     shop.ok("modelkeep seal model.onnx -r pi-17.pub --unsafe-unsigned -o plain.keep")
     config.write_text(f"{text}\n")
     assert shop.shell("modelkeep run plain.keep -k file:pi-17.pem -i x=x.npy").code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        # Cut at the largest size, it would lack the last line without a word.
+        (f'trust = ["publisher.pub"]\n#{"x" * 2**16}\nmodel-id = "acme/other"\n', 6),
+        ('trust = ["trust.json"]\ntrust-root = ["root.pub"]\ntrust-threshold = true\n', 2),
+        ('trust = ["publisher.pub\\u0000"]\n', 6),
+    ],
+)
+def test_settings_that_say_less_than_they_hold_are_refused(
+    shop: CommandLine, config: Path, text: str, code: int
+) -> None:
+    config.write_text(text)
+    result = shop.shell("modelkeep verify model.keep")
+    assert (result.code, "config.toml" in result.err) == (code, True)
+    assert "Traceback" not in result.err
+
+
+def test_settings_that_somebody_named_and_removed_are_missed(shop: CommandLine, config: Path) -> None:
+    config.unlink()
+    assert shop.shell("modelkeep verify model.keep -t publisher.pub").code == 6

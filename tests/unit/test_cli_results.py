@@ -28,15 +28,15 @@ keys list file:.
 keys show new.pem
     key public
 seal model.onnx -s publisher.pem -r pi-17.pub --admin admin.pub -o a.keep --epoch 3
-    path source bundle model epoch signer recipients admins
+    path source bundle model epoch signer recipients admins constraints
 seal model.onnx -s publisher.pem -r pi-17.pub -o b.keep --dry-run
     path model recipients
 inspect a.keep
-    path bundle model epoch sealed_at signer grants
+    path bundle model epoch sealed_at signer issuers grants
 verify a.keep -t publisher.pub
-    path bundle model epoch sealed_at signer size
+    path bundle model epoch sealed_at signer size members verified
 grant a.keep -k admin.pem -t publisher.pub -r pi-18.pub --not-after +2d
-    path source bundle model recipients admins new constraints
+    path source bundle model epoch recipients admins new constraints
 grant a.keep -k admin.pem -t publisher.pub --recipients pi-18.pub -o f.grants
     path bundle recipients new total
 keys rotate admin.pem admin-2.pem a.keep model.keep -t publisher.pub
@@ -92,7 +92,7 @@ trust ticket --device DEVICE --generation GENERATION -o ticket.json --time 2027-
 trust sign trust.json -s root.pem --yes
     path digest signers
 trust show trust.json
-    path signatures
+    path signatures verified
 posture --model x.npy
     findings
 posture key-policy --values values.json

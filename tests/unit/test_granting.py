@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -197,24 +198,15 @@ def test_bundles_that_want_signed_grants(workshop: Workshop, admin: Path, device
     identity, late = workshop.identity(admin), workshop.identity(device)
     with pytest.raises(UsageError, match="signed grants only"):
         grant(bundle, identity=identity, verifier=UnsafeUnsigned(), to=[public(device)])
+    to_device = partial(grant, bundle, identity=identity, verifier=UnsafeUnsigned(), to=[public(device)])
+    with pytest.raises(UsageError, match="takes no grants that this key signs"):
+        to_device(grant_signer=Signer.from_pem(stranger))
     elsewhere = workshop.folder / "stranger.grants"
-    grant(
-        bundle,
-        identity=identity,
-        verifier=UnsafeUnsigned(),
-        to=[public(device)],
-        grant_signer=Signer.from_pem(stranger),
-        output=elsewhere,
-    )
+    signed = sidecar.read(to_device(grant_signer=Signer.from_pem(issuer), output=elsewhere).path)
+    elsewhere.write_bytes(signed[0].signed_by(Signer.from_pem(stranger)).to_bytes() + b"\n")
     with pytest.raises(UntrustedSignerError):
         workshop.open(bundle, identity=late, grant_file=elsewhere)
-    grant(
-        bundle,
-        identity=identity,
-        verifier=UnsafeUnsigned(),
-        to=[public(device)],
-        grant_signer=Signer.from_pem(issuer),
-    )
+    to_device(grant_signer=Signer.from_pem(issuer))
     workshop.open(bundle, identity=late).close()
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 
+from modelkeep import public_key
 from modelkeep.bundle.mistaken import said_what_it_is
 from modelkeep.bundle.signed_manifest import SignedManifest, other_files, verify_manifest
 from modelkeep.bundle.unlocked import Provenance, Unlocked
@@ -207,6 +208,12 @@ class UnlockedBundle(Unlocked):
         return self.verified.bundle.open_stream(index, self.manifest.members[index].size)
 
     def check_grant_signer(self, signer: EcdsaSigner | None) -> None:
-        """Raises UsageError when the bundle accepts signed grants only and nobody would sign new ones."""
-        if self.manifest.grant_issuers and signer is None:
+        """Raises UsageError when new grants would not open: the bundle takes those of its issuers only."""
+        issuers = self.manifest.grant_issuers
+        if issuers and signer is None:
             raise UsageError("this bundle accepts signed grants only", hint="pass the grant signer's key")
+        if issuers and signer is not None and public_key.to_der(signer.public_key) not in issuers:
+            raise UsageError(
+                f"{self.manifest.model}: takes no grants that this key signs",
+                hint="pass the --grant-signer that it was sealed with",
+            )

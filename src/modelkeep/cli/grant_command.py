@@ -11,7 +11,7 @@ from typing import Any
 from modelkeep.bulk_granting import count_devices, grant_all
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import counted, named_with_admins, progress, report, say, time_of
+from modelkeep.cli.output import counted, named_with_admins, progress, report, say, terms_in_words, time_of
 from modelkeep.errors import UsageError
 from modelkeep.granting import grant
 from modelkeep.grants.constraints import Constraints
@@ -78,16 +78,18 @@ def _finish(
     **more: int,
 ) -> None:
     asked = options.constraints(arguments)
-    if terms.not_after is not None and terms.not_after != asked.not_after:
-        say(f"note: until {time_of(terms.not_after)}, when the granter's own grant ends")
     with Bundle(arguments.bundle) as bundle:
         manifest = bundle.unverified_manifest()
+    say(f"of {manifest.model} epoch {manifest.epoch}{terms_in_words(terms)}")
+    if terms.not_after is not None and terms.not_after != asked.not_after:
+        say(f"note: until {time_of(terms.not_after)}, when the granter's own grant ends")
     report(
         arguments,
         path=os.fspath(path),
         source=arguments.bundle,
         bundle=manifest.bundle.hex(),
         model=manifest.model,
+        epoch=manifest.epoch,
         constraints=terms.to_json(),
         recipients=list(recipients),
         admins=list(admins),
@@ -107,4 +109,4 @@ def _terms(arguments: argparse.Namespace, identity: Identity) -> dict[str, Any]:
 
 
 def _grants(count: float) -> str:
-    return f"{count:,.0f} grants"
+    return counted(round(count), "grant")

@@ -6,6 +6,7 @@ import argparse
 from collections import Counter
 from typing import Any
 
+from modelkeep import public_key
 from modelkeep.bundle.access import Access, grants_of, unlock
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.install_record import InstallRecord
@@ -17,7 +18,7 @@ from modelkeep.cli.output import counted, human_size, print_json, say, show, tim
 from modelkeep.container import names
 from modelkeep.container.files import Files
 from modelkeep.errors import UsageError
-from modelkeep.grants.grant import Grant
+from modelkeep.grants.grant import Grant, issuer_key
 from modelkeep.inner_manifest import Entry
 from modelkeep.manifest import Manifest
 from modelkeep.trust import certificates, oms
@@ -81,6 +82,7 @@ def _facts(files: Bundle | Installation) -> dict[str, Any]:
         "members": len(manifest.members),
         "size": size,
         "signer": signer_of(files),
+        "issuers": [public_key.fingerprint(issuer_key(each)) for each in manifest.grant_issuers],
         "grants": [_grant(grant) for grant in grants_of(files)] if isinstance(files, Bundle) else [],
     } | ({} if isinstance(files, Bundle) else _installed(files, manifest))
 
@@ -122,6 +124,8 @@ def _text(name: str, value: Any) -> str:
             return human_size(value)
         case "sealed_at":
             return time_of(value)
+        case "issuers":
+            return ", ".join(f"sha256:{each}" for each in value) or "anybody who may grant"
         case "grants":
             return f"{len(value):,}"
     return "nobody: not signed" if value is None else str(value)

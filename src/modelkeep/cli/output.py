@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from typing import Any, TextIO
 
+    from modelkeep.grants.constraints import Constraints
+
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 # Shorter work is over before anybody could read how far it is.
 _SHOW_AFTER = 0.5
@@ -113,6 +115,13 @@ def time_of(seconds: int) -> str:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat().replace("+00:00", "Z")
     except (OverflowError, ValueError, OSError):
         return f"{seconds} s after 1970"
+
+
+def terms_in_words(terms: Constraints) -> str:
+    """Returns what grants demand, to be put behind whose they are; nothing where they demand nothing."""
+    times = [("from", terms.not_before), ("until", terms.not_after)]
+    words = [f"{word} {time_of(when)}" for word, when in times if when is not None]
+    return "".join(f", {each}" for each in [*words, *(f"posture {name}" for name in terms.posture)])
 
 
 def counted(count: int, noun: str) -> str:

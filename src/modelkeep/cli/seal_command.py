@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from modelkeep.bundle.bundle import Bundle
@@ -12,9 +13,10 @@ from modelkeep.cli import objects as options
 from modelkeep.cli.contract_words import entries_in_words
 from modelkeep.cli.enclosures import golden, guard
 from modelkeep.cli.inspect_command import signer_of
-from modelkeep.cli.output import counted, human_size, named_with_admins, progress, report, say
+from modelkeep.cli.output import counted, human_size, named_with_admins, progress, report, say, terms_in_words
 from modelkeep.cli.upstream import upstream
 from modelkeep.errors import UsageError
+from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.recipient_text import short_name
 from modelkeep.manifest import Manifest
 from modelkeep.model import Model, from_stream
@@ -73,9 +75,11 @@ def save(arguments: argparse.Namespace, draft: Draft, target: Path, source: str)
     model = draft.recipe.manifest.model
     say(f"sealed {model}, {human_size(draft.size)} in {seconds:.2f} s ({rate}/s), into {target}")
     recipients, admins = _recipients(draft)
-    say(f"for {counted(len(recipients) + len(admins), 'recipient')}: {named_with_admins(recipients, admins)}")
+    count = counted(len(recipients) + len(admins), "recipient")
+    say(f"for {count}: {named_with_admins(recipients, admins)}{terms_in_words(_terms(draft))}")
     with Bundle(target) as bundle:
         manifest, signer = bundle.unverified_manifest(), signer_of(bundle)
+    say(f"epoch {manifest.epoch}, signed by {signer or 'nobody'}")
     report(
         arguments,
         path=str(target),
@@ -93,6 +97,11 @@ def _recipients(draft: Draft) -> tuple[list[str], list[str]]:
         for asked in (False, True)
     )
     return opening, admins
+
+
+def _terms(draft: Draft) -> Constraints:
+    # All of a bundle's grants have the same, but for who may pass them on.
+    return replace(draft.recipe.grantees[0].constraints, delegate=False)
 
 
 def _beside(model: str) -> str:
@@ -122,6 +131,7 @@ def _facts(draft: Draft, manifest: Manifest) -> dict[str, object]:
     recipients, admins = _recipients(draft)
     return {
         "admins": admins,
+        "constraints": _terms(draft).to_json(),
         "epoch": manifest.epoch,
         "files": {path: source.size for path, source in draft.model.sources.items()},
         "format": draft.model.format,

@@ -98,14 +98,17 @@ def _of_text(name: str, text: str) -> Any:
 
 def _from_file() -> Found:
     path = _place()
-    if not path.exists():
+    # What somebody named has to be there: its limits would be gone without a word.
+    if not os.environ.get(FILE_VARIABLE) and not os.path.lexists(path):
         return {}
     # Most have no such file, and most commands need no more of files than this.
     from modelkeep.storage import opened
 
     with opened(path) as file:
         _check_owner(path, os.fstat(file.fileno()))
-        data = file.read(_LARGEST)
+        data = file.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise StorageError(f"{path}: larger than {_LARGEST} bytes", hint="settings take a few lines")
     return {name: (value, str(path)) for name, value in _checked(path, _parsed(path, data)).items()}
 
 
@@ -146,7 +149,8 @@ def _checked(path: Path, values: dict[str, Any]) -> dict[str, Any]:
 def _is_of_kind(name: str, value: Any) -> bool:
     if name in _LISTS:
         return isinstance(value, list) and all(isinstance(each, str) and each for each in value)
-    return isinstance(value, int if name == _THRESHOLD else str) and bool(value)
+    # Not isinstance: true would count as 1.
+    return type(value) is (int if name == _THRESHOLD else str) and bool(value)
 
 
 def _example(name: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from modelkeep import public_key
 from modelkeep.cli import objects as options
 from modelkeep.cli.agreement import check_agreed, signed, signers
-from modelkeep.cli.output import print_json, report, say, show
+from modelkeep.cli.output import counted, print_json, report, say, show
 from modelkeep.errors import UsageError
 from modelkeep.key_purpose import Purpose
 from modelkeep.storage import folder_locked, read_small, refuse_overwrite, write_file
@@ -71,7 +71,7 @@ def _sign(arguments: argparse.Namespace) -> None:
             )
         # The file itself takes the signature: it says what it said before, and lacks none that it had.
         write_file(target, envelope.to_bytes(), force=arguments.force or arguments.output is None)
-    say(f"written: {target}")
+    say(f"written: {target}, {envelope.kind.words}, with {counted(len(envelope.signatures), 'signature')}")
     report_document(arguments, target, envelope, signers=list(roots))
 
 
@@ -96,16 +96,19 @@ def _show(arguments: argparse.Namespace) -> None:
         since = _about(envelope, read_envelope(arguments.since))
     shown = _shown(arguments, envelope, known)
     if arguments.json:
-        print_json(
-            {"path": arguments.file} | shown.facts(_now()) | ({} if since is None else {"changes": since})
-        )
+        if known is not None:
+            # Machines are told nothing that does not hold; people see what it is that does not.
+            _verify(arguments, envelope, data, known)
+        facts = shown.facts(_now()) | {"verified": known is not None}
+        print_json({"path": arguments.file} | facts | ({} if since is None else {"changes": since}))
     else:
         for line in shown.lines(_now()) if since is None else since:
             show(line)
     if known is None:
         say("nothing above was verified; --trust-root does that")
         return
-    _verify(arguments, envelope, data, known)
+    if not arguments.json:
+        _verify(arguments, envelope, data, known)
 
 
 def _shown(arguments: argparse.Namespace, envelope: Envelope, known: Roots | None) -> DocumentReport:

@@ -48,14 +48,16 @@ def run(arguments: argparse.Namespace) -> None:
     options.say_which_model(arguments, manifest.model)
     signer = None if verified.signer is None else str(verified.signer)
     say(
-        f"ok: {manifest.model} epoch {manifest.epoch}, {human_size(size)}, signed by {signer or 'nobody'}"
-        f"{_witnessed(verified.signed_at)}"
+        f"ok: {manifest.model} epoch {manifest.epoch}, {counted(len(manifest.members), 'encrypted file')}, "
+        f"{human_size(size)}, signed by {signer or 'nobody'}{_witnessed(verified.signed_at)}"
     )
     if arguments.json:
         print_json(
             {
                 "bundle": manifest.bundle.hex(),
                 "epoch": manifest.epoch,
+                "family": manifest.family,
+                "members": len(manifest.members),
                 "model": manifest.model,
                 "release": manifest.release,
                 "path": arguments.file,
@@ -64,6 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
                 "signer": signer,
                 "size": size,
                 "upstream": manifest.upstream or None,
+                "verified": signer is not None,
             }
         )
 

@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelkeep import public_key
 from modelkeep.bundle.access import Access, grants_of, unlock_bundle
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.bundle.lease import check_leasable
@@ -17,6 +16,7 @@ from modelkeep.granting import grant_issuer
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.grants.issuer import GrantIssuer
+from modelkeep.storage import named
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,6 @@ def _leased(path: Path, access: Access, signer: EcdsaSigner) -> Iterator[LeasedB
     with unlock_bundle(path, access, delegating=True) as unlocked, Bundle(path) as bundle:
         demanded = (grant.header.constraints for grant in grants_of(bundle))
         check_leasable(unlocked.manifest.grant_issuers, demanded)
-        if public_key.to_der(signer.public_key) not in unlocked.manifest.grant_issuers:
-            raise UsageError(
-                f"{path}: takes no grants that this key signs",
-                hint="pass the --grant-signer that it was sealed with",
-            )
-        yield LeasedBundle(unlocked.manifest.model, grant_issuer(unlocked, None, signer, delegates=False))
+        with named(path):
+            issuer = grant_issuer(unlocked, None, signer, delegates=False)
+        yield LeasedBundle(unlocked.manifest.model, issuer)

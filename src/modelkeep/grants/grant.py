@@ -123,7 +123,7 @@ class Grant:
                 f"the grant's issuer {self.issuer.hex()[:16]} is revoked",
                 hint="ask for a grant of another issuer",
             )
-        listed = {public_key.fingerprint(key): key for key in map(_load, issuers)}
+        listed = {public_key.fingerprint(key): key for key in map(issuer_key, issuers)}
         issuer = listed.get(self.issuer.hex())
         if issuer is None:
             raise UntrustedSignerError(
@@ -189,7 +189,12 @@ def _signature(record: Record) -> tuple[bytes | None, bytes | None]:
     return record.hexadecimal("issuer", public_key.FINGERPRINT_BYTES), record.base64("signature", longest=256)
 
 
-def _load(public_der: bytes) -> ec.EllipticCurvePublicKey:
+def issuer_key(public_der: bytes) -> ec.EllipticCurvePublicKey:
+    """Returns the key of an issuer as a manifest lists it, SubjectPublicKeyInfo in DER.
+
+    Raises:
+        MalformedError: not an elliptic-curve public key.
+    """
     try:
         key = serialization.load_der_public_key(public_der)
     except (ValueError, UnsupportedAlgorithm):
