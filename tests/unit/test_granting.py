@@ -202,8 +202,8 @@ def test_bundles_that_want_signed_grants(workshop: Workshop, admin: Path, device
     with pytest.raises(UsageError, match="takes no grants that this key signs"):
         to_device(grant_signer=Signer.from_pem(stranger))
     elsewhere = workshop.folder / "stranger.grants"
-    signed = sidecar.read(to_device(grant_signer=Signer.from_pem(issuer), output=elsewhere).path)
-    elsewhere.write_bytes(signed[0].signed_by(Signer.from_pem(stranger)).to_bytes() + b"\n")
+    (signed,) = sidecar.read(to_device(grant_signer=Signer.from_pem(issuer), output=elsewhere))
+    elsewhere.write_bytes(signed.signed_by(Signer.from_pem(stranger)).to_bytes() + b"\n")
     with pytest.raises(UntrustedSignerError):
         workshop.open(bundle, identity=late, grant_file=elsewhere)
     to_device(grant_signer=Signer.from_pem(issuer))
