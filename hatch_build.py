@@ -1,4 +1,4 @@
-"""Puts the manual page and the completions of shells into wheels; `tools/manual.py` makes them."""
+"""Puts the manual page, completions of shells and the bill of materials into wheels, made by `tools`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ class ManualHook(BuildHookInterface[Any]):
             return
         # The parser is the one of these sources, which need nothing to say what their options are.
         sys.path[:0] = [str(Path(self.root, "src")), str(Path(self.root, "tools"))]
+        from bill import PLACE, write_bill
         from manual import write_manual
 
         target = Path(self.root, "build")
+        write_bill(target / PLACE)
+        build_data["sbom_files"].append(str(Path("build", PLACE)))
         build_data["shared_data"] |= {str(target / place): place for place in write_manual(target)}

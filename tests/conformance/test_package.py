@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import zipfile
@@ -25,12 +26,26 @@ def digests(built: dict[str, Path]) -> dict[str, str]:
     return {suffix: hashlib.sha256(path.read_bytes()).hexdigest() for suffix, path in built.items()}
 
 
+def check_types(wheel: Path, folder: Path) -> None:
+    """Lets mypy see that who installs the wheel is told of a wrong argument, and of nothing else."""
+    with zipfile.ZipFile(wheel) as opened:
+        opened.extractall(folder / "installed")
+    user = folder / "user.py"
+    user.write_text('import modelkeep as mk\n\nverifier: mk.Verifier = mk.Verifier("p.pub", model=3)\n')
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", str(user)]
+    environment = os.environ | {"MYPYPATH": str(folder / "installed")}
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.stdout.count(": error:") == 1 and 'Argument "model" to "Verifier"' in done.stdout, done.stdout
+
+
 def test_two_builds_are_the_same_bytes_and_complete(tmp_path: Path) -> None:
     first = build(tmp_path / "first")
     assert digests(first) == digests(build(tmp_path / "second"))
     with zipfile.ZipFile(first[".whl"]) as wheel:
         names = wheel.namelist()
     assert "modelkeep/py.typed" in names
+    assert [name.rpartition("/")[2] for name in names if "/sboms/" in name] == ["modelkeep.cdx.json"]
+    check_types(first[".whl"], tmp_path)
     shared = {name.partition(".data/data/")[2] for name in names if ".data/data/" in name}
     assert shared == {
         "share/bash-completion/completions/modelkeep",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+from modelkeep.assurance.algorithms import ALGORITHMS
 from modelkeep.cli.output import print_json, show
 from modelkeep.keys.advice import Advice, advise
 from modelkeep.keys.management import StoreReport, examine_stores
 from modelkeep.manifest import Suite
 from modelkeep.payload.fastest_suite import fastest_suite
+from modelkeep.probes.fips import fips_reports
 
 _WORDS = {
     Suite.AES256_GCM_HKDF_1MB: "aes is the faster one here",
@@ -19,7 +21,10 @@ _WORDS = {
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints what every key store says of itself."""
+    """Prints what every key store says of itself, or what libraries say of FIPS."""
+    if arguments.fips:
+        _fips(arguments)
+        return
     reports = examine_stores()
     advice, suite = advise(reports), fastest_suite()
     if arguments.json:
@@ -32,6 +37,23 @@ def run(arguments: argparse.Namespace) -> None:
         _show(report)
     _conclude(advice)
     show(f"suite:     {_WORDS[suite]}")
+
+
+def _fips(arguments: argparse.Namespace) -> None:
+    reports = fips_reports()
+    if arguments.json:
+        modules = {each.name: {"in_force": each.in_force, "detail": each.detail} for each in reports}
+        algorithms = [
+            {"name": each.name, "approved": each.approved, "chosen": each.chosen} for each in ALGORITHMS
+        ]
+        print_json({"fips": modules, "algorithms": algorithms})
+        return
+    for each in reports:
+        show(f"{each.name:<14} {'yes' if each.in_force else 'no':<4} {each.detail}")
+    show("")
+    for algorithm in ALGORITHMS:
+        approved = "approved" if algorithm.approved else "not approved"
+        show(f"{algorithm.name:<18} {approved:<13} {algorithm.purpose}: {algorithm.chosen}")
 
 
 def _show(report: StoreReport) -> None:

@@ -7,3 +7,8 @@ import argparse
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
+    parser.add_argument(
+        "--fips",
+        action="store_true",
+        help="say whether libraries here compute as FIPS 140 asks, and what with",
+    )
