@@ -420,3 +420,11 @@ def test_a_device_that_remembers_nothing_has_nothing_to_forget(state: DeviceStat
     assert not state.has_begun
     install(state, 1)
     assert (state.retire(), state.retire()) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["models", "tuf"])
+def test_nothing_stands_there_twice(name: str) -> None:
+    body: Any = json.loads(contents_json.to_bytes(every_member()))
+    body[name] += body[name]
+    with pytest.raises(MalformedError):
+        contents_json.from_bytes(json.dumps(body, separators=(",", ":"), sort_keys=True).encode())

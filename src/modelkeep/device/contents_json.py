@@ -6,9 +6,9 @@ Source: spec/install-v1.md, "Device state".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from modelkeep import canonical
 from modelkeep.device.contents import (
@@ -38,8 +38,6 @@ MOST_ADOPTERS = 64
 INSTALLATION_BYTES = BUNDLE_BYTES = 16
 SECRET_BYTES = DIGEST_BYTES = 32
 
-_Item = TypeVar("_Item")
-_Name = TypeVar("_Name", str, bytes)
 
 _STAGES = {stage.value: stage for stage in Stage}
 _MOST_MARKS = MOST_SIGNERS * MOST_OF_ONE_SIGNER
@@ -69,6 +67,7 @@ def from_bytes(body: bytes) -> Contents:
     """
     contents = _parsed(body)
     # Elsewhere other tools may keep what they like under `ext`; a state is written anew by every reader.
+    # What stands there twice is found by this, too.
     if to_bytes(contents) != body:
         raise MalformedError("device state: holds something that would be forgotten")
     return contents
@@ -78,9 +77,9 @@ def _parsed(body: bytes) -> Contents:
     with Record(canonical.decode(body, "device state"), "device state") as record:
         record.check_format(FORMAT, VERSION)
         return Contents(
-            models=_by_name(map(_model, record.items("models", longest=MOST_MODELS)), "model"),
+            models=dict(map(_model, record.items("models", longest=MOST_MODELS))),
             trust=tuple(map(_trust, record.items("trust", longest=MOST_ROOT_SETS))),
-            tuf=_by_name(map(_role, record.items("tuf", longest=MOST_ROLES)), "role"),
+            tuf=dict(map(_role, record.items("tuf", longest=MOST_ROLES))),
             adopted_by=record.nullable("adopted_by", lambda name: _digests(record, name, MOST_ADOPTERS)),
             generation=record.hexadecimal("generation", GENERATION_BYTES),
             counter=record.nullable("counter", record.integer),
@@ -108,9 +107,7 @@ def _model(item: object) -> tuple[str, ModelState]:
     with Record(item, "device state: model") as record:
         state = ModelState(
             marks=tuple(map(_mark, record.items("marks", longest=_MOST_MARKS))),
-            installations=_by_name(
-                map(_installation, record.items("installations", longest=MOST_INSTALLATIONS)), "installation"
-            ),
+            installations=dict(map(_installation, record.items("installations", longest=MOST_INSTALLATIONS))),
             active=record.nullable("active", _hexadecimal(record, INSTALLATION_BYTES)),
             tries=record.integer("tries"),
             quarantine=tuple(map(_quarantined, record.items("quarantine", longest=MOST_QUARANTINED))),
@@ -212,12 +209,3 @@ def _digests(record: Record, name: str, longest: int) -> frozenset[bytes]:
 
 def _hexadecimal(record: Record, length: int) -> Callable[[str], bytes]:
     return partial(record.hexadecimal, length=length)
-
-
-def _by_name(pairs: Iterable[tuple[_Name, _Item]], what: str) -> dict[_Name, _Item]:
-    named: dict[_Name, _Item] = {}
-    for name, item in pairs:
-        if name in named:
-            raise MalformedError(f"device state: the same {what} twice")
-        named[name] = item
-    return named
