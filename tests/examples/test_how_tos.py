@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from modelkeep.trust.trust_file import TrustFile
@@ -17,6 +18,7 @@ from modelkeep.trust.verifier import Verifier
 from modelkeep.updates.installation import install
 from support import softhsm
 from support.command_line import CommandLine
+from support.workshop import scale_model
 
 DOCS = Path(__file__).parents[2] / "docs"
 # With what is tested elsewhere: clock.md below, softhsm.md where there is a token.
@@ -72,6 +74,16 @@ def test_a_page_works_as_printed(desk: CommandLine, page: str) -> None:
         (desk.folder / name).unlink()
     (desk.folder / "model.keep").unlink()
     follow(desk, page)
+
+
+def test_the_tour_of_the_readme(command: CommandLine) -> None:
+    (command.folder / "model.onnx").write_bytes(scale_model(2.0, 4))
+    np.save(command.folder / "x.npy", np.ones((1, 4), np.float32))
+    tour = [line for line in lines("../README.md") if line.startswith("modelkeep ")]
+    assert {line.split()[1] for line in tour} >= {"keys", "seal", "verify", "grant", "run", "install"}
+    for line in tour:
+        # The input of this model has another name than the one on the page.
+        command.ok(line.partition("  #")[0].partition(" # ")[0].replace("image=x.npy", "x=x.npy"))
 
 
 def test_a_clock_that_was_wrong(desk: CommandLine) -> None:
