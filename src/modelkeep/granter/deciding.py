@@ -94,12 +94,7 @@ class Decider:
         """Returns what would be granted if the claim holds: what is due, and all that the key had besides."""
         leases = self._index.leases(claim.earlier)
         had = {model for model, _ in leases}
-        asked = had.union(request.models)
-        found = [each for each in self._bundles if each.model in asked and claim.listed.may_have(each.model)]
-        if not {each.model for each in found} & set(request.models):
-            raise RefusedError(
-                f"may not have {', '.join(request.models)}, or no bundle of it is granted here"
-            )
+        found = self._found(claim, request, had)
         models = {each.model for each in found}
         new = models.difference(had)
         if self._is_handed_over_too_often(claim, now):
@@ -110,6 +105,16 @@ class Decider:
         if not claim.old and not self._is_due(leases, bundles, claim.key, now):
             bundles = ()
         return Decision(claim, waits=waits, bundles=bundles, firsts=frozenset(new.difference(waits)))
+
+    def _found(self, claim: Claim, request: Request, had: set[str]) -> list[LeasedBundle]:
+        """Returns the bundles of what is asked for or was had, as far as the roster allows."""
+        asked = had.union(request.models)
+        found = [each for each in self._bundles if each.model in asked and claim.listed.may_have(each.model)]
+        if not {each.model for each in found} & set(request.models):
+            raise RefusedError(
+                f"may not have {', '.join(request.models)}, or no bundle of it is granted here"
+            )
+        return found
 
     def _waiting(self, key: bytes, new: Sequence[str], now: int) -> tuple[str, ...]:
         if not new:
