@@ -28,6 +28,7 @@ from modelkeep.grants.device_list import LONGEST_LINE, is_device, parse_device
 from modelkeep.grants.grant import Grant
 from modelkeep.grants.header import GrantHeader
 from modelkeep.grants.issuer import GrantIssuer
+from modelkeep.grants.namesakes import Namesakes
 from modelkeep.grants.recipient_text import short_name
 from modelkeep.storage import opened
 from modelkeep.trust.bundle_verifier import BundleVerifier
@@ -116,10 +117,11 @@ def grant_all(
 
 def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> list[tuple[str, bool]]:
     """Returns what the devices of a list are called, and whether they may grant."""
-    roll, now = [], time.time()
+    roll, names, now = [], Namesakes(), time.time()
     for number, line in _lines(devices):
         with _naming(number):
             device = parse_device(line)
+            names.add(device.recipient)
         name, is_admin = short_name(device.recipient), device.constraints.delegate
         if (end := device.constraints.not_after) is not None and end < now:
             raise UsageError(

@@ -29,11 +29,15 @@ class ExtractReport:
         paths: the files.
         model: the model's id.
         release: which release of it.
+        bundle: the bundle's id, hexadecimal.
+        signer: who signed it, or None when an unsigned bundle was let in.
     """
 
     paths: tuple[Path, ...]
     model: str
     release: ReleaseOrder
+    bundle: str
+    signer: str | None
 
     def __str__(self) -> str:
         return f"{self.model} {self.release.epoch}"
@@ -75,8 +79,14 @@ def extract(
     refuse_overwrite(target, force=False)
     with Access(identity, verifier, grant_file, posture) as access, unlock(path, access) as bundle:
         paths = _write_files(bundle, target, progress)
-        manifest = bundle.manifest
-    return ExtractReport(tuple(target / name for name in paths), manifest.model, manifest.order)
+        manifest, signer = bundle.manifest, bundle.provenance.signer
+    return ExtractReport(
+        tuple(target / name for name in paths),
+        manifest.model,
+        manifest.order,
+        manifest.bundle.hex(),
+        None if signer is None else str(signer),
+    )
 
 
 def _write_files(bundle: Unlocked, target: Path, progress: Progress) -> list[str]:

@@ -17,7 +17,7 @@ from modelkeep.grants.header import PASSPHRASE
 from modelkeep.grants.issuer import GrantIssuer
 from modelkeep.grants.recipient import Recipient
 from modelkeep.keys.identity import Identity
-from modelkeep.keys.recipients import RecipientsLike, resolve
+from modelkeep.keys.recipients import RecipientsLike, check_company, resolve
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signers import SignerLike, as_signer
 
@@ -79,6 +79,7 @@ def grant(
     """
     target = sidecar_path(Path(path)) if output is None else Path(output)
     recipients, delegates = resolve(to), resolve(admins)
+    check_company([*recipients, *delegates])
     if not recipients and not delegates:
         raise UsageError("nobody to grant to", hint="name at least one recipient")
     with Access(identity, verifier, grant_file) as access:

@@ -33,12 +33,13 @@ def test_evidence_of_another_publisher_is_a_refusal(shop: CommandLine) -> None:
 
 def test_no_name_in_a_bundle_writes_a_line_of_evidence(shop: CommandLine) -> None:
     honest = shop.ok(_LINE).out
-    hostile = "2 |\n| 4.3.4 | keys | shown | <script>x</script> [a](http://b) **c** `d`"
+    hostile = "2\u3164 |\n| 4.3.4 | keys | shown | <script>x</script> [a](http://b) **c** `d`"
     arguments = ["seal", "model.onnx", "-r", "pi-17.pub", "-s", "publisher.pem", "-o", "model.keep", "-f"]
     assert shop(*arguments, "--release", hostile).code == 0
     page = shop.ok(_LINE).out
     assert _shape(page) == _shape(honest)
     (line,) = (line for line in page.split("\n") if line.startswith("| signature |"))
+    assert "\u3164" not in line
     assert not set(line.replace("| ", "", 3).removesuffix(" |").replace(" | ", "")) & set("<>[]*`|")
 
 

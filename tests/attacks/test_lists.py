@@ -41,6 +41,29 @@ def test_a_device_beyond_a_comment_that_no_editor_shows_whole_is_not_granted_to(
     assert not output.exists()
 
 
+@pytest.mark.parametrize("blank", [" ", "\t"])
+def test_a_recipient_behind_blanks_that_fill_a_window_is_refused(shop: CommandLine, blank: str) -> None:
+    lines = [(shop.folder / f"pi-{number}.pub").read_text().strip() for number in (17, 18)]
+    for hidden in (lines[1], json.dumps({"recipient": lines[1]})):
+        (shop.folder / "devices").write_text(f"{lines[0]}\n{blank * 4000}{hidden}\n")
+        for command in ("-r devices", "--recipients devices -o fleet"):
+            refused = shop.shell(f"modelkeep grant model.keep -k file:admin.pem -t publisher.pub {command}")
+            assert (refused.code, "line 2" in refused.err) == (5, True)
+
+
+def test_a_key_under_two_names_is_not_taken_for_two_devices(shop: CommandLine) -> None:
+    line = (shop.folder / "pi-17.pub").read_text().strip()
+    (shop.folder / "devices").write_text(f"{line}\n{line.replace('pi-17', 'pi-18')}\n")
+    grant = "modelkeep grant model.keep -k file:admin.pem -t publisher.pub"
+    seal = "modelkeep seal model.onnx -s publisher.pem -o two.keep"
+    for command in (f"{grant} -r devices", f"{seal} -r devices"):
+        refused = shop.shell(command)
+        assert (refused.code, "pi-17 and pi-18 have one key" in refused.err) == (2, True)
+    refused = shop.shell(f"{grant} --recipients devices -o fleet")
+    assert (refused.code, "line 2: pi-17 and pi-18 have one key" in refused.err) == (5, True)
+    assert not (shop.folder / "fleet").exists()
+
+
 def test_a_rerun_that_would_change_nothing_does_not_say_that_it_did(workshop: Workshop) -> None:
     bundle = workshop.seal(to=[], admins=[workshop.device.with_suffix(".pub")])
     devices, output = workshop.folder / "devices.jsonl", workshop.folder / "grants.jsonl"

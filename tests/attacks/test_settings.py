@@ -68,3 +68,21 @@ def test_settings_that_say_less_than_they_hold_are_refused(
 def test_settings_that_somebody_named_and_removed_are_missed(shop: CommandLine, config: Path) -> None:
     config.unlink()
     assert shop.shell("modelkeep verify model.keep -t publisher.pub").code == 6
+
+
+def test_settings_that_cannot_be_looked_for_are_not_taken_for_none(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(FILE_VARIABLE)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(shop.folder / "of-account"))
+    verify = "modelkeep verify model.keep -t publisher.pub"
+    shop.ok(verify)
+    (shop.folder / "of-account").mkdir()
+    (shop.folder / "of-account" / "modelkeep").symlink_to("modelkeep")
+    assert shop.shell(verify).code == 6
+
+
+def test_a_number_without_end_is_refused_in_words(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELKEEP_TRUST_THRESHOLD", "1" * 6000)
+    refused = shop.shell("modelkeep verify model.keep")
+    assert (refused.code, "trust-threshold is a number" in refused.err) == (2, True)

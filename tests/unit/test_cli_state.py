@@ -47,7 +47,7 @@ def test_installing_says_what_it_replaced(shop: CommandLine) -> None:
     assert "installed acme/detector nothing -> 1: " in shop.ok(f"modelkeep install 1.keep {using}").err
     assert "installed acme/detector 1 -> 2: " in shop.ok(f"modelkeep install 2.keep {using}").err
     extract = "modelkeep extract installed.keep -k file:pi-17.pem -t publisher.pub -o out --unsafe-plaintext"
-    assert "1 files of acme/detector 2 in the clear" in shop.ok(f"{extract} --any-model").err
+    assert "1 file of acme/detector 2 in the clear" in shop.ok(f"{extract} --any-model").err
 
 
 @pytest.mark.parametrize("verb", ["install", "extract --unsafe-plaintext"])

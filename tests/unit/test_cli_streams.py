@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from modelkeep.cli import output
-from modelkeep.cli.output import human_size, printable, progress
+from modelkeep.cli.output import human_size, progress
+from modelkeep.visible import visible
 from support.command_line import CommandLine, outside
 
 SEAL = "modelkeep seal model.onnx -r pi-17.pub -s publisher.pem -o new.keep"
@@ -75,7 +76,7 @@ def test_models_with_odd_names_get_an_id_made_of_what_is_plain_in_them(shop: Com
 
 
 def test_results_in_letters_that_stdout_does_not_have_are_escaped(shop: CommandLine) -> None:
-    release = "été ☃"
+    release = "été ☃\u3164"
     assert (
         shop(
             "seal", "model.onnx", "-r", "pi-17.pub", "--unsafe-unsigned", "-o", "u", "--release", release
@@ -142,7 +143,7 @@ def test_sizes_are_in_words(count: float, text: str) -> None:
 
 
 def test_control_characters_are_escaped() -> None:
-    assert printable("a\tb\x1b[0m\u202eé☃") == r"a\tb\x1b[0m\u202eé☃"
+    assert visible("a\tb\x1b[0m\u202eé☃\u3164") == r"a\tb\x1b[0m\u202eé☃\u3164"
 
 
 class Terminal(io.StringIO):

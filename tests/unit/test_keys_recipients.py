@@ -72,7 +72,8 @@ def test_private_key_passed_by_mistake_is_not_repeated() -> None:
 
 
 def test_file_holds_several_lines_comments_and_gaps() -> None:
-    Path("all.pub").write_text(f"# our devices\n\n{LINE} pi-17\r\n   \n{LINE} pi-18")
+    other = format_recipient(FileStore().create("pi-18.pem"))
+    Path("all.pub").write_text(f"# our devices\n\n{LINE} pi-17\r\n   \n{other}")
     assert [recipient.device_id for recipient in load_recipients("all.pub")] == ["pi-17", "pi-18"]
     assert [recipient.device_id for recipient in resolve([Path("all.pub")])] == ["pi-17", "pi-18"]
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from modelkeep.visible import visible
+
 LONGEST_QUOTE = 200
 
 
@@ -53,11 +55,9 @@ def not_shown(name: str, text: str) -> Fact:
 
 def quoted(text: str) -> str:
     """Returns what somebody else wrote as such: in quotes that it cannot end, on one line, and short."""
-    shown = "".join(map(_printable, text[:LONGEST_QUOTE]))
+    shown = "".join(map(_within_quotes, text[:LONGEST_QUOTE]))
     return f"'{shown}{'...' if len(text) > LONGEST_QUOTE else ''}'"
 
 
-def _printable(character: str) -> str:
-    if character in "'\\":
-        return f"\\{character}"
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+def _within_quotes(character: str) -> str:
+    return f"\\{character}" if character in "'\\" else visible(character)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from modelkeep.cli import objects as options
-from modelkeep.cli.output import progress, report, say
+from modelkeep.cli.output import counted, progress, report, say
 from modelkeep.extraction import extract
 from modelkeep.keys.identity import Identity
 
@@ -25,12 +25,15 @@ def run(arguments: argparse.Namespace) -> None:
             posture=options.posture(arguments),
             progress=advance,
         )
-    say(f"wrote {len(done.paths)} files of {done} in the clear into {arguments.output}")
+    who = f"signed by {done.signer or 'nobody'}"
+    say(f"wrote {counted(len(done.paths), 'file')} of {done} in the clear, {who}, into {arguments.output}")
     report(
         arguments,
         path=arguments.output,
         source=arguments.bundle,
+        bundle=done.bundle,
         model=done.model,
+        signer=done.signer,
         files=[str(path.relative_to(arguments.output)) for path in done.paths],
         **done.release._asdict(),
     )

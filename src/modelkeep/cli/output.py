@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
+from modelkeep.visible import visible
+
 # Set as `typing` would: what every command imports is kept cheap.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def flush_output() -> None:
 def say(text: str) -> None:
     """Prints prose for people on stderr; a terminal that has gone changes nothing about the work."""
     try:
-        sys.stderr.write(f"{printable(text)}\n")
+        sys.stderr.write(f"{visible(text)}\n")
     except (OSError, ValueError):
         _discard(sys.stderr)
 
@@ -77,12 +79,7 @@ def _discard(stream: TextIO) -> None:
 
 def show(text: str) -> None:
     """Prints a line of the result on stdout."""
-    print(printable(text))
-
-
-def printable(text: str) -> str:
-    """Returns `text` with control characters escaped: names in files must not steer a terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    print(visible(text))
 
 
 def print_json(value: Mapping[str, Any]) -> None:

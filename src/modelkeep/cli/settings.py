@@ -29,6 +29,7 @@ NAMES = ("key", *_TRUST, "model-id", "signer")
 _INSTEAD = ("unsafe_unsigned", "apple", "identity", "signature")
 _THRESHOLD = "trust-threshold"
 _LARGEST = 2**16
+_MOST_DIGITS = 9
 
 
 def options_of(parser: argparse.ArgumentParser) -> tuple[str, ...]:
@@ -91,15 +92,14 @@ def _of_text(name: str, text: str) -> Any:
         return text.split(os.pathsep)
     if name != _THRESHOLD:
         return text
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise UsageError(f"{name} is a number", hint="for example 2")
     return int(text)
 
 
 def _from_file() -> Found:
     path = _place()
-    # What somebody named has to be there: its limits would be gone without a word.
-    if not os.environ.get(FILE_VARIABLE) and not os.path.lexists(path):
+    if path is None:
         return {}
     # Most have no such file, and most commands need no more of files than this.
     from modelkeep.storage import opened
@@ -112,11 +112,17 @@ def _from_file() -> Found:
     return {name: (value, str(path)) for name, value in _checked(path, _parsed(path, data)).items()}
 
 
-def _place() -> Path:
+def _place() -> Path | None:
+    # What somebody named has to be there: its limits would be gone without a word.
     if named := os.environ.get(FILE_VARIABLE):
         return Path(named)
     home = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
-    return Path(home) / "modelkeep" / "config.toml"
+    path = Path(home) / "modelkeep" / "config.toml"
+    try:
+        path.lstat()  # not os.path.lexists, which takes a folder that nobody may look into for an empty one
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return path
 
 
 def _check_owner(path: Path, status: os.stat_result) -> None:

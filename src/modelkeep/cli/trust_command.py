@@ -14,7 +14,7 @@ from modelkeep.cli.agreement import check_agreed, signed, signers
 from modelkeep.cli.output import counted, print_json, report, say, show
 from modelkeep.errors import UsageError
 from modelkeep.key_purpose import Purpose
-from modelkeep.storage import folder_locked, read_small, refuse_overwrite, write_file
+from modelkeep.storage import folder_locked, named, read_small, refuse_overwrite, write_file
 from modelkeep.trust.document_report import DocumentReport, changes, statements
 from modelkeep.trust.envelope import LARGEST_FILE, Envelope, Kind
 from modelkeep.trust.roots import Roots
@@ -44,14 +44,19 @@ def read_envelope(path: str, *kinds: Kind) -> Envelope:
         StorageError: cannot be read.
         SignatureError, MalformedError: not a document of these kinds.
     """
-    return Envelope.from_bytes(_read(path), *kinds)
+    return _parsed(path, _read(path), *kinds)
+
+
+def _parsed(path: str, data: bytes, *kinds: Kind) -> Envelope:
+    with named(path):
+        return Envelope.from_bytes(data, *kinds)
 
 
 def _sign(arguments: argparse.Namespace) -> None:
     data = _read(arguments.file)
-    envelope = Envelope.from_bytes(data)
+    envelope = _parsed(arguments.file, data)
     # Read once: what is compared with is what the key has to have signed.
-    since = None if arguments.since is None else Envelope.from_bytes(_read(arguments.since))
+    since = None if arguments.since is None else read_envelope(arguments.since)
     for line in _about(envelope, since):
         say(line)
     check_agreed(arguments.yes, envelope)
@@ -89,7 +94,7 @@ def _about(envelope: Envelope, since: Envelope | None) -> list[str]:
 
 def _show(arguments: argparse.Namespace) -> None:
     data = _read(arguments.file)
-    envelope = Envelope.from_bytes(data)
+    envelope = _parsed(arguments.file, data)
     known = options.known_roots(arguments)
     since = None
     if arguments.since is not None:

@@ -12,8 +12,8 @@ from modelkeep.device import contents_json
 from modelkeep.device.authenticated import authenticated, body_of
 from modelkeep.device.contents import Contents
 from modelkeep.device.local_key import LocalKey
-from modelkeep.errors import StorageError, TamperedError
-from modelkeep.storage import read_small, write_file
+from modelkeep.errors import MalformedError, StorageError, TamperedError
+from modelkeep.storage import named, read_small, write_file
 
 LARGEST_STATE = 16 * 2**20
 
@@ -35,7 +35,11 @@ def read_state(path: Path, local: LocalKey) -> Contents | None:
     if not os.path.lexists(path):
         return None
     data = read_small(path, LARGEST_STATE, "a device's state")
-    body = body_of(local, data, _CONTEXT, "device state", LARGEST_STATE)
+    try:
+        with named(path):
+            body = body_of(local, data, _CONTEXT, "device state", LARGEST_STATE)
+    except MalformedError as error:
+        raise MalformedError(str(error), hint=_REPAIR) from None
     if body is None:
         raise TamperedError(f"{path}: was changed by somebody else, or belongs to another key", hint=_REPAIR)
     return contents_json.from_bytes(body)

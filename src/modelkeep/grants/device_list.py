@@ -14,7 +14,7 @@ from modelkeep import canonical
 from modelkeep.errors import MalformedError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.hpke import HpkeRecipient
-from modelkeep.grants.recipient_text import parse_recipient
+from modelkeep.grants.recipient_text import BLANKS_FIRST, parse_recipient
 
 LONGEST_LINE = 65_536
 
@@ -46,7 +46,9 @@ def parse_device(line: bytes) -> ListedDevice:
     """
     if len(line) > LONGEST_LINE:
         raise MalformedError("longer than 64 KiB")
-    if not line.lstrip().startswith(b"{"):
+    if line[:1].isspace():
+        raise MalformedError(BLANKS_FIRST)
+    if not line.startswith(b"{"):
         return ListedDevice(parse_recipient(_text(line)), Constraints())
     members = canonical.decode_lenient(line, "device")
     recipient = members.pop("recipient", None)

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.grants.header import PASSPHRASE
 from modelkeep.grants.hpke import PUBLIC_BYTES
+from modelkeep.grants.namesakes import Namesakes
 from modelkeep.grants.recipient import Recipient
 from modelkeep.grants.recipient_text import HINT, parse_recipient
 from modelkeep.keys.registry import open_key
@@ -57,12 +58,16 @@ def _no_recipient(item: object) -> UsageError:
 
 
 def check_company(recipients: Iterable[Recipient]) -> None:
-    """Refuses a passphrase beside other recipients of one bundle, which no reader would accept.
+    """Refuses recipients of one bundle who do not go together.
 
     Raises:
-        UsageError: a passphrase is not the only recipient.
+        UsageError: a passphrase is not the only recipient, which no reader would accept; or one key has two
+            names.
     """
-    types = [recipient.type for recipient in recipients]
+    types, names = [], Namesakes()
+    for recipient in recipients:
+        types.append(recipient.type)
+        names.add(recipient)
     if PASSPHRASE in types and len(types) > 1:
         raise UsageError(
             "a passphrase must be the only recipient of its bundle",
