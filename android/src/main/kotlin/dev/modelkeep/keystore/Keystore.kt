@@ -25,7 +25,6 @@ internal object Keystore {
     private const val STRONGBOX_SINCE = Build.VERSION_CODES.P
     private const val AUTHENTICATION_TYPES_SINCE = Build.VERSION_CODES.R
     private const val SECURITY_LEVEL_SINCE = Build.VERSION_CODES.S
-    private const val ATTESTATION_SINCE = 24
     private const val REASONS_SINCE = 33
 
     /** By name, since it exists from API 31 on. */
@@ -135,10 +134,8 @@ internal object Keystore {
         }
 
     private fun protect(builder: KeyGenParameterSpec.Builder, protection: KeyProtection, apiLevel: Int) {
-        protection.attestationChallenge?.let {
-            if (apiLevel < ATTESTATION_SINCE) throw UsageError("attestation needs API $ATTESTATION_SINCE")
-            builder.setAttestationChallenge(it)
-        }
+        // Only with keys for agreement, which are later than this call.
+        protection.attestationChallenge?.let(builder::setAttestationChallenge)
         if (apiLevel >= UNLOCKED_DEVICE_SAFE_SINCE) {
             builder.setUnlockedDeviceRequired(protection.requireUnlockedDevice)
         }

@@ -103,7 +103,7 @@ internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
         if (nonce != null && purpose == KeyPurpose.ENCRYPT && !key.allowsCallerNonce) {
             FakePhone.fail(ErrorCode.CALLER_NONCE_PROHIBITED)
         }
-        val operation = if (purpose == KeyPurpose.AGREE_KEY) Agreement(key) else Encryption(key, purpose, nonce)
+        val operation = if (purpose == KeyPurpose.AGREE_KEY) Agreement(key, phone.isAgreementRight) else Encryption(key, purpose, nonce)
         return CreateOperationResponse().apply {
             iOperation = binder(operation)
             operation.nonce?.let { this.parameters = nonceParameters(it) }

@@ -43,6 +43,9 @@ internal class FakePhone(
     val calls = ArrayList<String>()
     var isLocked = false
 
+    /** Some devices compute something else. */
+    var isAgreementRight = true
+
     /** What every operation fails with, or null. */
     var failure: Int? = null
     private val keystore = FakeKeystore(this)

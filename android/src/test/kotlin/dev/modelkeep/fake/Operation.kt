@@ -25,13 +25,13 @@ internal abstract class Operation {
 }
 
 /** ECDH: gets the peer's SubjectPublicKeyInfo and gives the x coordinate of the shared point. */
-internal class Agreement(private val key: KeyMintKey) : Operation() {
+internal class Agreement(private val key: KeyMintKey, private val isRight: Boolean) : Operation() {
     override fun finish(data: ByteArray?): ByteArray {
         val peer = KeyFactory.getInstance("EC", "SunEC").generatePublic(X509EncodedKeySpec(data))
         return KeyAgreement.getInstance("ECDH", "SunEC").run {
             init(key.pair!!.private)
             doPhase(peer, true)
-            generateSecret()
+            if (isRight) generateSecret() else ByteArray(32)
         }
     }
 }
