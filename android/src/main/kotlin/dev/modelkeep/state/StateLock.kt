@@ -14,7 +14,7 @@ internal class StateLock private constructor(private val path: File, private val
     private val word = ByteArray(WORD).also(SecureRandom()::nextBytes)
 
     init {
-        file.seek(0)
+        file.setLength(0)
         file.write(word)
     }
 
