@@ -36,15 +36,24 @@ import java.io.File
  *   Without one nothing can be installed, and old releases and old trust files come back unnoticed.
  * @param posture what the app found the device to be, for grants that demand something.
  */
-public class SecureModelLoader @JvmOverloads constructor(
+public class SecureModelLoader private constructor(
     private val identity: Identity,
     private val verifier: Verifier,
     private val stateFolder: File?,
-    private val posture: Set<String> = emptySet(),
+    private val posture: Set<String>,
+    private val progress: Progress?,
 ) {
+    @JvmOverloads
+    public constructor(identity: Identity, verifier: Verifier, stateFolder: File?, posture: Set<String> = emptySet()) :
+        this(identity, verifier, stateFolder, posture, null)
+
     /** Remembers in the app's own files that are not backed up. */
     public constructor(context: Context, identity: Identity, verifier: Verifier) :
         this(identity, verifier, File(context.noBackupFilesDir, "modelkeep"))
+
+    /** Returns a loader that does the same and says how far it is, while it opens and installs. */
+    public fun reporting(progress: Progress): SecureModelLoader =
+        SecureModelLoader(identity, verifier, stateFolder, posture, progress)
 
     /**
      * Opens a bundle file or folder, or what [install] wrote. The grant is looked for in the bundle and in the file next
@@ -93,7 +102,7 @@ public class SecureModelLoader @JvmOverloads constructor(
     public fun install(bundle: File, target: File, grants: File? = null): InstallReport =
         unlocked({ Container.openBundle(bundle) }, { sets(bundle, grants, it) }, true) { unlocked, remembered ->
             val before = remembered.floor(unlocked.manifest.model)
-            Installer(unlocked, remembered).install(target)
+            Installer(unlocked, remembered, progress).install(target)
             InstallReport(unlocked.manifest.model, before.order.epoch.takeIf { before.bundle != null }, unlocked.manifest.epoch)
         }
 
@@ -229,11 +238,12 @@ public class SecureModelLoader @JvmOverloads constructor(
         val inner = bundle.innerManifest()
         val clock = verifier.clock.noEarlierThan(bundle.signed.now.begins)
         val memory = LinkedHashMap<String, ModelMemory>()
+        val meter = ProgressMeter(inner.modelFiles().sumOf { (member, _) -> bundle.manifest.members[member].size }, progress)
         try {
             for ((member, path) in inner.modelFiles()) {
                 val allocated = ModelMemory.allocate(bundle.manifest.members[member].size)
                 memory[path] = allocated
-                bundle.decrypt(member, allocated.target)
+                bundle.decrypt(member) { start, length -> allocated.target.part(start, length).also { meter.add(length) } }
             }
         } catch (error: Throwable) {
             memory.values.forEach(ModelMemory::close)

@@ -178,6 +178,8 @@ public class Verifier private constructor(
         for (each in roots) {
             try {
                 return each.check(document.certificates, clock.forEnds())
+            } catch (error: ExpiredError) {
+                refusal = if (document.hasTimestamps) ExpiredError(error.message!!, UNREAD_TIMESTAMPS) else error
             } catch (error: RefusedError) {
                 refusal = error
             }
@@ -206,6 +208,9 @@ public class Verifier private constructor(
     public companion object {
         /** Accepts every model of a trusted publisher: one model can then be passed off as another. */
         public const val UNSAFE_ANY_MODEL: String = "*"
+
+        private const val UNREAD_TIMESTAMPS =
+            "its timestamp is not read on Android: sign with a certificate that lasts, or with a key that is trusted by itself"
 
         internal fun parseKey(pem: String): EcdsaKey =
             EcdsaKey.fromPem(pem) ?: throw UsageError(

@@ -1,5 +1,7 @@
 package dev.modelkeep.bundle
 
+import dev.modelkeep.Progress
+import dev.modelkeep.ProgressMeter
 import dev.modelkeep.container.ArchiveWriter
 import dev.modelkeep.container.FileLock
 import dev.modelkeep.container.Names
@@ -19,9 +21,10 @@ import java.security.SecureRandom
  * Checks an unlocked bundle once, completely, and keeps it under a key of this device alone; afterwards older
  * releases of the model do not count. Source: spec/install-v1.md, section 6.
  */
-internal class Installer(private val bundle: UnlockedBundle, private val remembered: Remembered) {
+internal class Installer(private val bundle: UnlockedBundle, private val remembered: Remembered, progress: Progress? = null) {
     private val local = remembered.state.local
     private val manifest = bundle.manifest
+    private val meter = ProgressMeter(manifest.members.sumOf { it.size }, progress)
     private val header = InstallHeader(
         random(16),
         sha256(bundle.signed.bytes),
@@ -74,7 +77,11 @@ internal class Installer(private val bundle: UnlockedBundle, private val remembe
         val name = Names.payload(index)
         val layout = StreamLayout(manifest.members[index].size)
         bundle.decryptSegments(index) {
-            SegmentWriter(layout, streamHeader, streamKey) { at, data -> writer.write(name, at, data) }::write
+            val segments = SegmentWriter(layout, streamHeader, streamKey) { at, data -> writer.write(name, at, data) }
+            return@decryptSegments { segment, plain ->
+                meter.add(plain.remaining())
+                segments.write(segment, plain)
+            }
         }
     }
 

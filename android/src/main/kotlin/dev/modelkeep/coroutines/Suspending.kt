@@ -1,7 +1,11 @@
 package dev.modelkeep.coroutines
 
+import android.content.Context
 import dev.modelkeep.AuthenticationRequiredError
+import dev.modelkeep.DeviceKey
+import dev.modelkeep.Identity
 import dev.modelkeep.InstallReport
+import dev.modelkeep.KeyProtection
 import dev.modelkeep.OpenModel
 import dev.modelkeep.SecureModelLoader
 import java.io.File
@@ -9,11 +13,20 @@ import kotlinx.coroutines.CancellationException
 import kotlinx.coroutines.CoroutineDispatcher
 import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.runInterruptible
+import kotlinx.coroutines.withContext
 
 /*
  * What takes long, for callers with coroutines. Cancelling interrupts the work, which ends at the next segment, and leaves
  * nothing behind. Needs org.jetbrains.kotlinx:kotlinx-coroutines-core, which this library does not bring along.
  */
+
+/** [DeviceKey.openOrEnrol] on another thread: security chips take seconds to make a key. A key that is being made is made to its end. */
+public suspend fun DeviceKey.openOrEnrolSuspending(
+    context: Context,
+    name: String,
+    protection: KeyProtection = KeyProtection(),
+    dispatcher: CoroutineDispatcher = Dispatchers.IO,
+): Identity = withContext(dispatcher) { openOrEnrol(context, name, protection) }
 
 /** [SecureModelLoader.open] on another thread. A model that is ready too late, when nobody waits any more, is closed. */
 public suspend fun SecureModelLoader.openSuspending(

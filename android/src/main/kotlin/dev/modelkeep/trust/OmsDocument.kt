@@ -18,12 +18,14 @@ import java.security.cert.X509Certificate
  * @property signature ECDSA signature in DER.
  * @property hint claims which key signed; null when it does not say.
  * @property certificates claimed certificates, the signing one first; empty for a bare key.
+ * @property hasTimestamps it brings timestamps of authorities, which this library does not read.
  */
 internal class OmsDocument private constructor(
     val payload: ByteArray,
     val signature: ByteArray,
     val hint: String?,
     val certificates: List<X509Certificate>,
+    val hasTimestamps: Boolean,
 ) {
     companion object {
         const val PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -41,9 +43,13 @@ internal class OmsDocument private constructor(
             if (document.size > LARGEST) throw MalformedError("signature: larger than 8 MiB")
             return Record.read(CanonicalJson.decodeLenient(document, "signature", MOST_VALUES), "signature") {
                 choice("mediaType", mapOf(MEDIA_TYPE to Unit))
-                val (hint, certificates) = nested("verificationMaterial") { material(this) }
+                var hasTimestamps = false
+                val (hint, certificates) = nested("verificationMaterial") {
+                    hasTimestamps = "timestampVerificationData" in this
+                    material(this)
+                }
                 val (payload, signature) = nested("dsseEnvelope") { envelope(this) }
-                OmsDocument(payload, signature, hint, certificates)
+                OmsDocument(payload, signature, hint, certificates, hasTimestamps)
             }
         }
 

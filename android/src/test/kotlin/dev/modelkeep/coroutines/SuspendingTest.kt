@@ -1,8 +1,12 @@
 package dev.modelkeep.coroutines
 
 import android.os.SharedMemory
+import dev.modelkeep.Authentication
 import dev.modelkeep.AuthenticationRequiredError
+import dev.modelkeep.DeviceKey
+import dev.modelkeep.KeyProtection
 import dev.modelkeep.SecureModelLoader
+import dev.modelkeep.fake.FakeContext
 import dev.modelkeep.fake.FakePhone
 import dev.modelkeep.vectors.Vector
 import java.io.File
@@ -39,6 +43,31 @@ internal class SuspendingTest {
         loader.verifySuspending(vector.bundle)
         assertEquals("acme/detector nothing -> 1", loader.installSuspending(vector.bundle, installed).toString())
         loader.openSuspending(installed).use { assertEquals(vector.files, Vector.digests(it)) }
+    }
+
+    @Test
+    fun `how far it is is told, up to the end`() = runBlocking {
+        val told = ArrayList<Pair<Long, Long>>()
+        val loader = loader().reporting { done, total -> told += done to total }
+        val installed = File(folder, "installed.keep")
+        for (action in listOf<suspend () -> Unit>({ loader.installSuspending(vector.bundle, installed) }, { loader.openSuspending(installed).close() })) {
+            told.clear()
+            action()
+            assertEquals(told.sortedBy { it.first }, told)
+            assertTrue(told.isNotEmpty() && told.last().run { first == second })
+        }
+        assertThrows(IllegalStateException::class.java) {
+            loader().reporting { _, _ -> throw IllegalStateException("enough") }.install(vector.bundle, File(folder, "other.keep"))
+        }
+        assertTrue(folder.list()!!.none { it.startsWith("other.keep") && !it.endsWith(".lock") })
+    }
+
+    @Test
+    fun `a key is made on another thread, and opened the next time`() = runBlocking {
+        val context = FakeContext(folder)
+        val protection = KeyProtection(Authentication.NONE)
+        val (made, opened) = List(2) { DeviceKey.openOrEnrolSuspending(context, "key", protection) }
+        assertEquals(made.recipient().toString(), opened.recipient().toString())
     }
 
     @Test

@@ -10,8 +10,11 @@ import dev.modelkeep.UntrustedSignerError
 import dev.modelkeep.UsageError
 import dev.modelkeep.Verifier
 import dev.modelkeep.WrongModelError
+import dev.modelkeep.container.Container
+import dev.modelkeep.container.Names
 import dev.modelkeep.document.SignerId
 import dev.modelkeep.fake.FakePhone
+import dev.modelkeep.json.CanonicalJson
 import dev.modelkeep.state.DeviceState
 import dev.modelkeep.vectors.Vector
 import java.io.File
@@ -82,6 +85,20 @@ internal class VerifierTest {
         }
         assertFalse(roots.vouches(SignerId(signer.key)))
         assertFalse(roots.vouches(signer.copy(root = "00".repeat(32))))
+    }
+
+    @Test
+    fun `a timestamp does not keep a certificate alive here, and is said not to be read`() {
+        val vector = vector("certificate")
+        val document = Container.openBundle(vector.bundle).use { CanonicalJson.decodeLenient(it.read(Names.SIGNATURE), "signature") } as Map<*, *>
+        val stamps = mapOf("timestampVerificationData" to mapOf("rfc3161Timestamps" to emptyList<Any>()))
+        val stamped = document + ("verificationMaterial" to (document["verificationMaterial"] as Map<*, *>) + stamps)
+        vector.verifier().verifyStatement(CanonicalJson.encode(stamped))
+        val later = vector.verifier { vector.now + 100L * 365 * 86_400 }
+        for ((signature, isSaid) in listOf(document to false, stamped to true)) {
+            val error = assertThrows(ExpiredError::class.java) { later.verifyStatement(CanonicalJson.encode(signature)) }
+            assertEquals(isSaid, error.hint.orEmpty().startsWith("its timestamp is not read on Android"))
+        }
     }
 
     @Test

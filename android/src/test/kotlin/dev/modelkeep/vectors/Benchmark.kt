@@ -1,13 +1,14 @@
 package dev.modelkeep.vectors
 
+import android.os.SharedMemory
 import android.security.keystore.KeyGenParameterSpec
 import android.security.keystore.KeyProperties
+import com.sun.management.OperatingSystemMXBean
 import dev.modelkeep.LegacyModel
 import dev.modelkeep.SecureModelLoader
 import dev.modelkeep.Verifier
 import dev.modelkeep.fake.FakePhone
 import dev.modelkeep.fake.SoftwareKeys
-import com.sun.management.OperatingSystemMXBean
 import java.io.File
 import java.lang.management.ManagementFactory
 import java.lang.management.MemoryType
@@ -15,42 +16,41 @@ import javax.crypto.Cipher
 import javax.crypto.KeyGenerator
 
 /**
- * Measures what opening a model costs: `BUNDLE PUBLISHER.pem DEVICE.pem` for a sealed model, and then for the same
- * model installed; `SIZE` in MiB for the
- * way of the tutorials, which decrypts the whole model with a key in the Keystore.
+ * Measures one thing in a JVM of its own, since the first time is worth knowing. `android/benchmark` calls it:
+ *
+ *     open|install|installation BUNDLE PUBLISHER.pem DEVICE.pem   opens, installs, or opens what was installed
+ *     tutorial SIZE                                               decrypts so many MiB with a key in the Keystore
  */
 internal object Benchmark {
-    private const val ROUNDS = 20
+    private const val ROUNDS = 12
     private const val MIB = 1048576.0
+    private val heap = ManagementFactory.getMemoryPoolMXBeans().filter { it.type == MemoryType.HEAP }
+    private val machine = ManagementFactory.getOperatingSystemMXBean() as OperatingSystemMXBean
+
+    /** What one round took: in seconds by the clock and of all processors, and in bytes of heap beyond what was there before. */
+    private class Round(val seconds: Double, val busy: Double, val heap: Long, val calls: List<String>)
 
     @JvmStatic
     fun main(arguments: Array<String>) {
         val phone = FakePhone().switchOn()
-        if (arguments.size == 1) tutorial(phone, arguments[0].toInt()) else sealed(phone, arguments.map(::File))
-    }
-
-    private fun sealed(phone: FakePhone, files: List<File>) {
-        val (bundle, publisher, device) = files
+        if (arguments[0] == "tutorial") return tutorial(phone, arguments[1].toInt())
+        val (bundle, publisher, device) = arguments.drop(1).map(::File)
         val identity = SoftwareKeys.intoKeystore(device.readText(), "key")!!
-        val states = File(bundle.path + ".states")
-        val installed = File(bundle.path + ".installed")
-        val verifier = Verifier(publisher.readText(), Verifier.UNSAFE_ANY_MODEL)
-        val loader = SecureModelLoader(identity, verifier, states)
-        println("bundle")
-        open(phone, loader, bundle)
-        println("installing")
-        phone.forgetCalls()
-        report(phone, bundle.length()) { loader.install(bundle, installed) }
-        println("installation")
-        open(phone, loader, installed)
-        listOf(installed, File("$installed.lock")).forEach(File::delete)
-        states.deleteRecursively()
-    }
-
-    private fun open(phone: FakePhone, loader: SecureModelLoader, file: File) = repeat(ROUNDS) {
-        phone.forgetCalls()
-        report(phone, file.length()) { loader.open(file).close() }
-        android.os.SharedMemory.given.clear()
+        val folder = File(bundle.path + ".benchmark")
+        val installed = File(folder, "installed.keep")
+        val loader = SecureModelLoader(identity, Verifier(publisher.readText(), Verifier.UNSAFE_ANY_MODEL), folder)
+        if (arguments[0] == "installation") loader.install(bundle, installed)
+        val rounds = List(ROUNDS) {
+            round(phone) {
+                when (arguments[0]) {
+                    "open" -> loader.open(bundle).close()
+                    "install" -> loader.install(bundle, installed)
+                    else -> loader.open(installed).close()
+                }
+            }
+        }
+        folder.deleteRecursively()
+        report(arguments[0], bundle.length(), rounds)
     }
 
     private fun tutorial(phone: FakePhone, size: Int) {
@@ -63,32 +63,33 @@ internal object Benchmark {
         val cipher = Cipher.getInstance("AES/GCM/NoPadding").apply { init(Cipher.ENCRYPT_MODE, key) }
         val file = File.createTempFile("old", ".enc")
         file.writeBytes(cipher.iv + cipher.doFinal(ByteArray(size shl 20)))
-        repeat(2) {
-            phone.forgetCalls()
-            report(phone, file.length()) { LegacyModel.open(file, key).close() }
-        }
+        report("tutorial", file.length(), List(2) { round(phone) { LegacyModel.open(file, key).close() } })
         file.delete()
     }
 
-    private fun processor(): Long =
-        (ManagementFactory.getOperatingSystemMXBean() as OperatingSystemMXBean).processCpuTime
-
-    private fun report(phone: FakePhone, bytes: Long, action: () -> Unit) {
+    private fun round(phone: FakePhone, action: () -> Unit): Round {
+        phone.forgetCalls()
         System.gc()
-        val heap = ManagementFactory.getMemoryPoolMXBeans().filter { it.type == MemoryType.HEAP }
         val before = heap.sumOf { it.usage.used }
         heap.forEach { it.resetPeakUsage() }
-        val processor = processor()
+        val processor = machine.processCpuTime
         val start = System.nanoTime()
         action()
         val seconds = (System.nanoTime() - start) / 1e9
-        val busy = (processor() - processor) / 1e9
-        val peak = heap.sumOf { it.peakUsage.used } - before
+        val busy = (machine.processCpuTime - processor) / 1e9
+        SharedMemory.given.clear()
+        return Round(seconds, busy, heap.sumOf { it.peakUsage.used } - before, phone.calls.toList())
+    }
+
+    private fun report(what: String, bytes: Long, rounds: List<Round>) {
+        val warm = rounds.drop(rounds.size / 2)
+        val seconds = warm.map { it.seconds }.sorted()[warm.size / 2]
+        val busy = warm.map { it.busy }.sorted()[warm.size / 2]
+        val first = rounds.first()
         println(
-            "%.2f GB/s, %.0f ms, %.2f GB for each second of a core, heap peak +%.1f MiB of %.0f, calls %s".format(
-                bytes / seconds / 1e9, seconds * 1e3, bytes / busy / 1e9,
-                peak / MIB, Runtime.getRuntime().maxMemory() / MIB,
-                phone.calls.groupingBy { it }.eachCount(),
+            "%-12s first %.2f GB/s (%.2f for each second of a core), then %.2f (%.2f); heap +%.1f MiB, first +%.1f; calls %s".format(
+                what, bytes / first.seconds / 1e9, bytes / first.busy / 1e9, bytes / seconds / 1e9, bytes / busy / 1e9,
+                warm.maxOf { it.heap } / MIB, first.heap / MIB, warm.last().calls.groupingBy { it }.eachCount(),
             ),
         )
     }
