@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from modelkeep.contract import Contract, TensorContract
 from modelkeep.guard import ClientGuard, Guard
 from modelkeep.guard.calibration import Calibration
+from modelkeep.guard.contract_check import ContractCheck
 from modelkeep.guard.fit import Fit
 from modelkeep.guard.plan import Plan
 from modelkeep.guard.sample import measure
@@ -39,10 +41,13 @@ def main() -> None:
         for kind in RANGES:
             print(_pass_row(_frame(size, kind, generator), kind))
     print("\n| whole check | time |\n|---|---|")
-    for size in SIZES:
-        print(_check_row(_frame(size, "float32", generator)[None]))
     print(_outputs_row(generator))
     print(_clients_row(generator))
+    print("\n| contract and guard | type | copy | check | check / copy | of it the pass |")
+    print("|---|---|---|---|---|---|")
+    for size in SIZES:
+        for kind in ("float32", "uint8"):
+            print(_check_row(_frame(size, kind, generator)[None], kind))
 
 
 def times(*works: Callable[[], object], rounds: int = 200) -> list[tuple[float, float]]:
@@ -101,10 +106,18 @@ def _five_checks(frame: Frame) -> object:
     return known, np.isinf(frame).any(), (frame == 0).mean(), frame.min(), frame.max()
 
 
-def _check_row(frames: Frame) -> str:
-    guard = _guard({"x": frames}, {})
-    (spent,) = times(lambda: guard.check_inputs({"x": frames}), rounds=50)
-    return f"| inputs, {frames.shape[2]} x {frames.shape[1]} float32 | {_both(spent)} |"
+def _check_row(frames: Frame, kind: str) -> str:
+    guard, target = _guard({"x": frames}, {}), np.empty_like(frames)
+    contract = ContractCheck(Contract((TensorContract("x", kind, frames.shape),)))
+    copy, whole, part = times(
+        lambda: np.copyto(target, frames),
+        lambda: (contract.findings({"x": frames}), guard.check_inputs({"x": frames})),
+        lambda: summarize(frames[0], *RANGES[kind]),
+        rounds=200 if frames.size < 10**6 else 30,
+    )
+    ratios = f"{whole[0] / copy[0]:.1f} / {whole[1] / copy[1]:.1f}"
+    size = f"{frames.shape[2]} x {frames.shape[1]}"
+    return f"| {size} | {kind} | {_both(copy)} | {_both(whole)} | {ratios} | {_both(part)} |"
 
 
 def _outputs_row(generator: np.random.Generator) -> str:
