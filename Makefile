@@ -9,6 +9,7 @@
 # make bench-compare BASE=main~1   which rows got faster or slower since, both side by side
 # make wheels     the compiled statistics for x86_64 and aarch64, into dist/; needs rustup
 # make test-arm   their tests as aarch64 runs them, under qemu; needs rustup
+# make test-arm-wheel  the wheel for aarch64 in an aarch64 Python, under qemu; needs rustup and root
 # make mutate     changes the security core in 400 random places and sees whether tests notice; SEED=1
 # make device-test  a whole device in QEMU: Secure Boot, TPM, dm-verity, modelkeep inside, and what it refuses
 # make package    wheel and sources of the package, the same bytes each time, into dist/
@@ -49,7 +50,7 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: package site wheels test-arm device-test demo demo-update demo-lease check test test-slow fuzz bench bench-compare mutate leftovers clean lint fast-tests other-tests
+.PHONY: package site wheels test-arm test-arm-wheel device-test demo demo-update demo-lease check test test-slow fuzz bench bench-compare mutate leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
@@ -184,6 +185,14 @@ test-arm:
 	@rustup --quiet target add aarch64-unknown-linux-musl
 	cd rust && cargo test --quiet --package modelkeep-statistics --no-default-features \
 	  --target aarch64-unknown-linux-musl
+
+# The same wheel that is shipped, held against NumPy; a quarter of an hour on a busy machine.
+test-arm-wheel: wheels
+	$(call installed,qemu-aarch64-static,qemu-user-static)
+	$(call installed,debootstrap)
+	PYTHON=.venv-wheels/bin/python tools/arm-python build/arm dist/modelkeep_statistics-*_aarch64.whl
+	PYTHONPATH=src:tests:build/arm/site qemu-aarch64-static -L build/arm build/arm/usr/bin/python3.11 -m pytest --noconftest \
+	  -p support.compiled -p no:cacheprovider tests/unit/test_guard_statistics.py tests/property/test_guard_statistics_property.py
 
 clean:
 	rm -rf .venv .venv-wheels .venv-demo .venv-demo-update .venv-bench .venv-fuzz build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

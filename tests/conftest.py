@@ -13,14 +13,16 @@ from hypothesis import settings
 
 from modelkeep.cli.settings import FILE_VARIABLE
 from modelkeep.device.state_place import FOLDER_VARIABLE
-from modelkeep.guard.statistics import are_compiled
 from support import softhsm
 from support.command_line import CommandLine
+from support.compiled import compiled_statistics
 from support.granter import Desk
-from support.needs import missing
 from support.repository import SmallRepository
 from support.swtpm import SoftwareTpm, copy_of, manufacture
 from support.workshop import Workshop, scale_model
+
+# A fixture, used by its name.
+__all__ = ["compiled_statistics"]
 
 _numbers = itertools.count()
 
@@ -97,13 +99,6 @@ def tpm(manufactured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MODELKEEP_TPM2_TCTI", tpm.tcti)
     yield tpm
     tpm.stop(clean=False)
-
-
-@pytest.fixture(scope="session")
-def compiled_statistics() -> None:
-    """The compiled statistics; without them, NumPy takes the statistics and has nothing to agree with."""
-    if not are_compiled():
-        missing("modelkeep-statistics is not installed (pip install ./rust/statistics, which needs cargo)")
 
 
 @pytest.fixture(scope="session")
