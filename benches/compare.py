@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -94,19 +95,20 @@ def _compared(table: Table, work: int, base: Path, settings: Settings) -> list[s
 
 
 def _measured(table: Table, work: int, base: Path, settings: Settings) -> list[tuple[Row, Row]]:
-    pairs = []
-    for number, contestant in enumerate(table.contestants):
-        pairs.append(tuple(_row(contestant, number, checkout, settings) for checkout in (base, ROOT)))
-    for folder in {row.folder.parent for pair in pairs for row in pair}:
-        folder.mkdir(exist_ok=True)
-        write_random(folder / SOURCE, work if table.unit is Unit.BYTES else 0)
-    take_samples(table, [row for pair in pairs for row in pair], work, settings)
-    return [(before, after) for before, after in pairs]
-
-
-def _row(contestant: Contestant, number: int, checkout: Path, settings: Settings) -> Row:
-    side = "here" if checkout == ROOT else "before"
-    return Row(contestant, settings.scratch / side / f"peer-{number}", checkout=checkout)
+    folder = settings.scratch / "table"
+    sides = {folder / "before": base, folder / "here": ROOT}
+    for side in sides:
+        side.mkdir(parents=True)
+        write_random(side / SOURCE, work if table.unit is Unit.BYTES else 0)
+    before, here = (
+        [Row(each, side / f"peer-{n}", checkout=checkout) for n, each in enumerate(table.contestants)]
+        for side, checkout in sides.items()
+    )
+    try:
+        take_samples(table, [*before, *here], work, settings)
+    finally:
+        shutil.rmtree(folder)
+    return list(zip(before, here, strict=True))
 
 
 def _verdict(before: Row, after: Row) -> str:
