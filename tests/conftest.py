@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from modelkeep.cli.settings import FILE_VARIABLE
 from modelkeep.device.state_place import FOLDER_VARIABLE
+from modelkeep.settings import FILE_VARIABLE
 from support import softhsm
 from support.command_line import CommandLine
 from support.compiled import compiled_statistics

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from modelkeep.bundle.bundle import Bundle as Bundle
     from modelkeep.bundle.unlocked import Unlocked as Unlocked
     from modelkeep.clock import Clock as Clock
+    from modelkeep.configuration import configured_identity as configured_identity
+    from modelkeep.configuration import configured_verifier as configured_verifier
     from modelkeep.contract import Contract as Contract
     from modelkeep.contract import TensorContract as TensorContract
     from modelkeep.embedding import expose_embedding as expose_embedding
@@ -223,6 +225,8 @@ _HOMES = {
     "Wishes": "updates.repository.publishing",
     "WrongModelError": "errors",
     "adapt": "guard.site",
+    "configured_identity": "configuration",
+    "configured_verifier": "configuration",
     "create_key": "keys.registry",
     "create_signing_key": "trust.signing_keys",
     "delete_key": "keys.management",

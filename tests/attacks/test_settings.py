@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.cli.settings import FILE_VARIABLE
+from modelkeep.settings import FILE_VARIABLE
 from support.command_line import CommandLine
 
 RUN = "modelkeep run model.keep -k file:pi-17.pem -i x=x.npy"

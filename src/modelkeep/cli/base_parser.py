@@ -6,9 +6,10 @@ import argparse
 import re
 import textwrap
 
-from modelkeep.cli import settings
 from modelkeep.cli.output import say
+from modelkeep.cli.settings import fill, options_of
 from modelkeep.errors import UsageError
+from modelkeep.settings import find
 
 # Set as `typing` would: what every command imports is kept cheap.
 TYPE_CHECKING = False
@@ -33,11 +34,11 @@ class BaseParser(argparse.ArgumentParser):
         """Parses; what is left over is this parser's to explain, which knows its options."""
         # Help is for everybody, also for whom settings are broken.
         asks = {"-h", "--help"} & set(args or ())
-        found = {} if asks else settings.find(settings.options_of(self))
+        found = {} if asks else find(options_of(self))
         for name in found:
             self._option_string_actions[f"--{name}"].required = False
         parsed, surplus = self.all_known(super().parse_known_args(args, namespace))
-        if taken := settings.fill(parsed, found):
+        if taken := fill(parsed, found):
             say(f"taken: {', '.join(taken)}")
         return parsed, surplus
 

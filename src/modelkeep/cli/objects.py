@@ -10,21 +10,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from cryptography import x509
-
-from modelkeep import public_key
 from modelkeep.cli.enclosures import contract
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
+from modelkeep.named_trust import authorities_in, roots_in, trust_file_in, trusted
 from modelkeep.probes.local import local_findings, posture_names
-from modelkeep.storage import named, read_small
+from modelkeep.storage import named
 from modelkeep.trust import private_key
 from modelkeep.trust.bundle_verifier import BundleVerifier
-from modelkeep.trust.certificates import CertificateRoots
-from modelkeep.trust.certificates import load as load_certificates
-from modelkeep.trust.envelope import LARGEST_FILE as LARGEST_TRUST_FILE
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.roots import Roots
 from modelkeep.trust.second_signature import SecondSigner
@@ -185,7 +180,7 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
     if arguments.unsafe_unsigned:
         raise UsageError("-t and --unsafe-unsigned exclude each other")
     if arguments.trust_root:
-        return verifier_by(arguments, _trust_file(arguments))
+        return verifier_by(arguments, trust_file_in(arguments.trust))
     if arguments.minimum_trust_number:
         raise UsageError("trust files have numbers, keys have none", hint="pass --trust-root as well")
     return Verifier(*[trusted(path, arguments.subject) for path in arguments.trust], **_rules(arguments))
@@ -206,7 +201,7 @@ def _rules(arguments: argparse.Namespace) -> dict[str, Any]:
         "maximum_age": _age(arguments.maximum_age),
         "second": arguments.second_trust,
         "require_installed": arguments.require_installed,
-        "time_authorities": _authorities(arguments),
+        "time_authorities": authorities_in(arguments.time_authority),
     }
 
 
@@ -223,17 +218,6 @@ def demand_model(arguments: argparse.Namespace) -> None:
         )
 
 
-def _authorities(arguments: argparse.Namespace) -> tuple[x509.Certificate, ...] | None:
-    found = tuple(each for path in arguments.time_authority for each in load_certificates(path))
-    return found or None
-
-
-def _trust_file(arguments: argparse.Namespace) -> bytes:
-    if len(arguments.trust) != 1:
-        raise UsageError("there is one trust file", hint="pass it with -t, and its signers with --trust-root")
-    return read_small(arguments.trust[0], LARGEST_TRUST_FILE, "a trust file")
-
-
 def known_roots(arguments: argparse.Namespace) -> Roots | None:
     """Returns who signs trust files, or None where nobody said so; raises as `trust_roots` does."""
     _check_threshold(arguments)
@@ -248,12 +232,7 @@ def trust_roots(arguments: argparse.Namespace) -> Roots:
         StorageError: a file cannot be read.
         SignatureError, MalformedError: the document does not hold.
     """
-    found = [read_small(path, LARGEST_TRUST_FILE, "a root") for path in arguments.trust_root]
-    if not any(data.lstrip().startswith(b"{") for data in found):
-        return Roots.of_keys(found, arguments.trust_threshold)
-    if len(found) > 1 or arguments.trust_threshold != 1:
-        raise UsageError("a roots document names all roots and their threshold", hint="pass it alone")
-    return Roots.of_document(found[0])
+    return roots_in(arguments.trust_root, arguments.trust_threshold)
 
 
 def _check_threshold(arguments: argparse.Namespace) -> None:
@@ -268,32 +247,6 @@ def _age(days: float | None) -> datetime.timedelta | None:
         return None if days is None else datetime.timedelta(days=days)
     except (ValueError, OverflowError):
         raise UsageError(f"not a number of days: {days}") from None
-
-
-def trusted(path: str, subject: str | None) -> bytes | CertificateRoots:
-    """Returns the key in a file, or the roots in it for certificates of `subject`.
-
-    Raises:
-        StorageError: cannot be read.
-        UsageError: neither a key nor a root, or a root without a subject.
-    """
-    with named(path):
-        return _trusted(path, read_small(path, _LARGEST_PEM, "a public key or certificate"), subject)
-
-
-def _trusted(path: str, pem: bytes, subject: str | None) -> bytes | CertificateRoots:
-    blocks, certificates = pem.count(b"-----BEGIN "), pem.count(b"-----BEGIN CERTIFICATE-----")
-    if blocks > max(certificates, 1):
-        raise UsageError(f"{path}: holds {blocks} keys", hint="put each into a file, and pass -t for each")
-    if not certificates:
-        public_key.load(pem)
-        return pem
-    if subject is None:
-        raise UsageError(
-            f"{path} is an authority, which gives certificates to others as well",
-            hint="say whose counts: --subject CN=NAME or EMAIL=ADDRESS; --subject any accepts everybody's",
-        )
-    return CertificateRoots(pem, subject=None if subject == _ANYBODY else subject)
 
 
 def isolation(arguments: argparse.Namespace) -> Literal["in-process"] | ProcessIsolation:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from modelkeep.cli import objects as options
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.folder_signature import SignedFolder, StatementVerifier, verify_folder
+from modelkeep.named_trust import trusted
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.sigstore_identity import SigstoreVerifier
 from modelkeep.trust.sigstore_signer import SigstoreSigner
@@ -40,7 +40,7 @@ def _verifier(arguments: argparse.Namespace) -> StatementVerifier:
         return sigstore(arguments, arguments.upstream)
     if not arguments.upstream:
         raise UsageError("nobody's signature is asked for", hint="pass --upstream KEY.pub, or --identity")
-    keys = [options.trusted(path, arguments.upstream_subject) for path in arguments.upstream]
+    keys = [trusted(path, arguments.upstream_subject) for path in arguments.upstream]
     return Verifier(*keys, model=UnsafeAnyModel())
 
 

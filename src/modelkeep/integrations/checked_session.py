@@ -1,0 +1,55 @@
+"""A sealed model where a tool wants an `onnxruntime.InferenceSession`: each run is checked first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from modelkeep.errors import UsageError
+from modelkeep.session import Session
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class CheckedSession:
+    """Runs go through a session of ours; what describes the model is ONNX Runtime's own."""
+
+    def __init__(self, session: Session, path: str | os.PathLike[str]) -> None:
+        self._checked = session
+        # Tools name the model by it, and some copy what lies there: it is the sealed one.
+        self._model_path = os.fspath(path)
+
+    def __getattr__(self, name: str) -> Any:
+        # Not called for what is here: runs cannot get past the checks by way of this.
+        return getattr(self._checked.native, name)
+
+    def run(
+        self, names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]], _options: Any = None
+    ) -> list[Any]:
+        """Checks the inputs, runs the model, and returns the outputs of these names, or all.
+
+        Raises:
+            InputError, UsageError, ExpiredError: see `Session.run`.
+        """
+        outputs = self._checked.run(inputs)
+        if names is None:
+            return list(outputs.values())
+        if unknown := [name for name in names if name not in outputs]:
+            raise UsageError(f"the model has no output {unknown[0]!r}", hint=f"outputs: {', '.join(outputs)}")
+        return [outputs[name] for name in names]
+
+    def run_with_iobinding(self, *_arguments: Any) -> None:
+        """Refuses: bound memory is not checked.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("inputs in bound memory are not checked", hint="switch use_io_binding off")
+
+    run_async = run_with_ort_values = run_with_iobinding
+
+    def close(self) -> None:
+        """Wipes the model."""
+        self._checked.close()
