@@ -179,6 +179,7 @@ def test_the_command(
     stage(workshop, slots, DOUBLES)
     child = os.fork()
     if not child:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, and so does what it starts
         monkeypatch.setattr(Session, "run", lambda *_: signal.raise_signal(signal.SIGHUP))
         os._exit(command(*trial).code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 128 + signal.SIGHUP
