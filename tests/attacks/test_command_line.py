@@ -34,6 +34,7 @@ OPENERS = {
     "granter/mailbox.py": "not blocking, regular, in a folder that is open",
     "granter/state.py": "a folder of its own, which it locks",
     "updates/client/service.py": "locks",
+    "integrations/frigate/endpoint.py": "locks",
 }
 
 

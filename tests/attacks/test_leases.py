@@ -19,6 +19,7 @@ from modelkeep.errors import (
     TamperedError,
     UntrustedSignerError,
 )
+from modelkeep.grants import sidecar
 from modelkeep.grants.constraints import Constraints
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
@@ -36,7 +37,9 @@ def test_who_holds_the_data_key_alone_renews_nothing(lessor: Lessor) -> None:
     lessor.install()
     create_signing_key(lessor.workshop.folder / "sibling.pem")
     sibling = Signer.from_pem(lessor.workshop.folder / "sibling.pem")
-    grants = lessor.grant(Constraints(not_after=lessor.end + 300 * DAY), sibling)
+    grants = lessor.until(300)
+    (grant,) = sidecar.read(grants)
+    grants.write_bytes(grant.signed_by(sibling).to_bytes() + b"\n")
     with pytest.raises(UntrustedSignerError):
         lessor.renew(grants)
     assert not lease_path(lessor.installed).exists()

@@ -42,7 +42,7 @@ class Lessor:
             self.end = bundle.unverified_manifest().sealed_at + 30 * DAY
         self.installed = workshop.folder / "installed.keep"
 
-    def grant(self, constraints: Constraints, issuer: Signer | None = None) -> Path:
+    def grant(self, constraints: Constraints) -> Path:
         """Returns a file with a grant for the device."""
         target = self.workshop.folder / f"{os.urandom(4).hex()}.grants"
         grant(
@@ -51,7 +51,7 @@ class Lessor:
             to=[self.workshop.device.with_suffix(".pub")],
             verifier=self.workshop.verifier(),
             constraints=constraints,
-            grant_signer=issuer or self.issuer,
+            grant_signer=self.issuer,
             output=target,
         )
         return target
