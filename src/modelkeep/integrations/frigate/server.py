@@ -29,7 +29,7 @@ _LOG = logging.getLogger("modelkeep.frigate")
 _BETWEEN_COMPLAINTS = 10.0
 # Frigate has one question under way for each of its detectors.
 _MOST_WAITING = 16
-_MOST_PARTS = 2
+_ENVELOPE, _MOST_PARTS = 2, 2
 _COLOURS = 3
 _SIZES = "orig_target_sizes"
 
@@ -69,7 +69,8 @@ class FrigateServer:
         with ExitStack() as held:
             held.enter_context(taken(endpoint))
             self._context = held.enter_context(zmq.Context())
-            self._socket = held.enter_context(self._context.socket(zmq.REP))
+            # Not REP: of a message without an envelope it keeps parts, and answers the next one to nobody.
+            self._socket = held.enter_context(self._context.socket(zmq.ROUTER))
             self._bind()
             self._held = held.pop_all()
 
@@ -92,7 +93,9 @@ class FrigateServer:
         """Answers the next question; returns whether one came within `patience` seconds."""
         if not self._socket.poll(None if patience is None else int(1000 * patience)):
             return False
-        self._socket.send_multipart(self._answer(self._received()))
+        asker, *parts = self._received()
+        if parts and not parts[0]:
+            self._socket.send_multipart([asker, b"", *self._answer(parts[1:])])
         return True
 
     def _bind(self) -> None:
@@ -112,10 +115,11 @@ class FrigateServer:
             raise UnavailableError(f"{self.endpoint.address}: {str(error.strerror).lower()}") from error
 
     def _received(self) -> list[bytes]:
+        """Returns the parts of a message: who asks, the empty one that ends the envelope, what is asked."""
         parts = [self._socket.recv()]
         while self._socket.getsockopt(zmq.RCVMORE):
             part = self._socket.recv()
-            if len(parts) <= _MOST_PARTS:  # one too many shows that there were
+            if len(parts) <= _ENVELOPE + _MOST_PARTS:  # one too many shows that there were
                 parts.append(part)
         return parts
 
