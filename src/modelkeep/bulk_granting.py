@@ -122,23 +122,27 @@ def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> list[tuple[s
         with _naming(number):
             device = parse_device(line)
             names.add(device.recipient)
-        name, is_admin = short_name(device.recipient), device.constraints.delegate
-        if (end := device.constraints.not_after) is not None and end < now:
-            raise UsageError(
-                f"device list: line {number}: not_after has passed, so {name} could not open",
-                hint="leave the line out, or give it a later end",
-            )
-        if is_admin and not with_admins:
-            raise UsageError(
-                f"device list: line {number}: would let {name} grant to others",
-                hint="pass --with-admins if that is meant",
-            )
-        roll.append((name, is_admin))
+        name, terms = short_name(device.recipient), device.constraints
+        _check_terms(number, name, terms, now, with_admins=with_admins)
+        roll.append((name, terms.delegate))
     if not roll:
         raise UsageError(
             f"{os.fspath(devices)}: names no device", hint="one line for each, as keys create prints it"
         )
     return roll
+
+
+def _check_terms(number: int, name: str, terms: Constraints, now: float, *, with_admins: bool) -> None:
+    if terms.not_after is not None and terms.not_after < now:
+        raise UsageError(
+            f"device list: line {number}: not_after has passed, so {name} could not open",
+            hint="leave the line out, or give it a later end",
+        )
+    if terms.delegate and not with_admins:
+        raise UsageError(
+            f"device list: line {number}: would let {name} grant to others",
+            hint="pass --with-admins if that is meant",
+        )
 
 
 def count_devices(devices: str | os.PathLike[str]) -> int:

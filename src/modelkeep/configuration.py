@@ -6,7 +6,7 @@ from typing import Any
 
 from modelkeep.errors import UsageError
 from modelkeep.named_trust import authorities_in, roots_in, trust_file_in, trusted
-from modelkeep.settings import NAMES, THRESHOLD, find
+from modelkeep.settings import NAMES, THRESHOLD, find, variable_of
 from modelkeep.storage import named
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
@@ -59,6 +59,7 @@ def _trust_file(found: dict[str, Any], paths: list[str]) -> TrustFile:
 
 def _needed(found: dict[str, Any], name: str) -> Any:
     if name not in found:
-        variable = f"MODELKEEP_{name.replace('-', '_').upper()}"
-        raise UsageError(f"{name} is not set", hint=f"set {variable}, or {name} in modelkeep's config.toml")
+        raise UsageError(
+            f"{name} is not set", hint=f"set {variable_of(name)}, or {name} in modelkeep's config.toml"
+        )
     return found[name]

@@ -39,10 +39,15 @@ def find(names: tuple[str, ...]) -> Found:
         return {}
     found = _from_file()
     for name in NAMES:
-        variable = f"MODELKEEP_{name.replace('-', '_').upper()}"
+        variable = variable_of(name)
         if text := os.environ.get(variable):
             found[name] = (_of_text(name, text), variable)
     return {name: found[name] for name in names if name in found}
+
+
+def variable_of(name: str) -> str:
+    """Returns the environment's variable for a setting."""
+    return f"MODELKEEP_{name.replace('-', '_').upper()}"
 
 
 def _of_text(name: str, text: str) -> Any:

@@ -7,7 +7,6 @@ nobody reaches it by mistake.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import ipaddress
 import os
 import re
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modelkeep.errors import StorageError, UnavailableError, UsageError
-from modelkeep.storage import words_for
+from modelkeep.storage import lock_now, words_for
 
 # What fits into the kernel's address of a socket.
 _LONGEST_PATH = 107
@@ -105,7 +104,7 @@ def taken(endpoint: Endpoint) -> Iterator[None]:
             0o600,
         )
     try:
-        _lock(descriptor, endpoint.path)
+        lock_now(descriptor, _held(endpoint.path))
         _check_place(endpoint.path)
         yield
         endpoint.path.unlink(missing_ok=True)  # ZeroMQ leaves it
@@ -122,13 +121,10 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _lock(descriptor: int, path: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UnavailableError(
-            f"{path}: another server answers there", hint="end it first, or choose another --endpoint"
-        ) from None
+def _held(path: Path) -> UnavailableError:
+    return UnavailableError(
+        f"{path}: another server answers there", hint="end it first, or choose another --endpoint"
+    )
 
 
 def _check_place(path: Path) -> None:
