@@ -4,6 +4,7 @@
 # make check      style, types, imports, unit tests and vectors
 # make test       check and all other tests but the slow ones; what continuous integration runs
 # make test-slow  big files, long fuzzing, many kills
+# make test-tools the slow tests of tools that models are opened in; fetches PyTorch, 5 GB
 # make fuzz       coverage-guided fuzzing of every reader, SECONDS=60 for each
 # make bench      figures of this machine, into docs/benchmarks.md and README
 # make bench-compare BASE=main~1   which rows got faster or slower since, both side by side
@@ -35,6 +36,9 @@ coverage := $(test_python) -m coverage
 # their names: those with few tests, which would come last, are the slow ones.
 pytest := $(test_python) -m pytest -m 'not slow and not emulated' -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=
 fast := $(wildcard tests/unit tests/vectors)
+# What opens models in somebody else's tool, which takes an environment of its own.
+tools_tests := tests/conformance/test_mlflow.py
+torch_tests := tests/conformance/test_ultralytics.py
 checked := src tests tools examples $(wildcard benches vectors)
 
 # A software TPM, and what the library that speaks to it is compiled with.
@@ -50,7 +54,7 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: package site wheels test-arm test-arm-wheel device-test demo demo-update demo-lease check test test-slow fuzz bench bench-compare mutate leftovers clean lint fast-tests other-tests
+.PHONY: package site wheels test-arm test-arm-wheel device-test demo demo-update demo-lease check test test-slow test-tools fuzz bench bench-compare mutate leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
@@ -101,7 +105,13 @@ test-slow: .venv/ready
 	$(call installed,rsync)
 	$(call installed,swupdate,swupdate cpio)
 	$(call installed,rauc,rauc squashfs-tools dbus-daemon)
-	$(test_python) -m pytest -m slow tests
+	$(test_python) -m pytest -m slow tests $(addprefix --ignore=,$(tools_tests) $(torch_tests))
+	@$(MAKE) --no-print-directory test-tools
+
+# Each tool brings versions of its own of what others bring, too: environments of their own.
+test-tools: .venv-tools/ready .venv-torch-tools/ready
+	MODELKEEP_REQUIRE_ALL=1 .venv-tools/bin/python -m pytest -m slow $(tools_tests)
+	MODELKEEP_REQUIRE_ALL=1 .venv-torch-tools/bin/python -m pytest -m slow $(torch_tests)
 
 # Debian, kernel and packages are fetched once and kept in the account's cache. Needs root and Python 3.11, as
 # the guest has. Not part of continuous integration.
@@ -145,6 +155,12 @@ leftovers: .venv/ready
 .venv/statistics: .venv/ready $(wildcard rust/*.toml rust/statistics/*.toml rust/statistics/src/*.rs rust/statistics/src/*/*.rs)
 	$(call installed,cargo,cargo-web)
 	@command -v cargo >/dev/null && $(test_python) -m pip install --quiet ./rust/statistics && touch $@ || true
+
+.venv-tools/ready: pyproject.toml tools/environment
+	@tools/environment .venv-tools --editable . --group tools
+
+.venv-torch-tools/ready: pyproject.toml tools/environment
+	@tools/environment .venv-torch-tools --editable . --group torch-tools
 
 .venv-package/ready: pyproject.toml tools/environment
 	@tools/environment .venv-package --group package
@@ -195,4 +211,4 @@ test-arm-wheel: wheels
 	  -p support.compiled -p no:cacheprovider tests/unit/test_guard_statistics.py tests/property/test_guard_statistics_property.py
 
 clean:
-	rm -rf .venv .venv-wheels .venv-demo .venv-demo-update .venv-bench .venv-fuzz build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-wheels .venv-demo .venv-demo-update .venv-bench .venv-fuzz .venv-tools .venv-torch-tools build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from modelkeep.errors import UsageError
+from modelkeep.errors import InputError, UsageError
+from support.integrations import printed, set_up
 from support.needs import missing
-from support.workshop import MODEL_ID, Workshop
+from support.workshop import Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
@@ -22,11 +24,7 @@ def saved(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Path:
         from modelkeep.integrations import mlflow
     except Exception:
         missing("mlflow is not installed (pip install --group tools)")
-    public = workshop.folder / "publisher.pub"
-    public.write_bytes(workshop.publisher_public)
-    monkeypatch.setenv("MODELKEEP_KEY", f"file:{workshop.device}")
-    monkeypatch.setenv("MODELKEEP_TRUST", str(public))
-    monkeypatch.setenv("MODELKEEP_MODEL_ID", MODEL_ID)
+    set_up(workshop, monkeypatch)
     mlflow.save_model(workshop.folder / "saved", workshop.seal(name="m.keep"))
     return workshop.folder / "saved"
 
@@ -62,3 +60,28 @@ def test_settings_beside_the_model_do_not_count(saved: Path, monkeypatch: pytest
     (saved / "data" / "config.toml").write_text('trust = ["stranger.pub"]')
     with pytest.raises(UsageError):
         load_model(str(saved))
+
+
+def test_the_lines_of_the_page_log_and_load_a_model(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow keeps its records in a database of this folder, as it does where no server is named."""
+    import mlflow
+
+    monkeypatch.chdir(saved.parent)
+    mlflow.set_tracking_uri(f"sqlite:///{saved.parent}/mlflow.db")
+    (saved.parent / "m.keep").rename("model.keep")
+    x = np.random.default_rng(2).normal(size=(3, 4)).astype(np.float32)
+    names: dict[str, Any] = {"x": x}
+    exec(printed("MLflow"), names)
+    plain = onnxruntime.InferenceSession(str(saved.parent / "model-0.onnx")).run(None, {"x": x})[0]
+    np.testing.assert_array_equal(names["outputs"]["y"], plain)
+    np.testing.assert_array_equal(mlflow.pyfunc.load_model("models:/detector/1").predict(x)["y"], plain)
+    (kept,) = (saved.parent / "mlruns").rglob("*.keep")
+    assert kept.read_bytes() == (saved.parent / "model.keep").read_bytes()
+
+
+@pytest.mark.parametrize("wrong", [[[1, 2, 3]], [["1"] * 4], [[1e40] * 4], [[1, float("nan"), 1, 1]]])
+def test_what_is_no_input_is_refused_with_an_error_of_ours(saved: Path, wrong: object) -> None:
+    import mlflow
+
+    with pytest.raises((InputError, UsageError)):
+        mlflow.pyfunc.load_model(str(saved)).predict(wrong)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support.integrations import set_up
 from support.needs import missing
-from support.workshop import MODEL_ID, Workshop
+from support.workshop import Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
@@ -19,10 +20,7 @@ def test_a_sealed_export_finds_the_same(workshop: Workshop, monkeypatch: pytest.
     except ImportError:
         missing("ultralytics is not installed (pip install --group torch-tools)")
     monkeypatch.chdir(workshop.folder)
-    (workshop.folder / "publisher.pub").write_bytes(workshop.publisher_public)
-    monkeypatch.setenv("MODELKEEP_KEY", f"file:{workshop.device}")
-    monkeypatch.setenv("MODELKEEP_TRUST", "publisher.pub")
-    monkeypatch.setenv("MODELKEEP_MODEL_ID", MODEL_ID)
+    set_up(workshop, monkeypatch)
     YOLO("yolov8n.yaml").export(format="onnx", imgsz=64)
     workshop.seal(workshop.folder / "yolov8n.onnx", name="best.onnx.keep")
     picture = np.random.default_rng(0).integers(0, 255, (64, 64, 3)).astype(np.uint8)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from modelkeep.contract import Contract, TensorContract
 from modelkeep.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+# Kinds of elements, as NumPy names them, that an array of a kind takes from lists.
+_TAKEN = {"b": "b", "i": "iu", "u": "iu", "f": "biuf", "c": "biufc"}
 
 
 def named_inputs(value: Any, contract: Contract | None) -> dict[str, Any]:
@@ -37,9 +44,31 @@ def _column(column: Any) -> Any:
 
 
 def _array(name: str, value: Any, tensor: TensorContract | None) -> Any:
-    if isinstance(value, np.ndarray) or tensor is None or tensor.dtype == "string":
-        return value if isinstance(value, np.ndarray) else np.asarray(value)
+    if isinstance(value, np.ndarray):
+        return value
+    return array_of(name, value, None if tensor is None else tensor.dtype)
+
+
+def array_of(name: str, value: Any, dtype: str | None) -> NDArray[Any]:
+    """Returns numbers or texts in lists as an array, whose elements are those of the lists.
+
+    Args:
+        name: of the input, for errors.
+        value: lists within lists, or one element.
+        dtype: the contract's name for the element type; None for whatever the elements are.
+
+    Raises:
+        UsageError: lists of different lengths, or elements that this type does not have: numbers beyond its
+            range, parts of integers, texts for numbers.
+    """
     try:
-        return np.asarray(value, np.dtype(tensor.dtype))
-    except (OverflowError, TypeError, ValueError):
-        raise UsageError(f"input {name!r} is no array of {tensor.dtype}") from None
+        found = np.asarray(value)
+        if dtype is None or dtype == "string":
+            return found
+        wanted = np.dtype(dtype)
+        if found.size and found.dtype.kind not in _TAKEN.get(wanted.kind, ""):
+            raise TypeError
+        with np.errstate(over="raise"):
+            return np.asarray(value, wanted)
+    except (ArithmeticError, RecursionError, TypeError, ValueError):
+        raise UsageError(f"input {name!r} is no array of {dtype or 'one type'}") from None
