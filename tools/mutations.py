@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -41,9 +42,9 @@ _OF_SPEED = frozenset(
         "LARGEST_FILE", "LARGEST_KEY", "LARGEST_KEY_FILE", "LARGEST_PEM", "LARGEST_RECIPIENTS_FILE",
         "LARGEST_RECORD", "LARGEST_SIGNATURE", "LARGEST_STATE", "LONGEST_LINE", "LONGEST_WAIT",
         "MOST_CERTIFICATES", "MOST_RESOURCES", "ONE_THREAD_BELOW", "PIECE_BYTES", "_BATCH_BYTES",
-        "_BETWEEN_TRIES", "_CONTEXT", "_DEEPEST", "_KEPT", "_LARGEST_CERTIFICATE",
+        "_BETWEEN_TRIES", "_CONTEXT", "_DEEPEST", "_HEAD", "_KEPT", "_LARGEST_CERTIFICATE",
         "_LARGEST_DESCRIPTION", "_LARGEST_PEM", "_LONG_AGO", "_MARGIN", "_MOST_KINDS", "_MOST_NAMES",
-        "_MOST_THREADS", "_PIECE", "_TIMEOUT", "_TIMEX_BYTES", "_WIDTH",
+        "_MOST_THREADS", "_PIECE", "_ROUNDS", "_SAMPLE", "_TIMEOUT", "_TIMEX_BYTES", "_WIDTH", "_WINDOW",
     )
 )  # fmt: skip
 
@@ -111,15 +112,24 @@ def _is_for_people(node: ast.AST) -> bool:
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
         case ast.ClassDef(bases=bases):
-            return any("Protocol" in ast.unparse(base) for base in bases)
+            return any(re.search(r"\b(Protocol|TypedDict)\b", ast.unparse(base)) for base in bases)
         case ast.FunctionDef(name=name):
             return name in ("__repr__", "__str__")
         case ast.Assign(targets=[ast.Name(id=name)]):
-            return name in _OF_SPEED or name == "__all__"
+            return name in _OF_SPEED or name == "__all__" or _is_union(node)
         case ast.Call(func=function):
             # The words of an error; that it is raised at all is a change of its own.
             return ast.unparse(function).endswith("Error")
     return isinstance(node, ast.JoinedStr)
+
+
+def _is_union(node: ast.Assign) -> bool:
+    """Returns whether a name for several types is given; what flags are put together of is in capitals."""
+    match node.value:
+        case ast.BinOp(op=ast.BitOr()) as value:
+            names = [each for each in ast.walk(value) if isinstance(each, ast.Name | ast.Attribute)]
+            return not any((each.id if isinstance(each, ast.Name) else each.attr).isupper() for each in names)
+    return False
 
 
 def _replaced(node: ast.AST) -> Iterator[tuple[Node, str]]:

@@ -16,6 +16,8 @@ from modelkeep.errors import MalformedError
 LARGEST_INTEGER = 2**53 - 1
 DEEPEST_NESTING = 31
 
+_LONGEST_INTEGER = len(str(-LARGEST_INTEGER))
+
 # What nests within itself is refused for its depth before anything of it is written.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 _AS_THEY_ARE = (str, bool, type(None))
@@ -143,7 +145,7 @@ def _in_range(value: int) -> int:
 
 def _integer(text: str) -> int:
     # Checked before conversion: int() of a very long digit string is slow or refused.
-    if len(text) > 17:
+    if len(text) > _LONGEST_INTEGER:
         raise MalformedError("JSON: integer beyond 2^53 - 1")
     return _in_range(int(text))
 

@@ -18,8 +18,6 @@ from modelkeep.release_order import ReleaseOrder
 from modelkeep.storage import path_of, refuse_overwrite, sync_folder, words_for
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
-_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
-
 
 @dataclass(frozen=True, slots=True)
 class ExtractReport:
@@ -127,7 +125,7 @@ def _write_file(bundle: Unlocked, index: int, folder: int, path: str, progress: 
 
 def _sync_folders(folder: int) -> None:
     # A file that is synced goes with the power all the same, if its name was not.
-    for *_, descriptor in os.fwalk(dir_fd=folder, topdown=False):
+    for *_, descriptor in os.fwalk(dir_fd=folder):
         os.fsync(descriptor)
 
 
@@ -139,9 +137,9 @@ def _create(folder: int, path: str) -> int:
         for parent in parents:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(parent, 0o700, dir_fd=here)
-            below = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | _FLAGS, dir_fd=here)
+            below = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = below
-        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600, dir_fd=here)
+        return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=here)
     finally:
         os.close(here)

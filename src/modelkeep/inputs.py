@@ -124,7 +124,7 @@ def _read(name: str, array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _read_memory(address: int, destination: memoryview) -> None:
-    descriptor = os.open(_OWN_MEMORY, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(_OWN_MEMORY, os.O_RDONLY)
     try:
         done = 0
         while done < len(destination):

@@ -15,7 +15,7 @@ from pathlib import Path
 from modelkeep.partial import is_ours, name_beside, remove_left_behind, take_name
 
 _KIND = "arriving"
-_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class InUseError(Exception):

@@ -24,6 +24,7 @@ MOST_MEMBERS = 65_536 + 1  # model files and the inner manifest
 LARGEST_MEMBER = (2**32 - 1) * (2**20 - 16) - 40
 MOST_GRANT_ISSUERS = 64
 LONGEST_UPSTREAM = 1024
+LONGEST_ISSUER = 1024  # hexadecimal digits
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9][A-Za-z0-9._-]{0,127}){0,7}")
 
@@ -258,7 +259,7 @@ def _upstream(record: Record) -> str:
 
 
 def _issuer(record: Record, item: object) -> bytes:
-    if not isinstance(item, str) or len(item) > 1024:
+    if not isinstance(item, str) or len(item) > LONGEST_ISSUER:
         raise record.fault("grant_issuers", "must list public keys")
     try:
         key = bytes.fromhex(item)

@@ -24,7 +24,6 @@ import weakref
 from collections.abc import Callable
 from pathlib import Path
 
-_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 _MOST_NAMES = 8
 _MARK = ".modelkeep-partial"
 _LONG_AGO = 86_400  # seconds
@@ -81,10 +80,10 @@ class Partial:
         if mode is None:
             path.mkdir(mode=0o700)
             with contextlib.suppress(FileNotFoundError):  # taken for left behind already
-                self._descriptors.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS))
+                self._descriptors.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
                 _mark(self.descriptor)
         else:
-            self._descriptors.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, mode))
+            self._descriptors.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode))
         # Whoever may read a file may lock it, and must not be able to hold up who writes it.
         if self._descriptors and not is_ours(path, self.descriptor) and len(self._paths) < _MOST_NAMES:
             os.close(self._descriptors.pop())
@@ -127,7 +126,7 @@ def _empty(descriptor: int) -> None:
 
 
 def _mark(descriptor: int) -> None:
-    os.close(os.open(_MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600, dir_fd=descriptor))
+    os.close(os.open(_MARK, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=descriptor))
 
 
 def _is_marked(descriptor: int) -> bool:
@@ -183,7 +182,7 @@ def _was_made_here(name: str) -> bool:
 
 
 def _remove_if_left_behind(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | _FLAGS)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if not _was_made_here(path.name) and time.time() - os.fstat(descriptor).st_mtime < _LONG_AGO:

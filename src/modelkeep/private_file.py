@@ -27,7 +27,7 @@ def read_private(path: str) -> Iterator[memoryview]:
     """
     with words_for(path):
         # Without O_NONBLOCK, a pipe put in the file's place would hold the opener for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         with wiped(_check(path, descriptor)) as buffer:
             with words_for(path):

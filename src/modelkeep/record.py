@@ -98,19 +98,19 @@ class Record:
 
     def hexadecimal(self, name: str, length: int) -> bytes:
         """Takes `length` bytes written as lower-case hexadecimal."""
-        text = self.text(name, longest=2 * length)
+        text = self._take(name, str)
         if len(text) != 2 * length or not _HEX.fullmatch(text):
             raise self.fault(name, f"must be {2 * length} lower-case hexadecimal digits")
         return bytes.fromhex(text)
 
     def base64(self, name: str, *, longest: int) -> bytes:
         """Takes at most `longest` bytes written as padded base64 (RFC 4648 section 4)."""
-        text = self.text(name, longest=4 * ((longest + 2) // 3))
+        text = self._take(name, str)
         try:
-            data = base64.b64decode(text, validate=True)
+            data = base64.b64decode(text)
         except ValueError:
             raise self.fault(name, "is not base64") from None
-        # One text per value, so that a changed text is a changed value.
+        # One text per value, so that a changed text is a changed value, and none with other characters.
         if base64.b64encode(data).decode() != text:
             raise self.fault(name, "is not canonical base64")
         if len(data) > longest:

@@ -89,7 +89,7 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: i
         OSError: it cannot be opened.
     """
     try:
-        descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, mode)
+        descriptor = os.open(path, flags | os.O_NONBLOCK, mode)
     except ValueError:
         raise StorageError(f"{os.fspath(path)!r}: a zero byte is in no name of a file") from None
     try:
@@ -161,7 +161,7 @@ def folder_locked(path: str | os.PathLike[str]) -> Iterator[None]:
     """
     folder = Path(path).parent
     with words_for(folder):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             wait_for_lock(descriptor, folder)
             yield
@@ -277,7 +277,7 @@ def make_folder(folder: Path, mode: int = 0o700) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Makes a rename within `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:

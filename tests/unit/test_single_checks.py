@@ -173,7 +173,8 @@ def test_a_state_whose_number_somebody_else_took_is_not_put_in_place(monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("member", "value", "words"), [("format", "modelkeep/grant", "wrong format"), ("version", 2, "version 2")]
+    ("member", "value", "words"),
+    [("format", "modelkeep/grant", "format"), ("version", 2, "of a version that")],
 )
 def test_a_header_of_another_document_is_no_install_header(member: str, value: object, words: str) -> None:
     header = InstallHeader(bytes(16), bytes(32), "m", 1, Suite.AES256_GCM_HKDF_1MB, Constraints(), "")

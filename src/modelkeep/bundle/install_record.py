@@ -14,7 +14,7 @@ from modelkeep import canonical
 from modelkeep.container import names
 from modelkeep.container.archive import first_file
 from modelkeep.device.contents_json import INSTALLATION_BYTES
-from modelkeep.errors import MalformedError, UnsupportedVersionError
+from modelkeep.errors import MalformedError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Suite
 from modelkeep.record import Record
@@ -72,12 +72,7 @@ class InstallHeader:
             UnsupportedVersionError: written by a newer modelkeep.
         """
         with Record(canonical.decode(data, "install header"), "install header") as record:
-            if record.text("format") != FORMAT:
-                raise MalformedError("install header: wrong format")
-            if (version := record.integer("version")) != VERSION:
-                raise UnsupportedVersionError(
-                    f"install header: version {version} is not supported", hint="update modelkeep"
-                )
+            record.check_format(FORMAT, VERSION)
             return InstallHeader(
                 installation=record.hexadecimal("installation", INSTALLATION_BYTES),
                 manifest=record.hexadecimal("manifest", 32),

@@ -17,7 +17,7 @@ from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import words_for
 
 # O_NONBLOCK: opening a pipe by mistake must fail, not wait for a writer.
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+_READ = os.O_RDONLY | os.O_NONBLOCK
 
 
 class Archive:

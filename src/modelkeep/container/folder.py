@@ -13,8 +13,8 @@ from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import words_for
 
 # Links are never followed, and opening a pipe must fail instead of waiting for a writer.
-_READ_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class Folder:
@@ -22,9 +22,8 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         with words_for(path):
-            self._descriptor: int | None = os.open(path, flags)
+            self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with words_for(path):
                 self.sizes = self._scan()

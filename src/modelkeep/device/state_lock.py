@@ -67,4 +67,4 @@ def changed_meanwhile(path: Path) -> RollbackError:
 def _open(path: Path) -> int:
     with words_for(path):
         make_folder(path.parent)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)

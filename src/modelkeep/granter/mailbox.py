@@ -24,9 +24,9 @@ REQUEST_ENDING, GRANTS_ENDING = ".request.json", ".grants"
 
 _REQUEST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,128}" + re.escape(REQUEST_ENDING))
 _PART = re.compile(r"\.granter-[0-9a-f]{8}\.part")
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def open_state(folder: Path) -> Iterator[State]:
     """
     with words_for(folder):
         make_folder(folder)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _check_private(folder, descriptor)
         _lock(folder, descriptor)

@@ -95,7 +95,7 @@ class State:
 def _locked(path: Path) -> int:
     with words_for(path):
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
             try:
                 lock_now(descriptor, _held(path))
             except BaseException:

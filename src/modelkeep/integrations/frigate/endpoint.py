@@ -100,7 +100,7 @@ def taken(endpoint: Endpoint) -> Iterator[None]:
         _check_folder(endpoint.path.parent)
         descriptor = os.open(
             endpoint.path.with_name(f"{endpoint.path.name}.lock"),
-            os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW,
+            os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW,
             0o600,
         )
     try:

@@ -104,7 +104,7 @@ def _probe(tcti: str) -> None:
     if kind != "device":
         return
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
     except OSError as error:
         raise KeyStoreError(f"{path}: {_reason(error)}", hint=_hint(error, path)) from error
 

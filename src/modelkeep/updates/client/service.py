@@ -102,7 +102,7 @@ class Service:
         path = folder / _LOCK
         with words_for(path):
             make_folder(folder)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
             try:
                 _lock(descriptor, folder)
                 yield
