@@ -185,13 +185,20 @@ def test_pages_are_not_dumped_not_inherited_and_locked_as_reported() -> None:
 
 def test_large_pages_ask_for_huge_pages_without_becoming_resident() -> None:
     before = resident_bytes()
-    with Pages.allocate(64 * MIB) as large, Pages.allocate(2 * MIB - 1) as small:
+    with Pages.allocate(64 * MIB) as large, Pages.allocate(MIB) as small:
         assert resident_bytes() < before + 32 * MIB
         flags = kernel_flags(address_of(large.view))
         assert large.huge == ("hg" in flags)
         assert large.locked == ("lo" in flags)
         assert {"dd", "dc"} <= flags
         assert not small.huge
+
+
+@pytest.mark.parametrize("size", [MIB + 1, 2 * MIB, 3 * MIB - 1, 3 * MIB + 1, 5 * MIB])
+def test_large_mappings_waste_less_than_half_a_huge_page(size: int) -> None:
+    with system.new_huge_mapping(size) as region:
+        assert size <= len(region) < size + MIB
+        assert len(region) % (2 * MIB) == 0 or len(region) == size
 
 
 def test_memory_that_is_discarded_is_zero_to_its_ends_and_not_beyond() -> None:

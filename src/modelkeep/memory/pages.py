@@ -109,12 +109,14 @@ class Pages(Memory):
             UsageError: `size` is negative.
         """
         with words_for_allocation(size):
-            region = system.new_mapping(max(size, 1))
+            region = system.new_huge_mapping(max(size, 1))
             address = system.address_of(region)
             system.advise(address, len(region), system.MADV_DONTDUMP)
             # Whoever computes on it in a forked child faults, instead of taking zeros for weights.
             system.advise(address, len(region), system.MADV_DONTFORK)
-            huge = size >= system.HUGE_PAGE and system.advise(address, len(region), system.MADV_HUGEPAGE)
+            huge = len(region) >= system.HUGE_PAGE and system.advise(
+                address, len(region), system.MADV_HUGEPAGE
+            )
             locked = lock and system.lock(address, len(region))
             return cls(region, size, locked=locked, huge=huge, release=region.close)
 
@@ -216,11 +218,11 @@ def words_for_allocation(size: int) -> Iterator[None]:
         if size > sys.maxsize:
             raise MemoryError
         yield
-    except (MemoryError, OSError) as error:
+    except (MemoryError, OverflowError, OSError) as error:
         raise _refused(error, size) from error
 
 
-def _refused(error: MemoryError | OSError, size: int) -> UnavailableError:
+def _refused(error: MemoryError | OverflowError | OSError, size: int) -> UnavailableError:
     # What is a file in memory takes descriptors, too: a model of many files more than most limits allow.
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return UnavailableError(

@@ -39,6 +39,24 @@ def new_mapping(size: int) -> mmap.mmap:
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
+def new_huge_mapping(size: int) -> mmap.mmap:
+    """Returns a private mapping of at least `size` zeros, less than half a huge page longer.
+
+    The kernel lays mappings of whole huge pages where it can use them, and others anywhere: with small pages
+    at both ends, new memory takes three times as long.
+
+    Raises:
+        OSError: the system has not enough memory.
+    """
+    more = -size % HUGE_PAGE
+    if sys.platform != "linux" or size <= HUGE_PAGE // 2:
+        return new_mapping(size)
+    region = new_mapping(size + more)
+    if more >= HUGE_PAGE // 2:
+        region.resize(size)
+    return region
+
+
 def address_of(buffer: Any) -> int:
     """Returns where a writable, contiguous buffer of at least one byte (or any array of ctypes) begins.
 
