@@ -25,7 +25,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 PLAIN = ("how-to/read-only.md", "how-to/no-aes.md", "how-to/migrate.md", "ceremony.md", "cryptography.md")
 # What a page makes, and the desk has already.
 MADE = {"ceremony.md": ("publisher.pem", "admin.pem", "pi-18.pem"), "cryptography.md": ("pi-17.pem",)}
-TESTED = {*PLAIN, "how-to/clock.md", "how-to/softhsm.md", "how-to/README.md"}
+TESTED = {
+    *PLAIN, "how-to/clock.md", "how-to/softhsm.md", "how-to/without-modelkeep.md", "how-to/README.md",
+}  # fmt: skip
 
 
 def lines(page: str) -> Iterator[str]:
@@ -110,13 +112,15 @@ def test_a_clock_that_was_wrong(desk: CommandLine) -> None:
 @pytest.mark.slow
 def test_a_token_in_continuous_integration(desk: CommandLine) -> None:
     softhsm.module()
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    script = "set -eu\n" + "\n".join(lines("how-to/softhsm.md"))
     # A process of its own: the library reads its settings once.
-    done = subprocess.run(
-        ["bash", "-c", script], env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    _in_a_shell("\n".join(lines("how-to/softhsm.md")))
+
+
+@pytest.mark.slow
+def test_a_bundle_without_modelkeep(desk: CommandLine) -> None:
+    # What is installed is what is tested.
+    _in_a_shell("\n".join(line for line in lines("how-to/without-modelkeep.md") if "pip " not in line))
+    assert Path("opened-1").read_bytes() == Path("model.onnx").read_bytes()
 
 
 def test_every_page_is_tried() -> None:

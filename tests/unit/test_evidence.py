@@ -75,7 +75,8 @@ def test_a_row_is_no_stronger_than_its_weakest_fact() -> None:
         return next(row for row in assess(facts) if row.requirement.number == number).standing
 
     signed, whole = verified("signature", ""), verified("digests", "")
-    assert standing("4.3.2", signed, whole) == "shown"
+    assert standing("4.3.2", signed, whole, verified("device-key", "")) == "shown"
+    assert standing("4.3.2", signed, whole) == "partly"
     assert standing("4.3.2", signed) == "partly"
     assert standing("4.3.2", signed, not_shown("digests", "")) == "partly"
     assert standing("4.3.2") == "not shown"

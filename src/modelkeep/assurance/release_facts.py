@@ -33,7 +33,8 @@ def _signature(signed: SignedManifest) -> Fact:
     release = f", release {quoted(manifest.release)}" if manifest.release else ""
     return verified(
         "signature",
-        f"model {quoted(manifest.model)}, epoch {manifest.epoch}{release}, is signed by {_signer(signed)}",
+        f"model {quoted(manifest.model)}, epoch {manifest.epoch}{release}, bundle {manifest.bundle.hex()}, "
+        f"is signed by {_signer(signed)}",
     )
 
 

@@ -1,8 +1,8 @@
 """What standards ask of sealed models and their devices, in our words, and which facts bear on it.
 
-Numbers are those of OWASP AISVS 1.0 (C4.3), OWASP MASVS 2, ETSI EN 303 645 V2.1.1, and Annex I of Regulation
-(EU) 2024/2847. A requirement that `beyond` names something of is never shown in full: no look at one model
-can see that.
+Numbers are those of OWASP AISVS 1.0 (C4.3), OWASP MASVS 2.1.0, ETSI EN 303 645 V2.1.1, and Annex I of
+Regulation (EU) 2024/2847. A requirement that `beyond` names something of is never shown in full: no look at
+one model can see that.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 AISVS = "OWASP AISVS 1.0"
-MASVS = "OWASP MASVS"
+MASVS = "OWASP MASVS 2.1.0"
 EN_303_645 = "ETSI EN 303 645"
 CRA = "CRA, Annex I"
 
@@ -49,7 +49,12 @@ REQUIREMENTS = (
     Requirement(
         AISVS, "4.3.1", "devices prove who they are", ("device-key",), "how devices log in to servers"
     ),
-    Requirement(AISVS, "4.3.2", "models are signed, and verified on the device before they load", _SIGNED),
+    Requirement(
+        AISVS,
+        "4.3.2",
+        "models are signed, and verified on the device before they load",
+        (*_SIGNED, "device-key"),
+    ),
     Requirement(
         AISVS, "4.3.3", "inference is kept apart from other programs", ("isolation", "ptrace-limited")
     ),
@@ -116,6 +121,7 @@ REQUIREMENTS = (
     Requirement(CRA, "I (2)(f)", "data and programs stay as they are", _SIGNED, "data beside the model"),
     Requirement(CRA, "I (2)(g)", "no more data than needed", (), "which data the product processes"),
     Requirement(CRA, "I (2)(h)", "stays available", (), "what the product does without the model"),
+    Requirement(CRA, "I (2)(i)", "disturbs no other devices", (), "what the product sends"),
     Requirement(CRA, "I (2)(j)", "little to attack", ("isolation",), "interfaces of the product"),
     Requirement(CRA, "I (2)(k)", "incidents do little damage", ("isolation", "grant-ends"), _APP),
     Requirement(CRA, "I (2)(l)", "what matters to security is recorded", (), "logs of the product"),

@@ -25,6 +25,8 @@ from modelkeep.trust import certificates, oms
 from modelkeep.trust.unsigned import UnsafeUnsigned
 
 _MOST_GRANTS = 12
+# Said where there is one.
+_OPTIONAL = ("release", "family", "upstream")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -37,7 +39,8 @@ def run(arguments: argparse.Namespace) -> None:
         print_json({"path": arguments.bundle} | facts | inside)
         return
     for name, value in facts.items():
-        show(f"{name:12} {_text(name, value)}")
+        if value or name not in _OPTIONAL:
+            show(f"{name:12} {_text(name, value)}")
     for words in _grant_lines(facts["grants"]):
         show(f"{'grant':12} {words}")
     for line in entries_in_words(entries):

@@ -38,7 +38,9 @@ from modelkeep.uri import DEFAULT_SCHEME, split
 
 _SIGNING = "signing"
 _TPM = "tpm2"
-_ADVICE = {"master": "; keep it off every device"}
+_OPENS = "; it opens models, and signs none"
+_OPENING_KINDS = (None, "p256", "x25519", "mlkem768-x25519")
+_ADVICE = dict.fromkeys(_OPENING_KINDS, _OPENS) | {"master": "; keep it off every device"}
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -101,7 +101,9 @@ def signer(arguments: argparse.Namespace) -> BundleSigner | None:
     """
     if arguments.signer is None and not arguments.unsafe_unsigned:
         raise UsageError(
-            "nobody signs this bundle", hint="pass -s publisher.pem, or --unsafe-unsigned for a trial"
+            "nobody signs this bundle",
+            hint="pass -s KEY, which `modelkeep keys create --kind signing KEY` makes, "
+            "or --unsafe-unsigned for a trial",
         )
     if arguments.signer is None:
         return None

@@ -143,7 +143,8 @@ class Constraints:
         """
         if not self.delegate:
             raise RefusedError(
-                "this grant may not be passed on", hint="use an identity that holds an admin grant"
+                "this grant may not be passed on",
+                hint="use the key of an administrator, for whom the bundle was sealed with --admin",
             )
         return self.narrow(wanted)
 

@@ -10,6 +10,7 @@ from modelkeep.keys.management import Level, StoreReport
 
 # Among stores of one level: those that last and need nobody come first.
 _PREFERRED = ("tpm2", "pkcs11", "systemd", "keyring", "kernel", "file")
+_PASSING = ("kernel",)
 _LEVELS = tuple(Level)
 
 
@@ -18,7 +19,8 @@ class Advice:
     """What to use, and what to do for more.
 
     Attributes:
-        best: the usable store of the highest level, or None.
+        best: the usable store of the highest level, or None; where there is another, none that forgets its
+            keys at a restart.
         better: what to do to get a store of a higher level, one thing each.
     """
 
@@ -51,10 +53,11 @@ def advise(reports: Sequence[StoreReport], devices: Path = Path("/dev")) -> Advi
     return Advice(best, tuple(steps))
 
 
-def _rank(report: StoreReport) -> tuple[int, int]:
+def _rank(report: StoreReport) -> tuple[bool, int, int]:
     level = -1 if report.level is None else _LEVELS.index(report.level)
     place = _PREFERRED.index(report.scheme) if report.scheme in _PREFERRED else len(_PREFERRED)
-    return level, -place
+    # What is granted to a key that goes with a restart goes with it.
+    return report.scheme not in _PASSING, level, -place
 
 
 def _todo(report: StoreReport) -> str:
