@@ -99,3 +99,11 @@ def test_does_not_change_what_it_reads() -> None:
     value: dict[str, Any] = {"m": 1}
     Record(value, "thing").integer("m")
     assert value == {"m": 1}
+
+
+def test_a_switch_is_on_or_left_out() -> None:
+    with Record({"on": True}, "thing") as record:
+        assert record.switch("on") is True
+        assert record.switch("off") is False
+    with pytest.raises(MalformedError, match="'on' is left out where it is false"):
+        Record({"on": False}, "thing").switch("on")
