@@ -133,3 +133,23 @@ def test_thirty_one_levels_are_the_deepest_in_either_reading(opening: str, closi
             read(nested(32), "a test")
         with pytest.raises(MalformedError):
             read(nested(100_000), "a test")
+
+
+def test_nesting_is_counted_in_depth_and_not_in_brackets() -> None:
+    wide = [nested(30), [], []]
+    assert decode(encode(wide), "test") == wide
+    deep: Any = 0
+    for _ in range(31):
+        deep = {"a": deep, "b": []} if deep else {"a": 1}
+    assert decode(encode(deep), "test") == deep
+    for too_deep in ([nested(31), [], []], {"a": deep}, [deep]):
+        with pytest.raises(MalformedError, match="nested too deep"):
+            encode(too_deep)
+    for text in (b"[" * 32 + b"]" * 32, b"[[]," * 31 + b"[]" + b"]" * 31):
+        with pytest.raises(MalformedError, match="nested too deep"):
+            decode(text, "test")
+
+
+def test_a_long_row_of_digits_is_not_read() -> None:
+    with pytest.raises(MalformedError, match="integer beyond"):
+        decode(b"1" * 5000, "test")
