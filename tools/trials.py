@@ -17,7 +17,7 @@ from tools.trial import in_a_copy
 # Of one process, in a trial.
 MOST_PROCESSOR_SECONDS = 40
 # What holds constants that are only there when a file is imported.
-OF_CONSTANTS = "tests/unit/test_edges.py::test_formats_have_the_sizes_and_limits_that_they_state"
+OF_CONSTANTS = "tests/unit/test_stated_limits.py::test_formats_have_the_sizes_and_limits_that_they_state"
 _NO_FUNCTION = 77
 _WORDS = {0: "survived", None: "killed by time"}
 

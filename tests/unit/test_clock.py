@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -84,3 +85,26 @@ def test_a_clock_is_kept_unless_the_kernel_says_that_it_is_not(
 ) -> None:
     monkeypatch.setattr("modelkeep.clock._adjtimex", lambda: lambda _timex: state)
     assert is_synchronised() is is_kept
+
+
+def test_a_clock_between_its_floors() -> None:
+    moment = Clock(lambda: 100.0, floor=50, is_vouched=lambda: True, built=10)
+    assert (moment.for_begins(), moment.for_ends(), moment.for_ends(200), moment.for_ends(5)) == (
+        100,
+        100,
+        200,
+        100,
+    )
+    assert (moment.believed(200), moment.believed(70), moment.believed(None)) == (100, 70, None)
+    assert replace(moment, is_vouched=lambda: False).believed(200) == 200
+    assert replace(moment, floor=100).plausible
+    assert not replace(moment, floor=101).plausible
+    assert replace(moment, floor=60).persistable() == 60
+    assert (moment.persistable(70), moment.persistable(40), moment.persistable(900)) == (70, 50, 100)
+    assert replace(moment, floor=101).persistable(900) == 101
+    assert moment.witnessing(None) is moment
+    assert moment.witnessing(7).witnessing(5).witnessed == 7
+    with pytest.raises(RefusedError, match="sealed in the future"):
+        moment.check_sealed_at(100 + 86_401)
+    moment.check_sealed_at(100 + 86_400)
+    replace(moment, is_vouched=lambda: False).check_sealed_at(10**9)

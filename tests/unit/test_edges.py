@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import errno
-import importlib
 import mmap
 from collections import Counter
 from pathlib import Path
@@ -153,122 +152,6 @@ def test_opening_changes_nothing_that_is_remembered(workshop: Workshop) -> None:
     before = path_of(workshop.identity()).read_bytes()
     workshop.open(path).close()
     assert path_of(workshop.identity()).read_bytes() == before
-
-
-# Sizes and limits that formats state; who changes one changes a format.
-LIMITS = {
-    "bundle.install_key.INSTALL_KEY_BYTES": 32,
-    "bundle.install_record.VERSION": 1,
-    "bundle.install_record.LARGEST_RECORD": 65_536,
-    "bundle.slot_folder.VERSION": 1,
-    "canonical.LARGEST_INTEGER": 9_007_199_254_740_991,
-    "canonical.DEEPEST_NESTING": 31,
-    "clock.BUILT_AT": 1_795_651_200,
-    "clock.LATEST_TIME": 253_402_300_799,
-    "clock.TOLERANCE": 86_400,
-    "container.names.LARGEST_SIGNATURE": 8_388_608,
-    "container.names.LARGEST_FURTHER_SIGNATURE": 131_072,
-    "container.names.MOST_SIGNATURES": 64,
-    "container.names.MOST_GRANTS": 1_024,
-    "container.names.LARGEST_INSTALL": 65_536,
-    "container.tar.BLOCK": 512,
-    "container.tar.ALIGNMENT": 4_096,
-    "device.contents.MOST_INSTALLATIONS": 64,
-    "device.contents.MOST_QUARANTINED": 64,
-    "device.contents.GENERATION_BYTES": 16,
-    "device.contents.DAY": 86_400,
-    "device.contents_json.VERSION": 1,
-    "device.contents_json.MOST_MODELS": 10_000,
-    "device.contents_json.MOST_ROOT_SETS": 1_000,
-    "device.contents_json.MOST_ROOT_KEYS": 64,
-    "device.contents_json.MOST_ADOPTERS": 64,
-    "device.contents_json.MOST_ROLES": 256,
-    "device.contents_json.INSTALLATION_BYTES": 16,
-    "device.contents_json.SECRET_BYTES": 32,
-    "device.local_key.LOCAL_SECRET_BYTES": 32,
-    "device.marks.MOST_SIGNERS": 16,
-    "device.marks.MOST_OF_ONE_SIGNER": 4,
-    "device.state.SECRET_BYTES": 32,
-    "device.state_file.LARGEST_STATE": 16_777_216,
-    "grants.agreement_key.SHARED_SECRET_BYTES": 32,
-    "grants.constraints.MOST_POSTURES": 16,
-    "grants.data_key.DATA_KEY_BYTES": 32,
-    "grants.data_key.COMMITMENT_BYTES": 32,
-    "grants.device_list.LONGEST_LINE": 65_536,
-    "grants.fleet_device.FLEET_KEY_BYTES": 32,
-    "grants.grant.LARGEST_GRANT": 8_192,
-    "grants.header.VERSION": 1,
-    "grants.header.BUNDLE_BYTES": 16,
-    "grants.header.KEY_ID_BYTES": 16,
-    "grants.header.SALT_BYTES": 16,
-    "grants.header.LOWEST_LOG_N": 14,
-    "grants.header.DEFAULT_LOG_N": 17,
-    "grants.header.HIGHEST_LOG_N": 20,
-    "grants.header.SCRYPT_R": 8,
-    "grants.header.SCRYPT_P": 1,
-    "grants.header.SCRYPT_MEMORY": 1_024,
-    "grants.secret.SECRET_BYTES": 104,
-    "grants.secret.LONGEST_DEVICE_ID": 64,
-    "grants.sidecar.LONGEST_LINE": 8_193,
-    "passphrase_source.LONGEST_PASSPHRASE": 1_024,
-    "keys.recipients.LARGEST_RECIPIENTS_FILE": 67_108_864,
-    "manifest.VERSION": 1,
-    "manifest.LARGEST_MANIFEST": 1_048_576,
-    "manifest.MOST_MEMBERS": 65_537,
-    "manifest.LARGEST_MEMBER": 4_503_530_906_845_160,
-    "manifest.MOST_GRANT_ISSUERS": 64,
-    "payload.layout.SEGMENT": 1_048_576,
-    "payload.layout.HEADER": 40,
-    "payload.layout.TAG": 16,
-    "payload.segments.LEAF": 32,
-    "payload.workers.ONE_THREAD_BELOW": 6_291_456,
-    "payload.workers.BYTES_PER_THREAD": 4_194_304,
-    "private_file.LARGEST_KEY_FILE": 65_536,
-    "public_key.LARGEST_FILE": 65_536,
-    "public_key.FINGERPRINT_BYTES": 32,
-    "signer_id.FINGERPRINT_BYTES": 32,
-    "signer_id.LONGEST_SUBJECT": 1_024,
-    "trust.certificates.LARGEST_FILE": 4_194_304,
-    "trust.envelope.LARGEST_FILE": 2_097_152,
-    "trust.envelope.MOST_SIGNATURES": 64,
-    "trust.envelope.MOST_DOCUMENTS": 64,
-    "trust.oms.LARGEST_DOCUMENT": 8_388_608,
-    "trust.oms.MOST_CERTIFICATES": 16,
-    "trust.oms.MOST_TIMESTAMPS": 4,
-    "trust.oms.LARGEST_CERTIFICATE": 65_536,
-    "trust.oms.LARGEST_SIGNATURE": 1_024,
-    "trust.plain.PIECE_BYTES": 1_048_576,
-    "trust.plain.SMALLEST_RSA_BITS": 2_048,
-    "trust.roots_document.MOST_ROOTS": 64,
-    "trust.roots_document.MOST_REMOVED": 10_000,
-    "trust.second_signature.SIGNATURE_BYTES": 3_309,
-    "trust.second_signature.LARGEST_KEY_FILE": 65_536,
-    "trust.sigstore_identity.LARGEST_ROOT": 1_048_576,
-    "trust.statement.MOST_RESOURCES": 262_144,
-    "trust.timestamps.LARGEST_TIMESTAMP": 16_384,
-    "trust.trust_payload.MOST_PUBLISHERS": 1_024,
-    "trust.trust_payload.MOST_REVOKED": 10_000,
-    "trust.trust_payload.MOST_FLOORS": 10_000,
-    "trust.trust_payload.MOST_PATTERNS": 1_024,
-    "trust.trust_payload.MOST_AUTHORITIES": 16,
-    "updates.phase.EVERYBODY": 1_000,
-    "updates.phase.LARGEST_PHASE": 65_536,
-    "updates.phase.MOST_OFFERS": 16,
-    "updates.release_document.LARGEST_RELEASE_DOCUMENT": 16_384,
-    "updates.repository.family.MOST_FAMILIES": 24,
-    "updates.repository.metadata.LIFETIME": 31_536_000,
-    "updates.repository.metadata.SOON": 7_776_000,
-    "updates.repository.publishing.LONGEST_JUMP": 1_000,
-    "updates.repository.repository._CLOCK_TOLERANCE": 300,
-}
-
-
-@pytest.mark.parametrize("room", sorted({name.partition(".")[0] for name in LIMITS}))
-def test_formats_have_the_sizes_and_limits_that_they_state(room: str) -> None:
-    for name, value in LIMITS.items():
-        module, _, limit = name.rpartition(".")
-        if module.partition(".")[0] == room:
-            assert getattr(importlib.import_module(f"modelkeep.{module}"), limit) == value, name
 
 
 def test_a_time_of_sealing_may_be_ahead_by_the_tolerance_and_no_more() -> None:
