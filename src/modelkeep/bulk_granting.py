@@ -10,7 +10,7 @@ import itertools
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,14 +18,13 @@ from dataclasses import replace
 from typing import BinaryIO, NamedTuple
 
 from modelkeep.bundle.access import Access, IdentityLike, unlock_bundle
-from modelkeep.dsse import EcdsaSigner
-from modelkeep.errors import KeepError, MalformedError, UnavailableError, UsageError
+from modelkeep.errors import MalformedError, UnavailableError, UsageError
 from modelkeep.granting import grant_issuer
-from modelkeep.grants import sidecar
+from modelkeep.grants import grant_lines, sidecar
 from modelkeep.grants.constraints import Constraints
-from modelkeep.grants.data_key import DataKey
-from modelkeep.grants.device_list import LONGEST_LINE, is_device, parse_device
+from modelkeep.grants.device_list import LONGEST_LINE, is_device
 from modelkeep.grants.grant import Grant
+from modelkeep.grants.grant_lines import Line
 from modelkeep.grants.header import GrantHeader
 from modelkeep.grants.issuer import GrantIssuer
 from modelkeep.grants.namesakes import Namesakes
@@ -100,14 +99,15 @@ def grant_all(
         Access(identity, verifier, grant_file) as access,
         unlock_bundle(path, access, delegating=True) as unlocked,
     ):
-        # Before anything is written; and a list that changes meanwhile makes no admins either.
-        roll = _roll(devices, with_admins=with_admins)
+        # A list that changes meanwhile makes no admins either.
         issuer = grant_issuer(unlocked, constraints, as_signer(grant_signer), delegates=with_admins)
-        done, size = _finished(output, devices, issuer)
-        progress(done)
-        found, left = done, len(roll) - done
-        with _workers(issuer, processes or os.cpu_count() or 1, left) as run:
-            for grants in run(_batches(devices, skip=done)):
+        # Processes start while the whole list is read, which is before anything is written.
+        with _workers(issuer, processes or os.cpu_count() or 1, count_devices(devices)) as run:
+            roll = _roll(devices, with_admins=with_admins)
+            found, size = _finished(output, devices, issuer)
+            progress(found)
+            done = found
+            for grants in run(_batches(devices, skip=found)):
                 size = sidecar.append_encoded(output, grants, expected_start=size)
                 done += len(grants)
                 progress(len(grants))
@@ -118,12 +118,14 @@ def grant_all(
 def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> list[tuple[str, bool]]:
     """Returns what the devices of a list are called, and whether they may grant."""
     roll, names, now = [], Namesakes(), time.time()
-    for number, line in _lines(devices):
-        with _naming(number):
-            device = parse_device(line)
+    for line in _lines(devices):
+        device = grant_lines.device_of(line)
+        try:
             names.add(device.recipient)
+        except UsageError as error:
+            raise grant_lines.fault(line[0], error) from None
         name, terms = short_name(device.recipient), device.constraints
-        _check_terms(number, name, terms, now, with_admins=with_admins)
+        _check_terms(line[0], name, terms, now, with_admins=with_admins)
         roll.append((name, terms.delegate))
     if not roll:
         raise UsageError(
@@ -154,7 +156,6 @@ def count_devices(devices: str | os.PathLike[str]) -> int:
     return sum(1 for _line in _lines(devices))
 
 
-Line = tuple[int, bytes]
 Batches = Iterator[list[Line]]
 Work = Callable[[Batches], Iterator[list[bytes]]]
 
@@ -163,16 +164,15 @@ Work = Callable[[Batches], Iterator[list[bytes]]]
 def _workers(issuer: GrantIssuer, processes: int, count: int) -> Iterator[Work]:
     """Gives a function that turns batches of lines into batches of grants, in order."""
     if processes == 1 or count < ALONE_BELOW:
-        yield lambda batches: (_issued(issuer, batch) for batch in batches)
+        yield lambda batches: (_signed(issuer, grant_lines.issued(issuer, batch)) for batch in batches)
         return
     arguments = (issuer.bundle, bytes(issuer.data_key.view), issuer.terms)
     # Spawned, not forked: a fork would copy whatever else this process holds.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _start, arguments) as pool:
+    with ProcessPoolExecutor(processes, context, grant_lines.start, arguments) as pool:
+        pool.submit(grant_lines.run, [])
         try:
-            yield lambda batches: (
-                _signed(grants, issuer.signer) for grants in _ordered(pool, batches, processes)
-            )
+            yield lambda batches: (_signed(issuer, grants) for grants in _ordered(pool, batches, processes))
         except BrokenProcessPool:
             raise UnavailableError(
                 "a process that makes grants has ended",
@@ -184,48 +184,20 @@ def _workers(issuer: GrantIssuer, processes: int, count: int) -> Iterator[Work]:
 
 def _ordered(pool: ProcessPoolExecutor, batches: Batches, processes: int) -> Iterator[list[bytes]]:
     # Not Executor.map, which reads all of its input before it gives the first result.
-    waiting = [pool.submit(_run, batch) for batch in itertools.islice(batches, 2 * processes)]
+    waiting = [pool.submit(grant_lines.run, batch) for batch in itertools.islice(batches, 2 * processes)]
     while waiting:
         grants = waiting.pop(0).result()
-        waiting += [pool.submit(_run, batch) for batch in itertools.islice(batches, 1)]
+        waiting += [pool.submit(grant_lines.run, batch) for batch in itertools.islice(batches, 1)]
         yield grants
 
 
-def _issued(issuer: GrantIssuer, batch: Iterable[Line]) -> list[bytes]:
-    return [_grant(issuer, number, line) for number, line in batch]
-
-
-def _grant(issuer: GrantIssuer, number: int, line: bytes) -> bytes:
-    with _naming(number):
-        device = parse_device(line)
-        return issuer.issue(device.recipient, device.constraints).to_bytes()
-
-
-@contextmanager
-def _naming(number: int) -> Iterator[None]:
-    try:
-        yield
-    except KeepError as error:
-        raise MalformedError(f"device list: line {number}: {error}", hint=error.hint) from None
-
-
-_issuer: GrantIssuer | None = None
-
-
-def _start(bundle: bytes, data_key: bytes, terms: Constraints) -> None:
-    global _issuer  # noqa: PLW0603 - how a worker process keeps what it was started with
-    _issuer = GrantIssuer(bundle, DataKey.from_buffer(bytearray(data_key)), terms)
-
-
-def _run(batch: list[Line]) -> list[bytes]:
-    assert _issuer is not None
-    return _issued(_issuer, batch)
-
-
-def _signed(grants: list[bytes], signer: EcdsaSigner | None) -> list[bytes]:
-    if signer is None:
+def _signed(issuer: GrantIssuer, grants: list[bytes]) -> list[bytes]:
+    # Here, since the key may be one that no other process can use.
+    if issuer.signer is None:
         return grants
-    return [Grant.from_bytes(grant).signed_by(signer).to_bytes() for grant in grants]
+    return [
+        Grant.from_bytes(grant).signed_by(issuer.signer, issuer.fingerprint).to_bytes() for grant in grants
+    ]
 
 
 def _lines(devices: str | os.PathLike[str]) -> Iterator[Line]:
@@ -262,7 +234,7 @@ def _finished(
     for encoded in sidecar.encoded(output):
         line = next(lines, None)
         grant = Grant.from_bytes(encoded)
-        if line is None or (grant.header, grant.issuer) != _expected(issuer, *line):
+        if line is None or (grant.header, grant.issuer) != _expected(issuer, line):
             raise UsageError(
                 f"{os.fspath(output)}: grant {count + 1} is not what this list and these terms would give",
                 hint="choose another output, or remove the file to start anew",
@@ -271,7 +243,9 @@ def _finished(
     return count, size
 
 
-def _expected(issuer: GrantIssuer, number: int, line: bytes) -> tuple[GrantHeader, bytes | None]:
-    with _naming(number):
-        device = parse_device(line)
+def _expected(issuer: GrantIssuer, line: Line) -> tuple[GrantHeader, bytes | None]:
+    device = grant_lines.device_of(line)
+    try:
         return issuer.header(device.recipient, device.constraints), issuer.fingerprint
+    except UsageError as error:
+        raise grant_lines.fault(line[0], error) from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
-from modelkeep import bulk_granting
 from modelkeep.bulk_granting import BulkGrants, grant_all
 from modelkeep.errors import (
     MalformedError,
@@ -18,12 +19,17 @@ from modelkeep.errors import (
     StorageError,
     UsageError,
 )
-from modelkeep.grants import sidecar
+from modelkeep.grants import grant_lines, sidecar
 from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.device_list import LONGEST_LINE
 from modelkeep.grants.grant import Grant
 from modelkeep.grants.header import key_id
+from modelkeep.grants.hpke import HpkeHandle
+from modelkeep.grants.issuer import GrantIssuer
 from modelkeep.grants.recipient_text import parse_recipient
+from modelkeep.grants.secret import SECRET_BYTES
+from modelkeep.memory import wiped
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.unsigned import UnsafeUnsigned
@@ -255,9 +261,23 @@ def test_grants_of_others_are_passed_over_without_parsing(fleet: Fleet) -> None:
 
 def test_a_worker_issues_what_its_process_was_started_for(workshop: Workshop) -> None:
     lines = [(1, workshop.device.with_suffix(".pub").read_bytes())]
-    bulk_granting._start(bytes(16), bytes(range(32)), Constraints())
+    grant_lines.start(bytes(16), bytes(range(32)), Constraints())
     try:
-        (grant,) = bulk_granting._run(lines)
+        (grant,) = grant_lines.run(lines)
     finally:
-        bulk_granting._issuer = None
+        grant_lines._issuer = None
     assert Grant.from_bytes(grant).header.bundle == bytes(16)
+
+
+def test_grants_of_a_list_are_those_that_are_issued_one_by_one() -> None:
+    keys = ec.generate_private_key(ec.SECP256R1()), x25519.X25519PrivateKey.generate()
+    handles = [HpkeHandle(key, name) for key in keys for name in ("a-long-name", "", "b")]
+    terms = [Constraints(), Constraints(not_after=4_000_000_000), Constraints(posture=("0" * 32,))]
+    issuer = GrantIssuer(bytes(16), DataKey.from_buffer(bytearray(range(32))), Constraints(not_before=1))
+    with wiped(SECRET_BYTES) as secret:
+        for handle, demanded in itertools.product(handles, terms):
+            recipient = handle.recipient()
+            encoded = issuer.encoded(recipient, demanded, secret)
+            grant, single = Grant.from_bytes(encoded), issuer.issue(recipient, demanded)
+            assert grant.header_bytes == single.header_bytes
+            assert handle.unwrap(grant) == handle.unwrap(single)

@@ -8,7 +8,7 @@ JSON members beside `recipient` are the constraints of spec/grant-v1.md, section
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelkeep import canonical
 from modelkeep.errors import MalformedError
@@ -17,10 +17,10 @@ from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.grants.recipient_text import BLANKS_FIRST, parse_recipient
 
 LONGEST_LINE = 65_536
+_NOTHING_MORE = Constraints()
 
 
-@dataclass(frozen=True, slots=True)
-class ListedDevice:
+class ListedDevice(NamedTuple):
     """One line of the list.
 
     Attributes:
@@ -49,7 +49,7 @@ def parse_device(line: bytes) -> ListedDevice:
     if line[:1].isspace():
         raise MalformedError(BLANKS_FIRST)
     if not line.startswith(b"{"):
-        return ListedDevice(parse_recipient(_text(line)), Constraints())
+        return ListedDevice(parse_recipient(_text(line)), _NOTHING_MORE)
     members = canonical.decode_lenient(line, "device")
     recipient = members.pop("recipient", None)
     if not isinstance(recipient, str):

@@ -76,11 +76,7 @@ class Grant:
         """
         if self.received is not None:
             return self.received
-        members = self._signed_members()
-        if self.issuer is not None and self.signature is not None:
-            members["issuer"] = self.issuer.hex()
-            members["signature"] = base64.b64encode(self.signature).decode()
-        data = canonical.encode(members)
+        data = self._encoded()
         if len(data) > LARGEST_GRANT:
             raise MalformedError(f"grant: larger than {LARGEST_GRANT} bytes")
         return data
@@ -132,14 +128,25 @@ class Grant:
             )
         dsse.verify(issuer, self.signature, PAYLOAD_TYPE, self._signed_bytes())
 
-    def _signed_members(self) -> dict[str, str]:
-        return {
+    def _encoded(self) -> bytes:
+        if self.issuer is None or self.signature is None:
+            return self._signed_bytes()
+        members = {
             "header": base64.b64encode(self.header_bytes).decode(),
+            "issuer": self.issuer.hex(),
+            "signature": base64.b64encode(self.signature).decode(),
             "wrapped": base64.b64encode(self.wrapped).decode(),
         }
+        return canonical.encode(members)
 
     def _signed_bytes(self) -> bytes:
-        return canonical.encode(self._signed_members())
+        return encode_unsigned(self.header_bytes, self.wrapped)
+
+
+def encode_unsigned(header_bytes: bytes, wrapped: bytes) -> bytes:
+    """Returns the encoding of a grant that nobody signs: canonical JSON, since base64 needs no escapes."""
+    header, key = base64.b64encode(header_bytes), base64.b64encode(wrapped)
+    return b'{"header":"%b","wrapped":"%b"}' % (header, key)
 
 
 def parse_all(encoded: Iterable[bytes]) -> Iterator[Grant]:

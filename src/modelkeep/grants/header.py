@@ -104,6 +104,26 @@ class GrantHeader:
             )
 
 
+class HeaderForm:
+    """The encodings of headers that differ by key id alone: a fleet's.
+
+    Args:
+        bundle: the 16 bytes of the bundle's id.
+        kind: type of the recipients.
+        constraints: what is demanded of all of them.
+    """
+
+    def __init__(self, bundle: bytes, kind: str, constraints: Constraints) -> None:
+        blank = bytes(KEY_ID_BYTES)
+        encoded = GrantHeader(bundle, kind, blank, constraints).to_bytes()
+        # Only a type and a version come behind the key id, and no type has so many zeros.
+        self._front, _, self._back = encoded.rpartition(blank.hex().encode())
+
+    def to_bytes(self, key_id: bytes) -> bytes:
+        """Returns what `GrantHeader.to_bytes` would."""
+        return self._front + key_id.hex().encode() + self._back
+
+
 def binding(header_bytes: bytes) -> bytes:
     """Returns what every recipient type mixes into the wrapping: SHA-256 of the exact header bytes."""
     return hashlib.sha256(header_bytes).digest()

@@ -6,9 +6,11 @@ from modelkeep import public_key
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
-from modelkeep.grants.grant import Grant
-from modelkeep.grants.header import GrantHeader
-from modelkeep.grants.recipient import Recipient, issue
+from modelkeep.grants.grant import Grant, encode_unsigned
+from modelkeep.grants.header import GrantHeader, HeaderForm, binding, key_id
+from modelkeep.grants.hpke import HpkeRecipient
+from modelkeep.grants.recipient import Recipient, grant_context, issue
+from modelkeep.grants.secret import pack
 
 
 class GrantIssuer:
@@ -29,6 +31,7 @@ class GrantIssuer:
         self.terms = terms
         self.signer = signer
         self._last: tuple[Constraints, Constraints] | None = None
+        self._forms: dict[str, HeaderForm] = {}
         # The fingerprint of the signer's key (32 bytes), as its grants carry it; None without a signer.
         self.fingerprint = (
             None if signer is None else bytes.fromhex(public_key.fingerprint(signer.public_key))
@@ -47,10 +50,33 @@ class GrantIssuer:
         grant = issue(recipient, self.bundle, self.data_key, self._narrowed(demanded))
         return grant if self.signer is None else grant.signed_by(self.signer, self.fingerprint)
 
+    def encoded(self, recipient: HpkeRecipient, demanded: Constraints, secret: bytearray) -> bytes:
+        """Returns an unsigned grant like that of `issue`, encoded; costs little beside the wrapping.
+
+        Args:
+            recipient: a device.
+            demanded: what its grant demands and allows, within the terms.
+            secret: a buffer of 104 bytes to work in; wiping it is the caller's.
+
+        Raises:
+            UsageError: the recipient's key cannot be used, or the grant would never count.
+        """
+        form = self._form(recipient.type, self._narrowed(demanded))
+        header = form.to_bytes(key_id(self.bundle, recipient.type, recipient.public))
+        pack(secret, self.data_key, recipient.device_id)
+        return encode_unsigned(header, recipient.wrap(secret, grant_context(binding(header))))
+
+    def _form(self, kind: str, narrowed: Constraints) -> HeaderForm:
+        form = self._forms.get(kind)
+        if form is None:
+            form = self._forms[kind] = HeaderForm(self.bundle, kind, narrowed)
+        return form
+
     def _narrowed(self, demanded: Constraints) -> Constraints:
         # Of the grants that are made within a second, most demand the same.
         if self._last is None or self._last[0] != demanded:
             narrowed = self.terms.narrow(demanded)
             narrowed.check_window()
             self._last = demanded, narrowed
+            self._forms.clear()
         return self._last[1]

@@ -21,6 +21,8 @@ BLANKS_FIRST = "begins with blanks, behind which not everybody sees it"
 # Printable ASCII, blanks around the words, and the line end of either kind of system.
 _VISIBLE = re.compile(r"[\t\x20-\x7e]*\r?\n?")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+# What nearly every line is; lines of other forms are read word by word, to say what is wrong with them.
+_PLAIN = re.compile(r"(hpke-[a-z0-9-]+) ([A-Za-z0-9_-]+)(?: ([A-Za-z0-9._-]{1,64}))?\n?")
 
 
 def format_recipient(recipient: HpkeRecipient) -> str:
@@ -53,6 +55,17 @@ def parse_recipient(text: str) -> HpkeRecipient:
         MalformedError: not a recipient, or not a usable public key. The message never repeats
             the text, which may be a private key that was passed by mistake.
     """
+    plain = _PLAIN.fullmatch(text)
+    kind, public, device_id = plain.groups("") if plain else _words(text)
+    if kind not in PUBLIC_BYTES:
+        raise MalformedError("not a recipient of a type known to this version", hint=HINT)
+    if device_id and not is_device_id(device_id):
+        raise MalformedError("recipient: not a device id", hint="use letters, digits, '.', '_' and '-'")
+    return HpkeRecipient(kind, _decode(public), device_id)
+
+
+def _words(text: str) -> list[str]:
+    """Returns type, public key and device id (or nothing) of a line of any form."""
     if not _VISIBLE.fullmatch(text):
         raise MalformedError("not a recipient: holds characters that nobody sees", hint=HINT)
     if text[:1].isspace():
@@ -63,12 +76,7 @@ def parse_recipient(text: str) -> HpkeRecipient:
     words = text.split()
     if not 2 <= len(words) <= 3:
         raise MalformedError("not a recipient", hint=HINT)
-    if words[0] not in PUBLIC_BYTES:
-        raise MalformedError("not a recipient of a type known to this version", hint=HINT)
-    device_id = words[2] if len(words) == 3 else ""
-    if device_id and not is_device_id(device_id):
-        raise MalformedError("recipient: not a device id", hint="use letters, digits, '.', '_' and '-'")
-    return HpkeRecipient(words[0], _decode(words[1]), device_id)
+    return words if len(words) == 3 else [*words, ""]
 
 
 def _decode(text: str) -> bytes:

@@ -45,7 +45,7 @@ def device_id_of(path: str) -> str:
 
 
 def pack(secret: bytearray, data_key: DataKey, device_id: str) -> None:
-    """Writes the secret into `secret`, a zeroed buffer of 104 bytes; `device_id` may be empty.
+    """Writes the secret into `secret`, a buffer of 104 bytes; `device_id` may be empty.
 
     Raises:
         UsageError: not a device id.
@@ -54,7 +54,7 @@ def pack(secret: bytearray, data_key: DataKey, device_id: str) -> None:
     view = memoryview(secret)
     view[:DATA_KEY_BYTES] = data_key.view
     view[DATA_KEY_BYTES] = len(name)
-    view[DATA_KEY_BYTES + 1 : DATA_KEY_BYTES + 1 + len(name)] = name
+    view[DATA_KEY_BYTES + 1 :] = name.ljust(SECRET_BYTES - DATA_KEY_BYTES - 1, b"\0")
 
 
 def unpack(secret: bytearray) -> tuple[DataKey, str]:
