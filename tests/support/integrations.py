@@ -22,10 +22,10 @@ def set_up(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def printed(section: str, language: str = "python") -> str:
-    """Returns the first block in a language of one section of the page."""
+    """Returns the blocks in a language of one section of the page, one after the other."""
     text = _PAGE.read_text()
     found = re.search(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
     assert found is not None
-    block = re.search(rf"^```{language}\n(.*?)^```", found[1], re.DOTALL | re.MULTILINE)
-    assert block is not None
-    return block[1]
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", found[1], re.DOTALL | re.MULTILINE)
+    assert blocks
+    return "".join(blocks)

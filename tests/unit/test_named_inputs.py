@@ -34,14 +34,15 @@ def test_arrays_stay_and_lists_become_what_the_model_takes() -> None:
     assert (named["x"].tolist(), named["n"].dtype) == ([[1.5, 2]], np.uint8)
     assert named_inputs({"x": [[1]]}, None)["x"].tolist() == [[1]]
     assert array_of("x", [], "int64").dtype == np.int64
-    assert array_of("x", ["a"], "string").tolist() == ["a"]
+    assert array_of("x", ["a", "b\0"], "string").tolist() == ["a", "b\0"]
 
 
 @pytest.mark.parametrize(
     ("value", "dtype"),
     [([1.5], "int32"), (["1"], "float32"), ([1e40], "float32"), ([300], "uint8"), ([-1], "uint8"),
      ([1], "bool"), ([[1], [1, 2]], "float32"), ([None], "float32"), ([2**64], "uint64"), ({}, "float32"),
-     ([[1], "a"], "string")],
+     ([[1], "a"], "string"),
+     ([1], "string")],
 )  # fmt: skip
 def test_what_would_become_something_else_is_refused(value: object, dtype: str) -> None:
     with pytest.raises(UsageError, match="'x' is no array of"):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 # Kinds of elements, as NumPy names them, that an array of a kind takes from lists.
-_TAKEN = {"b": "b", "i": "iu", "u": "iu", "f": "biuf", "c": "biufc"}
+_TAKEN = {"b": "b", "i": "iu", "u": "iu", "f": "biuf", "c": "biufc", "O": "U"}
 
 
 def named_inputs(value: Any, contract: Contract | None) -> dict[str, Any]:
@@ -63,9 +63,10 @@ def array_of(name: str, value: Any, dtype: str | None) -> NDArray[Any]:
     """
     try:
         found = np.asarray(value)
-        if dtype is None or dtype == "string":
+        if dtype is None:
             return found
-        wanted = np.dtype(dtype)
+        # As objects, texts keep zeros at their ends.
+        wanted = np.dtype(object if dtype == "string" else dtype)
         if found.size and found.dtype.kind not in _TAKEN.get(wanted.kind, ""):
             raise TypeError
         with np.errstate(over="raise"):

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from modelkeep.contract import DTYPES, Contract, TensorContract
+from modelkeep.contract import Contract, TensorContract
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
 from modelkeep.integrations.frigate import messages
 from modelkeep.integrations.frigate.detections import Size, rows_of
 from modelkeep.integrations.frigate.endpoint import Endpoint, private_sockets, taken
+from modelkeep.integrations.most_bytes import most_bytes
 
 try:
     import zmq
@@ -100,7 +101,7 @@ class FrigateServer:
 
     def _bind(self) -> None:
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, max(messages.LARGEST_HEADER, _largest(self._picture)))
+        self._socket.setsockopt(zmq.MAXMSGSIZE, max(messages.LARGEST_HEADER, most_bytes(self._picture)))
         self._socket.setsockopt(zmq.RCVHWM, _MOST_WAITING)
         self._socket.setsockopt(zmq.SNDHWM, _MOST_WAITING)
         self._socket.setsockopt(zmq.IPV6, "[" in self.endpoint.address)
@@ -173,14 +174,6 @@ def _picture_of(contract: Contract | None) -> TensorContract:
     if len(inputs) != 1 or inputs[0].sequence or inputs[0].keys is not None:
         raise UsageError("Frigate gives one picture, and this model takes something else")
     return inputs[0]
-
-
-def _largest(tensor: TensorContract) -> int:
-    """Returns how many bytes a picture has at most."""
-    shape = tensor.shape or (None,)
-    if None in shape:
-        return tensor.maximum_bytes
-    return min(tensor.maximum_bytes, math.prod(length or 0 for length in shape) * DTYPES[tensor.dtype])
 
 
 def _size_of(picture: NDArray[Any]) -> Size:

@@ -1,0 +1,68 @@
+"""A sealed model as a model of KServe's: each request is checked as a session checks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kserve import InferRequest, Model
+from kserve.errors import InferenceError, InvalidInput, ModelNotReady
+
+from modelkeep.errors import ExpiredError, InputError, KeepError, UsageError
+from modelkeep.integrations.kserve import rows, tensors
+from modelkeep.session import Session
+
+
+class SealedModel(Model):  # type: ignore[misc]
+    """What KServe's server asks, by either protocol.
+
+    Attributes:
+        session: the open model.
+    """
+
+    def __init__(self, name: str, session: Session) -> None:
+        super().__init__(name)
+        self.session = session
+        self.ready = True
+
+    def load(self) -> bool:
+        """Says whether the model is open: it was, or nothing could have been asked."""
+        return bool(self.ready)
+
+    def stop(self) -> None:
+        """Wipes the model; requests that are under way end before."""
+        super().stop()
+        self.session.close()
+
+    def get_input_types(self) -> list[dict[str, Any]]:
+        """Returns what the contract says."""
+        return tensors.described(self.session.contract)
+
+    async def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:
+        """Checks the inputs, computes in a thread, and answers by the protocol that was asked by.
+
+        Raises:
+            InvalidInput: contract or guard refuse the inputs, or they are none.
+            ModelNotReady: the grant has ended.
+            InferenceError: the model failed; who asks learns no more than of what kind it is.
+        """
+        with _words_for(self.name):
+            if isinstance(payload, InferRequest):
+                outputs = await self.session.run_async(tensors.inputs_of(payload))
+                return tensors.answer_of(self.name, payload, outputs)
+            inputs = rows.inputs_of(payload, self.session.contract)
+            return rows.answer_of(await self.session.run_async(inputs))
+
+
+@contextmanager
+def _words_for(name: str) -> Iterator[None]:
+    """Turns our errors into those that KServe answers with 400, 503 and 500."""
+    try:
+        yield
+    except (InputError, UsageError) as error:
+        raise InvalidInput(str(error)) from None
+    except ExpiredError as error:
+        raise ModelNotReady(name, type(error).__name__) from error
+    except KeepError as error:
+        raise InferenceError(type(error).__name__) from error
