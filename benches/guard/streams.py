@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from benches.guard.learned import Learned, cut
 from benches.guard.samples import Frame, camera, machine, views
 from modelkeep.guard import Guard, StreamGuard
-from modelkeep.guard.signal import Signal
+from modelkeep.guard.reader import Reader
 
 CLEAN, FRAMES, POOL = 1500, 300, 3000
 Fault = Callable[[NDArray[np.float64], np.random.Generator], NDArray[Any]]
@@ -66,7 +66,7 @@ def _false_alarms(frames: int) -> int:
             (cut(machine(CLEAN + POOL, random)), "NF"),
         ):
             profile = Learned(samples[:CLEAN], axes).profile(0.01)
-            signal = Signal.of(profile.inputs, {"x": np.concatenate(samples[CLEAN:])})
+            signal = Reader(profile.inputs).read({"x": np.concatenate(samples[CLEAN:])})
             pool, stream = list(signal.frames()), StreamGuard(profile, repeats=None)
             alarms += sum(len(stream.watch(pool[place])) for place in random.integers(POOL, size=frames // 6))
     return alarms

@@ -11,8 +11,8 @@ from modelkeep.guard.change import Change
 from modelkeep.guard.fit import Fit
 from modelkeep.guard.plan import Plan
 from modelkeep.guard.profile import GuardProfile
+from modelkeep.guard.reader import Reader
 from modelkeep.guard.sample import measure
-from modelkeep.guard.signal import Signal
 
 _DRAWS, _CLEAN, _FRAMES, _APART = 60, 400, 6000, 200
 
@@ -45,7 +45,7 @@ def test_false_alarms_are_as_rare_as_is_stated_over_many_choices_of_clean_sample
         random = np.random.default_rng(seed)
         profile = _learned(_rows(random, _CLEAN))
         change, found = Change(profile.sequence, profile.inputs), 0
-        for frame in Signal.of(profile.inputs, {"x": _rows(random, _FRAMES)}).frames():
+        for frame in Reader(profile.inputs).read({"x": _rows(random, _FRAMES)}).frames():
             if change.add(frame) >= _APART:
                 change.restart()
                 found += 1

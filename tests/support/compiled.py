@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from modelkeep.guard.statistics import are_compiled
+from modelkeep.guard.compiled import compiled
 from support.needs import missing
 
 
 @pytest.fixture(scope="session")
 def compiled_statistics() -> None:
     """The compiled statistics; without them, NumPy takes the statistics and has nothing to agree with."""
-    if not are_compiled():
+    if compiled() is None:
         missing("modelkeep-statistics is not installed (pip install ./rust/statistics, which needs cargo)")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelkeep.guard import Guard, statistics
+from modelkeep.guard import Guard, judge, statistics
 from modelkeep.guard.measurement import measure_outputs
 from support.guarded import picture_profile
 from support.pictures import Picture, pictures
@@ -78,10 +78,12 @@ def test_compiled_code_and_numpy_come_to_the_same_verdicts(
     corpus += [*_HELD_OUT[:100], *(np.rint(picture * 255).astype(np.uint8) for picture in _HELD_OUT[:5])]
 
     def verdicts() -> list[list[tuple[str, str]]]:
-        return [[(each.rule, each.action) for each in guard.check({"x": sample})] for sample in corpus]
+        fresh = Guard(guard.profile)
+        return [[(each.rule, each.action) for each in fresh.check({"x": sample})] for sample in corpus]
 
     compiled = verdicts()
-    monkeypatch.setattr(statistics, "_COMPILED", {})
+    for user in (judge, statistics):
+        monkeypatch.setattr(user, "compiled", lambda: None)
     assert verdicts() == compiled
 
 

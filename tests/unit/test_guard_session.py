@@ -31,7 +31,15 @@ from support.workshop import Workshop
 Inputs = Mapping[str, NDArray[Any]]
 
 # What the exact check of a contract takes.
-_OF_CONTRACTS = (".array_check", ".container_check", ".contract_check", ".numbers", ".words")
+_OF_CONTRACTS = (
+    ".array_check",
+    ".compiled",
+    ".container_check",
+    ".contract_check",
+    ".numbers",
+    ".summary",
+    ".words",
+)
 
 
 def samples(count: int) -> list[Inputs]:

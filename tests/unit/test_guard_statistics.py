@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from modelkeep.guard import statistics
+from modelkeep.guard.compiled import compiled
 from modelkeep.guard.statistics import summarize, summarize_with_numpy
 from modelkeep.guard.summary import Summary
 
@@ -128,7 +129,9 @@ def test_compiled_code_of_another_version_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "modelkeep_statistics", ModuleType("modelkeep_statistics"))
-    monkeypatch.setattr(statistics, "_COMPILED", statistics._functions())
+    found = compiled.__wrapped__()
+    assert found is None
+    monkeypatch.setattr(statistics, "compiled", lambda: found)
     assert "another version" in caplog.text
     frame = np.random.default_rng(6).random((8, 8, 3)).astype(np.float32)
     assert summarize(frame, 0, 1) == summarize_with_numpy(frame, 0, 1)

@@ -5,6 +5,8 @@
 
 mod buffer;
 mod byte;
+mod extremes;
+mod features;
 mod float;
 mod frame;
 mod layout;
@@ -13,4 +15,5 @@ mod pass;
 #[cfg(feature = "python")]
 mod python;
 mod source;
+mod usual;
 mod vector;

@@ -11,6 +11,7 @@ import numpy as np
 from modelkeep.contract import FLOAT8_DTYPES, FLOAT_DTYPES, Dimension, TensorContract
 from modelkeep.dtypes import FOREIGN, bits, is_foreign
 from modelkeep.finding import Finding
+from modelkeep.guard.compiled import compiled
 from modelkeep.guard.numbers import Array
 from modelkeep.guard.words import kind
 
@@ -164,7 +165,13 @@ def _rounded_to_bfloat16(bound: float) -> float:
 
 
 def _extremes(part: Array, *, nan_counts: bool) -> tuple[float, float]:
-    """Returns the lowest and highest number; either is NaN if any is, provided that `nan_counts`."""
+    """Returns the lowest and highest number; both are NaN if any is, provided that `nan_counts`."""
+    module = compiled()
+    # A number alone is no buffer.
+    is_plain = part.dtype == np.float32 and part.flags.c_contiguous and part.flags.aligned and part.ndim
+    if module is not None and is_plain:
+        lowest, highest, has_nan = module.extremes(part)
+        return (math.nan, math.nan) if nan_counts and has_nan else (lowest, highest)
     lower, higher = (np.minimum, np.maximum) if nan_counts else (np.fmin, np.fmax)
     with np.errstate(all="ignore"):
         return lower.reduce(part, axis=None).item(), higher.reduce(part, axis=None).item()

@@ -16,6 +16,7 @@ from modelkeep.guard.counters import Counters
 from modelkeep.guard.findings import GuardFinding
 from modelkeep.guard.measurement import measure_outputs, measure_squeezed, output_fault
 from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, OutputProfile, Stage
+from modelkeep.guard.reader import Reader
 from modelkeep.guard.signal import Signal
 from modelkeep.guard.site import at_site
 from modelkeep.guard.squeezing import Run, squeezed
@@ -77,7 +78,7 @@ class Guard:
             UsageError: the site's profile was not adapted from this one.
         """
         self.profile = profile if site is None else at_site(profile, site)
-        self._within = None if site is None else profile
+        self._reader = Reader(self.profile.inputs, None if site is None else profile)
         warn_if_slow(each.layout for each in profile.inputs)
         self.stream: StreamGuard | None = None
         self.counters = Counters(self.profile)
@@ -108,7 +109,7 @@ class Guard:
         stage = self._stages.get("signal")
         if stage is None and self.stream is None:
             return ()
-        signal = Signal.of(self.profile.inputs, _plain(inputs), self._within)
+        signal = self._reader.read(_plain(inputs))
         self.counters.look(signal)
         found = () if stage is None else self._judge(stage, _of_signal(signal))
         return found if self.stream is None else found + self.stream.watch(signal)
@@ -175,9 +176,7 @@ class Guard:
         """
         read: list[GuardFinding] = []
         if signal := self._stages.get("signal"):
-            read += _readings(
-                signal, _of_signal(Signal.of(self.profile.inputs, _plain(inputs), self._within))
-            )
+            read += _readings(signal, _of_signal(self._reader.read(_plain(inputs))))
         model = self._stages.get("model")
         if outputs and model is not None and self.profile.outputs is not None:
             read += _readings(model, _of_outputs(model, self.profile.outputs, _plain(outputs)))
@@ -206,11 +205,14 @@ class Guard:
             yield Score(squeezer, subject, changed, "the model is much less sure of a coarser input")
 
     def _judge(self, stage: Stage, scores: Iterator[Score]) -> tuple[GuardFinding, ...]:
-        read = _readings(stage, scores)
-        findings = [reading for reading in read if reading.is_alarm]
+        judged, findings = [], []
+        for found in scores:
+            _, score = _strangest(found)
+            judged.append((*_key(stage, found), score))
+            if score > _threshold(stage, found):
+                findings.append(_reading(stage, found))
         for finding in findings:
             _LOG.warning("%s", finding)
-        judged = [(*_key(stage, reading.rule, reading.subject), reading.score) for reading in read]
         self.counters.record(stage.name, judged, findings)
         return tuple(findings)
 
@@ -219,13 +221,16 @@ def _readings(stage: Stage, scores: Iterator[Score]) -> list[GuardFinding]:
     return [_reading(stage, score) for score in scores]
 
 
-def _reading(stage: Stage, found: Score) -> GuardFinding:
-    rule, subject = found.rule, found.subject
-    threshold = 0.0 if rule == "form" else stage.thresholds.get(_key(stage, rule, subject), math.inf)
-    # NaN is the strangest of all, and `max` and `argmax` say so.
+def _strangest(found: Score) -> tuple[int, float]:
+    """Returns which sample has the highest score, and that; NaN is the strangest of all."""
     strangest = int(found.scores.argmax())
     score = float(found.scores[strangest])
-    score = math.inf if math.isnan(score) else score
+    return strangest, math.inf if math.isnan(score) else score
+
+
+def _reading(stage: Stage, found: Score) -> GuardFinding:
+    rule, subject = found.rule, found.subject
+    threshold, (strangest, score) = _threshold(stage, found), _strangest(found)
     if not score > threshold:
         return GuardFinding(
             stage.name, rule, subject, stage.action, score, threshold, found.detail, (strangest,)
@@ -237,8 +242,12 @@ def _reading(stage: Stage, found: Score) -> GuardFinding:
     return GuardFinding(stage.name, rule, subject, stage.action, score, threshold, detail, samples, causes)
 
 
-def _key(stage: Stage, rule: str, subject: str) -> tuple[str, str]:
-    return rule, EVERY_INPUT if stage.name == "signal" else subject
+def _threshold(stage: Stage, found: Score) -> float:
+    return 0.0 if found.rule == "form" else stage.thresholds.get(_key(stage, found), math.inf)
+
+
+def _key(stage: Stage, found: Score) -> tuple[str, str]:
+    return found.rule, EVERY_INPUT if stage.name == "signal" else found.subject
 
 
 def _of_signal(signal: Signal) -> Iterator[Score]:

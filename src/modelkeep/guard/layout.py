@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,21 +67,32 @@ class Layout:
             return "elements that are not plain numbers in native byte order"
         if value.ndim != len(self.axes) or value.size == 0:
             return f"not of rank {len(self.axes)}, or empty"
-        place = self.axes.translate(_SAME_AXIS).find("C")
-        if (value.shape[place] if place >= 0 else 1) != self.channels:
+        place = _reading(self.axes).channel
+        if (1 if place is None else value.shape[place]) != self.channels:
             return f"not of {self.channels} channels"
         return None
 
-    def frames(self, array: Array) -> Iterator[Array]:
-        """Yields a view [rows, columns, channels] of every sample of an array without `fault`."""
-        yield from self._frames(array)
+    def frames(self, array: Array) -> Array:
+        """Returns a view [samples, rows, columns, channels] of an array without `fault`."""
+        order, places, _ = _reading(self.axes)
+        return array.transpose(order)[places]
 
-    def _frames(self, array: Array) -> Array:
-        axes = self.axes.translate(_SAME_AXIS)
-        present = [axis for axis in _FRAME_AXES if axis in axes]
-        view = array.transpose([axes.index(axis) for axis in present])
-        # An axis that is not there has one place.
-        return view[tuple(slice(None) if axis in axes else None for axis in _FRAME_AXES)]
+
+class _Reading(NamedTuple):
+    """How arrays with some axes become frames: order of axes, what is done to each, the axis of channels."""
+
+    order: tuple[int, ...]
+    places: tuple[slice | None, ...]
+    channel: int | None
+
+
+@lru_cache(maxsize=len(LAYOUTS))
+def _reading(axes: str) -> _Reading:
+    axes = axes.translate(_SAME_AXIS)
+    order = tuple(axes.index(axis) for axis in _FRAME_AXES if axis in axes)
+    # An axis that is not there has one place.
+    places = tuple(slice(None) if axis in axes else None for axis in _FRAME_AXES)
+    return _Reading(order, places, axes.index("C") if "C" in axes else None)
 
 
 def plan(
@@ -111,8 +124,8 @@ def plan(
         raise UsageError(f"input {name!r}: no layout {axes!r}", hint=f"layouts: {_CHOICES}")
     if sample.ndim != len(axes):
         raise UsageError(f"input {name!r}: layout {axes} does not fit the shape {sample.shape}")
-    channel_axis = axes.translate(_SAME_AXIS).find("C")
-    channels = sample.shape[channel_axis] if channel_axis >= 0 else 1
+    channel_axis = _reading(axes).channel
+    channels = 1 if channel_axis is None else sample.shape[channel_axis]
     if channels > MOST_CHANNELS:
         raise UsageError(f"input {name!r}: more than {MOST_CHANNELS} channels or features")
     if names and (len(names) != channels or len(set(names)) != channels):

@@ -33,7 +33,7 @@ def numbers(features: Features, profile: InputProfile) -> NDArray[Any]:
         profile: what is usual.
     """
     if profile.joint is None:
-        return features
+        return features.astype(np.float64)
     is_missing = features == MISSING
     present: NDArray[Any] = features
     if is_missing.any():

@@ -56,8 +56,10 @@ def bins_of(rows: Rows, tails: Tails) -> NDArray[np.int64]:
 
 def count_bins(rows: Rows, tails: Tails) -> NDArray[np.int64]:
     """Returns [size, 8]: how many of some samples lie in which part."""
-    found = bins_of(rows, tails)
-    return np.stack([(found == number).sum(axis=0) for number in range(BINS)], axis=1)
+    beyond = [np.count_nonzero(rows > edge, axis=0) for edge in tails.quantiles.T]
+    # Quantiles ascend: what lies beyond one edge and not beyond the next lies between them.
+    ends = np.array([np.full(rows.shape[1], len(rows)), *beyond, np.zeros(rows.shape[1])], np.int64)
+    return np.ascontiguousarray((ends[:-1] - ends[1:]).T)
 
 
 def sequence_of(scores: Numbers, counts: Sequence[NDArray[np.int64]], delta: float) -> SequenceProfile:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from modelkeep.guard import rules
 from modelkeep.guard.causes import Cause, causes
 from modelkeep.guard.features import Features
-from modelkeep.guard.measurement import measure_input
 from modelkeep.guard.numbers import Numbers
 from modelkeep.guard.profile import GuardProfile, InputProfile
 
@@ -34,38 +33,20 @@ class Signal:
     faults: tuple[tuple[str, str], ...]
 
     @staticmethod
-    def of(
-        usual: Sequence[InputProfile], inputs: Mapping[str, Any], within: GuardProfile | None = None
-    ) -> Signal:
-        """Measures the inputs of a call; never raises.
-
-        Args:
-            usual: what is usual for each input.
-            inputs: arrays by input name.
-            within: the publisher's profile, where `usual` is that of a site.
-        """
-        known, faults = [], []
-        for each in usual:
-            name = each.layout.name
-            fault = each.layout.fault(inputs.get(name))
-            if fault is None:
-                known.append(each)
-            else:
-                faults.append((name, fault))
-        measured = {each.layout.name: measure_input(inputs[each.layout.name], each.layout) for each in known}
-        return Signal.measured(known, measured, within, tuple(faults))
-
-    @staticmethod
     def measured(
         usual: Sequence[InputProfile],
         features: Mapping[str, Features],
         within: GuardProfile | None = None,
-        faults: tuple[tuple[str, str], ...] = (),
     ) -> Signal:
-        """Holds inputs that are measured already against what is usual; see `of`."""
-        rows = tuple(rules.numbers(features[each.layout.name], each) for each in usual)
-        found = tuple(_surprises(row, each, within) for row, each in zip(rows, usual, strict=True))
-        return Signal(tuple(usual), rows, found, faults)
+        """Holds inputs that are measured already against what is usual.
+
+        Args:
+            usual: what is usual for each input.
+            features: by input name.
+            within: the publisher's profile, where `usual` is that of a site.
+        """
+        held = [held_against(features[each.layout.name], each, within) for each in usual]
+        return Signal(tuple(usual), tuple(rows for rows, _ in held), tuple(found for _, found in held), ())
 
     def frames(self) -> Iterator[Signal]:
         """Yields the samples of a call one by one; inputs with unequal numbers of them are one sample."""
@@ -98,8 +79,12 @@ class Signal:
         return int(np.argmax([found.max() for found in self.surprises]))
 
 
-def _surprises(rows: NDArray[Any], usual: InputProfile, within: GuardProfile | None) -> Numbers:
+def held_against(
+    features: Features, usual: InputProfile, within: GuardProfile | None
+) -> tuple[NDArray[Any], Numbers]:
+    """Returns the numbers of an input's samples and their surprises; see `Signal.measured`."""
+    rows = rules.numbers(features, usual)
     if within is None or within.outer is None:
-        return rules.surprises(rows, usual)
+        return rows, rules.surprises(rows, usual)
     publisher = next(each for each in within.inputs if each.layout.name == usual.layout.name)
-    return rules.limited(rows, usual, publisher, within.outer)
+    return rows, rules.limited(rows, usual, publisher, within.outer)

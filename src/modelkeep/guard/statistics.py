@@ -6,46 +6,21 @@ minima and maxima are the same numbers, means and variances agree to 1e-6 of the
 
 from __future__ import annotations
 
-import importlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any
 
 import numpy as np
 
+from modelkeep.guard.compiled import KINDS, as_buffer, compiled
 from modelkeep.guard.layout import Layout
 from modelkeep.guard.numbers import Array
-from modelkeep.guard.summary import BINS, LEAST_STEP, SUITE, Summary, histogram_step
+from modelkeep.guard.summary import BINS, LEAST_STEP, Summary, histogram_step
 
 _LOG = logging.getLogger("modelkeep.guard")
 
 
 _BAND = 2**16  # elements that are looked at together, so that temporary copies stay in the cache
-
-
-def _functions() -> Mapping[np.dtype[Any], Callable[..., tuple[Any, ...]]]:
-    try:
-        compiled = importlib.import_module("modelkeep_statistics")
-    except ImportError:  # a wheel of its own; NumPy computes the same, slower
-        return {}
-    if getattr(compiled, "SUITE", None) != SUITE:
-        _LOG.warning("the installed modelkeep-statistics belongs to another version of modelkeep")
-        return {}
-    return {
-        np.dtype(np.float32): compiled.summarize_f32,
-        np.dtype(np.float16): compiled.summarize_f16,
-        np.dtype(np.uint8): compiled.summarize_u8,
-        np.dtype(np.int8): compiled.summarize_i8,
-    }
-
-
-_COMPILED = _functions()
-
-
-def are_compiled() -> bool:
-    """Returns whether frames are summarised by compiled code."""
-    return bool(_COMPILED)
 
 
 @cache
@@ -57,7 +32,7 @@ def _warn() -> None:
 
 def warn_if_slow(layouts: Iterable[Layout]) -> None:
     """Logs once that the compiled code is missing, where there are images or series to measure."""
-    if not are_compiled() and any(not layout.is_vector for layout in layouts):
+    if compiled() is None and any(not layout.is_vector for layout in layouts):
         _warn()
 
 
@@ -70,12 +45,12 @@ def summarize(frame: Array, low: float, high: float) -> Summary:
         low: lower end of the expected range, for the histogram and for saturation.
         high: upper end, above `low`.
     """
-    compiled = _COMPILED.get(frame.dtype)
-    if compiled is None or not frame.flags.aligned:
+    kind = KINDS.get(frame.dtype)
+    module = compiled()
+    if module is None or kind is None or not frame.flags.aligned:
         return summarize_with_numpy(frame, low, high)
-    # A buffer of float16 has no type that compiled code could name.
-    values = frame.view(np.uint16) if frame.dtype == np.float16 else frame
-    return Summary(*compiled(values, low, high, histogram_step(frame.shape[0])))
+    measure = getattr(module, f"summarize_{kind}")
+    return Summary(*measure(as_buffer(frame), low, high, histogram_step(frame.shape[0])))
 
 
 def summarize_with_numpy(frame: Array, low: float, high: float) -> Summary:

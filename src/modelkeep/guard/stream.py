@@ -15,6 +15,7 @@ from modelkeep.guard.change import Change
 from modelkeep.guard.counters import Counters
 from modelkeep.guard.findings import GuardFinding
 from modelkeep.guard.profile import LARGEST_PROFILE, GuardProfile
+from modelkeep.guard.reader import Reader
 from modelkeep.guard.signal import Signal
 from modelkeep.guard.still import Still
 from modelkeep.record import Record
@@ -60,6 +61,7 @@ class StreamGuard:
         self._every, self._apart, self._repeats = every, apart, repeats
         self._lock = threading.Lock()
         self._frames = 0
+        self._reader = Reader(profile.inputs)
         self._change = Change(profile.sequence, profile.inputs)
         self._still = [Still() for _ in profile.inputs]
 
@@ -74,7 +76,7 @@ class StreamGuard:
             found = {name: inputs[name] for name in inputs} if isinstance(inputs, Mapping) else {}
         except Exception:  # a foreign object may raise anything at all
             found = {}
-        return self.watch(Signal.of(self.profile.inputs, found))
+        return self.watch(self._reader.read(found))
 
     def watch(self, signal: Signal) -> tuple[GuardFinding, ...]:
         """Does what `check` does, with inputs that are measured already."""

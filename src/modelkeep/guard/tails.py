@@ -30,6 +30,9 @@ _LARGEST_EXPONENT = 0.5
 _OUT_OF_PROPORTION = 50
 MOST = 2.0**30
 _EXPONENTIAL = 1e-6
+# Surprises are cut to multiples of 1 / _GRAIN: logarithms differ in their last bit from one processor to
+# the next, and a sample that is as strange as the threshold must not become an alarm by that.
+_GRAIN = 2.0**20
 _NO_SCALE = 2.0**-1000  # makes everything beyond as surprising as can be
 
 
@@ -43,18 +46,19 @@ class Tails:
             that of the first value beyond, the exponent, and the scale; beyond a tail of scale 0 everything
             is as surprising as can be.
         medians: [size].
+        sides: [2, 6, size]: what `surprises` computes with, below and above the medians.
     """
 
     quantiles: Numbers
     tails: Numbers
     medians: Numbers = field(init=False, repr=False, compare=False)
-    _sides: NDArray[Any] = field(init=False, repr=False, compare=False)
+    sides: NDArray[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         medians = self.quantiles[:, _MEDIAN]
         reaches = np.abs(self.quantiles[:, [_LOW, _HIGH]] - medians[:, None]).T
         last, first, exponents, scales = self.tails.transpose(2, 1, 0)
-        # By side: what `surprises` computes with, so that it divides by nothing that is 0.
+        # So that nothing is divided by 0.
         sides = np.stack(
             [
                 reaches,
@@ -67,7 +71,7 @@ class Tails:
             axis=1,
         )
         object.__setattr__(self, "medians", medians)
-        object.__setattr__(self, "_sides", sides)
+        object.__setattr__(self, "sides", sides)
 
     @property
     def seldom_move(self) -> NDArray[np.bool_]:
@@ -82,12 +86,13 @@ class Tails:
         """
         offsets = rows - self.medians
         reaches, divisors, slopes, *tail = np.where(
-            offsets[:, None] > 0, self._sides[1], self._sides[0]
+            offsets[:, None] > 0, self.sides[1], self.sides[0]
         ).swapaxes(0, 1)
         distances = np.abs(offsets)
         excesses = distances - reaches
         inside = np.where(distances > 0, _EVEN + slopes * (distances / divisors), 0.0)
-        return np.where(excesses > 0, _beyond(np.maximum(excesses, 0.0), *tail), inside)
+        found = np.where(excesses > 0, _beyond(np.maximum(excesses, 0.0), *tail), inside)
+        return np.asarray(np.floor(found * _GRAIN) / _GRAIN)
 
 
 def _beyond(excesses: Numbers, first: Numbers, exponents: Numbers, scales: Numbers) -> Numbers:

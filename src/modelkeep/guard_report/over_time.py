@@ -6,7 +6,7 @@ from typing import Any
 
 from modelkeep.guard import GuardProfile
 from modelkeep.guard.change import Change
-from modelkeep.guard.signal import Signal
+from modelkeep.guard.reader import Reader
 from modelkeep.guard_report.subject import Sample
 
 # Inputs between two false alarms, as `StreamGuard` has it by default.
@@ -22,13 +22,13 @@ class Watch:
     """
 
     def __init__(self, profile: GuardProfile) -> None:
-        self._inputs, self._change = profile.inputs, Change(profile.sequence, profile.inputs)
+        self._reader, self._change = Reader(profile.inputs), Change(profile.sequence, profile.inputs)
         self.frames = 0
         self.alarm: int | None = None
 
     def add(self, sample: Sample) -> None:
         """Adds the inputs of one call; what cannot be read is an alarm of other rules."""
-        signal = Signal.of(self._inputs, sample)
+        signal = self._reader.read(sample)
         if signal.faults:
             return
         for frame in signal.frames():
