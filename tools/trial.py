@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# Nobody waits that long for anything here, unless for ever.
-_STUCK_AFTER = 40.0
+# Nobody waits for so many looks here, unless for ever.
+_STUCK_AFTER = 40
 _BETWEEN_LOOKS = 1.0
+# Hundredths of a second: who only asks again and again whether it may go on uses no more meanwhile.
+_ASKING = 200
 
 
 def in_a_copy(work: Callable[[], int], *, processor_seconds: int | None = None) -> int | None:
@@ -57,8 +59,8 @@ class _Watch:
 
     def __init__(self, session: int) -> None:
         self._session = session
-        self._used = 0
-        self._looked = self._busy = time.monotonic()
+        self._used = self._asleep = 0
+        self._looked = time.monotonic()
 
     def is_stuck(self) -> bool:
         now = time.monotonic()
@@ -67,10 +69,11 @@ class _Watch:
         self._looked = now
         found = list(self._processes())
         used = sum(ticks for _, ticks in found)
+        if used > self._used + _ASKING:
+            self._used, self._asleep = used, 0
         # Who is ready to run and never gets to it is not stuck.
-        if used != self._used or any(state in "RD" for state, _ in found):
-            self._used, self._busy = used, now
-        return now - self._busy > _STUCK_AFTER
+        self._asleep += all(state not in "RD" for state, _ in found)
+        return self._asleep > _STUCK_AFTER
 
     def _processes(self) -> Iterator[tuple[str, int]]:
         """Yields the state of each process of the session, and the clock ticks that it has used."""
