@@ -12,7 +12,7 @@ from modelkeep.errors import (
     UnsupportedVersionError,
     UsageError,
 )
-from modelkeep.grants.constraints import Constraints
+from modelkeep.grants.constraints import Constraints, _date
 
 FULL = Constraints(not_before=100, not_after=200, posture=("tpm", "boot"), delegate=True)
 
@@ -163,3 +163,9 @@ def test_passing_on_needs_delegate_and_keeps_every_demand() -> None:
 def test_constraints_that_could_not_be_read_back_cannot_be_made(arguments: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         Constraints(**arguments)
+
+
+def test_the_ends_of_calendars_are_dates_and_what_lies_beyond_is_a_number() -> None:
+    assert _date(0) == "1970-01-01T00:00:00Z"
+    assert _date(LATEST_TIME) == "9999-12-31T23:59:59Z"
+    assert (_date(-1), _date(LATEST_TIME + 1)) == ("second -1", "second 253402300800")

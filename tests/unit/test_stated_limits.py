@@ -25,6 +25,7 @@ LIMITS: dict[str, object] = {
     "container.names.MOST_SIGNATURES": 64,
     "container.tar.ALIGNMENT": 4_096,
     "container.tar.BLOCK": 512,
+    "container.tar.END": bytes(1_024),
     "container.tar._LARGEST_OCTAL_SIZE": 8_589_934_591,
     "device.contents.DAY": 86_400,
     "device.contents.GENERATION_BYTES": 16,
