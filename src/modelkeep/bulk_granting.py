@@ -121,7 +121,7 @@ def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> list[tuple[s
     for line in _lines(devices):
         device = grant_lines.device_of(line)
         try:
-            names.add(device.recipient)
+            names.add(device.recipient, device.constraints)
         except UsageError as error:
             raise grant_lines.fault(line[0], error) from None
         name, terms = short_name(device.recipient), device.constraints

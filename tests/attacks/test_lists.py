@@ -64,6 +64,21 @@ def test_a_key_under_two_names_is_not_taken_for_two_devices(shop: CommandLine) -
     assert not (shop.folder / "fleet").exists()
 
 
+def test_a_key_that_stands_there_twice_is_not_counted_as_two(shop: CommandLine) -> None:
+    line = (shop.folder / "pi-17.pub").read_text().strip()
+    (shop.folder / "devices").write_text(f"{line}\n{line}\n")
+    grant = "modelkeep grant model.keep -k file:admin.pem -t publisher.pub"
+    seal = "modelkeep seal model.onnx -s publisher.pem -o two.keep"
+    for command in (f"{grant} -r devices", f"{seal} -r devices", f"{seal} -r pi-17.pub --admin pi-17.pub"):
+        refused = shop.shell(command)
+        assert (refused.code, "pi-17 stands there twice" in refused.err) == (2, True)
+    refused = shop.shell(f"{grant} --recipients devices -o fleet")
+    assert (refused.code, "line 2: pi-17 stands there twice" in refused.err) == (5, True)
+    # Under other terms, it is another grant.
+    (shop.folder / "devices").write_text(json.dumps({"recipient": line, "posture": ["boot"]}) + f"\n{line}\n")
+    assert shop.shell(f"{grant} --recipients devices -o fleet").code == 0
+
+
 def test_a_rerun_that_would_change_nothing_does_not_say_that_it_did(workshop: Workshop) -> None:
     bundle = workshop.seal(to=[], admins=[workshop.device.with_suffix(".pub")])
     devices, output = workshop.folder / "devices.jsonl", workshop.folder / "grants.jsonl"

@@ -98,8 +98,9 @@ def test_file_without_recipients_is_refused() -> None:
 def test_line_and_uris_name_recipients_directly() -> None:
     create_master("master.key")
     FileStore().create("pi.pem")
-    found = resolve([LINE, "fleet:master.key?device=pi-17", "file:pi.pem", parse_recipient(LINE)])
-    assert [recipient.type for recipient in found] == ["hpke-x25519", "fleet", "hpke-p256", "hpke-x25519"]
+    found = resolve([LINE, "fleet:master.key?device=pi-17", "file:pi.pem"])
+    assert [recipient.type for recipient in found] == ["hpke-x25519", "fleet", "hpke-p256"]
+    assert resolve(parse_recipient(LINE))[0].type == "hpke-x25519"
 
 
 def test_passphrase_must_be_the_only_recipient(monkeypatch: pytest.MonkeyPatch) -> None:

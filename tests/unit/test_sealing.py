@@ -12,11 +12,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from onnx import TensorProto, helper, numpy_helper
 
+from modelkeep import sealing
 from modelkeep.bundle.bundle import Bundle
 from modelkeep.contract import Contract, TensorContract
 from modelkeep.errors import ExpiredError, PostureError, StorageError, UsageError
 from modelkeep.grants.constraints import Constraints
-from modelkeep.sealing import MOST_EMBEDDED_GRANTS, seal
+from modelkeep.sealing import seal
 from modelkeep.trust.signer import Signer
 from support.workshop import MODEL_ID, Workshop
 
@@ -145,10 +146,13 @@ def test_where_the_format_says_nothing_the_contract_is_the_publishers(workshop: 
     assert draft.model.contract == Contract((TensorContract("x", "float32", None, minimum=0.0),))
 
 
-def test_too_many_grants_are_refused(workshop: Workshop) -> None:
-    line = workshop.device.with_suffix(".pub").read_text().strip()
-    with pytest.raises(UsageError, match="at most 1024 grants") as caught:
-        workshop.seal(to=[line] * (MOST_EMBEDDED_GRANTS + 1))
+def test_too_many_grants_are_refused(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = [workshop.new_device(f"pi-{number}").with_suffix(".pub") for number in (1, 2)]
+    monkeypatch.setattr(sealing, "MOST_EMBEDDED_GRANTS", 2)
+    workshop.seal(to=devices)
+    monkeypatch.setattr(sealing, "MOST_EMBEDDED_GRANTS", 1)
+    with pytest.raises(UsageError, match="at most 1 grants") as caught:
+        workshop.seal(to=devices[:1], admins=devices[1:])
     assert "modelkeep grant" in str(caught.value.hint)
 
 

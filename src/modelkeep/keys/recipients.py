@@ -62,7 +62,7 @@ def check_company(recipients: Iterable[Recipient]) -> None:
 
     Raises:
         UsageError: a passphrase is not the only recipient, which no reader would accept; or one key has two
-            names.
+            names, or stands there twice.
     """
     types, names = [], Namesakes()
     for recipient in recipients:
