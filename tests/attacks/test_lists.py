@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import modelkeep as mk
-from modelkeep.granting import grant_issuer
+from modelkeep.bulk_granting import _finished
 from modelkeep.grants import sidecar
 from modelkeep.grants.device_list import LONGEST_LINE
 from support.command_line import CommandLine
@@ -151,9 +151,9 @@ def test_a_list_that_changes_after_it_was_looked_at_makes_no_admins(
     def meanwhile(*arguments: Any, **options: Any) -> Any:
         line = json.dumps({"recipient": public(workshop, "mine"), "delegate": True})
         devices.write_text(f"{line}\n")
-        return grant_issuer(*arguments, **options)
+        return _finished(*arguments, **options)
 
-    monkeypatch.setattr("modelkeep.bulk_granting.grant_issuer", meanwhile)
+    monkeypatch.setattr("modelkeep.bulk_granting._finished", meanwhile)
     mk.grant_all(bundle, devices, output, identity=workshop.identity(), verifier=workshop.verifier())
     assert [grant.header.constraints.delegate for grant in sidecar.read(output)] == [False]
 
