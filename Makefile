@@ -38,7 +38,7 @@ pytest := $(test_python) -m pytest -m 'not slow and not emulated' -n auto --dist
 fast := $(wildcard tests/unit tests/vectors)
 # What opens models in somebody else's tool, which takes an environment of its own.
 tools_tests := tests/conformance/test_mlflow.py tests/conformance/test_kserve.py tests/attacks/test_kserve.py
-torch_tests := tests/conformance/test_ultralytics.py
+torch_tests := tests/conformance/test_ultralytics.py tests/conformance/test_optimum.py
 checked := src tests tools examples $(wildcard benches vectors)
 
 # A software TPM, and what the library that speaks to it is compiled with.

@@ -17,6 +17,13 @@ class CheckedSession:
     """Runs go through a session of ours; what describes the model is ONNX Runtime's own."""
 
     def __init__(self, session: Session, path: str | os.PathLike[str]) -> None:
+        """Takes a session; whoever opened it closes it where this is refused.
+
+        Raises:
+            UsageError: it runs on something else than ONNX Runtime in this process.
+        """
+        if type(session.native).__module__.partition(".")[0] != "onnxruntime":
+            raise UsageError(f"{os.fspath(path)}: is not open in ONNX Runtime", hint="seal an ONNX model")
         self._checked = session
         # Tools name the model by it, and some copy what lies there: it is the sealed one.
         self._model_path = os.fspath(path)
@@ -49,6 +56,14 @@ class CheckedSession:
         raise UsageError("inputs in bound memory are not checked", hint="switch use_io_binding off")
 
     run_async = run_with_ort_values = run_with_iobinding
+
+    def set_providers(self, *_arguments: Any, **_options: Any) -> None:
+        """Refuses: ONNX Runtime would read the model once more, which is not kept.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("a sealed model stays on the device that it was opened for", hint="open it again")
 
     def close(self) -> None:
         """Wipes the model."""

@@ -1,0 +1,68 @@
+"""Whoever calls a model by another tool gets past neither contract nor guard, whatever the tool calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from modelkeep.errors import InputError, UsageError
+from modelkeep.integrations.checked_session import CheckedSession
+from modelkeep.integrations.opening import open_configured
+from support.integrations import set_up
+from support.workshop import Workshop
+
+
+@pytest.fixture
+def session(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Iterator[CheckedSession]:
+    """A sealed model of numbers up to 1, where a tool has a session of ONNX Runtime."""
+    set_up(workshop, monkeypatch)
+    plain = workshop.model().rename(workshop.folder / "plain.onnx")
+    bundle = workshop.seal(plain, contract={"x": {"maximum": 1}})
+    session = CheckedSession(open_configured(bundle), bundle)
+    yield session
+    session.close()
+
+
+def test_runs_have_the_plain_models_bits(session: CheckedSession, workshop: Workshop) -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (3, 4)).astype(np.float32)
+    plain = onnxruntime.InferenceSession(workshop.folder / "plain.onnx")
+    for names in (None, ["y"]):
+        np.testing.assert_array_equal(session.run(names, {"x": x}), plain.run(names, {"x": x}))
+    assert [each.name for each in session.get_inputs()] == ["x"]
+
+
+def test_runs_are_checked_by_whatever_name(session: CheckedSession) -> None:
+    good = np.ones((1, 4), np.float32)
+    for wrong in (good * 2, good * np.nan, good.astype(np.float64), good[:, :3], good[0]):
+        with pytest.raises(InputError):
+            session.run(None, {"x": wrong})
+    for names, inputs in ((None, {"w": good}), (None, {"x": good, "w": good}), (None, {})):
+        with pytest.raises(InputError):
+            session.run(names, inputs)
+    with pytest.raises(UsageError, match="no output"):
+        session.run(["x"], {"x": good})
+
+
+def test_ways_round_the_checks_are_refused(session: CheckedSession) -> None:
+    binding = session.io_binding()
+    binding.bind_cpu_input("x", np.full((1, 4), 2, np.float32))
+    binding.bind_output("y")
+    with pytest.raises(UsageError, match="not checked"):
+        session.run_with_iobinding(binding)
+    value = onnxruntime.OrtValue.ortvalue_from_numpy(np.full((1, 4), 2, np.float32))
+    with pytest.raises(UsageError, match="not checked"):
+        session.run_with_ort_values(None, {"x": value})
+    with pytest.raises(UsageError, match="not checked"):
+        session.run_async(None, {"x": np.ones((1, 4), np.float32)}, print, None)
+    with pytest.raises(UsageError, match="stays on the device"):
+        session.set_providers(["CPUExecutionProvider"])
+
+
+@pytest.mark.slow
+def test_a_model_of_another_runtime_or_process_is_refused(workshop: Workshop) -> None:
+    bundle = workshop.seal()
+    with workshop.open(bundle, isolation="process") as isolated, pytest.raises(UsageError):
+        CheckedSession(isolated, bundle)
