@@ -268,7 +268,10 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home, _, there = _HOMES[name].partition(":")
-    value = getattr(importlib.import_module(f"modelkeep.{home}"), there or name)
+    from modelkeep.posix import importing
+
+    with importing():
+        value = getattr(importlib.import_module(f"modelkeep.{home}"), there or name)
     globals()[name] = value
     return value
 

@@ -13,9 +13,10 @@ from modelkeep.bundle.access import Access, IdentityLike, unlock
 from modelkeep.bundle.unlocked import Unlocked
 from modelkeep.errors import UsageError
 from modelkeep.partial import Partial
+from modelkeep.payload.layout import SEGMENT
 from modelkeep.payload.stream import Progress, no_progress
 from modelkeep.release_order import ReleaseOrder
-from modelkeep.storage import path_of, refuse_overwrite, sync_folder, words_for
+from modelkeep.storage import path_of, refuse_overwrite, sync_folder, words_for, write_at
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
 
@@ -109,8 +110,7 @@ def _write_file(bundle: Unlocked, index: int, folder: int, path: str, progress: 
     try:
         if size == 0:
             return bundle.decrypt(index, memoryview(bytearray()), progress)
-        # Reserved first: a disk that fills up under a mapping would kill the process.
-        os.posix_fallocate(descriptor, 0, size)
+        _reserve(descriptor, size)
         mapping = mmap.mmap(descriptor, size)
         try:
             bundle.decrypt(index, memoryview(mapping), progress)
@@ -121,6 +121,16 @@ def _write_file(bundle: Unlocked, index: int, folder: int, path: str, progress: 
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Has room kept for a file: a disk that fills up under a mapping would kill the process."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+        return
+    # macOS: what is written has its room.
+    for start in range(0, size, SEGMENT):
+        write_at(descriptor, memoryview(bytes(min(SEGMENT, size - start))), start)
 
 
 def _sync_folders(folder: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from modelkeep.bundle.unlocked import Unlocked
-from modelkeep.errors import UsageError
+from modelkeep.errors import UnavailableError, UsageError
 from modelkeep.inner_manifest import Entry, InnerManifest
 from modelkeep.isolation import ProcessIsolation
 from modelkeep.opening_report import Report, opening_report
@@ -40,10 +40,13 @@ def begin(isolation: Isolation) -> None:
     """Starts what processes are copied from; it gets ready while the bundle is unlocked.
 
     Raises:
-        UnavailableError: it does not start.
+        UnavailableError: it does not start, or this is not Linux.
         UsageError: no such isolation.
     """
-    if not _settings(isolation).fresh and sys.platform == "linux":
+    settings = _settings(isolation)
+    if sys.platform != "linux":
+        raise UnavailableError("isolated processes need Linux", hint="leave `isolation` out")
+    if not settings.fresh:
         from modelkeep.isolation.preparation import PREPARATION
 
         PREPARATION.begin()

@@ -284,6 +284,12 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_data(descriptor: int) -> None:
+    """Makes a file's content durable, and of its metadata what reading it takes."""
+    # macOS has no other call than this one.
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
 def refuse_overwrite(target: Path, *, force: bool) -> None:
     """Raises UsageError when `target` exists and may not be replaced."""
     if not force and os.path.lexists(target):

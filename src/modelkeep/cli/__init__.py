@@ -19,6 +19,7 @@ from modelkeep.errors import (
     UnavailableError,
     UsageError,
 )
+from modelkeep.posix import importing
 
 # What a shell script can tell apart; documented in docs/cli.md.
 EXIT_CODES: tuple[tuple[type[KeepError], int], ...] = (
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code or arrived
 
 
+@importing()
 def _perform(arguments: Sequence[str] | None) -> None:
     parsed = build_parser().parse_args(_words(arguments))
     _refuse_empty_words(parsed)

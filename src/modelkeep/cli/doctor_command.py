@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from modelkeep.assurance.algorithms import ALGORITHMS
 from modelkeep.cli.output import print_json, show
@@ -18,6 +19,7 @@ _WORDS = {
         "chacha is the faster one here: ask the publisher for modelkeep seal --suite chacha"
     ),
 }
+_ELSEWHERE = "untested, and with fewer defences than Linux (docs/platforms.md)"
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -31,12 +33,22 @@ def run(arguments: argparse.Namespace) -> None:
         best = None if advice.best is None else advice.best.scheme
         stores = {report.scheme: _members(report) for report in reports}
         better = list(advice.better)
-        print_json({"stores": stores, "best": best, "better": better, "fastest_suite": suite.name})
+        print_json(
+            {
+                "stores": stores,
+                "best": best,
+                "better": better,
+                "fastest_suite": suite.name,
+                "system": sys.platform,
+            }
+        )
         return
     for report in reports:
         _show(report)
     _conclude(advice)
     show(f"suite:     {_WORDS[suite]}")
+    if sys.platform != "linux":
+        show(f"system:    {sys.platform}: {_ELSEWHERE}")
 
 
 def _fips(arguments: argparse.Namespace) -> None:

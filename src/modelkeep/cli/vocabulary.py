@@ -35,6 +35,7 @@ MEMBERS = {
     "entries": "the ways to run the model, and what each takes",
     "suite": "how it is encrypted",
     "fastest_suite": "the suite that this processor decrypts fastest",
+    "system": "the operating system, as Python names it",
     "leaf": "the digest of segments",
     "digest": "what is covered by signatures (`inspect`); SHA-256 of what is signed (`trust`)",
     "installed": "whether it is an installation of this device",

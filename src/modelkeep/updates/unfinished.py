@@ -27,7 +27,7 @@ from modelkeep.memory.randomness import fill_random, random_bytes
 from modelkeep.payload.cipher import StreamCipher, installed_associated_data, new_header
 from modelkeep.payload.layout import SEGMENT
 from modelkeep.payload.segments import Extent
-from modelkeep.storage import write_at
+from modelkeep.storage import sync_data, write_at
 from modelkeep.updates.layout import Layout, read_header
 from modelkeep.updates.place import Place
 
@@ -120,12 +120,12 @@ class Unfinished:
             write_at(self._descriptor, sealed, self.extent(member).offset + index * SEGMENT)
         self._unsynced += len(sealed)
         if self._unsynced >= _BETWEEN_SYNCS:
-            os.fdatasync(self._descriptor)
+            sync_data(self._descriptor)
             self._unsynced = 0
 
     def finish(self) -> None:
         """Makes an archive of it, when all of it is on the disk."""
-        os.fdatasync(self._descriptor)
+        sync_data(self._descriptor)
         with self._writing():
             os.ftruncate(self._descriptor, self._layout.end)
             os.fsync(self._descriptor)
