@@ -37,7 +37,7 @@ coverage := $(test_python) -m coverage
 pytest := $(test_python) -m pytest -m 'not slow and not emulated' -n auto --dist loadfile --no-loadscope-reorder --cov --cov-report=
 fast := $(wildcard tests/unit tests/vectors)
 # What opens models in somebody else's tool, which takes an environment of its own.
-tools_tests := tests/conformance/test_mlflow.py tests/conformance/test_kserve.py tests/attacks/test_kserve.py
+tools_tests := tests/conformance/test_mlflow.py tests/conformance/test_kserve.py tests/attacks/test_kserve.py tests/examples/test_litserve.py
 torch_tests := tests/conformance/test_ultralytics.py tests/conformance/test_optimum.py
 checked := src tests tools examples $(wildcard benches vectors)
 

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 import zmq
 
@@ -76,6 +77,12 @@ def test_nonsense_is_answered_with_a_fault_and_ends_nothing(frigate: Frigate) ->
     assert frigate.detect(picture()).any()
 
 
+def test_a_picture_that_breaks_the_contract_does_not_run(frigate: Frigate) -> None:
+    for broken, dtype in ((picture() * np.nan, "float32"), (np.zeros((1, 3, 64, 64), np.uint8), "uint8")):
+        (answer,) = frigate.ask(*message(HEADER | {"dtype": dtype}, broken.tobytes()))
+        assert json.loads(answer) == {"error": "InputError"}
+
+
 def test_a_header_has_bounds_of_its_own() -> None:
     with pytest.raises(MalformedError, match="more than 65536 bytes"):
         parse([json.dumps(HEADER).encode() + b" " * 65_537, BYTES])
@@ -119,7 +126,7 @@ def test_the_socket_is_this_accounts_alone(made: Path) -> None:
 @pytest.mark.parametrize(
     "address",
     ["tcp://0.0.0.0:5555", "tcp://*:5555", "tcp://192.168.1.2:5555", "tcp://[::]:5555", "tcp://localhost:5555",
-     "tcp://eth0:5555", "tcp://127.0.0.1:0x15", "tcp://127.0.0.1", "tcp://127.0.0.1:5555;127.0.0.1:1",
+     "tcp://eth0:5555", "tcp://127.0.0.1:0x15", "tcp://127.0.0.1:65536", "tcp://127.0.0.1", "tcp://127.0.0.1:5555;127.0.0.1:1",
      "ipc://@detector", "ipc://d.sock", "ipc://", "ipc:///" + 120 * "x", "inproc://d", "ws://127.0.0.1:1", "pgm://1"],
 )  # fmt: skip
 def test_nobody_is_let_in_by_mistake(address: str) -> None:

@@ -59,12 +59,12 @@ class Frigate:
         return np.frombuffer(answer[1], said["dtype"]).reshape(said["shape"])
 
 
-def write_detector(path: Path) -> Path:
+def write_detector(path: Path, classes: int = CLASSES) -> Path:
     """Writes a detector of YOLO's form: float32 [1, 3, 64, 64] from 0 to 1 -> [1, 4 + classes, boxes]."""
     generator = np.random.default_rng(3)
     base = np.concatenate(
         [generator.uniform(5, SIDE - 5, (2, BOXES)), generator.uniform(4, 20, (2, BOXES)),
-         generator.uniform(0, 0.7, (CLASSES, BOXES))]
+         generator.uniform(0, 0.7, (classes, BOXES))]
     )  # fmt: skip
     weights = numpy_helper.from_array(base[None].astype(np.float32), "base")
     graph = helper.make_graph(
@@ -74,7 +74,7 @@ def write_detector(path: Path) -> Path:
         ],
         "detector",
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
-        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 4 + CLASSES, BOXES])],
+        [helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 4 + classes, BOXES])],
         [weights],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

@@ -61,6 +61,16 @@ def test_what_is_refused_is_nothing_found_and_frigate_goes_on(frigate: Frigate) 
     assert frigate.detect(picture()).any()
 
 
+def test_outputs_that_nobody_can_read_are_nothing_found(workshop: Workshop) -> None:
+    address = f"ipc://{workshop.folder}/d.sock"
+    bundle = workshop.seal(write_detector(workshop.folder / "d.onnx", classes=0))
+    with workshop.open(bundle) as session, serving(session, address):
+        client = Frigate(address)
+        assert not client.detect(picture()).any()
+        assert client.asks_for_model()
+        client.close()
+
+
 # What Frigate 0.18's own functions make of these boxes, with OpenCV 5.0; no step of it rounds.
 BOXES = [
     [20, 20, 10, 8],
