@@ -105,6 +105,7 @@ test-slow: .venv/ready
 	$(call installed,rsync)
 	$(call installed,swupdate,swupdate cpio)
 	$(call installed,rauc,rauc squashfs-tools dbus-daemon)
+	@$(test_python) -c 'import ipykernel, nbclient' 2>/dev/null || $(test_python) -m pip install --quiet --group notebook
 	$(test_python) -m pytest -m slow tests $(addprefix --ignore=,$(tools_tests) $(torch_tests))
 	@$(MAKE) --no-print-directory test-tools
 

@@ -8,10 +8,13 @@ READMEs become the index of their folder, and docs/api.md is made of what the pa
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 _PAGES = ("*.md", "docs/**/*.md", "docs/*.svg", "spec/*.md", "android/*.md", "vectors/*.md")
@@ -23,6 +26,7 @@ _FILES = (
     "src/modelkeep/isolation/system_calls.py",
     "LICENSE",
 )
+_NOTEBOOKS = ("examples/*.ipynb",)
 _README = re.compile(r"(^|[(/])README\.md\b")
 _FOLDER = re.compile(r"\]\(((?:\.\./|[\w-]+/)+)\)")
 
@@ -35,6 +39,8 @@ def main(target: Path) -> None:
     for source in _found(_FILES):
         (target / source).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / source, target / source)
+    for source in _found(_NOTEBOOKS):
+        _write(target / source.with_suffix(".md"), "\n\n".join(_cells(source)) + "\n")
     _write(target / "docs" / "api.md", _reference())
 
 
@@ -57,6 +63,19 @@ def _index(source: Path, folder: str) -> str:
 def _first(folder: Path) -> str:
     pages = (path for kind in ("*.md", "*.kt") for path in sorted(folder.rglob(kind)))
     return next((str(path.relative_to(folder)) for path in pages), "")
+
+
+def _cells(source: Path) -> Iterator[str]:
+    """Yields what a notebook holds as Markdown: its words, its code and what came of it."""
+    for cell in json.loads((ROOT / source).read_text())["cells"]:
+        text = "".join(cell["source"])
+        yield text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```"
+        for output in cell.get("outputs", ()):
+            yield f"```text\n{_shown(output).rstrip()}\n```"
+
+
+def _shown(output: Mapping[str, Any]) -> str:
+    return "".join(output["text"] if "text" in output else output["data"]["text/plain"])
 
 
 def _reference() -> str:
