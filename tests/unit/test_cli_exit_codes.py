@@ -9,12 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 import modelkeep as mk
-from modelkeep.cli import EXIT_CODES, INTERRUPTED
+from modelkeep.__main__ import INTERRUPTED, main
+from modelkeep.cli import EXIT_CODES
 from support.command_line import CommandLine, Result, files
 
 DOCUMENTED = {0, INTERRUPTED, *(code for _, code in EXIT_CODES)}
@@ -210,6 +213,18 @@ def test_130_and_no_trace_after_an_interruption(shop: CommandLine) -> None:
     assert process.returncode == INTERRUPTED
     assert err.endswith("modelkeep: interrupted; nothing was left half done\n")
     assert files(shop.folder) == before
+
+
+def test_130_and_one_line_while_python_still_reads_modules(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Reading(ModuleType):
+        def __getattr__(self, name: str) -> NoReturn:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "modelkeep.cli", Reading("modelkeep.cli"))
+    assert main() == INTERRUPTED
+    assert capsys.readouterr().err == "modelkeep: interrupted; nothing was left half done\n"
 
 
 def wait_for_part(folder: Path) -> None:

@@ -29,12 +29,11 @@ EXIT_CODES: tuple[tuple[type[KeepError], int], ...] = (
     (MalformedError, 5),
     (UnavailableError, 6),
 )
-INTERRUPTED = 130
 _MAY_BE_EMPTY = ("adb", "family", "old_associated", "old_info", "release")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
+    """Runs one command and returns its exit code; an interrupt is left to whoever runs the process."""
     prepare_output()
     with ending_in_order():
         code = _attempt(lambda: _perform(arguments))
@@ -81,9 +80,6 @@ def _attempt(work: Callable[[], None]) -> int:
         return _complain(error)
     except SystemExit as exit_of_parser:
         return int(exit_of_parser.code or 0)
-    except KeyboardInterrupt:
-        say("modelkeep: interrupted; nothing was left half done")
-        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has had enough; that is their right.
         return 0
