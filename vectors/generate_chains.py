@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from modelkeep import public_key
 from modelkeep.errors import KeepError
-from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.certificate_roots import CertificateRoots
 from support.certificates import START, YEAR, Extension, Key, certificate, common_name
 
 TARGET = Path(__file__).parent / "v1" / "chains.json"

@@ -105,7 +105,7 @@ if TYPE_CHECKING:
     from modelkeep.session import Session as Session
     from modelkeep.signer_id import SignerId as SignerId
     from modelkeep.site_file import save_site as save_site
-    from modelkeep.trust.certificates import CertificateRoots as CertificateRoots
+    from modelkeep.trust.certificate_roots import CertificateRoots as CertificateRoots
     from modelkeep.trust.policy import AllOf as AllOf
     from modelkeep.trust.policy import AnyOf as AnyOf
     from modelkeep.trust.policy import ExpectModel as ExpectModel
@@ -149,7 +149,7 @@ _HOMES = {
     "AllOf": "trust.policy",
     "AnyOf": "trust.policy",
     "Bundle": "bundle.bundle",
-    "CertificateRoots": "trust.certificates",
+    "CertificateRoots": "trust.certificate_roots",
     "ClientGuard": "guard",
     "Clock": "clock",
     "Constraints": "grants.constraints",

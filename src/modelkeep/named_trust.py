@@ -9,7 +9,7 @@ from cryptography import x509
 from modelkeep import public_key
 from modelkeep.errors import UsageError
 from modelkeep.storage import named, read_small
-from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.certificate_roots import CertificateRoots
 from modelkeep.trust.certificates import load as load_certificates
 from modelkeep.trust.envelope import LARGEST_FILE as LARGEST_TRUST_FILE
 from modelkeep.trust.roots import Roots

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from modelkeep.errors import ExpiredError, SignatureError, UntrustedSignerError
-from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.certificate_roots import CertificateRoots
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.verifier import Verifier
 from support.attacker import Forgery

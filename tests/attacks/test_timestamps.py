@@ -21,7 +21,7 @@ from modelkeep.clock import LATEST_TIME, Clock
 from modelkeep.errors import ExpiredError, RefusedError, UntrustedSignerError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.trust import timestamps
-from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.certificate_roots import CertificateRoots
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer

@@ -12,7 +12,7 @@ import pytest
 
 from modelkeep.errors import SignatureError, UntrustedSignerError
 from modelkeep.trust import oms
-from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.certificate_roots import CertificateRoots
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key

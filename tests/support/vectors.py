@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from modelkeep.keys.identity import Identity
-from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.certificate_roots import CertificateRoots
 from modelkeep.trust.verifier import Verifier
 
 

@@ -93,7 +93,7 @@ LIMITS: dict[str, object] = {
     "signer_id.FINGERPRINT_BYTES": 32,
     "signer_id.LONGEST_SUBJECT": 1_024,
     "trust.certificates.LARGEST_FILE": 4_194_304,
-    "trust.certificates._END_OF_CALENDAR": 253_402_214_400,
+    "trust.certificate_roots._END_OF_CALENDAR": 253_402_214_400,
     "trust.envelope.LARGEST_FILE": 2_097_152,
     "trust.envelope.MOST_DOCUMENTS": 64,
     "trust.envelope.MOST_SIGNATURES": 64,

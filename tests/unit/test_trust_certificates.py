@@ -18,7 +18,8 @@ from modelkeep import public_key
 from modelkeep.errors import ExpiredError, MalformedError, SignatureError, UntrustedSignerError, UsageError
 from modelkeep.signer_id import SignerId, TypedSubject
 from modelkeep.trust import oms, plain
-from modelkeep.trust.certificates import CertificateRoots, signing_key
+from modelkeep.trust.certificate_roots import CertificateRoots
+from modelkeep.trust.certificates import signing_key
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.verifier import Verifier

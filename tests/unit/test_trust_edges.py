@@ -29,7 +29,7 @@ from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Member, Suite
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId, TypedSubject
 from modelkeep.trust import oms, plain, private_key, signers, timestamps
-from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.certificate_roots import CertificateRoots
 from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.publisher import Publisher, covers, matches

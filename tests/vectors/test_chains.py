@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from modelkeep import errors
-from modelkeep.trust.certificates import CertificateRoots
+from modelkeep.trust.certificate_roots import CertificateRoots
 
 CHAINS = json.loads((Path(__file__).parents[2] / "vectors" / "v1" / "chains.json").read_text())["chains"]
 

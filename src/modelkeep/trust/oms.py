@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from modelkeep import canonical, dsse, public_key
@@ -18,6 +17,9 @@ from modelkeep.record import Record
 from modelkeep.trust.signer import BundleSigner, DocumentSigner
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.timestamps import LARGEST_TIMESTAMP, Stamp
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -198,6 +200,8 @@ def _chain(material: Record) -> tuple[x509.Certificate, ...]:
 def _certificate(item: object) -> x509.Certificate:
     with Record(item, "signature: certificate") as record:
         data = record.base64("rawBytes", longest=LARGEST_CERTIFICATE)
+    from cryptography import x509
+
     try:
         return x509.load_der_x509_certificate(data)
     except (ValueError, x509.InvalidVersion):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelkeep import dsse
 from modelkeep.errors import UsageError
 from modelkeep.key_purpose import Purpose
 from modelkeep.storage import named
-from modelkeep.trust import certificates as certificate_files
 from modelkeep.trust import private_key
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 
 class BundleSigner(dsse.EcdsaSigner, Protocol):
@@ -54,11 +55,8 @@ class Signer:
         self._private_key = private_key
         self._public_key = private_key.public_key()
         self._scheme = dsse.ecdsa_for(self._public_key)
-        if certificates and certificate_files.signing_key(certificates[0]) != self._public_key:
-            raise UsageError(
-                "the first certificate is not for this private key",
-                hint="put the signing certificate first, then the ones that issued it",
-            )
+        if certificates:
+            check_certificate(certificates[0], self._public_key)
         self._certificates = certificates
 
     @staticmethod
@@ -83,7 +81,7 @@ class Signer:
             UsageError: another kind of key, marked for another purpose, or foreign certificates.
         """
         key = private_key.load(path, passphrase, purpose)
-        chain = certificate_files.load(certificates) if certificates is not None else ()
+        chain = load_chain(certificates)
         with named(path):
             # The constructor refuses every other kind of key.
             return Signer(key, chain)  # type: ignore[arg-type]
@@ -101,3 +99,34 @@ class Signer:
     def sign(self, message: bytes) -> bytes:
         """Returns a DER-encoded ECDSA signature over `message`, hashed as the curve asks."""
         return self._private_key.sign(message, self._scheme)
+
+
+def load_chain(path: str | os.PathLike[str] | None) -> tuple[x509.Certificate, ...]:
+    """Returns the certificates of a PEM file, or none where there is no file.
+
+    Raises:
+        StorageError: the file cannot be read.
+        UsageError: no certificate in it.
+    """
+    if path is None:
+        return ()
+    # Most signers have none, and reading them takes long to import.
+    from modelkeep.trust import certificates
+
+    return certificates.load(path)
+
+
+def check_certificate(certificate: x509.Certificate, public_key: ec.EllipticCurvePublicKey) -> None:
+    """Refuses a certificate that speaks for another key.
+
+    Raises:
+        UsageError: it does.
+        SignatureError: it is for another kind of key.
+    """
+    from modelkeep.trust.certificates import signing_key
+
+    if signing_key(certificate) != public_key:
+        raise UsageError(
+            "the first certificate is not for this private key",
+            hint="put the signing certificate first, then the ones that issued it",
+        )

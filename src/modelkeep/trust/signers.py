@@ -12,23 +12,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import cast
-
-from cryptography import x509
+from typing import TYPE_CHECKING, cast
 
 from modelkeep import plugins
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
 from modelkeep.key_purpose import Purpose
-from modelkeep.trust import certificates as certificate_files
 from modelkeep.trust import private_key
-from modelkeep.trust.signer import BundleSigner, Signer
+from modelkeep.trust.signer import BundleSigner, Signer, check_certificate, load_chain
 from modelkeep.uri import DEFAULT_SCHEME, split
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    _Opener = Callable[[str, tuple[x509.Certificate, ...]], BundleSigner]
 
 GROUP = "modelkeep.signers"
 
 SignerLike = BundleSigner | str | os.PathLike[str]
-
-_Opener = Callable[[str, tuple[x509.Certificate, ...]], BundleSigner]
 
 
 def open_signer(
@@ -58,10 +58,10 @@ def open_signer(
             return Signer.from_pem(path, passphrase=secret, certificates=certificates, purpose=purpose)
     if passphrase is not None:
         raise UsageError(f"a {scheme[:64]} key does not take its passphrase from here")
-    chain = certificate_files.load(certificates) if certificates is not None else ()
+    chain = load_chain(certificates)
     signer = _open(scheme, address, chain)
-    if chain and certificate_files.signing_key(chain[0]) != signer.public_key:
-        raise UsageError("the first certificate is not for this private key")
+    if chain:
+        check_certificate(chain[0], signer.public_key)
     return signer
 
 
@@ -88,7 +88,7 @@ def _open(scheme: str, address: str, chain: tuple[x509.Certificate, ...]) -> Bun
         raise KeyStoreError(f"several packages offer signers for {scheme!r}", hint="uninstall all but one")
     try:
         for point in points:
-            return cast(_Opener, point.load())(address, chain)
+            return cast("_Opener", point.load())(address, chain)
         from modelkeep.trust.service_signer import ServiceSigner
 
         return ServiceSigner(f"{scheme}:{address}", chain)

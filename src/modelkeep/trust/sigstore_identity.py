@@ -10,9 +10,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-
-from cryptography import x509
+from typing import TYPE_CHECKING, Any
 
 from modelkeep import public_key
 from modelkeep.errors import (
@@ -23,9 +21,12 @@ from modelkeep.errors import (
 )
 from modelkeep.signer_id import SignerId
 from modelkeep.storage import read_small
-from modelkeep.trust import certificates, oms
+from modelkeep.trust import oms
 from modelkeep.trust.sigstore_signer import SigstoreSigner
 from modelkeep.trust.statement import Statement
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 LARGEST_ROOT = 2**20
 
@@ -84,6 +85,8 @@ class SigstoreVerifier:
             MalformedError: not such a document, or the root is not in form.
             RuntimeMissingError: the library is not installed.
         """
+        from modelkeep.trust import certificates
+
         bundle = _parsed(document)
         signer = self._named_by(bundle.signing_certificate)
         try:

@@ -10,26 +10,14 @@ import hashlib
 import importlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
-
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from typing import TYPE_CHECKING, Any
 
 from modelkeep.errors import SignatureError, UnavailableError, UsageError
 
-LARGEST_TIMESTAMP = 2**14
+if TYPE_CHECKING:
+    from cryptography import x509
 
-# What parsers raise over data that somebody may have made to annoy.
-_UNFIT = (
-    ValueError,
-    TypeError,
-    KeyError,
-    OverflowError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.UnsupportedGeneralNameType,
-)
+LARGEST_TIMESTAMP = 2**14
 
 Stamp = Callable[[bytes], bytes]
 
@@ -111,12 +99,14 @@ def earliest(
 
 
 def _moment(data: bytes, signature: bytes, root: x509.Certificate) -> int | None:
+    from modelkeep.trust.certificates import UNFIT
+
     client = _client()
     try:
         response = client.decode_timestamp_response(data)
         client.VerifierBuilder(roots=[root]).build().verify_message(response, signature)
         return int(response.tst_info.gen_time.timestamp())
-    except (client.VerificationError, *_UNFIT):
+    except (client.VerificationError, TypeError, KeyError, OverflowError, *UNFIT):
         return None
 
 

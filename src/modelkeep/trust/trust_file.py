@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from modelkeep import dsse, public_key
 from modelkeep.errors import ExpiredError, MalformedError, RollbackError, UsageError
@@ -23,6 +22,9 @@ from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.roots import Roots
 from modelkeep.trust.roots_document import RootsName
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 
 @dataclass(frozen=True, slots=True)

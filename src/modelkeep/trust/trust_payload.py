@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -14,12 +13,14 @@ from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import UsageError
 from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
-from modelkeep.trust import certificates, model_place
+from modelkeep.trust import model_place
 from modelkeep.trust.publisher import Publisher, Who
 from modelkeep.trust.roots_document import RootsName
 from modelkeep.trust.sigstore_signer import SigstoreSigner
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from modelkeep.trust.trust_file import TrustFile
 
 FORMAT, VERSION = "modelkeep/trust", 1
@@ -168,6 +169,8 @@ def _authorities(record: Record) -> tuple[x509.Certificate, ...]:
 def _certificate(text: object) -> x509.Certificate:
     if not isinstance(text, str) or len(text) > _LARGEST_CERTIFICATE:
         raise UsageError("not a certificate")
+    from modelkeep.trust import certificates
+
     (certificate,) = certificates.load(text.encode())
     return certificate
 

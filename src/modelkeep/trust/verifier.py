@@ -6,7 +6,7 @@ import copy
 import datetime
 import time
 from collections.abc import Sequence
-from typing import Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -16,9 +16,9 @@ from modelkeep.errors import RefusedError, SignatureError, UntrustedSignerError,
 from modelkeep.public_key import TrustedKey
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId
-from modelkeep.trust import certificates, oms, second_signature, timestamps
+from modelkeep.trust import oms, second_signature, timestamps
 from modelkeep.trust.bundle_verifier import VerifiedStatement
-from modelkeep.trust.certificates import CertificateRoots, CertificateSource
+from modelkeep.trust.certificate_roots import CertificateRoots
 from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.policy import AllOf, MaximumAge, MinimumEpoch, Policy, UnsafeAnyModel, expecting
 from modelkeep.trust.release import Release
@@ -29,6 +29,11 @@ from modelkeep.trust.statement import Statement
 from modelkeep.trust.ticket import Ticket, VerifiedTicket
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_policy import WithinTrustFile, trusted_by
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from modelkeep.trust.certificates import CertificateSource
 
 
 class Rules(TypedDict, total=False):
@@ -89,7 +94,7 @@ class Verifier:
         self._clock = Clock.of(clock)
         self._second = None if second is None else second_signature.load_key(second)
         self._require_installed = require_installed
-        self._authorities = () if time_authorities is None else certificates.load(time_authorities)
+        self._authorities = _loaded(time_authorities)
         self._trust: TrustFile | None = None
 
     @classmethod
@@ -251,7 +256,9 @@ class Verifier:
         raise SignatureError("the signature does not verify")
 
     def _verify_chain(self, bundle: oms.OmsBundle, signed_at: int | None) -> SignerId:
-        key = certificates.signing_key(bundle.certificates[0])
+        from modelkeep.trust.certificates import signing_key
+
+        key = signing_key(bundle.certificates[0])
         name = public_key.fingerprint(key)
         # A key that is trusted by itself needs no certificate.
         trusted = name in self._keys
@@ -260,8 +267,10 @@ class Verifier:
         return signer
 
     def _check_chain(self, bundle: oms.OmsBundle, key: str, signed_at: int | None) -> SignerId:
+        from modelkeep.trust.certificates import name_of
+
         moment = self._clock.for_ends() if signed_at is None else signed_at
-        who = f"certificate {certificates.name_of(bundle.certificates[0])}"
+        who = f"certificate {name_of(bundle.certificates[0])}"
         refusal: RefusedError = self._untrusted(who, key)
         for roots in self._roots:
             try:
@@ -279,6 +288,14 @@ class Verifier:
             f"signed by {who}, which is not trusted here",
             hint="check that this is the publisher you expect, then add its key or root to the verifier",
         )
+
+
+def _loaded(authorities: CertificateSource | None) -> tuple[x509.Certificate, ...]:
+    if authorities is None:
+        return ()
+    from modelkeep.trust import certificates
+
+    return certificates.load(authorities)
 
 
 def _verifies(key: ec.EllipticCurvePublicKey, bundle: oms.OmsBundle) -> bool:
