@@ -17,7 +17,6 @@ import hashlib
 import os
 import re
 import secrets
-import shutil
 import stat
 import time
 import weakref
@@ -120,7 +119,10 @@ def _empty(descriptor: int) -> None:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_folder in found:
         if is_folder:
-            shutil.rmtree(name, dir_fd=descriptor)
+            # Rare, and with it come four compression libraries.
+            from shutil import rmtree
+
+            rmtree(name, dir_fd=descriptor)
         else:
             os.unlink(name, dir_fd=descriptor)
 

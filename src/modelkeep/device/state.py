@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from modelkeep.device.contents import Contents, Installed, Quarantined, Stage, Time
 from modelkeep.device.device_key import DeviceKey
 from modelkeep.device.local_key import LocalKey
 from modelkeep.device.marks import Judge, Mark
-from modelkeep.device.obeying import obey
 from modelkeep.device.seen_trust import SeenTrust, voucher_for
 from modelkeep.device.state_store import StateStore
 from modelkeep.device.tuf_roles import Roles, has_new_root, with_roles
@@ -26,7 +25,9 @@ from modelkeep.errors import RefusedError, StorageError, UsageError
 from modelkeep.memory import wiped
 from modelkeep.memory.randomness import fill_random
 from modelkeep.storage import is_read_only
-from modelkeep.trust.ticket import Adopt, VerifiedTicket
+
+if TYPE_CHECKING:
+    from modelkeep.trust.ticket import VerifiedTicket
 
 SECRET_BYTES = 32
 
@@ -259,6 +260,10 @@ class DeviceState:
             RefusedError: the ticket is not for this state, or asks for more than its signers may.
             RollbackError: a newer trust file was seen.
         """
+        # Most devices never get a ticket.
+        from modelkeep.device.obeying import obey
+        from modelkeep.trust.ticket import Adopt
+
         if not self.has_begun:
             raise RefusedError("this device remembers nothing yet, so that there is nothing to let go of")
         adopted = [act.counter for act in verified.ticket.acts if isinstance(act, Adopt)]

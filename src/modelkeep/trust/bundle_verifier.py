@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from modelkeep.clock import Clock
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId
 from modelkeep.trust.release import Release
 from modelkeep.trust.statement import Statement
-from modelkeep.trust.ticket import VerifiedTicket
-from modelkeep.trust.trust_file import TrustFile
+
+if TYPE_CHECKING:
+    from modelkeep.trust.ticket import VerifiedTicket
+    from modelkeep.trust.trust_file import TrustFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from modelkeep import passphrase_source, storage
 from modelkeep.errors import KeyStoreError, UsageError
 from modelkeep.file_kind import not_private
 from modelkeep.key_purpose import Purpose, check_purpose
 from modelkeep.private_file import read_private
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 _HOW_TO_UNLOCK = "write file:PATH?passphrase-file=PATH or ?passphrase-env=NAME; in Python, pass `passphrase`"
 

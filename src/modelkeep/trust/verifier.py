@@ -19,21 +19,19 @@ from modelkeep.signer_id import SignerId
 from modelkeep.trust import oms, second_signature, timestamps
 from modelkeep.trust.bundle_verifier import VerifiedStatement
 from modelkeep.trust.certificate_roots import CertificateRoots
-from modelkeep.trust.envelope import Envelope, Kind
 from modelkeep.trust.policy import AllOf, MaximumAge, MinimumEpoch, Policy, UnsafeAnyModel, expecting
 from modelkeep.trust.release import Release
-from modelkeep.trust.roots_document import Keys, fingerprints
 from modelkeep.trust.second_signature import SecondKey
 from modelkeep.trust.sigstore_identity import SigstoreVerifier
 from modelkeep.trust.statement import Statement
-from modelkeep.trust.ticket import Ticket, VerifiedTicket
-from modelkeep.trust.trust_file import TrustFile
-from modelkeep.trust.trust_policy import WithinTrustFile, trusted_by
 
 if TYPE_CHECKING:
     from cryptography import x509
 
     from modelkeep.trust.certificates import CertificateSource
+    from modelkeep.trust.roots_document import Keys
+    from modelkeep.trust.ticket import VerifiedTicket
+    from modelkeep.trust.trust_file import TrustFile
 
 
 class Rules(TypedDict, total=False):
@@ -111,6 +109,8 @@ class Verifier:
         Raises:
             UsageError: the trust file leaves nobody to trust, or an argument is not of its form.
         """
+        from modelkeep.trust.trust_policy import WithinTrustFile, trusted_by
+
         rules["policies"] = (WithinTrustFile(trust), *rules.get("policies", ()))
         verifier = cls(*trusted_by(trust), model=model, **rules)
         verifier._trust = trust
@@ -198,6 +198,11 @@ class Verifier:
 
     def verify_ticket(self, data: bytes) -> VerifiedTicket:
         """See `BundleVerifier.verify_ticket`."""
+        # Tickets are rare, and so is what reads them.
+        from modelkeep.trust.envelope import Envelope, Kind
+        from modelkeep.trust.roots_document import fingerprints
+        from modelkeep.trust.ticket import Ticket, VerifiedTicket
+
         envelope = Envelope.from_bytes(data, Kind.TICKET)
         keys, threshold = self._ticket_signers()
         signers = envelope.check_signed(keys, threshold)
