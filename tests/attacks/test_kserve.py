@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 
 from support.integrations import set_up
 from support.kserve import JSON, Client, serving
+from support.processes import children
 from support.workshop import Workshop
 
 pytestmark = pytest.mark.slow
@@ -175,6 +178,21 @@ def _answered(stream: socket.socket) -> bytes:
         return stream.recv(4096)
     except OSError:
         return b""
+
+
+def test_a_model_whose_process_was_killed_says_that_it_is_not_ready(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workshop.folder / "models").mkdir()
+    workshop.seal(name="models/m.keep")
+    set_up(workshop, monkeypatch)
+    with serving(workshop.folder / "models", "--isolated") as client:
+        assert client.ask(V2, inputs()).status == 200
+        (pid,) = children(client.process)
+        os.kill(pid, signal.SIGKILL)
+        assert client.ask(V2, inputs()).status == 503
+        assert client.ask("/v1/models/detector").status == 503
+        assert client.ask(V1, {"instances": [[1, 2, 3, 4]]}).status == 503
 
 
 def test_a_server_that_was_refused_its_model_does_not_begin(

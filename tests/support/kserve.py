@@ -34,10 +34,10 @@ class Answer(NamedTuple):
 
 
 class Client:
-    """Asks a server at a port of this machine."""
+    """Asks a server at a port of this machine, which is a process."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, process: int) -> None:
+        self.port, self.process = port, process
 
     def ask(self, path: str, body: object = None, headers: Mapping[str, str] = JSON) -> Answer:
         """Sends a request, JSON unless it is bytes already; GET without a body."""
@@ -65,7 +65,7 @@ def serving(folder: Path, *options: str) -> Iterator[Client]:
         subprocess.Popen([*command, *options], stdout=log, stderr=log, env=os.environ) as process,
     ):
         try:
-            yield _waiting(process, Client(port), folder / "log")
+            yield _waiting(process, Client(port, process.pid), folder / "log")
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0, (folder / "log").read_text()

@@ -9,7 +9,7 @@ from typing import Any
 from kserve import InferRequest, Model
 from kserve.errors import InferenceError, InvalidInput, ModelNotReady
 
-from modelkeep.errors import ExpiredError, InputError, KeepError, UsageError
+from modelkeep.errors import ExpiredError, InputError, KeepError, RuntimeCrashedError, UsageError
 from modelkeep.integrations.kserve import rows, tensors
 from modelkeep.session import Session
 
@@ -44,25 +44,26 @@ class SealedModel(Model):  # type: ignore[misc]
 
         Raises:
             InvalidInput: contract or guard refuse the inputs, or they are none.
-            ModelNotReady: the grant has ended.
+            ModelNotReady: the grant has ended, or the process of an isolated model.
             InferenceError: the model failed; who asks learns no more than of what kind it is.
         """
-        with _words_for(self.name):
+        with self._words():
             if isinstance(payload, InferRequest):
                 outputs = await self.session.run_async(tensors.inputs_of(payload))
                 return tensors.answer_of(self.name, payload, outputs)
             inputs = rows.inputs_of(payload, self.session.contract)
             return rows.answer_of(await self.session.run_async(inputs))
 
-
-@contextmanager
-def _words_for(name: str) -> Iterator[None]:
-    """Turns our errors into those that KServe answers with 400, 503 and 500."""
-    try:
-        yield
-    except (InputError, UsageError) as error:
-        raise InvalidInput(str(error)) from None
-    except ExpiredError as error:
-        raise ModelNotReady(name, type(error).__name__) from error
-    except KeepError as error:
-        raise InferenceError(type(error).__name__) from error
+    @contextmanager
+    def _words(self) -> Iterator[None]:
+        """Turns our errors into those that KServe answers with 400, 503 and 500."""
+        try:
+            yield
+        except (InputError, UsageError) as error:
+            raise InvalidInput(str(error)) from None
+        except (ExpiredError, RuntimeCrashedError) as error:
+            # Neither comes back by itself: whoever asks whether this model is ready should be told.
+            self.ready = False
+            raise ModelNotReady(self.name, type(error).__name__) from error
+        except KeepError as error:
+            raise InferenceError(type(error).__name__) from error
