@@ -111,13 +111,8 @@ def _write_file(bundle: Unlocked, index: int, folder: int, path: str, progress: 
         if size == 0:
             return bundle.decrypt(index, memoryview(bytearray()), progress)
         _reserve(descriptor, size)
-        mapping = mmap.mmap(descriptor, size)
-        try:
-            bundle.decrypt(index, memoryview(mapping), progress)
-        finally:
-            # The traceback of a failure may still hold views; the mapping ends with the last of them.
-            with contextlib.suppress(BufferError):
-                mapping.close()
+        # The mapping ends with the last view of it.
+        bundle.decrypt(index, memoryview(mmap.mmap(descriptor, size)), progress)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -147,7 +142,7 @@ def _create(folder: int, path: str) -> int:
         for parent in parents:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(parent, 0o700, dir_fd=here)
-            below = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            below = os.open(parent, os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = below
         return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=here)

@@ -79,7 +79,7 @@ class Partial:
         if mode is None:
             path.mkdir(mode=0o700)
             with contextlib.suppress(FileNotFoundError):  # taken for left behind already
-                self._descriptors.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW))
+                self._descriptors.append(os.open(path, os.O_DIRECTORY | os.O_NOFOLLOW))
                 _mark(self.descriptor)
         else:
             self._descriptors.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode))

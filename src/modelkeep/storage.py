@@ -161,7 +161,7 @@ def folder_locked(path: str | os.PathLike[str]) -> Iterator[None]:
     """
     folder = Path(path).parent
     with words_for(folder):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = os.open(folder, os.O_DIRECTORY)
         try:
             wait_for_lock(descriptor, folder)
             yield
@@ -277,7 +277,7 @@ def make_folder(folder: Path, mode: int = 0o700) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Makes a rename within `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:

@@ -14,7 +14,7 @@ from modelkeep.storage import words_for
 
 # Links are never followed, and opening a pipe must fail instead of waiting for a writer.
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-_READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_READ_FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class Folder:
@@ -23,7 +23,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path
         with words_for(path):
-            self._descriptor: int | None = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            self._descriptor: int | None = os.open(path, os.O_DIRECTORY)
         try:
             with words_for(path):
                 self.sizes = self._scan()
