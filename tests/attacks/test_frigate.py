@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import stat
 import struct
@@ -17,6 +18,7 @@ import zmq
 from modelkeep.errors import MalformedError, StorageError, UnavailableError, UsageError
 from modelkeep.integrations.frigate.endpoint import endpoint_of, taken
 from modelkeep.integrations.frigate.messages import parse
+from modelkeep.integrations.frigate.server import FrigateServer
 from support.frigate import Frigate, message, picture, serving, write_detector
 from support.workshop import Workshop
 
@@ -102,6 +104,36 @@ def test_what_is_larger_than_any_picture_is_not_even_received(frigate: Frigate, 
     with pytest.raises(zmq.Again):
         large.ask(*message(HEADER, bytes(2**20)))
     large.close()
+
+
+def test_what_is_asked_without_end_is_not_kept(tmp_path: Path) -> None:
+    """Pictures are megabytes, and ZeroMQ would keep a thousand of them."""
+    workshop = Workshop(tmp_path)
+    bundle = workshop.seal(write_detector(tmp_path / "detector.onnx"))
+    address = f"ipc://{tmp_path}/d.sock"
+    with (
+        workshop.open(bundle) as session,
+        FrigateServer(session, endpoint_of(address)),
+        zmq.Context() as context,
+    ):
+        with context.socket(zmq.DEALER) as stranger:
+            stranger.setsockopt(zmq.SNDHWM, 1)
+            stranger.setsockopt(zmq.SNDTIMEO, 200)
+            stranger.setsockopt(zmq.LINGER, 0)
+            stranger.connect(address)
+            sent = 0
+            with contextlib.suppress(zmq.Again):
+                while sent < 500:
+                    stranger.send_multipart([b"", *message(HEADER, BYTES)])
+                    sent += 1
+        assert 1 < sent < 60
+
+
+def test_the_log_is_not_filled(frigate: Frigate, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(50):
+        frigate.ask(*message(HEADER | {"model_type": f"{number} of many"}, BYTES))
+        frigate.ask(*message(HEADER | {str(number): 1, "dtype": str(number)}, BYTES))
+    assert len(caplog.records) <= 2
 
 
 def test_bytes_that_are_no_zeromq_end_nothing(frigate: Frigate, made: Path) -> None:

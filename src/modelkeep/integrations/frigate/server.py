@@ -66,7 +66,7 @@ class FrigateServer:
         """
         self.endpoint = endpoint
         self._model, self._picture = model, _picture_of(model.contract)
-        self._complained: dict[str, float] = {}
+        self._complained: dict[type, float] = {}
         with ExitStack() as held:
             held.enter_context(taken(endpoint))
             self._context = held.enter_context(zmq.Context())
@@ -130,11 +130,11 @@ class FrigateServer:
             if isinstance(message, messages.Question):
                 return messages.is_ready()
             if isinstance(message, messages.Offer):
-                self._complain("frigate sent a model of its own, which was thrown away")
+                self._complain(messages.Offer, "frigate sent a model of its own, which was thrown away")
                 return messages.keeps_its_model()
             return messages.detections(self._detect(message))
         except KeepError as error:
-            self._complain(str(error))
+            self._complain(type(error), str(error))
             # Whoever asks need not know what the guard found.
             return messages.fault(type(error).__name__)
 
@@ -156,14 +156,11 @@ class FrigateServer:
         asks = contract is not None and _SIZES in contract.by_name()
         return {_SIZES: np.array([[size.height, size.width]], np.int64)} if asks else {}
 
-    def _complain(self, words: str) -> None:
-        """Logs, though not everything that somebody says a thousand times a second."""
+    def _complain(self, kind: type, words: str) -> None:
+        """Logs, though not everything that somebody says a thousand times a second, whatever his words."""
         now = time.monotonic()
-        kind = words[:40]
         if now - self._complained.get(kind, -math.inf) < _BETWEEN_COMPLAINTS:
             return
-        if len(self._complained) > _MOST_WAITING:
-            self._complained.clear()
         self._complained[kind] = now
         _LOG.warning("%s: %s", self.endpoint.address, words)
 
