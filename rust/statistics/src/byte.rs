@@ -5,18 +5,25 @@
 use std::marker::PhantomData;
 
 use crate::layout::{Layout, Span};
-use crate::line::{Edges, Kind, Place, Rows, Scale, Sums, BINS};
-use crate::vector::{Bytes, WholeSums, MOST_PRODUCTS};
+use crate::line::{Kind, Place, Rows, Scale, Sums, BINS};
+use crate::vector::{Bytes, Whole, WholeSums, MOST_PRODUCTS};
 
 /// Bytes that are added up in vectors B.
 pub struct Octets<B>(PhantomData<B>);
 
 pub struct Lanes<B: Bytes> {
-    place: Place<u8>,
+    pivot: u8,
+    /// Whether there is a channel before, and how many there are before and behind.
+    is_linked: bool,
+    neighbours: usize,
     filled: usize,
     offset: i16,
-    zero: u8,
     inside: Inside,
+    /// In every byte: the pivot, what stands for 0, and the first and the extent of what is not saturated.
+    pivots: B,
+    zero: B,
+    from: B,
+    extent: B,
     /// Which bytes of the first and of the last chunk have a Laplacian, and which of the last exist.
     first: B,
     last: B,
@@ -25,17 +32,18 @@ pub struct Lanes<B: Bytes> {
     highest: B,
     smallest: B,
     /// Zeros, bytes that are not saturated, and steps that are not 0, of the chunks held.
-    counts: [B; 3],
-    held: usize,
-    chunks: u64,
-    totals: [B::Sums; 3],
+    counts: [B::Counts; 3],
     sum: B::Sums,
     step_x: B::Sums,
-    step_y: B::Sums,
     squares: B::Products,
-    square: i64,
-    edges: f64,
-    link: f64,
+    held: usize,
+    chunks: u64,
+    /// What was held before: of the counts, and of the sums and squares.
+    counted: [i64; 3],
+    summed: [i64; 3],
+    step_y: B::Whole,
+    edges: B::Whole,
+    link: B::Whole,
 }
 
 /// The bytes that are not saturated.
@@ -64,25 +72,23 @@ impl Inside {
 }
 
 impl<B: Bytes> Lanes<B> {
-    /// Adds up to `MOST_PRODUCTS` chunks of a line from `start` on. Returns the sums of squared
-    /// Laplacians and of their products with those of the channel before.
+    /// Adds up to `MOST_PRODUCTS` chunks of a line. Returns the sums of squared Laplacians, of their products
+    /// with those of the channel before, and of the differences to the row above.
     ///
     /// # Safety
     /// The pointers must reach all chunks of the line, and one element to either side.
     #[inline(always)]
-    unsafe fn add(&mut self, line: &Line, chunks: std::ops::Range<usize>) -> [i64; 2] {
+    unsafe fn add(&mut self, line: &Line, chunks: std::ops::Range<usize>) -> [B::Whole; 3] {
         if self.held + chunks.len() > MOST_PRODUCTS {
             self.flush();
         }
         self.held += chunks.len();
-        let (zero, none, every) = (B::all(self.zero), B::all(0), B::all(255));
-        let (from, extent) = (B::all(self.inside.first), B::all(self.inside.extent.unwrap_or(0)));
-        let pivot = B::all(self.place.pivot);
+        let (zero, none, from, extent) = (self.zero, B::all(0), self.from, self.extent);
         let (mut lowest, mut highest, mut smallest) = (self.lowest, self.highest, self.smallest);
         let [mut zeros, mut between, mut moved] = self.counts;
-        let (mut sum, mut step_x, mut step_y, mut squares) =
-            (self.sum, self.step_x, self.step_y, self.squares);
+        let (mut sum, mut step_x, mut squares) = (self.sum, self.step_x, self.squares);
         let (mut square, mut link) = (B::Products::none(), B::Products::none());
+        let mut step_y = B::Differences::none();
         for k in chunks {
             let at = k * B::SIZE;
             let mut here = B::load(line.here.add(at));
@@ -91,19 +97,23 @@ impl<B: Bytes> Lanes<B> {
             let right = B::load(line.here.add(at + 1));
             let below = B::load(line.below.add(at));
             let is_last = k + 1 == line.count;
-            let mask = if k == 0 { self.first } else { every };
-            let mask = if is_last { mask.lesser(self.last) } else { mask };
-            let edges = here.laplacian([left, right, above, below], mask);
+            let mut edges = here.laplacian([left, right, above, below]);
+            if k == 0 {
+                edges = B::only(edges, self.first);
+            }
+            if is_last {
+                edges = B::only(edges, self.last);
+            }
             B::store_words(edges, line.edges.add(at));
             square = B::add_products(edges, edges, square);
             link = B::add_products(edges, B::load_words(line.edges.add(at).sub(line.back)), link);
             if is_last {
-                [here, left, above] = [here, left, above].map(|chunk| chunk.or(pivot, self.exist));
+                [here, left, above] = [here, left, above].map(|chunk| chunk.or(self.pivots, self.exist));
             }
             let step = here.apart(left);
             sum = here.add_to(sum);
             squares = here.add_squares(squares);
-            step_x = here.add_apart(left, step_x);
+            step_x = step.add_to(step_x);
             step_y = here.add_apart(above, step_y);
             moved = step.count_unless_zero(moved);
             smallest = step.lesser_unless_zero(smallest);
@@ -114,17 +124,34 @@ impl<B: Bytes> Lanes<B> {
         }
         (self.lowest, self.highest, self.smallest) = (lowest, highest, smallest);
         self.counts = [zeros, between, moved];
-        (self.sum, self.step_x, self.step_y, self.squares) = (sum, step_x, step_y, squares);
-        [square.total(), link.total()]
+        (self.sum, self.step_x, self.squares) = (sum, step_x, squares);
+        [B::whole(square), B::whole(link), B::whole_differences(step_y)]
+    }
+
+    /// Adds a line; returns what `add` does, for all of it.
+    #[inline(always)]
+    fn add_line(&mut self, line: &Line) -> [B::Whole; 3] {
+        let mut sums = [B::Whole::none(); 3];
+        for start in (0..line.count).step_by(MOST_PRODUCTS) {
+            // SAFETY: `Line::new` looked at the lengths.
+            let found = unsafe { self.add(line, start..line.count.min(start + MOST_PRODUCTS)) };
+            sums = std::array::from_fn(|i| sums[i].plus(found[i]));
+        }
+        let [square, link, step] = sums;
+        self.edges = self.edges.plus(square);
+        self.link = self.link.plus(link);
+        self.step_y = self.step_y.plus(step);
+        sums
     }
 
     fn flush(&mut self) {
-        for (total, counts) in self.totals.iter_mut().zip(&mut self.counts) {
-            *total = counts.add_to(*total);
-            *counts = B::all(0);
+        for (counted, counts) in self.counted.iter_mut().zip(&mut self.counts) {
+            *counted += std::mem::replace(counts, B::Counts::none()).total();
         }
-        self.square += self.squares.total();
-        self.squares = B::Products::none();
+        let [sum, step_x, square] = &mut self.summed;
+        *sum += std::mem::replace(&mut self.sum, B::Sums::none()).total();
+        *step_x += std::mem::replace(&mut self.step_x, B::Sums::none()).total();
+        *square += std::mem::replace(&mut self.squares, B::Products::none()).total();
         self.chunks += self.held as u64;
         self.held = 0;
     }
@@ -139,6 +166,25 @@ struct Line {
     edges: *mut i16,
     back: usize,
     count: usize,
+}
+
+impl Line {
+    #[inline(always)]
+    fn new(rows: &Rows<u8>, layout: &Layout, number: usize, edges: &mut [i16]) -> Line {
+        let (stride, lanes, grid) = (layout.stride, layout.lanes, layout.grid);
+        // The line, and one byte on either side.
+        let cut = |row: &[u8]| row[number * stride + lanes - 1..][..grid + 2].as_ptr().wrapping_add(1);
+        let (start, back) = ((number + 1) * stride + lanes, layout.to_next_channel);
+        assert!(back <= start && start + grid <= edges.len());
+        Line {
+            here: cut(rows.here),
+            above: cut(rows.above),
+            below: cut(rows.below),
+            edges: edges.as_mut_ptr().wrapping_add(start),
+            back,
+            count: grid / lanes,
+        }
+    }
 }
 
 /// Returns a chunk of 255 for the numbers in a range, of 0 for others.
@@ -159,84 +205,83 @@ impl<B: Bytes> Kind for Octets<B> {
 
     fn lanes(place: &dyn Fn(usize) -> Place<u8>, span: Span, scale: &Scale) -> Lanes<B> {
         let filled = span.filled;
+        let (place, inside) = (place(0), Inside::new(scale));
         Lanes {
-            place: place(0),
+            pivot: place.pivot,
+            is_linked: place.linked > 0.0,
+            neighbours: place.neighbours as usize,
             filled,
             offset: scale.offset,
-            zero: (-scale.offset) as u8,
-            inside: Inside::new(scale),
+            inside,
+            pivots: B::all(place.pivot),
+            zero: B::all((-scale.offset) as u8),
+            from: B::all(inside.first),
+            extent: B::all(inside.extent.unwrap_or(0)),
             first: mask(1..B::SIZE),
             last: mask(0..filled - 1),
             exist: mask(0..filled),
             lowest: B::all(u8::MAX),
             highest: B::all(u8::MIN),
             smallest: B::all(u8::MAX),
-            counts: [B::all(0); 3],
-            held: 0,
-            chunks: 0,
-            totals: [B::Sums::none(); 3],
+            counts: [B::Counts::none(); 3],
             sum: B::Sums::none(),
             step_x: B::Sums::none(),
-            step_y: B::Sums::none(),
             squares: B::Products::none(),
-            square: 0,
-            edges: 0.0,
-            link: 0.0,
+            held: 0,
+            chunks: 0,
+            counted: [0; 3],
+            summed: [0; 3],
+            step_y: B::Whole::none(),
+            edges: B::Whole::none(),
+            link: B::Whole::none(),
         }
     }
 
     #[inline(always)]
-    fn visit(rows: &Rows<u8>, layout: &Layout, lanes: &mut [Lanes<B>], edges: Edges<i16>) -> [f64; 3] {
-        let grid = layout.grid;
-        let count = grid / B::SIZE;
-        // Both, and one byte on either side.
-        let cut = |row: &[u8]| row[B::SIZE - 1..][..grid + 2].as_ptr().wrapping_add(1);
-        assert!(edges.back <= edges.start && edges.start + grid <= edges.row.len());
-        let line = Line {
-            here: cut(rows.here),
-            above: cut(rows.above),
-            below: cut(rows.below),
-            edges: edges.row.as_mut_ptr().wrapping_add(edges.start),
-            back: edges.back,
-            count,
-        };
-        let lanes = &mut lanes[0];
-        let before = lanes.step_y.total();
-        let (mut square, mut link) = (0, 0);
-        for start in (0..count).step_by(MOST_PRODUCTS) {
-            // SAFETY: `cut` and the assertion looked at the lengths.
-            let found = unsafe { lanes.add(&line, start..count.min(start + MOST_PRODUCTS)) };
-            (square, link) = (square + found[0], link + found[1]);
+    fn visit(rows: &Rows<u8>, layout: &Layout, lanes: &mut [Lanes<B>], edges: &mut [i16]) -> [f64; 3] {
+        let none = B::Whole::none();
+        let (mut squares, mut tints, mut steps) = (none, none, none);
+        for (number, lanes) in lanes.iter_mut().enumerate() {
+            let [square, link, step] = lanes.add_line(&Line::new(rows, layout, number, edges));
+            squares = squares.plus(square);
+            steps = steps.plus(step);
+            if lanes.neighbours > 0 {
+                tints = tints.plus(square);
+            }
+            if lanes.neighbours > 1 {
+                tints = tints.plus(square);
+            }
+            if lanes.is_linked {
+                tints = tints.minus(link.plus(link));
+            }
         }
-        let (square, link) = (square as f64, link as f64);
-        lanes.edges += square;
-        lanes.link += link;
-        let tint = lanes.place.neighbours * square - 2.0 * lanes.place.linked * link;
-        [square, tint, (lanes.step_y.total() - before) as f64]
+        [squares, tints, steps].map(|sums| sums.total() as f64)
     }
 
     fn total(lanes: &mut Lanes<B>, rows: u64) -> impl Iterator<Item = Sums> {
         lanes.flush();
-        let (pivot, offset) = (lanes.place.pivot, f64::from(lanes.offset));
+        let (pivot, offset) = (lanes.pivot, f64::from(lanes.offset));
         let fillers = (B::SIZE - lanes.filled) as u64 * rows;
         let counted = B::SIZE as u64 * lanes.chunks - fillers;
-        let [zeros, between, moved] = lanes.totals.map(|total| total.total() as u64);
+        let [zeros, between, moved] = lanes.counted.map(|count| count as u64);
+        let [sum, step_x, square] = lanes.summed;
+        let square = square + B::SQUARES_LACK * sum;
         let between = if lanes.inside.extent.is_some() { between } else { 0 };
         let smallest = lanes.smallest.lowest();
         let moved_at_all = moved > 0;
         std::iter::once(Sums {
-            zeros: zeros - u64::from(pivot == lanes.zero) * fillers,
+            zeros: zeros - u64::from(i16::from(pivot) == -lanes.offset) * fillers,
             saturated: counted - (between - u64::from(lanes.inside.holds(pivot)) * fillers),
             flat: counted - moved,
             minimum: f64::from(lanes.lowest.lowest()) + offset,
             maximum: f64::from(lanes.highest.highest()) + offset,
-            sum: (lanes.sum.total() as u64 - u64::from(pivot) * fillers) as f64,
-            square: (lanes.square as u64 - u64::from(pivot).pow(2) * fillers) as f64,
-            step_x: lanes.step_x.total() as f64,
+            sum: (sum as u64 - u64::from(pivot) * fillers) as f64,
+            square: (square as u64 - u64::from(pivot).pow(2) * fillers) as f64,
+            step_x: step_x as f64,
             step_y: lanes.step_y.total() as f64,
             smallest_step: if moved_at_all { f64::from(smallest) } else { f64::INFINITY },
-            edges: lanes.edges,
-            link: lanes.link,
+            edges: lanes.edges.total() as f64,
+            link: lanes.link.total() as f64,
         })
     }
 

@@ -5,7 +5,7 @@
 use std::marker::PhantomData;
 
 use crate::layout::{Layout, Span};
-use crate::line::{Edges, Kind, Place, Rows, Scale, Sums, BINS};
+use crate::line::{Kind, Place, Rows, Scale, Sums, BINS};
 use crate::vector::{Counts, Floats, Wide, N};
 
 /// Chunks of a block in each lane.
@@ -259,37 +259,14 @@ impl<V: Floats> Kind for Reals<V> {
         rows: &Rows<V::Real>,
         layout: &Layout,
         lanes: &mut [Lanes<V::Real>],
-        edges: Edges<V::Real>,
+        edges: &mut [V::Real],
     ) -> [f64; 3] {
-        let Edges { row, start, back } = edges;
-        let (channels, period) = (layout.channels, layout.period);
-        let cut = |row: &[V::Real], start: usize| -> *const [V::Real; N] {
-            row[start..][..layout.grid].as_ptr().cast()
-        };
-        let chunks = Chunks {
-            here: cut(rows.here, N),
-            left: cut(rows.here, N - channels),
-            right: cut(rows.here, N + channels),
-            above: cut(rows.above, N),
-            below: cut(rows.below, N),
-            edges: row[start..][..layout.grid].as_mut_ptr().cast(),
-        };
-        let none = V::Wide::load(&[0.0; N]);
-        let mut steps = none;
-        for (phase, lanes) in lanes.iter_mut().enumerate() {
-            // SAFETY: the pointers reach every chunk that the line begins.
-            unsafe { lanes.add_line::<V>(&chunks.skip(phase), period) };
-            steps = steps.plus(lanes.end_line::<V>());
+        let mut sums = [0.0; 3];
+        for (line, lanes) in lanes.chunks_exact_mut(layout.period).enumerate() {
+            let found = visit_line::<V>(rows, layout, line, lanes, edges);
+            sums = std::array::from_fn(|i| sums[i] + found[i]);
         }
-        clear::<V>(layout, &mut row[start - N..]);
-        let previous = row[start - back..][..layout.grid].as_ptr().cast();
-        let (mut squares, mut tints) = (none, none);
-        for (phase, lanes) in lanes.iter_mut().enumerate() {
-            // SAFETY: as above, and `previous` reaches as far.
-            let (square, tint) = unsafe { lanes.connect_line::<V>(chunks.edges, previous, phase, period) };
-            (squares, tints) = (squares.plus(square), tints.plus(tint));
-        }
-        [total(squares), total(tints), total(steps)]
+        sums
     }
 
     fn total(lanes: &mut Lanes<V::Real>, rows: u64) -> impl Iterator<Item = Sums> {
@@ -348,6 +325,44 @@ impl<V: Floats> Kind for Reals<V> {
     fn histogram(tally: &Self::Tally, _scale: &Scale) -> [u64; BINS] {
         std::array::from_fn(|bin| tally.iter().map(|table| table[bin]).sum())
     }
+}
+
+#[inline(always)]
+fn visit_line<V: Floats>(
+    rows: &Rows<V::Real>,
+    layout: &Layout,
+    line: usize,
+    lanes: &mut [Lanes<V::Real>],
+    row: &mut [V::Real],
+) -> [f64; 3] {
+    let (channels, period, start) = (layout.channels, layout.period, (line + 1) * layout.stride + N);
+    let cut = |row: &[V::Real], first: usize| -> *const [V::Real; N] {
+        row[line * layout.stride + first..][..layout.grid].as_ptr().cast()
+    };
+    let chunks = Chunks {
+        here: cut(rows.here, N),
+        left: cut(rows.here, N - channels),
+        right: cut(rows.here, N + channels),
+        above: cut(rows.above, N),
+        below: cut(rows.below, N),
+        edges: row[start..][..layout.grid].as_mut_ptr().cast(),
+    };
+    let none = V::Wide::load(&[0.0; N]);
+    let mut steps = none;
+    for (phase, lanes) in lanes.iter_mut().enumerate() {
+        // SAFETY: the pointers reach every chunk that the line begins.
+        unsafe { lanes.add_line::<V>(&chunks.skip(phase), period) };
+        steps = steps.plus(lanes.end_line::<V>());
+    }
+    clear::<V>(layout, &mut row[start - N..]);
+    let previous = row[start - layout.to_next_channel..][..layout.grid].as_ptr().cast();
+    let (mut squares, mut tints) = (none, none);
+    for (phase, lanes) in lanes.iter_mut().enumerate() {
+        // SAFETY: as above, and `previous` reaches as far.
+        let (square, tint) = unsafe { lanes.connect_line::<V>(chunks.edges, previous, phase, period) };
+        (squares, tints) = (squares.plus(square), tints.plus(tint));
+    }
+    [total(squares), total(tints), total(steps)]
 }
 
 /// Writes zeros for the first and the last column of a line, and behind it.

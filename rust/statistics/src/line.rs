@@ -25,20 +25,11 @@ impl Scale {
     }
 }
 
-/// A line of three rows one above the other, as `Layout` says.
+/// Three rows one above the other, as `Layout` says.
 pub struct Rows<'a, V> {
     pub above: &'a [V],
     pub here: &'a [V],
     pub below: &'a [V],
-}
-
-/// Room for the Laplacians of a row; the first and the last column have zeros.
-pub struct Edges<'a, E> {
-    pub row: &'a mut [E],
-    /// Where those of the line go.
-    pub start: usize,
-    /// How far before them those of the channel before stand.
-    pub back: usize,
 }
 
 /// What a lane stands for.
@@ -129,14 +120,14 @@ pub trait Kind {
     /// line leaves empty get their pivot.
     fn lanes(place: &dyn Fn(usize) -> Place<Self::Value>, span: Span, scale: &Scale) -> Self::Lanes;
 
-    /// Adds a line; `lanes` has an item for each chunk of a period. Returns the sum of the squared
-    /// Laplacians, that of the squares of their differences to the channel before, and that of the
-    /// differences to the row above.
+    /// Adds a row; `lanes` has, line by line, an item for each chunk of a period, and `edges` room for the
+    /// Laplacians of a row behind a line of zeros. Returns the sum of the squared Laplacians, that of the
+    /// squares of their differences to the channel before, and that of the differences to the row above.
     fn visit(
         rows: &Rows<Self::Value>,
         layout: &Layout,
         lanes: &mut [Self::Lanes],
-        edges: Edges<Self::Edge>,
+        edges: &mut [Self::Edge],
     ) -> [f64; 3];
 
     /// Returns the sums of every lane over `rows` rows.

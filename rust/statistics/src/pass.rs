@@ -3,13 +3,13 @@
 use crate::buffer::Buffer;
 use crate::frame::Frame;
 use crate::layout::Layout;
-use crate::line::{Edges, Kind, Place, Rows, Scale, Sums, BINS};
+use crate::line::{Kind, Place, Rows, Scale, Sums, BINS};
 use crate::source::Source;
+#[cfg(target_arch = "aarch64")]
+use crate::vector::arm_neon::Neon;
 #[cfg(any(test, not(target_arch = "aarch64")))]
 use crate::vector::plain::Plain;
 use crate::vector::Set;
-#[cfg(target_arch = "aarch64")]
-use crate::vector::arm_neon::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{x86_avx2::Avx2, x86_avx512::Avx512};
 
@@ -42,8 +42,9 @@ pub struct Summary {
 /// Returns the statistics of `frame`, of which no side may be 0.
 pub fn summarize<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512vbmi") && std::arch::is_x86_feature_detected!("avx512vl") {
-        // SAFETY: the processor has the instructions; avx512bw and avx512dq come with every avx512vbmi.
+    if std::arch::is_x86_feature_detected!("avx512vbmi") && std::arch::is_x86_feature_detected!("avx512vnni")
+    {
+        // SAFETY: the processor has the instructions; the others come with every avx512vnni.
         return unsafe { summarize_avx512(frame, scale, histogram_step) };
     }
     #[cfg(target_arch = "x86_64")]
@@ -59,7 +60,7 @@ pub fn summarize<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usi
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vnni,popcnt")]
 unsafe fn summarize_avx512<T: Source>(frame: &Frame<T>, scale: &Scale, histogram_step: usize) -> Summary {
     summarize_rows::<Avx512, T>(frame, scale, histogram_step)
 }
@@ -165,24 +166,11 @@ impl<K: Kind> Pass<K> {
 
     #[inline(always)]
     fn visit(&mut self) {
-        let layout = &self.layout;
-        let (stride, back) = (layout.stride, layout.to_next_channel);
-        let mut sums = [0.0; 3];
-        for line in 0..layout.lines {
-            let lanes = &mut self.lanes[line * layout.period..][..layout.period];
-            let place = line * stride..(line + 1) * stride;
-            let rows = Rows {
-                above: &self.above[place.clone()],
-                here: &self.here[place.clone()],
-                below: &self.below[place],
-            };
-            let edges = Edges { row: &mut self.edges, start: (line + 1) * stride + layout.lanes, back };
-            let found = K::visit(&rows, layout, lanes, edges);
-            sums = std::array::from_fn(|i| sums[i] + found[i]);
-        }
-        self.peak_edges = self.peak_edges.max(sums[0]);
-        self.peak_tint = self.peak_tint.max(sums[1]);
-        self.row_steps.push(sums[2]);
+        let rows = Rows { above: &self.above, here: &self.here, below: &self.below };
+        let [edges, tint, steps] = K::visit(&rows, &self.layout, &mut self.lanes, &mut self.edges);
+        self.peak_edges = self.peak_edges.max(edges);
+        self.peak_tint = self.peak_tint.max(tint);
+        self.row_steps.push(steps);
     }
 
     /// Whether the row equals the row above, and varies.
@@ -312,7 +300,7 @@ mod tests {
             same(plain, &unsafe { summarize_avx2(frame, &scale, 1) });
         }
         if std::arch::is_x86_feature_detected!("avx512vbmi")
-            && std::arch::is_x86_feature_detected!("avx512vl")
+            && std::arch::is_x86_feature_detected!("avx512vnni")
         {
             // SAFETY: the processor has the instructions.
             same(plain, &unsafe { summarize_avx512(frame, &scale, 1) });

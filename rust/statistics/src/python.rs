@@ -163,7 +163,8 @@ fn extremes(numbers: PyBuffer<f32>) -> PyResult<(f32, f32, bool)> {
         return Err(PyValueError::new_err("numbers that do not lie one after the other"));
     }
     // SAFETY: Python vouches for the buffer as long as it is held.
-    let numbers = unsafe { std::slice::from_raw_parts(numbers.buf_ptr().cast::<f32>(), numbers.item_count()) };
+    let numbers =
+        unsafe { std::slice::from_raw_parts(numbers.buf_ptr().cast::<f32>(), numbers.item_count()) };
     let found = extremes_of(numbers);
     Ok((found.lowest, found.highest, found.has_nan))
 }
@@ -192,16 +193,22 @@ impl Judge {
         joint: Option<(Vec<f64>, Vec<f64>)>,
     ) -> PyResult<Self> {
         let (features, numbers) = (features::count(channels), medians.len());
-        let together = joint.as_ref().map_or(true, |(mean, whitening)| {
-            mean.len() == features && whitening.len() == features * features
-        });
+        let together = joint
+            .as_ref()
+            .is_none_or(|(mean, whitening)| mean.len() == features && whitening.len() == features * features);
         let is_whole = numbers == features + usize::from(joint.is_some());
-        if channels == 0 || sampled_rows == 0 || !is_whole || !together || sides.len() != 2 * OF_SIDE * numbers {
+        if channels == 0
+            || sampled_rows == 0
+            || !is_whole
+            || !together
+            || sides.len() != 2 * OF_SIDE * numbers
+        {
             return Err(PyValueError::new_err("sizes that do not belong together"));
         }
         let (low, high) = ends;
         check_range(&Scale { low, high, offset: 0 })?;
-        let usual = Usual { tails: tails(&medians, &sides), joint: joint.map(|(mean, rows)| by_column(mean, &rows)) };
+        let usual =
+            Usual { tails: tails(&medians, &sides), joint: joint.map(|(mean, rows)| by_column(mean, &rows)) };
         Ok(Judge { usual, channels, low, high, sampled_rows })
     }
 

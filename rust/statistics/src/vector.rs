@@ -67,10 +67,15 @@ pub trait Wide: Copy {
 /// A chunk of bytes. Sums of whole numbers are exact, so their order is free, and so is `SIZE`.
 pub trait Bytes: Copy {
     const SIZE: usize;
-    /// Sums with room for any frame.
+    /// How many times the sum of bytes is missing from the sum of their squares.
+    const SQUARES_LACK: i64 = 0;
+    /// Sums of bytes, of differences, of products, and counts: with room for `MOST_PRODUCTS` chunks.
     type Sums: WholeSums;
-    /// Sums of products, with room for `MOST_PRODUCTS` chunks.
+    type Differences: WholeSums;
     type Products: WholeSums;
+    type Counts: WholeSums;
+    /// Sums with room for any frame.
+    type Whole: Whole;
     /// Numbers of 16 bits, one for each byte, in some order.
     type Words: Copy;
 
@@ -95,28 +100,62 @@ pub trait Bytes: Copy {
     fn apart(self, other: Self) -> Self;
     /// Returns the lesser where `self` is not 0, else `other`.
     fn lesser_unless_zero(self, other: Self) -> Self;
-    /// Adds 1 to `counts`, modulo 256, where `self` is not 0.
-    fn count_unless_zero(self, counts: Self) -> Self;
-    /// Adds 1 to `counts`, modulo 256, where `self` less `first`, modulo 256, is at most `extent`.
-    fn count_from(self, first: Self, extent: Self, counts: Self) -> Self;
+    /// Adds 1 to `counts` where `self` is not 0.
+    fn count_unless_zero(self, counts: Self::Counts) -> Self::Counts;
+    /// Adds 1 to `counts` where `self` less `first`, modulo 256, is at most `extent`.
+    fn count_from(self, first: Self, extent: Self, counts: Self::Counts) -> Self::Counts;
     fn add_to(self, sums: Self::Sums) -> Self::Sums;
-    fn add_apart(self, other: Self, sums: Self::Sums) -> Self::Sums;
+    fn add_apart(self, other: Self, sums: Self::Differences) -> Self::Differences;
     fn add_squares(self, products: Self::Products) -> Self::Products;
     fn lowest(self) -> u8;
     fn highest(self) -> u8;
 
-    /// Returns four times `self`, less the four others, where `mask` is 255; else 0.
-    fn laplacian(self, around: [Self; 4], mask: Self) -> Self::Words;
+    /// Returns four times `self`, less the four others.
+    fn laplacian(self, around: [Self; 4]) -> Self::Words;
+    /// Returns the words where `mask` is 255, else 0.
+    fn only(words: Self::Words, mask: Self) -> Self::Words;
     /// # Safety
     /// Twice `SIZE` bytes must be readable, or writable.
     unsafe fn load_words(words: *const i16) -> Self::Words;
     unsafe fn store_words(words: Self::Words, to: *mut i16);
     fn add_products(left: Self::Words, right: Self::Words, products: Self::Products) -> Self::Products;
+    fn whole(products: Self::Products) -> Self::Whole;
+    fn whole_differences(differences: Self::Differences) -> Self::Whole;
 }
 
 /// Squares of bytes, or products of Laplacians of them, of up to 1020 each way: so many chunks add up
 /// to less than 2^31 in each lane.
 pub const MOST_PRODUCTS: usize = 255;
+
+/// Sums of whole numbers that can be added up themselves.
+pub trait Whole: WholeSums {
+    fn plus(self, other: Self) -> Self;
+    fn minus(self, other: Self) -> Self;
+}
+
+impl WholeSums for i64 {
+    #[inline(always)]
+    fn none() -> Self {
+        0
+    }
+
+    #[inline(always)]
+    fn total(self) -> i64 {
+        self
+    }
+}
+
+impl Whole for i64 {
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        self + other
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        self - other
+    }
+}
 
 /// Sums of whole numbers in lanes.
 pub trait WholeSums: Copy {

@@ -95,9 +95,7 @@ impl Floats for [float32x4_t; 4] {
 
     #[inline(always)]
     fn lesser_unless_zero(self, other: Self) -> Self {
-        each(self, other, |a, b| unsafe {
-            vbslq_f32(vbicq_u32(vcltq_f32(a, b), vceqzq_f32(a)), a, b)
-        })
+        each(self, other, |a, b| unsafe { vbslq_f32(vbicq_u32(vcltq_f32(a, b), vceqzq_f32(a)), a, b) })
     }
 
     #[inline(always)]
@@ -162,7 +160,10 @@ impl Wide for [float64x2_t; 8] {
 impl Bytes for uint8x16_t {
     const SIZE: usize = 16;
     type Sums = Long;
+    type Differences = Long;
     type Products = Short;
+    type Counts = Self;
+    type Whole = i64;
     type Words = [int16x8_t; 2];
 
     #[inline(always)]
@@ -256,18 +257,28 @@ impl Bytes for uint8x16_t {
     }
 
     #[inline(always)]
-    fn laplacian(self, around: [Self; 4], mask: Self) -> [int16x8_t; 2] {
-        // Bytes of eight columns: their own, those around them, and the mask.
-        let half = |here: uint8x8_t, around: [uint8x8_t; 4], mask: uint8x8_t| unsafe {
+    fn laplacian(self, around: [Self; 4]) -> [int16x8_t; 2] {
+        // Bytes of eight columns: their own, and those around them.
+        let half = |here: uint8x8_t, around: [uint8x8_t; 4]| unsafe {
             let [left, right, above, below] = around;
             let sums = vaddq_u16(vaddl_u8(left, right), vaddl_u8(above, below));
-            let edges = vreinterpretq_s16_u16(vsubq_u16(vshll_n_u8::<2>(here), sums));
-            vandq_s16(edges, vmovl_s8(vreinterpret_s8_u8(mask)))
+            vreinterpretq_s16_u16(vsubq_u16(vshll_n_u8::<2>(here), sums))
         };
         unsafe {
             [
-                half(vget_low_u8(self), around.map(|each| vget_low_u8(each)), vget_low_u8(mask)),
-                half(vget_high_u8(self), around.map(|each| vget_high_u8(each)), vget_high_u8(mask)),
+                half(vget_low_u8(self), around.map(|each| vget_low_u8(each))),
+                half(vget_high_u8(self), around.map(|each| vget_high_u8(each))),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn only(words: [int16x8_t; 2], mask: Self) -> [int16x8_t; 2] {
+        unsafe {
+            let mask = vreinterpretq_s8_u8(mask);
+            [
+                vandq_s16(words[0], vmovl_s8(vget_low_s8(mask))),
+                vandq_s16(words[1], vmovl_s8(vget_high_s8(mask))),
             ]
         }
     }
@@ -293,6 +304,29 @@ impl Bytes for uint8x16_t {
             }
         }
         Short(sums)
+    }
+
+    #[inline(always)]
+    fn whole(products: Short) -> i64 {
+        products.total()
+    }
+
+    #[inline(always)]
+    fn whole_differences(differences: Long) -> i64 {
+        differences.total()
+    }
+}
+
+/// Counts of up to 255.
+impl WholeSums for uint8x16_t {
+    #[inline(always)]
+    fn none() -> Self {
+        Self::all(0)
+    }
+
+    #[inline(always)]
+    fn total(self) -> i64 {
+        self.add_to(Long::none()).total()
     }
 }
 

@@ -155,7 +155,10 @@ impl Wide for [f64; N] {
 impl Bytes for [u8; SIZE] {
     const SIZE: usize = SIZE;
     type Sums = u64;
+    type Differences = u64;
     type Products = [i32; SIZE];
+    type Counts = Self;
+    type Whole = i64;
     type Words = [i16; SIZE];
 
     #[inline(always)]
@@ -244,15 +247,15 @@ impl Bytes for [u8; SIZE] {
     }
 
     #[inline(always)]
-    fn laplacian(self, around: [Self; 4], mask: Self) -> [i16; SIZE] {
+    fn laplacian(self, around: [Self; 4]) -> [i16; SIZE] {
         std::array::from_fn(|j| {
-            let around: i16 = around.iter().map(|other| i16::from(other[j])).sum();
-            if mask[j] == 0 {
-                0
-            } else {
-                4 * i16::from(self[j]) - around
-            }
+            4 * i16::from(self[j]) - around.map(|other| i16::from(other[j])).iter().sum::<i16>()
         })
+    }
+
+    #[inline(always)]
+    fn only(words: [i16; SIZE], mask: Self) -> [i16; SIZE] {
+        std::array::from_fn(|j| if mask[j] == 0 { 0 } else { words[j] })
     }
 
     #[inline(always)]
@@ -268,6 +271,29 @@ impl Bytes for [u8; SIZE] {
     #[inline(always)]
     fn add_products(left: [i16; SIZE], right: [i16; SIZE], products: [i32; SIZE]) -> [i32; SIZE] {
         pairwise(products, pairwise(left, right, |a, b| i32::from(a) * i32::from(b)), Add::add)
+    }
+
+    #[inline(always)]
+    fn whole(products: [i32; SIZE]) -> i64 {
+        products.total()
+    }
+
+    #[inline(always)]
+    fn whole_differences(differences: u64) -> i64 {
+        differences.total()
+    }
+}
+
+/// Counts of up to 255.
+impl WholeSums for [u8; SIZE] {
+    #[inline(always)]
+    fn none() -> Self {
+        [0; SIZE]
+    }
+
+    #[inline(always)]
+    fn total(self) -> i64 {
+        self.add_to(0) as i64
     }
 }
 

@@ -176,7 +176,10 @@ static TRIPLES: [[[u8; 16]; 3]; 3] = {
 impl Bytes for __m256i {
     const SIZE: usize = 32;
     type Sums = Long;
+    type Differences = Long;
     type Products = Short;
+    type Counts = Self;
+    type Whole = i64;
     type Words = [__m256i; 2];
 
     #[inline(always)]
@@ -289,14 +292,14 @@ impl Bytes for __m256i {
     }
 
     #[inline(always)]
-    fn laplacian(self, [left, right, above, below]: [Self; 4], mask: Self) -> [__m256i; 2] {
+    fn laplacian(self, [left, right, above, below]: [Self; 4]) -> [__m256i; 2] {
         unsafe {
             // Pairs of bytes, the first of which counts four times.
             let (four, minus) = (_mm256_set1_epi16(i16::from_le_bytes([4, 0xff])), _mm256_set1_epi8(-1));
-            let half = |beside: Self, across: Self, below: Self, mask: Self| {
+            let half = |beside: Self, across: Self, below: Self| {
                 let sides = _mm256_maddubs_epi16(beside, four);
                 let across = _mm256_maddubs_epi16(across, minus);
-                _mm256_and_si256(_mm256_sub_epi16(_mm256_add_epi16(sides, across), below), mask)
+                _mm256_sub_epi16(_mm256_add_epi16(sides, across), below)
             };
             let zero = _mm256_setzero_si256();
             [
@@ -304,14 +307,22 @@ impl Bytes for __m256i {
                     _mm256_unpacklo_epi8(self, left),
                     _mm256_unpacklo_epi8(right, above),
                     _mm256_unpacklo_epi8(below, zero),
-                    _mm256_unpacklo_epi8(mask, mask),
                 ),
                 half(
                     _mm256_unpackhi_epi8(self, left),
                     _mm256_unpackhi_epi8(right, above),
                     _mm256_unpackhi_epi8(below, zero),
-                    _mm256_unpackhi_epi8(mask, mask),
                 ),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn only(words: [__m256i; 2], mask: Self) -> [__m256i; 2] {
+        unsafe {
+            [
+                _mm256_and_si256(words[0], _mm256_unpacklo_epi8(mask, mask)),
+                _mm256_and_si256(words[1], _mm256_unpackhi_epi8(mask, mask)),
             ]
         }
     }
@@ -334,6 +345,29 @@ impl Bytes for __m256i {
             let second = _mm256_madd_epi16(left[1], right[1]);
             Short(_mm256_add_epi32(products.0, _mm256_add_epi32(first, second)))
         }
+    }
+
+    #[inline(always)]
+    fn whole(products: Short) -> i64 {
+        products.total()
+    }
+
+    #[inline(always)]
+    fn whole_differences(differences: Long) -> i64 {
+        differences.total()
+    }
+}
+
+/// Counts of up to 255.
+impl WholeSums for __m256i {
+    #[inline(always)]
+    fn none() -> Self {
+        Self::all(0)
+    }
+
+    #[inline(always)]
+    fn total(self) -> i64 {
+        self.add_to(Long::none()).total()
     }
 }
 

@@ -1,11 +1,11 @@
-//! AVX-512 with its extensions for bytes and double words.
+//! AVX-512 with its extensions for bytes, double words, and products of bytes.
 
 // SAFETY, for every block here: the vectors are used only where the processor has the instructions,
 // and pointers come from references to arrays of the size that is read or written.
 
 use std::arch::x86_64::*;
 
-use super::{Bytes, Counts, Floats, Set, WholeSums, Wide, N};
+use super::{Bytes, Counts, Floats, Set, Whole, WholeSums, Wide, N};
 
 pub struct Avx512;
 
@@ -167,8 +167,13 @@ static TRIPLES: [[[u8; 64]; 2]; 3] = {
 
 impl Bytes for __m512i {
     const SIZE: usize = 64;
-    type Sums = Long;
+    // Squares are products with the byte less 128.
+    const SQUARES_LACK: i64 = 128;
+    type Sums = Short;
+    type Differences = Long;
     type Products = Short;
+    type Counts = u64;
+    type Whole = Long;
     type Words = [__m512i; 2];
 
     #[inline(always)]
@@ -231,23 +236,19 @@ impl Bytes for __m512i {
     }
 
     #[inline(always)]
-    fn count_unless_zero(self, counts: Self) -> Self {
-        unsafe {
-            _mm512_mask_add_epi8(counts, _mm512_test_epi8_mask(self, self), counts, _mm512_set1_epi8(1))
-        }
+    fn count_unless_zero(self, counts: u64) -> u64 {
+        add_ones(counts, unsafe { _mm512_test_epi8_mask(self, self) })
     }
 
     #[inline(always)]
-    fn count_from(self, first: Self, extent: Self, counts: Self) -> Self {
-        unsafe {
-            let counted = _mm512_cmple_epu8_mask(_mm512_sub_epi8(self, first), extent);
-            _mm512_mask_add_epi8(counts, counted, counts, _mm512_set1_epi8(1))
-        }
+    fn count_from(self, first: Self, extent: Self, counts: u64) -> u64 {
+        let counted = unsafe { _mm512_cmple_epu8_mask(_mm512_sub_epi8(self, first), extent) };
+        add_ones(counts, counted)
     }
 
     #[inline(always)]
-    fn add_to(self, sums: Long) -> Long {
-        unsafe { Long(_mm512_add_epi64(sums.0, _mm512_sad_epu8(self, _mm512_setzero_si512()))) }
+    fn add_to(self, sums: Short) -> Short {
+        unsafe { Short(_mm512_dpbusd_epi32(sums.0, self, _mm512_set1_epi8(1))) }
     }
 
     #[inline(always)]
@@ -258,9 +259,7 @@ impl Bytes for __m512i {
     #[inline(always)]
     fn add_squares(self, products: Short) -> Short {
         unsafe {
-            let zero = _mm512_setzero_si512();
-            let words = [_mm512_unpacklo_epi8(self, zero), _mm512_unpackhi_epi8(self, zero)];
-            Self::add_products(words, words, products)
+            Short(_mm512_dpbusd_epi32(products.0, self, _mm512_xor_si512(self, _mm512_set1_epi8(-128))))
         }
     }
 
@@ -273,14 +272,14 @@ impl Bytes for __m512i {
     }
 
     #[inline(always)]
-    fn laplacian(self, [left, right, above, below]: [Self; 4], mask: Self) -> [__m512i; 2] {
+    fn laplacian(self, [left, right, above, below]: [Self; 4]) -> [__m512i; 2] {
         unsafe {
             // Pairs of bytes, the first of which counts four times.
             let (four, minus) = (_mm512_set1_epi16(i16::from_le_bytes([4, 0xff])), _mm512_set1_epi8(-1));
-            let half = |beside: Self, across: Self, below: Self, mask: Self| {
+            let half = |beside: Self, across: Self, below: Self| {
                 let sides = _mm512_maddubs_epi16(beside, four);
                 let across = _mm512_maddubs_epi16(across, minus);
-                _mm512_and_si512(_mm512_sub_epi16(_mm512_add_epi16(sides, across), below), mask)
+                _mm512_sub_epi16(_mm512_add_epi16(sides, across), below)
             };
             let zero = _mm512_setzero_si512();
             [
@@ -288,14 +287,22 @@ impl Bytes for __m512i {
                     _mm512_unpacklo_epi8(self, left),
                     _mm512_unpacklo_epi8(right, above),
                     _mm512_unpacklo_epi8(below, zero),
-                    _mm512_unpacklo_epi8(mask, mask),
                 ),
                 half(
                     _mm512_unpackhi_epi8(self, left),
                     _mm512_unpackhi_epi8(right, above),
                     _mm512_unpackhi_epi8(below, zero),
-                    _mm512_unpackhi_epi8(mask, mask),
                 ),
+            ]
+        }
+    }
+
+    #[inline(always)]
+    fn only(words: [__m512i; 2], mask: Self) -> [__m512i; 2] {
+        unsafe {
+            [
+                _mm512_and_si512(words[0], _mm512_unpacklo_epi8(mask, mask)),
+                _mm512_and_si512(words[1], _mm512_unpackhi_epi8(mask, mask)),
             ]
         }
     }
@@ -313,12 +320,49 @@ impl Bytes for __m512i {
 
     #[inline(always)]
     fn add_products(left: [__m512i; 2], right: [__m512i; 2], products: Short) -> Short {
+        unsafe { Short(add_pairs(add_pairs(products.0, left[0], right[0]), left[1], right[1])) }
+    }
+
+    #[inline(always)]
+    fn whole(products: Short) -> Long {
         unsafe {
-            let first = _mm512_madd_epi16(left[0], right[0]);
-            let second = _mm512_madd_epi16(left[1], right[1]);
-            Short(_mm512_add_epi32(products.0, _mm512_add_epi32(first, second)))
+            let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(products.0));
+            let high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(products.0));
+            Long(_mm512_add_epi64(low, high))
         }
     }
+
+    #[inline(always)]
+    fn whole_differences(differences: Long) -> Long {
+        differences
+    }
+}
+
+/// Adds products of words, two by two. The compiler takes the one instruction apart into two.
+#[inline]
+#[target_feature(enable = "avx512f,avx512vnni")]
+unsafe fn add_pairs(mut sums: __m512i, left: __m512i, right: __m512i) -> __m512i {
+    std::arch::asm!(
+        "vpdpwssd {}, {}, {}",
+        inlateout(zmm_reg) sums, in(zmm_reg) left, in(zmm_reg) right,
+        options(pure, nomem, nostack, preserves_flags)
+    );
+    sums
+}
+
+/// Adds how many bits are set. The compiler moves two such sums to vectors, which are busy enough.
+#[inline(always)]
+fn add_ones(mut counts: u64, mask: u64) -> u64 {
+    // SAFETY: every processor with AVX-512 has the instruction.
+    unsafe {
+        std::arch::asm!(
+            "popcnt {mask}, {mask}",
+            "add {counts}, {mask}",
+            mask = inout(reg) mask => _, counts = inout(reg) counts,
+            options(pure, nomem, nostack)
+        );
+    }
+    counts
 }
 
 fn bytes(vector: __m512i) -> [u8; 64] {
@@ -343,6 +387,18 @@ impl WholeSums for Long {
     }
 }
 
+impl Whole for Long {
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        unsafe { Long(_mm512_add_epi64(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        unsafe { Long(_mm512_sub_epi64(self.0, other.0)) }
+    }
+}
+
 /// Sums of 32 bits.
 #[derive(Clone, Copy)]
 pub struct Short(__m512i);
@@ -355,10 +411,6 @@ impl WholeSums for Short {
 
     #[inline(always)]
     fn total(self) -> i64 {
-        unsafe {
-            let low = _mm512_cvtepi32_epi64(_mm512_castsi512_si256(self.0));
-            let high = _mm512_cvtepi32_epi64(_mm512_extracti64x4_epi64::<1>(self.0));
-            _mm512_reduce_add_epi64(_mm512_add_epi64(low, high))
-        }
+        __m512i::whole(self).total()
     }
 }
