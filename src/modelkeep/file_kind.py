@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 A_LINE = "a device's public line"
 _PUBLIC_KINDS = (
@@ -23,16 +24,10 @@ _NOT_LINES = (
     (rb"\{", "a JSON document"),
 )
 
-Patterns = tuple[tuple[re.Pattern[bytes], str], ...]
+Kinds = tuple[tuple[bytes, str], ...]
 
-
-def _patterns(*kinds: tuple[bytes, str]) -> Patterns:
-    return tuple((re.compile(rb"\s*(?:-----BEGIN )?(?:%s)" % kind), words) for kind, words in kinds)
-
-
-_PUBLIC = _patterns(*_PUBLIC_KINDS)
-_NOT_PRIVATE = _patterns(*_PUBLIC_KINDS, *_OTHER_KINDS)
-_NOT_RECIPIENT = _patterns(*_PUBLIC_KINDS, *_OTHER_KINDS, *_NOT_LINES)
+_NOT_PRIVATE: Kinds = (*_PUBLIC_KINDS, *_OTHER_KINDS)
+_NOT_RECIPIENT: Kinds = (*_NOT_PRIVATE, *_NOT_LINES)
 # Which curve a key is on stands in the key, too: `openssl ecparam -genkey` writes it in front, for nobody.
 _PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----[^-]+-----END EC PARAMETERS-----\r?\n?")
 
@@ -44,7 +39,7 @@ def not_private(content: memoryview) -> str | None:
 
 def public_kind(content: memoryview) -> str | None:
     """Returns what of public things `content` is, or None where it may hold a secret."""
-    return _found(_PUBLIC, content)
+    return _found(_PUBLIC_KINDS, content)
 
 
 def not_recipient(content: bytes) -> str | None:
@@ -58,5 +53,10 @@ def after_parameters(content: memoryview) -> memoryview:
     return content if found is None else content[found.end() :]
 
 
-def _found(patterns: Patterns, content: bytes | memoryview) -> str | None:
-    return next((words for pattern, words in patterns if pattern.match(content)), None)
+def _found(kinds: Kinds, content: bytes | memoryview) -> str | None:
+    return next((words for kind, words in kinds if _pattern(kind).match(content)), None)
+
+
+@cache
+def _pattern(kind: bytes) -> re.Pattern[bytes]:
+    return re.compile(rb"\s*(?:-----BEGIN )?(?:%s)" % kind)

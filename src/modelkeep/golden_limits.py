@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from modelkeep.contract_json import read_float
 from modelkeep.errors import UsageError
@@ -15,8 +14,7 @@ MOST_RANGES = 1024
 ABSOLUTE, RELATIVE = 1e-4, 1e-3
 
 
-@dataclass(frozen=True, slots=True)
-class OutputRange:
+class OutputRange(NamedTuple):
     """Where every element of one output lies.
 
     Attributes:
@@ -30,8 +28,7 @@ class OutputRange:
     maximum: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GoldenLimits:
+class GoldenLimits(NamedTuple):
     """How far a device may be from what the publisher saw.
 
     Attributes:
@@ -78,8 +75,7 @@ class GoldenLimits:
         return self
 
 
-@dataclass(frozen=True, slots=True)
-class GoldenNote:
+class GoldenNote(NamedTuple):
     """What the inner manifest says of golden vectors.
 
     Attributes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelkeep import canonical
 from modelkeep.contract import Contract
@@ -30,8 +30,7 @@ _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\\\ud800-\udfff]")
 _FORMAT_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,31}")
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
+class ModelFile(NamedTuple):
     """One file of the model.
 
     Attributes:
@@ -43,8 +42,7 @@ class ModelFile:
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One way to run a model.
 
     Attributes:

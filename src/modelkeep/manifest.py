@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
@@ -58,8 +58,7 @@ class Coverage(Enum):
     """`manifest.json` alone; the payload is bound through leaf digests only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One encrypted file of the payload.
 
     Attributes:

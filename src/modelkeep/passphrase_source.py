@@ -5,7 +5,6 @@ A passphrase is the exact bytes given, without the one line ending that a file m
 
 from __future__ import annotations
 
-import getpass
 import os
 import stat
 import sys
@@ -72,7 +71,9 @@ def from_terminal(
     """
     if not sys.stdin.isatty():
         raise KeyStoreError(f"there is no terminal to ask for the {what}", hint=otherwise)
-    return keep(memoryview(getpass.getpass(f"{what}: ").encode()))
+    from getpass import getpass
+
+    return keep(memoryview(getpass(f"{what}: ").encode()))
 
 
 def keep(passphrase: memoryview) -> Pages:

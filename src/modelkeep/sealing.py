@@ -216,7 +216,7 @@ def _adjusted(model: Model, contract: Mapping[str, Mapping[str, Any]] | None) ->
     of_others = {entry.name: contract[entry.name] for entry in model.others if entry.name in contract}
     own = {name: changes for name, changes in contract.items() if name not in of_others}
     others = tuple(
-        replace(entry, contract=_changed(entry.contract, of_others.get(entry.name))) for entry in model.others
+        entry._replace(contract=_changed(entry.contract, of_others.get(entry.name))) for entry in model.others
     )
     return replace(model, contract=_changed(model.contract, own), others=others)
 

@@ -125,7 +125,7 @@ def test_payload_of_another_size_does_not_decrypt_even_when_it_is_signed(
     sign_manifest(
         folder,
         workshop.signer,
-        lambda old: replace(old, members=(old.members[0], replace(old.members[1], size=size))),
+        lambda old: replace(old, members=(old.members[0], old.members[1]._replace(size=size))),
     )
     sign_again(folder, workshop.signer)
     with pytest.raises(TamperedError, match="does not decrypt"):
@@ -247,7 +247,7 @@ def test_an_inner_manifest_beyond_its_limit_is_not_even_decrypted(workshop: Work
     sign_manifest(
         folder,
         workshop.signer,
-        lambda old: replace(old, members=(replace(old.members[0], size=size), old.members[1])),
+        lambda old: replace(old, members=(old.members[0]._replace(size=size), old.members[1])),
     )
     sign_again(folder, workshop.signer)
     with pytest.raises(MalformedError, match="16 MiB"):

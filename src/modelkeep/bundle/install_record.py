@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelkeep import canonical
 from modelkeep.container import names
@@ -84,8 +84,7 @@ class InstallHeader:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class InstallRecord:
+class InstallRecord(NamedTuple):
     """The file `install.json`: a header and the install key that is wrapped under it."""
 
     header: InstallHeader

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelkeep.clock import Clock, Now
 from modelkeep.container import names
@@ -19,8 +19,7 @@ from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.release import Release
 
 
-@dataclass(frozen=True, slots=True)
-class SignedManifest:
+class SignedManifest(NamedTuple):
     """A manifest that somebody trusted signed, and that the verifier's policy accepts.
 
     Attributes:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from modelkeep import canonical
 from modelkeep.bundle.install_record import first_record
@@ -25,8 +25,7 @@ _DESCRIPTION = "slots.json"
 _LARGEST_DESCRIPTION = 65_536
 
 
-@dataclass(frozen=True, slots=True)
-class SlotFolder:
+class SlotFolder(NamedTuple):
     """Two slots of one model; nothing that is read here is authentic.
 
     Attributes:

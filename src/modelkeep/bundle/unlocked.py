@@ -5,9 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import NamedTuple, Self
 
 from modelkeep.errors import MalformedError
 from modelkeep.grants.constraints import Constraints
@@ -21,8 +20,7 @@ from modelkeep.payload.stream import Progress, check_installed, no_progress
 from modelkeep.signer_id import SignerId
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(NamedTuple):
     """What was checked on the way here.
 
     Attributes:

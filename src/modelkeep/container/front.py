@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelkeep.container import names
 from modelkeep.container.files import Files
 
 
-@dataclass(frozen=True, slots=True)
-class Front:
+class Front(NamedTuple):
     """What a signature is verified over, and what verifies it: read once, passed on as it was verified.
 
     A file can change while it is open, so that whoever needs these bytes again takes them from here.

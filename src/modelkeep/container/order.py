@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelkeep.container import names
 from modelkeep.errors import MalformedError
@@ -11,8 +11,7 @@ from modelkeep.grants.grant import LARGEST_GRANT
 from modelkeep.manifest import LARGEST_MANIFEST, MOST_MEMBERS
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """What kind of archive this is.
 
     Attributes:

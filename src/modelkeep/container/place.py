@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelkeep.errors import MalformedError, UnavailableError
 from modelkeep.payload.source import read_fully
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A byte range of an open file.
 
     Attributes:

@@ -5,7 +5,7 @@ Source: spec/bundle-v1.md, "Archive form".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelkeep.container import names, tar
 from modelkeep.container.order import BUNDLE, Form, Order
@@ -13,8 +13,7 @@ from modelkeep.container.tape import Tape
 from modelkeep.errors import MalformedError
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A file of an archive.
 
     Attributes:

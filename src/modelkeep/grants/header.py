@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelkeep import canonical
 from modelkeep.errors import UnsupportedVersionError
@@ -35,8 +35,7 @@ _KEY_ID_LABEL = b"modelkeep/v1/key-id"
 _TYPE = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
-class ScryptCost:
+class ScryptCost(NamedTuple):
     """How a passphrase becomes a key (RFC 7914), with r = 8 and p = 1 fixed.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Mapping
 from functools import cache
 from types import MappingProxyType
@@ -13,8 +12,6 @@ import numpy as np
 
 from modelkeep.guard.numbers import Array
 from modelkeep.guard.summary import SUITE
-
-_LOG = logging.getLogger("modelkeep.guard")
 
 # Element types that it takes, and what it calls them.
 KINDS: Mapping[np.dtype[Any], str] = MappingProxyType(
@@ -35,7 +32,12 @@ def compiled() -> Any | None:
     except ImportError:  # NumPy computes the same, slower
         return None
     if getattr(module, "SUITE", None) != SUITE or not hasattr(module, "Judge"):
-        _LOG.warning("the installed modelkeep-statistics belongs to another version of modelkeep")
+        # Rare, and this module is imported by openings that have no guard.
+        from logging import getLogger
+
+        getLogger("modelkeep.guard").warning(
+            "the installed modelkeep-statistics belongs to another version of modelkeep"
+        )
         return None
     return module
 

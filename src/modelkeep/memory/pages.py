@@ -10,8 +10,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from modelkeep.errors import UnavailableError, UsageError
 from modelkeep.memory import system
@@ -167,8 +166,7 @@ class BytesPages(Memory):
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryReport:
+class MemoryReport(NamedTuple):
     """How the memory of a session is held.
 
     Attributes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from modelkeep.manifest import LeafAlgorithm, Suite
 from modelkeep.payload import stream
@@ -12,8 +12,7 @@ from modelkeep.payload.segments import Extent
 from modelkeep.payload.stream import Progress, no_progress
 
 
-@dataclass(frozen=True, slots=True)
-class SealedStream:
+class SealedStream(NamedTuple):
     """A stream whose signed description was verified.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelkeep.errors import TamperedError
 from modelkeep.manifest import LeafAlgorithm
@@ -14,8 +14,7 @@ from modelkeep.payload.workers import Workers
 LEAF = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(NamedTuple):
     """A byte range of an open file that holds one stream.
 
     Attributes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelkeep.manifest import LeafAlgorithm
 from modelkeep.memory import Pages
@@ -28,8 +28,7 @@ def no_progress(_count: int) -> None:
     """Ignores how many bytes are done."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamDigests:
+class StreamDigests(NamedTuple):
     """What sealing one stream leaves behind for the manifests.
 
     Attributes:

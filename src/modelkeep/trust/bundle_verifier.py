@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from modelkeep.clock import Clock
 from modelkeep.release_order import ReleaseOrder
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from modelkeep.trust.trust_file import TrustFile
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedStatement:
+class VerifiedStatement(NamedTuple):
     """A statement and who stands behind it.
 
     Attributes:

@@ -6,8 +6,7 @@ Source: OpenSSF Model Signing specification 1.0; Sigstore bundle v0.3; DSSE v1.0
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -35,8 +34,7 @@ LARGEST_SIGNATURE = 1024
 _LONGEST_SIGNATURE = {"secp256r1": 72, "secp384r1": 104, "secp521r1": 139}
 
 
-@dataclass(frozen=True, slots=True)
-class OmsBundle:
+class OmsBundle(NamedTuple):
     """A parsed signature document; nothing in it is verified yet.
 
     Attributes:

@@ -9,8 +9,7 @@ import importlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelkeep import public_key
 from modelkeep.errors import (
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
 LARGEST_ROOT = 2**20
 
 
-@dataclass(frozen=True, slots=True)
-class SigstoreStatement:
+class SigstoreStatement(NamedTuple):
     """A statement and the identity behind it.
 
     Attributes:

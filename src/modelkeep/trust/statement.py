@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from modelkeep import canonical
 from modelkeep.errors import MalformedError, SignatureError, UsageError
@@ -22,8 +21,7 @@ MOST_RESOURCES = 2**18
 _DIGEST_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """What a bundle signature says.
 
     Attributes:
