@@ -14,7 +14,7 @@ import modelkeep
 from modelkeep.errors import TamperedError, UsageError
 from modelkeep.guard import Guard, GuardProfile
 from modelkeep.site_file import load_site, save_site
-from support.classifier import classifier
+from support.learned import learned
 from support.pictures import pictures
 from support.workshop import Workshop
 
@@ -23,13 +23,12 @@ def samples(count: int, seed: int) -> list[dict[str, Any]]:
     return [{"x": picture} for picture in pictures(count, seed)]
 
 
-def profile_of(workshop: Workshop, **options: Any) -> GuardProfile:
-    model = classifier(workshop.folder / "net.onnx")
-    return modelkeep.learn(samples(400, 40), model=model, alpha=0.05, delta=0.1, outer=5, **options)
+def adaptable() -> GuardProfile:
+    return learned(400, alpha=0.05, outer=5)
 
 
 def test_poisoned_samples_move_what_is_usual_no_further_than_the_publisher_allows(workshop: Workshop) -> None:
-    profile = profile_of(workshop)
+    profile = adaptable()
     boundless = replace(profile, outer=1e12)
     strange = [{"x": each["x"] * np.float32(255)} for each in samples(320, 41)]
     # Without the bound, whatever the site is shown is usual from then on.
@@ -45,7 +44,7 @@ def test_poisoned_samples_move_what_is_usual_no_further_than_the_publisher_allow
 
 
 def test_a_site_file_counts_on_its_device_and_for_its_profile_alone(workshop: Workshop) -> None:
-    profile, path = profile_of(workshop), workshop.folder / "site.json"
+    profile, path = adaptable(), workshop.folder / "site.json"
     site = modelkeep.adapt(profile, samples(300, 41))
     save_site(site, path, profile=profile, identity=workshop.identity())
     assert load_site(path, profile=profile, identity=workshop.identity()).to_bytes() == site.to_bytes()
@@ -57,7 +56,7 @@ def test_a_site_file_counts_on_its_device_and_for_its_profile_alone(workshop: Wo
 
 
 def test_a_changed_or_planted_site_file_is_refused(workshop: Workshop) -> None:
-    profile, path = profile_of(workshop), workshop.folder / "site.json"
+    profile, path = adaptable(), workshop.folder / "site.json"
     save_site(modelkeep.adapt(profile, samples(300, 41)), path, profile=profile, identity=workshop.identity())
     good = json.loads(path.read_text())
     other, planted = workshop.new_device("pi-18"), workshop.folder / "planted.json"

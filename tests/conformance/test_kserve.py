@@ -17,10 +17,10 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-import modelkeep
 from support.classifier import classifier
 from support.integrations import printed, set_up
 from support.kserve import Client, serving
+from support.learned import learned
 from support.pictures import pictures
 from support.workshop import Workshop
 
@@ -163,10 +163,8 @@ def test_contract_and_guard_are_asked_in_a_process_of_its_own(
 ) -> None:
     workshop, _ = made
     model = classifier(workshop.folder / "net.onnx")
-    samples = [{"x": picture} for picture in pictures(300, seed=40)]
     (workshop.folder / "guarded").mkdir()
-    guard = modelkeep.learn(samples, model=model, alpha=0.1, delta=0.1)
-    workshop.seal(model, guard=guard, name="guarded/model.keep")
+    workshop.seal(model, guard=learned(), name="guarded/model.keep")
     picture = pictures(1, seed=41)[0]
     expected: Any = onnxruntime.InferenceSession(model).run(["logits"], {"x": picture})[0]
     with serving(workshop.folder / "guarded", "--isolated") as client:

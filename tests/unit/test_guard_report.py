@@ -23,7 +23,7 @@ from modelkeep.learning import learn, running
 from modelkeep.model import read_model
 from support.classifier import classifier
 from support.pictures import pictures
-from support.reported import SMALL, held_out, learned, predictions, without_time
+from support.reported import SMALL, held_out, predictions, reported, without_time
 
 LAYOUT = Layout("x", "NHWC", 3, 0.0, 1.0)
 
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def profile(model: Path) -> GuardProfile:
-    return learned(model)
+    return reported()
 
 
 @pytest.fixture(scope="module")

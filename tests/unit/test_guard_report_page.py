@@ -25,7 +25,7 @@ from modelkeep.guard_report.verdict import sentences, tone, worst_first
 from modelkeep.guard_report.words import few
 from modelkeep.learning import learn
 from support.classifier import classifier
-from support.reported import SMALL, held_out, learned, predictions
+from support.reported import SMALL, held_out, predictions, reported
 from support.workshop import Workshop
 
 
@@ -68,7 +68,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     shop = Workshop(tmp_path_factory.mktemp("page"))
     model = classifier(shop.folder / "net.onnx")
     labels = predictions(shop.folder, held_out())
-    with shop.open(shop.seal(model, guard=learned(model))) as session:
+    with shop.open(shop.seal(model, guard=reported())) as session:
         return measure_session(held_out(), session, labels=labels, settings=SMALL)
 
 
@@ -211,7 +211,7 @@ def test_a_report_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
     (tmp_path / "out").mkdir()
     model = classifier(tmp_path / "net.onnx")
     np.savez(tmp_path / "many.npz", x=np.concatenate([each["x"] for each in held_out(8)]))
-    learned(model).save(tmp_path / "guard.json")
+    reported().save(tmp_path / "guard.json")
     words = ["guard", "report", "--stacked", str(tmp_path / "many.npz"), "--model", str(model)]
     words += ["--guard", str(tmp_path / "guard.json"), "--attacked", "1", "--tries", "3", "-o"]
     assert main([*words, str(tmp_path / "out" / "a.html"), "--json"]) == 0

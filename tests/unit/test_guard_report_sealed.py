@@ -24,7 +24,7 @@ from modelkeep.guard_report.tally import Tally
 from modelkeep.session import Session
 from support.classifier import classifier
 from support.command_line import files
-from support.reported import SMALL, held_out, learned, predictions, without_time
+from support.reported import SMALL, held_out, predictions, reported, without_time
 from support.workshop import MODEL_ID, Workshop
 
 
@@ -33,8 +33,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A workshop with `net.onnx`, and `net.keep` sealed from it with a profile."""
     shop = Workshop(tmp_path_factory.mktemp("sealed"))
     model = classifier(shop.folder / "net.onnx")
-    learned(model).save(shop.folder / "guard.json")
-    shop.seal(model, guard=learned(model), name="net.keep")
+    reported().save(shop.folder / "guard.json")
+    shop.seal(model, guard=reported(), name="net.keep")
     return shop
 
 
@@ -47,7 +47,7 @@ def session(shop: Workshop) -> Iterator[Session]:
 def other_actions(shop: Workshop, **actions: str) -> Session:
     """Opens the model sealed with a profile that does other things."""
     model = shop.folder / "net.onnx"
-    return shop.open(shop.seal(model, guard=learned(model).with_actions(**actions)))
+    return shop.open(shop.seal(model, guard=reported().with_actions(**actions)))
 
 
 @pytest.mark.parametrize("labelled", [False, True])
@@ -59,7 +59,7 @@ def test_a_sealed_model_gives_the_report_of_the_plain_one(
     settings = Settings(faulty=6, attacked=3, tries=12, seed=seed)
     labels = predictions(tmp_path, samples) if labelled else None
     model = shop.folder / "net.onnx"
-    plain = measure_guard(samples, model=model, profile=learned(model), labels=labels, settings=settings)
+    plain = measure_guard(samples, model=model, profile=reported(), labels=labels, settings=settings)
     sealed = measure_session(samples, session, labels=labels, settings=settings)
     assert without_time(sealed) == without_time(plain)
     assert sealed["source"]["kind"] == "sealed"
@@ -175,7 +175,7 @@ def test_a_state_is_for_one_bundle_and_one_runtime(shop: Workshop, session: Sess
         assert samples_of(isolated) == 999
     assert samples_of(session, runtime="onnx") == 30
     # The same model with the same profile, sealed again.
-    with shop.open(shop.seal(shop.folder / "net.onnx", guard=learned(shop.folder / "net.onnx"))) as other:
+    with shop.open(shop.seal(shop.folder / "net.onnx", guard=reported())) as other:
         assert samples_of(other) == 30
 
 
@@ -351,7 +351,7 @@ def test_words_about_both_kinds_of_model_are_refused(report: Commands) -> None:
 def test_grants_and_installations_are_those_of_run(report: Commands, shop: Workshop) -> None:
     admin, late = shop.new_device("admin"), shop.new_device("late")
     model = shop.folder / "net.onnx"
-    bundle = shop.seal(model, guard=learned(model), admins=[admin.with_suffix(".pub")])
+    bundle = shop.seal(model, guard=reported(), admins=[admin.with_suffix(".pub")])
     grants, installed = report.folder / "late.grants", report.folder / "installed.keep"
     to = ["-r", str(late.with_suffix(".pub")), "--not-after", "+90d", "-o", str(grants)]
     assert main(["grant", str(bundle), "-k", str(admin), *to, *report.key[2:]]) == 0
@@ -380,7 +380,7 @@ def test_a_report_needs_no_plain_model_and_leaves_none(
     model = classifier(workshop.folder / "net.onnx")
     content = model.read_bytes()
     weights = content[len(content) // 2 :][:256]
-    bundle = workshop.seal(model, guard=learned(model))
+    bundle = workshop.seal(model, guard=reported())
     model.unlink()
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))

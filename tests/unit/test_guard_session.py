@@ -19,12 +19,13 @@ from modelkeep.bundle.access import Access, unlock
 from modelkeep.cli import main
 from modelkeep.errors import InputError, UnsupportedVersionError, UsageError
 from modelkeep.golden import Golden, GoldenCase
-from modelkeep.guard import Guard, GuardProfile
+from modelkeep.guard import Guard
 from modelkeep.guard.summary import SUITE
 from modelkeep.inner_manifest import InnerManifest
 from modelkeep.model import model_digest, read_model
 from modelkeep.updates.golden_trial import golden_of, problems
 from support.classifier import classifier
+from support.learned import learned
 from support.pictures import pictures
 from support.workshop import Workshop
 
@@ -46,14 +47,9 @@ def samples(count: int) -> list[Inputs]:
     return [{"x": picture} for picture in pictures(count, seed=40)]
 
 
-def learn(model: Path, **options: Any) -> GuardProfile:
-    settings: dict[str, Any] = {"alpha": 0.1, "delta": 0.1}
-    return modelkeep.learn(samples(300), model=model, **(settings | options))
-
-
 def test_a_trial_tries_the_guard(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     model = classifier(workshop.folder / "net.onnx")
-    profile = learn(model)
+    profile = learned()
     usual, odd = {"x": pictures(1, seed=41)[0]}, {"x": np.ones((1, 24, 24, 3), np.float32)}
     with pytest.raises(UsageError, match="golden case 0: "):
         workshop.seal(model, guard=profile, golden=Golden((GoldenCase(odd, {}),)))
@@ -71,7 +67,7 @@ def test_a_sealed_model_refuses_what_the_guard_rejects(
     workshop: Workshop, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = classifier(workshop.folder / "net.onnx")
-    profile = learn(model, embedding="h")
+    profile = learned(embedding="h")
     assert [stage.name for stage in profile.stages] == ["signal", "model"]
     bundle = workshop.seal(model, guard=profile)
     with workshop.open(bundle) as session:
@@ -88,7 +84,7 @@ def test_a_sealed_model_refuses_what_the_guard_rejects(
 
 def test_the_contract_comes_before_the_guard(workshop: Workshop) -> None:
     model = classifier(workshop.folder / "net.onnx")
-    with workshop.open(workshop.seal(model, guard=learn(model))) as session:
+    with workshop.open(workshop.seal(model, guard=learned())) as session:
         with pytest.raises(InputError) as refusal:
             session.run({"x": np.full((1, 24, 24, 3), np.nan, np.float32)})
         assert refusal.value.findings[0].code == "not-finite"
@@ -98,7 +94,7 @@ def test_the_contract_comes_before_the_guard(workshop: Workshop) -> None:
 
 def test_flags_let_the_model_run(workshop: Workshop, caplog: pytest.LogCaptureFixture) -> None:
     model = classifier(workshop.folder / "net.onnx")
-    profile = learn(model).with_actions(signal="flag", model="flag")
+    profile = learned().with_actions(signal="flag", model="flag")
     with workshop.open(workshop.seal(model, guard=profile)) as session:
         session.run({"x": pictures(1, seed=41)[0] * 255})
     assert "(flag)" in caplog.text
@@ -106,14 +102,14 @@ def test_flags_let_the_model_run(workshop: Workshop, caplog: pytest.LogCaptureFi
 
 def test_a_stage_after_the_model_can_refuse_as_well(workshop: Workshop) -> None:
     model = classifier(workshop.folder / "net.onnx")
-    profile = learn(model, embedding="h").with_actions(signal="off", model="reject")
+    profile = learned(embedding="h").with_actions(signal="off", model="reject")
     noise = np.random.default_rng(3).normal(0, 9, (1, 24, 24, 3)).astype(np.float32)
     with workshop.open(workshop.seal(model, guard=profile)) as session, pytest.raises(InputError):
         session.run({"x": noise})
 
 
 def test_a_profile_of_another_model_is_not_sealed(workshop: Workshop) -> None:
-    profile = learn(classifier(workshop.folder / "net.onnx"))
+    profile = learned()
     with pytest.raises(UsageError, match="another model"):
         workshop.seal(workshop.model(), guard=profile)
 
@@ -138,7 +134,7 @@ def test_a_profile_that_cannot_be_applied_ends_the_opening(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = classifier(workshop.folder / "net.onnx")
-    profile = learn(model)
+    profile = learned()
     newer = canonical.encode(profile.to_json() | {"suite": SUITE + 1})
     monkeypatch.setattr(type(profile), "to_bytes", lambda _self: newer)
     bundle = workshop.seal(model, guard=profile)

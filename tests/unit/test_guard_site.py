@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from modelkeep.guard import Guard, GuardProfile
 from modelkeep.guard.profile import EVERY_INPUT
 from modelkeep.site_file import load_site
 from support.classifier import classifier
+from support.learned import learned
 from support.pictures import pictures
 from support.workshop import Workshop
 
@@ -32,9 +32,8 @@ def at_site(count: int, seed: int) -> list[Inputs]:
     return [{"x": (np.rint(picture.clip(0, 1) * 255) / 255).astype(np.float32)} for picture in noisy]
 
 
-def learned(model: Path, **options: Any) -> GuardProfile:
-    samples = [{"x": picture} for picture in pictures(400, seed=40)]
-    return modelkeep.learn(samples, model=model, alpha=0.05, delta=0.1, **options)
+def at_home(**options: Any) -> GuardProfile:
+    return learned(400, alpha=0.05, **options)
 
 
 def rate(guard: Guard, inputs: list[Inputs]) -> float:
@@ -42,7 +41,7 @@ def rate(guard: Guard, inputs: list[Inputs]) -> float:
 
 
 def test_a_site_that_was_learned_is_usual_and_faults_there_are_not(workshop: Workshop) -> None:
-    profile = learned(classifier(workshop.folder / "net.onnx"), outer=100)
+    profile = at_home(outer=100)
     site = modelkeep.adapt(profile, at_site(300, 90))
     held_out = at_site(100, 91)
     assert rate(Guard(profile), held_out) > 0.5
@@ -54,7 +53,7 @@ def test_a_site_that_was_learned_is_usual_and_faults_there_are_not(workshop: Wor
 
 def test_a_sealed_model_goes_by_its_site(workshop: Workshop) -> None:
     model = classifier(workshop.folder / "net.onnx")
-    bundle = workshop.seal(model, guard=learned(model, outer=100))
+    bundle = workshop.seal(model, guard=at_home(outer=100))
     samples, held_out = at_site(300, 90), at_site(20, 91)
     with workshop.open(bundle) as session:
         assert session.guard is not None
@@ -81,13 +80,13 @@ def test_a_sealed_model_goes_by_its_site(workshop: Workshop) -> None:
 
 
 def test_without_leave_nothing_adapts(workshop: Workshop) -> None:
-    profile = learned(classifier(workshop.folder / "net.onnx"))
+    profile = at_home()
     with pytest.raises(UsageError, match="allows no sites"):
         modelkeep.adapt(profile, at_site(10, 90))
 
 
 def test_a_site_beyond_the_bound_is_not_learned(workshop: Workshop) -> None:
-    profile = learned(classifier(workshop.folder / "net.onnx"), outer=2)
+    profile = at_home(outer=2)
     with pytest.raises(UsageError, match="beyond what the publisher allows"):
         modelkeep.adapt(profile, [{"x": each["x"] * 255} for each in at_site(300, 90)])
 
@@ -95,17 +94,17 @@ def test_a_site_beyond_the_bound_is_not_learned(workshop: Workshop) -> None:
 @pytest.mark.parametrize("outer", [0.5, 0.0, float("nan"), float("inf"), -3.0])
 def test_a_bound_without_sense_is_refused(workshop: Workshop, outer: float) -> None:
     with pytest.raises(UsageError, match="outer bound"):
-        learned(classifier(workshop.folder / "net.onnx"), outer=outer)
+        at_home(outer=outer)
 
 
 def test_too_few_samples_are_refused(workshop: Workshop) -> None:
-    profile = learned(classifier(workshop.folder / "net.onnx"), outer=100)
+    profile = at_home(outer=100)
     with pytest.raises(UsageError, match="are needed"):
         modelkeep.adapt(profile, at_site(20, 90))
 
 
 def test_the_sites_own_threshold_may_be_lower(workshop: Workshop) -> None:
-    profile = learned(classifier(workshop.folder / "net.onnx"), outer=100)
+    profile = at_home(outer=100)
     samples = [{"x": each["x"]} for each in at_site(300, 90)]
     calm = modelkeep.adapt(profile, samples, alpha=0.3)
     strict = modelkeep.adapt(profile, samples, alpha=0.05)
@@ -114,7 +113,7 @@ def test_the_sites_own_threshold_may_be_lower(workshop: Workshop) -> None:
 
 
 def test_other_files_are_no_sites(workshop: Workshop) -> None:
-    profile = learned(classifier(workshop.folder / "net.onnx"), outer=100)
+    profile = at_home(outer=100)
     path = workshop.folder / "site.json"
     for content in (b"", b"{}", b'{"format":"modelkeep/guard","version":1}'):
         path.write_bytes(content)
@@ -124,7 +123,7 @@ def test_other_files_are_no_sites(workshop: Workshop) -> None:
 
 def test_a_site_from_the_command_line(workshop: Workshop, capsys: pytest.CaptureFixture[str]) -> None:
     model = classifier(workshop.folder / "net.onnx")
-    bundle = workshop.seal(model, guard=learned(model, outer=100))
+    bundle = workshop.seal(model, guard=at_home(outer=100))
     np.savez(workshop.folder / "site.npz", x=np.concatenate([each["x"] for each in at_site(300, 90)]))
     words = ["learn", str(workshop.folder / "site.npz"), "--stacked", "--at-site", str(bundle)]
     words += ["-o", str(workshop.folder / "site.json"), "-k", f"file:{workshop.device}"]

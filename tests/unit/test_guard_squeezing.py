@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import modelkeep
 from modelkeep import canonical
 from modelkeep.cli import main
 from modelkeep.errors import InputError, MalformedError, UsageError
@@ -23,6 +21,7 @@ from modelkeep.guard.profile_json import parse_profile
 from modelkeep.guard.sample import measure
 from modelkeep.guard.squeezing import SQUEEZERS, squeezed
 from support.classifier import classifier
+from support.learned import learned
 from support.pictures import pictures
 from support.workshop import Workshop
 
@@ -35,10 +34,8 @@ def squeeze(array: Array, axes: str, squeezer: str, ends: tuple[float, float] = 
     return squeezed({"x": array}, [Layout("x", axes, channels, *ends)], squeezer)["x"]
 
 
-def learn(model: Path, **options: Any) -> GuardProfile:
-    samples = [{"x": picture} for picture in pictures(300, seed=40)]
-    settings: dict[str, Any] = {"alpha": 0.1, "delta": 0.1, "squeezers": ["median", "depth-5"]}
-    return modelkeep.learn(samples, model=model, **(settings | options))
+def squeezing() -> GuardProfile:
+    return learned(squeezers=("median", "depth-5"))
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "float16", "uint8", "int8", "bool"])
@@ -145,11 +142,9 @@ def test_only_what_can_be_squeezed_is_planned() -> None:
 
 
 def test_a_sealed_model_asks_itself_again(workshop: Workshop, caplog: pytest.LogCaptureFixture) -> None:
-    profile = learn(classifier(workshop.folder / "net.onnx")).with_actions(
-        signal="off", model="off", squeeze="reject"
-    )
+    profile = squeezing().with_actions(signal="off", model="off", squeeze="reject")
     assert [stage.name for stage in profile.stages] == ["signal", "model", "squeeze"]
-    bundle = workshop.seal(workshop.folder / "net.onnx", guard=profile)
+    bundle = workshop.seal(classifier(workshop.folder / "net.onnx"), guard=profile)
     noise = np.random.default_rng(61).random((1, 24, 24, 3)).astype(np.float32)
     with workshop.open(bundle) as session:
         session.run({"x": pictures(1, seed=42)[0]})
@@ -160,7 +155,7 @@ def test_a_sealed_model_asks_itself_again(workshop: Workshop, caplog: pytest.Log
 
 
 def test_the_model_runs_once_more_for_each_squeezer(workshop: Workshop) -> None:
-    guard = Guard(learn(classifier(workshop.folder / "net.onnx")))
+    guard = Guard(squeezing())
     logging.getLogger("modelkeep.guard").setLevel(logging.CRITICAL)
     asked: list[Mapping[str, Array]] = []
 
@@ -185,7 +180,7 @@ def test_the_model_runs_once_more_for_each_squeezer(workshop: Workshop) -> None:
 
 
 def test_without_the_stage_the_model_is_not_asked_again(workshop: Workshop) -> None:
-    guard = Guard(learn(classifier(workshop.folder / "net.onnx"), squeezers=()))
+    guard = Guard(learned())
 
     def run(_inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         raise AssertionError
@@ -194,7 +189,7 @@ def test_without_the_stage_the_model_is_not_asked_again(workshop: Workshop) -> N
 
 
 def test_profiles_with_squeezers_are_read_strictly(workshop: Workshop) -> None:
-    profile = learn(classifier(workshop.folder / "net.onnx"))
+    profile = squeezing()
     assert parse_profile(profile.to_bytes()).to_bytes() == profile.to_bytes()
     for change in ({"rule": "blur"}, {"rule": "confidence"}, {"of": "x"}):
         value = profile.to_json()

@@ -20,6 +20,7 @@ from modelkeep.guard.plan import Plan
 from modelkeep.guard.sample import measure
 from support.classifier import classifier
 from support.guarded import MODEL
+from support.learned import learned
 from support.pictures import pictures
 from support.workshop import Workshop
 
@@ -174,10 +175,10 @@ def test_settings_without_sense_are_refused(settings: dict[str, Any]) -> None:
 
 def test_the_application_is_told_of_flags_without_scores(workshop: Workshop) -> None:
     model = classifier(workshop.folder / "net.onnx")
-    samples = [{"x": picture} for picture in pictures(300, seed=40)]
-    learned = modelkeep.learn(samples, model=model, alpha=0.1, delta=0.1).with_actions(signal="flag")
-    with workshop.open(workshop.seal(model, guard=learned)) as session:
-        clean, strange = samples[0], {"x": samples[0]["x"] * 255}
+    profile = learned().with_actions(signal="flag")
+    picture = pictures(1, seed=40)[0]
+    with workshop.open(workshop.seal(model, guard=profile)) as session:
+        clean, strange = {"x": picture}, {"x": picture * 255}
         assert session.run_flagged(clean).flags == ()
         flagged = session.run_flagged(strange)
         assert "signal" in flagged.flags
