@@ -15,7 +15,7 @@ from modelkeep.grants.agreement_key import Relay
 from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.manifest import Suite
 from modelkeep.payload import cipher
-from support.published import Case, wycheproof
+from support.published import Case, holds_for, wycheproof
 
 AES_GCM = wycheproof("Cipher", "aes_gcm", keySize=256, ivSize=96, tagSize=128)
 CHACHA = wycheproof("Cipher", "chacha20_poly1305", keySize=256, ivSize=96, tagSize=128)
@@ -31,12 +31,12 @@ def octets(case: Case, *names: str) -> list[bytes]:
     return [bytes.fromhex(case[name]) for name in names]
 
 
-@pytest.mark.parametrize(("_group", "case"), AES_GCM)
+@holds_for(AES_GCM)
 def test_aes_gcm(_group: Case, case: Case) -> None:
     check_aead(Suite.AES256_GCM_HKDF_1MB, case)
 
 
-@pytest.mark.parametrize(("_group", "case"), CHACHA)
+@holds_for(CHACHA)
 def test_chacha20_poly1305(_group: Case, case: Case) -> None:
     check_aead(Suite.CHACHA20_POLY1305_HKDF_1MB, case)
 
@@ -56,7 +56,7 @@ def check_aead(suite: Suite, case: Case) -> None:
     assert made == sealed + tag
 
 
-@pytest.mark.parametrize(("_group", "case"), wycheproof("Protocol", "hkdf_sha256"))
+@holds_for(wycheproof("Protocol", "hkdf_sha256"))
 def test_hkdf(_group: Case, case: Case) -> None:
     material, salt, info, expected = octets(case, "ikm", "salt", "info", "okm")
     derived = bytearray(case["size"])
@@ -68,7 +68,7 @@ def test_hkdf(_group: Case, case: Case) -> None:
     assert derived == expected
 
 
-@pytest.mark.parametrize(("_group", "case"), KEY_WRAP)
+@holds_for(KEY_WRAP)
 def test_key_wrap(_group: Case, case: Case) -> None:
     key, message, wrapped = octets(case, "key", "msg", "ct")
     # What is merely acceptable are keys of eight bytes, for which RFC 3394 has no form.
@@ -80,23 +80,24 @@ def test_key_wrap(_group: Case, case: Case) -> None:
     assert aes_key_wrap(key, message) == wrapped
 
 
-@pytest.mark.parametrize(("group", "case"), ECDSA)
-def test_ecdsa(group: Case, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Their messages are no DSSE documents.
-    monkeypatch.setattr(dsse, "pae", lambda _payload_type, payload: payload)
+@holds_for(ECDSA)
+def test_ecdsa(group: Case, case: Case) -> None:
     key = public_key.load(group["publicKeyPem"].encode())
     hashed = dsse.ecdsa_for(key).algorithm
     assert isinstance(hashed, hashes.HashAlgorithm)
     assert hashed.name == group["sha"].replace("-", "").lower()
     message, signature = octets(case, "msg", "sig")
-    if case["result"] == "valid":
-        dsse.verify(key, signature, "", message)
-        return
-    with pytest.raises(SignatureError):
-        dsse.verify(key, signature, "", message)
+    with pytest.MonkeyPatch.context() as patch:
+        # Their messages are no DSSE documents.
+        patch.setattr(dsse, "pae", lambda _payload_type, payload: payload)
+        if case["result"] == "valid":
+            dsse.verify(key, signature, "", message)
+            return
+        with pytest.raises(SignatureError):
+            dsse.verify(key, signature, "", message)
 
 
-@pytest.mark.parametrize(("_group", "case"), wycheproof("Protocol", "ecdh_secp256r1_ecpoint"))
+@holds_for(wycheproof("Protocol", "ecdh_secp256r1_ecpoint"))
 def test_p256_agreement(_group: Case, case: Case) -> None:
     public, expected = octets(case, "public", "shared")
     # Compressed points are points, but not in the form that grants use.
@@ -110,7 +111,7 @@ def test_p256_agreement(_group: Case, case: Case) -> None:
     assert Relay(private).exchange(ec.ECDH(), peer) == expected
 
 
-@pytest.mark.parametrize(("_group", "case"), wycheproof("Protocol", "x25519"))
+@holds_for(wycheproof("Protocol", "x25519"))
 def test_x25519_agreement(_group: Case, case: Case) -> None:
     public, private, expected = octets(case, "public", "private", "shared")
     recipient = HpkeRecipient("hpke-x25519", public)
@@ -123,7 +124,7 @@ def test_x25519_agreement(_group: Case, case: Case) -> None:
     assert recipient.wrap(bytearray(104), b"")
 
 
-@pytest.mark.parametrize(("_group", "case"), wycheproof("Protocol", "mlkem_768"))
+@holds_for(wycheproof("Protocol", "mlkem_768"))
 def test_ml_kem_decapsulation(_group: Case, case: Case) -> None:
     seed, ciphertext = octets(case, "seed", "c")
     if case["result"] == "invalid":
