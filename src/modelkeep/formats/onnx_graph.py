@@ -16,7 +16,7 @@ from typing import NamedTuple
 from modelkeep.contract import Contract, TensorContract
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.formats.onnx_types import read_type
-from modelkeep.formats.protobuf import Field, Span, collect, fields, grouped, integer, message, only, text
+from modelkeep.formats.protobuf import Field, Span, collect, fields, integer, message, only, singles, text
 
 DEEPEST_NESTING = 100  # messages within messages, protobuf's own default limit
 
@@ -33,8 +33,8 @@ _ENTRY_KEY, _ENTRY_VALUE = 1, 2
 _VALUE_NAME, _VALUE_TYPE = 1, 2
 _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 2, 4, 5, 7
 _ONCE_IN_CONSTANTS = (_NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE)
-# Besides these, the node's own name, documentation and metadata.
-_OF_CONSTANTS = frozenset({*_ONCE_IN_CONSTANTS, _NODE_DOMAIN, 3, 6, 9})
+# Besides these, the node's own name, documentation and metadata, and an empty domain.
+_ALSO_IN_CONSTANTS = frozenset({_NODE_DOMAIN, 3, 6, 9})
 # Name, tensor and type of an attribute, which has all three and nothing else.
 _OF_TENSOR_ATTRIBUTES = (1, 5, 20)
 _TENSOR_KIND = 4
@@ -183,29 +183,30 @@ def read_constant(view: memoryview, node: Span) -> ConstantNode | None:
     Raises:
         MalformedError: not a message.
     """
-    found = grouped(fields(view, *node), _OF_CONSTANTS)
-    if found is None or any(len(found[number]) != 1 for number in _ONCE_IN_CONSTANTS):
+    parts = list(fields(view, *node))
+    found = singles(parts, _ONCE_IN_CONSTANTS, _ALSO_IN_CONSTANTS)
+    if found is None or any(part.number == _NODE_DOMAIN and _content(view, part) for part in parts):
         return None
-    output, operator, attribute = (found[number][0] for number in _ONCE_IN_CONSTANTS)
-    in_a_domain = any(_content(view, each) for each in found[_NODE_DOMAIN])
-    if in_a_domain or _content(view, operator) != b"Constant" or not _content(view, output):
+    output = _content(view, found[_NODE_OUTPUT])
+    if not output or _content(view, found[_NODE_OPERATOR]) != b"Constant":
         return None
-    tensor = _tensor_attribute(view, message(attribute, "attribute"))
-    return None if tensor is None else ConstantNode(_content(view, output), tensor)
+    tensor = _tensor_attribute(view, message(found[_NODE_ATTRIBUTE], "attribute"))
+    return None if tensor is None else ConstantNode(output, tensor)
 
 
 def _tensor_attribute(view: memoryview, span: Span) -> Span | None:
-    found = grouped(fields(view, *span), _OF_TENSOR_ATTRIBUTES)
-    if found is None or any(len(found[number]) != 1 for number in _OF_TENSOR_ATTRIBUTES):
+    found = singles(fields(view, *span), _OF_TENSOR_ATTRIBUTES)
+    if found is None:
         return None
-    name, tensor, kind = (found[number][0] for number in _OF_TENSOR_ATTRIBUTES)
+    name, tensor, kind = (found[number] for number in _OF_TENSOR_ATTRIBUTES)
     if _content(view, name) != b"value" or integer(kind, "attribute type") != _TENSOR_KIND:
         return None
     return message(tensor, "constant")
 
 
 def _content(view: memoryview, field: Field) -> bytes:
-    return bytes(view[slice(*message(field, "text"))])
+    start, end = message(field, "text")
+    return bytes(view[start:end])
 
 
 def external_path(entry: str, location: str) -> str:

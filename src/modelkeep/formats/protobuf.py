@@ -88,14 +88,18 @@ def collect(view: memoryview, span: Span, numbers: Collection[int]) -> dict[int,
     return found
 
 
-def grouped(found: Iterable[Field], numbers: Collection[int]) -> dict[int, list[Field]] | None:
-    """Returns fields keyed by number, or None if one has a number that is not in `numbers`."""
-    groups: dict[int, list[Field]] = {number: [] for number in numbers}
+def singles(
+    found: Iterable[Field], numbers: Collection[int], others: Collection[int] = ()
+) -> dict[int, Field] | None:
+    """Returns the one field of each of `numbers`; None if one is missing, there twice, or in neither."""
+    result: dict[int, Field] = {}
     for field in found:
-        if field.number not in groups:
+        number = field.number
+        if number in numbers and number not in result:
+            result[number] = field
+        elif number not in others:
             return None
-        groups[field.number].append(field)
-    return groups
+    return result if len(result) == len(numbers) else None
 
 
 def only(found: list[Field], what: str) -> Field | None:

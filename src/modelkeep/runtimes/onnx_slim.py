@@ -22,10 +22,10 @@ from modelkeep.formats.protobuf import (
     collect,
     encode_varint,
     fields,
-    grouped,
     integer,
     message,
     only,
+    singles,
     text,
 )
 
@@ -34,8 +34,9 @@ _GRAPH_NODE, _GRAPH_INITIALIZER = 1, 5
 _DIMENSIONS, _ELEMENT_TYPE, _NAME, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 1, 2, 8, 9, 13, 14
 _EXTERNAL = 1
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
-# Fields that a tensor with raw data alone has: besides the above, its documentation.
-_OF_RAW_TENSORS = frozenset({_DIMENSIONS, _ELEMENT_TYPE, _NAME, _RAW_DATA, 12})
+# Fields that a tensor with raw data alone has: besides these, its documentation.
+_ONCE_IN_RAW_TENSORS = (_ELEMENT_TYPE, _RAW_DATA)
+_ALSO_IN_RAW_TENSORS = frozenset({_DIMENSIONS, _NAME, 12})
 
 _ELEMENT_BITS: Mapping[int, int] = {
     **dict.fromkeys((21, 22, 23), 4),
@@ -254,12 +255,11 @@ def _lendable(view: memoryview, span: Span) -> _RawTensor | None:
     if span[1] - span[0] < _SMALLEST_LENT:
         return None
     parts = list(fields(view, *span))
-    found = grouped(parts, _OF_RAW_TENSORS)
-    if found is None or len(found[_RAW_DATA]) != 1 or len(found[_ELEMENT_TYPE]) != 1:
+    found = singles(parts, _ONCE_IN_RAW_TENSORS, _ALSO_IN_RAW_TENSORS)
+    if found is None:
         return None
-    (raw,), (kind,) = found[_RAW_DATA], found[_ELEMENT_TYPE]
-    element = integer(kind, "initializer: element type")
-    length = _length(found[_DIMENSIONS], element)
+    raw, element = found[_RAW_DATA], integer(found[_ELEMENT_TYPE], "initializer: element type")
+    length = _length([part for part in parts if part.number == _DIMENSIONS], element)
     start, end = raw.span
     smallest = _SMALLEST_LENT_INT64 if element == _INT64 else _SMALLEST_LENT
     if raw.wire_type != BYTES or end - start != length or length < smallest:
