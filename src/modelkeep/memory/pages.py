@@ -16,6 +16,11 @@ from modelkeep.errors import UnavailableError, UsageError
 from modelkeep.memory import system
 
 
+# The allocator lays large objects beside huge pages, and one fault for each page takes twice as long as all
+# at once. Beyond this length several threads fill the memory, and share the faults.
+_TAKEN_AT_ONCE = 16 * 2**20
+
+
 class Memory:
     """A writable buffer that belongs to one process and is wiped once; leaving its block closes it.
 
@@ -153,6 +158,8 @@ class BytesPages(Memory):
         start, length = system.whole_pages(system.address_of(array), size)
         system.advise(start, length, system.MADV_DONTDUMP)
         huge = size >= system.HUGE_PAGE and system.advise(start, length, system.MADV_HUGEPAGE)
+        if size <= _TAKEN_AT_ONCE:
+            system.advise(start, length, system.MADV_POPULATE_WRITE)
         return cls(array, size, locked=False, huge=huge, release=functools.partial(_allow_dump, array))
 
     @property
