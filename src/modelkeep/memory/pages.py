@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Self
 from modelkeep.errors import UnavailableError, UsageError
 from modelkeep.memory import system
 
-
 # The allocator lays large objects beside huge pages, and one fault for each page takes twice as long as all
 # at once. Beyond this length several threads fill the memory, and share the faults.
 _TAKEN_AT_ONCE = 16 * 2**20
