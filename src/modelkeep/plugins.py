@@ -33,6 +33,7 @@ _OURS: Mapping[str, Mapping[str, str]] = {
         "tpm2": "modelkeep.keys.tpm2.signer:TpmSigner.open",
     },
     "modelkeep.formats": {
+        "executorch": "modelkeep.formats.ours:ExecuTorchFormat",
         "gguf": "modelkeep.formats.ours:GgufFormat",
         "ncnn": "modelkeep.formats.ours:NcnnFormat",
         "onnx": "modelkeep.formats.ours:OnnxFormat",
@@ -43,6 +44,7 @@ _OURS: Mapping[str, Mapping[str, str]] = {
         "torch": "modelkeep.formats.ours:TorchFormat",
     },
     "modelkeep.runtimes": {
+        "executorch": "modelkeep.runtimes.executorch:ExecuTorchRuntime",
         "litert": "modelkeep.runtimes.litert:LiteRtRuntime",
         "ncnn": "modelkeep.runtimes.ncnn:NcnnRuntime",
         "llamacpp": "modelkeep.runtimes.llamacpp:LlamaCppRuntime",

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from modelkeep.runtimes.executorch import ExecuTorchRuntime
 from modelkeep.runtimes.litert import LiteRtRuntime
 from modelkeep.runtimes.ncnn import NcnnRuntime
 from modelkeep.runtimes.onnx import OnnxRuntime
@@ -155,6 +156,23 @@ def torch_subject(kind: str) -> RuntimeSubject:
     return RuntimeSubject(TorchRuntime, model_format, {path.name: content}, {"input": X}, outputs, options)
 
 
+def executorch_subject(*, lowered: bool = False, channels_last: bool = False) -> RuntimeSubject:
+    torch: Any = pytest.importorskip("torch")
+    pytest.importorskip("executorch")
+    from support.executorch_programs import exported, plain_run
+
+    module = torch_module().to_empty(device="cpu")
+    for layer, each in enumerate(WEIGHTS):
+        module[2 * layer].weight = torch.nn.Parameter(torch.from_numpy(each.copy()))
+    x = torch.from_numpy(X)
+    if channels_last:
+        module = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        x = torch.randn(1, 3, 8, 9).to(memory_format=torch.channels_last)
+    program = exported(module, x, lowered=lowered)
+    inputs, outputs = {"input_0": x.numpy().copy(order="C")}, {"output_0": plain_run(program, x)}
+    return RuntimeSubject(ExecuTorchRuntime, "executorch", {"net.pte": program}, inputs, outputs)
+
+
 SUBJECTS: dict[str, Callable[[], RuntimeSubject]] = {
     "onnx fast": lambda: onnx_subject("fast"),
     "onnx single-copy": lambda: onnx_subject("single-copy"),
@@ -165,6 +183,9 @@ SUBJECTS: dict[str, Callable[[], RuntimeSubject]] = {
     "openvino with onnx": lambda: openvino_subject("onnx"),
     "ncnn": lambda: ncnn_subject((48,)),
     "ncnn with channels": lambda: ncnn_subject((3, 5, 7)),
+    "executorch": executorch_subject,
+    "executorch with channels last": lambda: executorch_subject(channels_last=True),
+    "executorch with XNNPACK": lambda: executorch_subject(lowered=True),
     "torch safetensors": lambda: torch_subject("safetensors"),
     "torch script": lambda: torch_subject("script"),
     "torch checkpoint": lambda: torch_subject("checkpoint"),

@@ -7,7 +7,17 @@ import re
 from typing import ClassVar
 
 from modelkeep.errors import KeepError
-from modelkeep.formats import gguf, ncnn, onnx_graph, openvino_ir, ort, shards, tflite, torch_archive
+from modelkeep.formats import (
+    executorch,
+    gguf,
+    ncnn,
+    onnx_graph,
+    openvino_ir,
+    ort,
+    shards,
+    tflite,
+    torch_archive,
+)
 from modelkeep.formats.flatbuffers import identifier
 from modelkeep.formats.format import Contracts, Files, Format
 from modelkeep.formats.safetensors import read_header_length
@@ -77,6 +87,26 @@ class TfliteFormat(Format):
         contracts = tflite.read_contracts(files[entry])
         first = tflite.default_function(contracts)
         return {first: contracts[first], **contracts}
+
+
+class ExecuTorchFormat(Format):
+    """ExecuTorch, PyTorch's programs for devices."""
+
+    name: ClassVar[str] = "executorch"
+    suffixes: ClassVar[tuple[str, ...]] = (".pte",)
+    runtime: ClassVar[str | None] = "modelkeep[executorch]"
+
+    @classmethod
+    def recognises(cls, view: memoryview) -> bool:
+        """See `Format.recognises`."""
+        return identifier(view) == executorch.IDENTIFIER
+
+    @classmethod
+    def contracts(cls, files: Files, entry: str) -> Contracts:
+        """See `Format.contracts`."""
+        methods = executorch.read_methods(files[entry])
+        first = executorch.default_method(methods)
+        return {name: methods[name].contract for name in (first, *methods)}
 
 
 class OpenVinoFormat(Format):

@@ -30,6 +30,9 @@ def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if _is_setting(name)}
     return kept | {
         "HOME": "/nonexistent",
+        # No program can be started there. Without this, Python looks for compilers in usual places, to ask
+        # them for libraries by way of a temporary file.
+        "PATH": "",
         "ORT_DISABLE_TELEMETRY": os.environ.get("ORT_DISABLE_TELEMETRY", "1"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONPATH": os.pathsep.join(packages()),
