@@ -69,11 +69,13 @@ _LITERT: tuple[str, str, str, Mapping[str, Any]] = ("LiteRT", "ai_edge_litert", 
 # Halves would not be found: they lack the mark.
 _SINGLE = {f"use_fp16_{what}": False for what in ("storage", "packed", "arithmetic")}
 _NCNN: tuple[str, str, str, Mapping[str, Any]] = ("ncnn", "ncnn", ".param", _SINGLE)
+_EXECUTORCH: tuple[str, str, str, Mapping[str, Any]] = ("ExecuTorch, XNNPACK", "executorch", ".pte", {})
 CASES = (
     *(Case(kind, *way) for way in _WAYS for kind in marked_models.KINDS),
     Case("products", *_LITERT),
     Case("products", *_NCNN),
-    *(Case("products", *way, "process") for way in (*_WAYS, _LITERT, _NCNN)),
+    Case("products", *_EXECUTORCH),
+    *(Case("products", *way, "process") for way in (*_WAYS, _LITERT, _NCNN, _EXECUTORCH)),
     *(Case(kind, *_WAYS[1], "secret") for kind in marked_models.KINDS),
 )
 
@@ -180,7 +182,8 @@ def be_victim(bundle: str, keys: str, settings: str) -> None:
             isolation=isolation,
             **wanted["options"],
         )
-        session.run({"x": np.ones(wanted["shape"], np.float32)})
+        (taken,) = session.contract.inputs
+        session.run({taken.name: np.ones(wanted["shape"], np.float32)})
         return session
 
     opened().close()

@@ -186,9 +186,22 @@ def _write_ncnn(path: Path, weights: Sequence[Weights]) -> None:
     path.with_suffix(".bin").write_bytes(b"".join(bytes(4) + each.tobytes() for each in weights))
 
 
+def _write_executorch(path: Path, weights: Sequence[Weights]) -> None:
+    from support.executorch_programs import exported
+
+    torch: Any = importlib.import_module("torch")
+    layers = []
+    for each in weights:
+        layers += [torch.nn.Linear(*each.shape[::-1], bias=False), torch.nn.ReLU()]
+        layers[-2].weight = torch.nn.Parameter(torch.from_numpy(each))
+    example = torch.ones(1, weights[0].shape[1])
+    path.write_bytes(exported(torch.nn.Sequential(*layers), example, lowered=True))
+
+
 _DENSE: Mapping[str, Callable[[Path, Sequence[Weights]], None]] = {
     ".tflite": _write_litert,
     ".param": _write_ncnn,
+    ".pte": _write_executorch,
 }
 
 KINDS: Mapping[str, Callable[[Graph], tuple[int | str, ...]]] = {
@@ -205,7 +218,7 @@ def shape(kind: str) -> tuple[int | str, ...]:
 def write(kind: str, path: Path) -> int:
     """Writes a model in the format that the suffix says; returns how many weights it has.
 
-    For LiteRT and ncnn there are matrix products alone.
+    For LiteRT, ncnn and ExecuTorch there are matrix products alone.
     """
     marked = Marked()
     path.parent.mkdir(exist_ok=True)
