@@ -24,6 +24,7 @@ from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.updates.installation import install
 from support.attacker import Forgery
+from support.executorch_programs import EXPORTED, method, program, tensor
 from support.gguf_files import language_model
 from support.ort_models import ort_model
 from support.states import state_of
@@ -83,17 +84,19 @@ def _models(folder: Path) -> Corpora:
     onnx = [scale_model(2.0, 4), scale_model(2.0, 300)]
     tflite = [dense_model([np.ones((3, 4), np.float32)], signature=named) for named in (True, False)]
     ort = [ort_model(each, folder) for each in onnx]
+    executorch = [EXPORTED, program(method("run", [tensor([1, 2])], [0], "XnnpackBackend"))]
     gguf = [language_model(), language_model(**{"split.count": 2})]
     index = [b'{"metadata":{"total_size":8.0},"weight_map":{"w":"a.safetensors","v":"b.safetensors"}}']
     return {
         "onnx graph": onnx,
         "tflite": tflite,
         "ort": ort,
+        "executorch": executorch,
         "openvino": [_IR],
         "gguf": gguf,
         "ncnn": [_NCNN],
         "safetensors index": index,
-        "any model": [*onnx, *tflite, *ort, _IR, _NCNN, *gguf, *index],
+        "any model": [*onnx, *tflite, *ort, *executorch, _IR, _NCNN, *gguf, *index],
     }
 
 

@@ -28,7 +28,7 @@ from modelkeep.bundle.slot_folder import SlotFolder
 from modelkeep.container import names
 from modelkeep.device.state_file import read_state
 from modelkeep.errors import KeepError, RefusedError, UsageError
-from modelkeep.formats import gguf, ncnn, onnx_graph, openvino_ir, ort, shards, tflite
+from modelkeep.formats import executorch, gguf, ncnn, onnx_graph, openvino_ir, ort, shards, tflite
 from modelkeep.formats.registry import every_format
 from modelkeep.grants import sidecar
 from modelkeep.grants.device_list import is_device, parse_device
@@ -216,6 +216,11 @@ def read_tflite(data: bytes) -> None:
     tflite.read_contracts(memoryview(data))
 
 
+def read_executorch(data: bytes) -> None:
+    """Reads the methods of an ExecuTorch program."""
+    executorch.read_methods(memoryview(data))
+
+
 def read_ort(data: bytes) -> None:
     """Reads the contract of a model in ONNX Runtime's format."""
     ort.read_contract(memoryview(data))
@@ -285,6 +290,7 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "onnx graph": read_onnx_graph,
     "tflite": read_tflite,
     "ort": read_ort,
+    "executorch": read_executorch,
     "openvino": read_openvino,
     "gguf": read_gguf,
     "ncnn": read_ncnn,

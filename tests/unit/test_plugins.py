@@ -21,7 +21,7 @@ def refuse(**_wanted: Any) -> NoReturn:
 def test_our_names_are_found_without_a_look_at_other_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugins, "entry_points", refuse)
     assert [point.value for point in plugins.find(GROUP, "file")] == ["modelkeep.keys.file:FileStore"]
-    assert next(plugins.every("modelkeep.runtimes")).name == "litert"
+    assert next(plugins.every("modelkeep.runtimes")).name == "executorch"
 
 
 def test_other_packages_add_names_and_take_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,9 @@ _STATIC, _BOUNDED, _UNBOUNDED = 0, 1, 2
 _EXTRA_LOCATION = 2
 _EXTERNAL = 1
 
+# As many entries as a bundle can have; each may look at all values of the file.
+_MOST_METHODS = 256
+
 _ELEMENT_TYPES: Mapping[int, str] = MappingProxyType(
     {
         **{0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32"},
@@ -64,13 +67,14 @@ def read_methods(view: memoryview) -> dict[str, Method]:
     if identifier(view) != IDENTIFIER:
         raise MalformedError("not an ExecuTorch program: its identifier is missing")
     methods: dict[str, Method] = {}
-    for plan in root(view).tables(_PROGRAM_METHODS):
+    plans = root(view).tables(_PROGRAM_METHODS)
+    if not 1 <= len(plans) <= _MOST_METHODS:
+        raise MalformedError(f"ExecuTorch program: it has {len(plans) or 'no'} methods")
+    for plan in plans:
         name = plan.text(_METHOD_NAME) or ""
         if not name or name in methods:
             raise MalformedError(f"ExecuTorch program: method name {name!r} is empty or taken")
         methods[name] = _method(plan)
-    if not methods:
-        raise MalformedError("ExecuTorch program: it has no methods")
     return methods
 
 
