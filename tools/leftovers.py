@@ -182,6 +182,7 @@ def be_victim(bundle: str, keys: str, settings: str) -> None:
             isolation=isolation,
             **wanted["options"],
         )
+        assert session.contract is not None
         (taken,) = session.contract.inputs
         session.run({taken.name: np.ones(wanted["shape"], np.float32)})
         return session
