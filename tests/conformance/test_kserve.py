@@ -17,6 +17,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+import modelkeep
 from support.classifier import classifier
 from support.integrations import printed, set_up
 from support.kserve import Client, serving
@@ -164,10 +165,20 @@ def test_contract_and_guard_are_asked_in_a_process_of_its_own(
     workshop, _ = made
     model = classifier(workshop.folder / "net.onnx")
     (workshop.folder / "guarded").mkdir()
-    workshop.seal(model, guard=learned(), name="guarded/model.keep")
+    admin = workshop.new_device("admin")
+    bundle = workshop.seal(
+        model, guard=learned(), name="guarded/model.keep", to=[], admins=[admin.with_suffix(".pub")]
+    )
+    later = modelkeep.grant(
+        bundle,
+        identity=workshop.identity(admin),
+        to=[workshop.device.with_suffix(".pub")],
+        verifier=workshop.verifier(),
+        output=workshop.folder / "later.grants",
+    )
     picture = pictures(1, seed=41)[0]
     expected: Any = onnxruntime.InferenceSession(model).run(["logits"], {"x": picture})[0]
-    with serving(workshop.folder / "guarded", "--isolated") as client:
+    with serving(workshop.folder / "guarded", "--isolated", f"--grants={later.path}") as client:
         answer = client.ask("/v1/models/detector:predict", {"instances": picture.tolist()})
         found = np.array([row["logits"] for row in answer.value["predictions"]], np.float32)
         assert found.tobytes() == expected.tobytes()

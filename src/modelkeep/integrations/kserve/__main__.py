@@ -32,6 +32,7 @@ def _parser(known: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog="modelkeep.integrations.kserve", parents=[known])
     parser.add_argument("--model_dir", default=_MOUNTED, help="the folder with the sealed model, or the file")
+    parser.add_argument("--grants", help="file with the grant, where the sealed model has it not")
     parser.add_argument("--isolated", action="store_true", help="run the model in a process of its own")
     parser.add_argument("--largest_body", type=int, default=LARGEST_BODY, help="bytes of a request")
     return parser
@@ -44,7 +45,8 @@ def _serve(arguments: argparse.Namespace) -> None:
     if arguments.workers != 1:
         raise UsageError("a model is open in one process", hint="run several servers")
     isolation = "process" if arguments.isolated else "in-process"
-    with open_configured(sealed_in(Path(arguments.model_dir)), isolation=isolation) as session:
+    bundle = sealed_in(Path(arguments.model_dir))
+    with open_configured(bundle, grant_file=arguments.grants, isolation=isolation) as session:
         SealedServer().serve(SealedModel(arguments.model_name, session), arguments.largest_body)
 
 
