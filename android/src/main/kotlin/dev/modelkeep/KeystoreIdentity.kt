@@ -136,6 +136,11 @@ public class KeystoreIdentity private constructor(
         @Throws(KeepError::class)
         public fun open(alias: String): KeystoreIdentity = open(alias) { Keystore.checkKind(it, PURPOSES) }
 
+        internal fun open(alias: String, protection: KeyProtection): KeystoreIdentity = open(alias) {
+            Keystore.checkKind(it, PURPOSES)
+            Keystore.checkKept(it, protection)
+        }
+
         internal fun open(alias: String, check: (KeyInfo) -> Unit): KeystoreIdentity {
             val store = Keystore.load()
             val privateKey = Keystore.calling { store.getKey(alias, null) } as? PrivateKey

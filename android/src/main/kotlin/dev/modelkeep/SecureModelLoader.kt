@@ -101,10 +101,48 @@ public class SecureModelLoader private constructor(
     @Throws(KeepError::class, InterruptedException::class)
     public fun install(bundle: File, target: File, grants: File? = null): InstallReport =
         unlocked({ Container.openBundle(bundle) }, { sets(bundle, grants, it) }, true) { unlocked, remembered ->
-            val before = remembered.floor(unlocked.manifest.model)
-            Installer(unlocked, remembered, progress).install(target)
-            InstallReport(unlocked.manifest.model, before.order.epoch.takeIf { before.bundle != null }, unlocked.manifest.epoch)
+            install(unlocked, remembered, target)
         }
+
+    /**
+     * Installs a bundle that is an asset of the app, stored without compression, as [install] does with a file.
+     * [descriptor] stays the caller's.
+     *
+     * @param grants lines of a grants file, to be looked at after the grants in the bundle.
+     * @throws RollbackError a newer release of this model was installed before.
+     * @throws AuthenticationRequiredError show the prompt, then call again.
+     * @throws KeepError the subclass says what to do next; nothing was installed.
+     */
+    @JvmOverloads
+    @Throws(KeepError::class, InterruptedException::class)
+    public fun install(descriptor: AssetFileDescriptor, target: File, grants: ByteArray = ByteArray(0)): InstallReport =
+        install(BundleFile.open(descriptor), target, grants)
+
+    /**
+     * Installs a bundle that another app or a document provider handed over as a file, as [install] does with a file.
+     * [descriptor] stays the caller's.
+     *
+     * @param grants lines of a grants file, to be looked at after the grants in the bundle.
+     * @throws RollbackError a newer release of this model was installed before.
+     * @throws AuthenticationRequiredError show the prompt, then call again.
+     * @throws UsageError the descriptor is a pipe or a socket.
+     * @throws KeepError the subclass says what to do next; nothing was installed.
+     */
+    @JvmOverloads
+    @Throws(KeepError::class, InterruptedException::class)
+    public fun install(descriptor: ParcelFileDescriptor, target: File, grants: ByteArray = ByteArray(0)): InstallReport =
+        install(BundleFile.open(descriptor), target, grants)
+
+    private fun install(file: BundleFile, target: File, grants: ByteArray): InstallReport =
+        unlocked({ Archive.open(file, Form.BUNDLE) }, { sets(grants, it) }, true) { unlocked, remembered ->
+            install(unlocked, remembered, target)
+        }
+
+    private fun install(unlocked: UnlockedBundle, remembered: Remembered, target: File): InstallReport {
+        val before = remembered.floor(unlocked.manifest.model)
+        Installer(unlocked, remembered, progress).install(target)
+        return InstallReport(unlocked.manifest.model, before.order.epoch.takeIf { before.bundle != null }, unlocked.manifest.epoch)
+    }
 
     /**
      * Opens a bundle that is an asset of the app, stored without compression. [descriptor] stays the caller's.
@@ -133,11 +171,7 @@ public class SecureModelLoader private constructor(
 
     private fun open(file: BundleFile, grants: ByteArray): OpenModel {
         refuseBundles()
-        return unlocked(
-            { Archive.open(file, Form.BUNDLE) },
-            { arrayOf(it.embeddedGrants(), Grants.lines(ByteArrayInputStream(grants))) },
-            true,
-        ) { bundle, _ -> load(bundle) }
+        return unlocked({ Archive.open(file, Form.BUNDLE) }, { sets(grants, it) }, true) { bundle, _ -> load(bundle) }
     }
 
     /**
@@ -215,6 +249,9 @@ public class SecureModelLoader private constructor(
         val sidecar = File(file.path + ".grants")
         return arrayOf(bundle.embeddedGrants(), if (sidecar.exists()) Grants.lines(sidecar) else emptySequence())
     }
+
+    private fun sets(grants: ByteArray, bundle: Bundle): Array<Sequence<ByteArray>> =
+        arrayOf(bundle.embeddedGrants(), Grants.lines(ByteArrayInputStream(grants)))
 
     private fun <T> unlocked(
         openContainer: () -> Container,

@@ -157,6 +157,9 @@ public class WrappedIdentity private constructor(
             return of(WrappingKey.open(content.alias), content, Build.VERSION.SDK_INT)
         }
 
+        internal fun open(file: File, protection: KeyProtection): WrappedIdentity =
+            open(file).also { it.wrappingKey.checkKept(protection) }
+
         /** Deletes [file] and the Keystore key that wraps it, as far as they are there. */
         @JvmStatic
         @Throws(KeepError::class)

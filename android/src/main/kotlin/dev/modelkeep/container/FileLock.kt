@@ -6,7 +6,7 @@ import java.io.File
 import java.io.RandomAccessFile
 import java.nio.channels.OverlappingFileLockException
 
-/** A lock of [target], in a file beside it, since the file itself is replaced. Given back when closed, or by a crash. */
+/** A lock of a target, in a file beside it, since the target itself is replaced. Given back when closed, or by a crash. */
 internal class FileLock private constructor(private val file: RandomAccessFile) : Closeable {
     override fun close() = storage("write") { file.close() }
 

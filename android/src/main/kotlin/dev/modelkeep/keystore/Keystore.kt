@@ -66,12 +66,31 @@ internal object Keystore {
 
     /** Checks that a key is held where [protection] demands. */
     fun checkLevel(level: SecurityLevel, protection: KeyProtection) {
-        val isEnough = when {
-            protection.requireStrongBox -> level == SecurityLevel.STRONGBOX
-            protection.requireHardware -> level.isHardware
-            else -> true
-        }
-        if (!isEnough) throw KeyStoreError("this device would hold the key here: $level", "use another device")
+        if (!isEnough(level, protection)) throw KeyStoreError("this device would hold the key here: $level", "use another device")
+    }
+
+    /** Checks that a key that was made before is kept no less carefully than [protection] demands. */
+    fun checkKept(info: KeyInfo, protection: KeyProtection) {
+        if (isEnough(securityLevel(info, Build.VERSION.SDK_INT), protection) && demandsUser(info, protection)) return
+        throw KeyStoreError(
+            "the key of this name is kept less carefully than is demanded",
+            "delete it and enrol again; then models have to be granted anew",
+        )
+    }
+
+    private fun isEnough(level: SecurityLevel, protection: KeyProtection) = when {
+        protection.requireStrongBox -> level == SecurityLevel.STRONGBOX
+        protection.requireHardware -> level.isHardware
+        else -> true
+    }
+
+    private fun demandsUser(info: KeyInfo, protection: KeyProtection): Boolean {
+        if (protection.authentication == Authentication.NONE) return true
+        if (!info.isUserAuthenticationRequired) return false
+        if (info.userAuthenticationValidityDurationSeconds > protection.validitySeconds) return false
+        // Before, there was but one kind.
+        if (Build.VERSION.SDK_INT < AUTHENTICATION_TYPES_SINCE) return true
+        return info.userAuthenticationType and types(protection.authentication).inv() == 0
     }
 
     /** Checks that a key is one that this library makes: for these [purposes] alone, and born in the Keystore. */

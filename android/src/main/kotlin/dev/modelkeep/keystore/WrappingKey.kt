@@ -38,6 +38,8 @@ internal class WrappingKey private constructor(private val key: SecretKey) {
         }
     }
 
+    fun checkKept(protection: KeyProtection) = Keystore.checkKept(info(), protection)
+
     fun securityLevel(apiLevel: Int): SecurityLevel = Keystore.securityLevel(info(), apiLevel)
 
     private fun info(): KeyInfo = Keystore.calling {

@@ -7,44 +7,46 @@ import java.nio.ByteBuffer
  * into vector instructions. For one thread.
  *
  * Everything lies in one array with rows of [LANES] words: the compiler sees only of one array that its rows do not overlap.
+ * The rows that the four mixings of a half round take as the same operand follow each other, so that one loop does all four.
  */
 internal class Blake3Lanes {
-    /** Rows 0 to 15 are the state, rows 16 to 31 the message. */
-    private val rows = IntArray(32 * LANES)
-    private val message = IntArray(Blake3Tree.BLOCK_WORDS * LANES)
-    private val block = IntArray(Blake3Tree.BLOCK_WORDS)
+    private val rows = IntArray(ROWS * LANES)
+    private val words = IntArray(LANES * CHUNK_WORDS)
+
+    /** What a compression begins with in rows 8 to 15, but for the flags. */
+    private val fresh = IntArray(Blake3Tree.WORDS * LANES)
 
     /** Puts the values of the first of [whole] chunks into [level], and returns of how many. */
-    fun chunks(input: ByteBuffer, whole: Int, level: IntArray): Int {
-        val words = input.asIntBuffer()
-        val count = whole / LANES * LANES
-        for (first in 0 until count step LANES) {
-            initialize()
-            for (part in 0 until BLOCKS) {
-                load { lane ->
-                    words.position((first + lane) * CHUNK_WORDS + part * Blake3Tree.BLOCK_WORDS)
-                    words.get(block, 0, Blake3Tree.BLOCK_WORDS)
-                }
-                compress(first, flags(part))
-            }
-            store(level, first)
+    fun chunks(input: ByteBuffer, whole: Int, level: IntArray): Int = groups(whole) { first, count ->
+        val view = input.asIntBuffer()
+        view.position(first * CHUNK_WORDS)
+        view.get(words, 0, count * CHUNK_WORDS)
+        begin()
+        countFrom(first)
+        for (part in 0 until BLOCKS) {
+            load(words, part * Blake3Tree.BLOCK_WORDS, CHUNK_WORDS, count)
+            compress(flags(part))
         }
-        return count
+        store(level, first, count)
     }
 
     /** Puts the first of [pairs] parents of the values in [level] into their place there, and returns how many. */
-    fun parents(level: IntArray, pairs: Int): Int {
-        val count = pairs / LANES * LANES
-        for (first in 0 until count step LANES) {
-            initialize()
-            load { lane ->
-                val from = (first + lane) * Blake3Tree.BLOCK_WORDS
-                System.arraycopy(level, from, block, 0, Blake3Tree.BLOCK_WORDS)
-            }
-            compress(null, Blake3Tree.PARENT)
-            store(level, first)
+    fun parents(level: IntArray, pairs: Int): Int = groups(pairs) { first, count ->
+        begin()
+        load(level, first * Blake3Tree.BLOCK_WORDS, Blake3Tree.BLOCK_WORDS, count)
+        compress(Blake3Tree.PARENT)
+        store(level, first, count)
+    }
+
+    /** Calls [action] for as many of [all] as pay, and returns how many these were. */
+    private inline fun groups(all: Int, action: (first: Int, count: Int) -> Unit): Int {
+        var done = 0
+        while (all - done >= FEWEST) {
+            val count = minOf(LANES, all - done)
+            action(done, count)
+            done += count
         }
-        return count
+        return done
     }
 
     private fun flags(part: Int): Int = when (part) {
@@ -53,52 +55,71 @@ internal class Blake3Lanes {
         else -> 0
     }
 
-    private fun initialize() = repeat(Blake3Tree.WORDS) { fill(it, Blake3Tree.INITIAL[it]) }
+    private fun begin() {
+        for (word in 0 until HALF) {
+            rows.fill(Blake3Tree.INITIAL[word], (A + word) * LANES, (A + word + 1) * LANES)
+            rows.fill(Blake3Tree.INITIAL[HALF + word], (B + word) * LANES, (B + word + 1) * LANES)
+            fresh.fill(Blake3Tree.INITIAL[word], word * LANES, (word + 1) * LANES)
+        }
+        fresh.fill(0, COUNTER, COUNTER + 2 * LANES)
+        fresh.fill(Blake3Tree.BLOCK, COUNTER + 2 * LANES, COUNTER + 3 * LANES)
+    }
 
-    private fun fill(row: Int, word: Int) = rows.fill(word, row * LANES, (row + 1) * LANES)
+    private fun countFrom(first: Int) {
+        for (lane in 0 until LANES) fresh[COUNTER + lane] = first + lane
+    }
 
-    private inline fun load(fetch: (lane: Int) -> Unit) {
-        for (lane in 0 until LANES) {
-            fetch(lane)
-            for (word in 0 until Blake3Tree.BLOCK_WORDS) rows[(Blake3Tree.BLOCK_WORDS + word) * LANES + lane] = block[word]
+    /** Takes a block for each of [count] lanes: the first one at [from], the others [stride] words apart. */
+    private fun load(source: IntArray, from: Int, stride: Int, count: Int) {
+        for (lane in 0 until count) {
+            val start = from + lane * stride
+            for (place in 0 until Blake3Tree.BLOCK_WORDS) rows[(MESSAGE + place) * LANES + lane] = source[start + ORDER[place]]
         }
     }
 
-    private fun store(level: IntArray, first: Int) {
-        for (lane in 0 until LANES) {
-            for (word in 0 until Blake3Tree.WORDS) level[(first + lane) * Blake3Tree.WORDS + word] = rows[word * LANES + lane]
+    private fun store(level: IntArray, first: Int, count: Int) {
+        for (lane in 0 until count) {
+            val start = (first + lane) * Blake3Tree.WORDS
+            for (word in 0 until HALF) {
+                level[start + word] = rows[(A + word) * LANES + lane]
+                level[start + HALF + word] = rows[(B + word) * LANES + lane]
+            }
         }
     }
 
-    /** @param first number of the chunk in lane 0, or null for parents. */
-    private fun compress(first: Int?, flags: Int) {
-        repeat(HALF) { fill(Blake3Tree.WORDS + it, Blake3Tree.INITIAL[it]) }
-        for (lane in 0 until LANES) rows[COUNTER * LANES + lane] = if (first == null) 0 else first + lane
-        fill(COUNTER + 1, 0)
-        fill(COUNTER + 2, Blake3Tree.BLOCK)
-        fill(COUNTER + 3, flags)
+    private fun compress(flags: Int) {
+        System.arraycopy(fresh, 0, rows, C * LANES, HALF * LANES)
+        System.arraycopy(fresh, HALF * LANES, rows, D * LANES, HALF * LANES)
+        rows.fill(flags, (D + 3) * LANES, (D + HALF) * LANES)
         round(rows)
         repeat(Blake3Tree.ROUNDS - 1) {
-            permute()
+            CYCLES.forEach(::permute)
             round(rows)
         }
-        for (index in 0 until Blake3Tree.WORDS * LANES) rows[index] = rows[index] xor rows[index + Blake3Tree.WORDS * LANES]
+        finish(rows)
     }
 
-    private fun permute() {
-        System.arraycopy(rows, MESSAGE, message, 0, message.size)
-        for (word in PERMUTATION.indices) System.arraycopy(message, PERMUTATION[word] * LANES, rows, MESSAGE + word * LANES, LANES)
+    private fun permute(cycle: IntArray) {
+        copy(rows, MESSAGE + cycle[0], SPARE, 1)
+        for (index in 1 until cycle.size) copy(rows, MESSAGE + cycle[index], MESSAGE + cycle[index - 1], 1)
+        copy(rows, SPARE, MESSAGE + cycle.last(), 1)
     }
 
     companion object {
         /** Enough that a loop over them pays, few enough that the rows stay in the first cache. */
-        const val LANES = 128
+        const val LANES = 256
+
+        /** With fewer, one block after the other is faster. */
+        private const val FEWEST = 48
         private const val BLOCKS = Blake3Tree.CHUNK / Blake3Tree.BLOCK
         private const val CHUNK_WORDS = Blake3Tree.CHUNK / 4
-        private const val HALF = 4
-        private const val COUNTER = 12
-        private const val MESSAGE = Blake3Tree.BLOCK_WORDS * LANES
-        private val PERMUTATION = intArrayOf(2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
+        private const val COUNTER = HALF * LANES
+
+        /** Which word of the block stands where: first and second ones of the columns, then those of the diagonals. */
+        private val ORDER = intArrayOf(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15)
+
+        /** The permutation of the paper's table 2, for words that stand in this order. */
+        private val CYCLES = arrayOf(intArrayOf(0, 1, 5, 9, 10, 12, 13, 6), intArrayOf(2, 7, 14, 11, 15, 8, 4, 3))
 
         /** On Android single blocks are taken: a guess, since lanes without vector instructions are slower, and nobody measured there. */
         fun ofThisMachine(): Blake3Lanes? = if (System.getProperty("java.vm.name") == "Dalvik") null else Blake3Lanes()
@@ -106,33 +127,57 @@ internal class Blake3Lanes {
 }
 
 private const val ROW = Blake3Lanes.LANES
+private const val HALF = 4
 
+// Where the rows lie: the four quarters of the state, with room for what the diagonals rotate, and the message.
+private const val A = 0
+private const val B = 4
+private const val C = 9
+private const val D = 16
+private const val MESSAGE = 20
+private const val SPARE = 36
+private const val ROWS = 37
+
+private fun copy(rows: IntArray, from: Int, to: Int, count: Int) =
+    System.arraycopy(rows, from * ROW, rows, to * ROW, count * ROW)
+
+/**
+ * Columns, then diagonals: columns of which all but the first row are rotated. What leaves at one end stands at the other
+ * one, too. One function, too long to become part of those that call it: it is compiled once, and soon.
+ */
 private fun round(rows: IntArray) {
-    mix(rows, 0, 4, 8, 12, 16)
-    mix(rows, 1, 5, 9, 13, 18)
-    mix(rows, 2, 6, 10, 14, 20)
-    mix(rows, 3, 7, 11, 15, 22)
-    mix(rows, 0, 5, 10, 15, 24)
-    mix(rows, 1, 6, 11, 12, 26)
-    mix(rows, 2, 7, 8, 13, 28)
-    mix(rows, 3, 4, 9, 14, 30)
+    mix(rows, B, C, D, MESSAGE)
+    copy(rows, B, B + HALF, 1)
+    copy(rows, C, C + HALF, 2)
+    copy(rows, D + HALF - 1, D - 1, 1)
+    mix(rows, B + 1, C + 2, D - 1, MESSAGE + Blake3Tree.WORDS)
+    copy(rows, B + HALF, B, 1)
+    copy(rows, C + HALF, C, 2)
+    copy(rows, D - 1, D + HALF - 1, 1)
 }
 
-/** The function G of the paper, in all lanes; inlined, so that the compiler knows the rows. */
+/** The function G of the paper, four times in all lanes; inlined, so that the compiler knows the rows. */
 @Suppress("NOTHING_TO_INLINE")
-private inline fun mix(rows: IntArray, first: Int, second: Int, third: Int, fourth: Int, words: Int) {
-    for (lane in 0 until ROW) {
-        var a = rows[lane + first * ROW] + rows[lane + second * ROW] + rows[lane + words * ROW]
+private inline fun mix(rows: IntArray, second: Int, third: Int, fourth: Int, words: Int) {
+    for (lane in 0 until HALF * ROW) {
+        var a = rows[lane] + rows[lane + second * ROW] + rows[lane + words * ROW]
         var d = (rows[lane + fourth * ROW] xor a).rotateRight(16)
         var c = rows[lane + third * ROW] + d
         var b = (rows[lane + second * ROW] xor c).rotateRight(12)
-        a += b + rows[lane + (words + 1) * ROW]
+        a += b + rows[lane + (words + HALF) * ROW]
         d = (d xor a).rotateRight(8)
         c += d
         b = (b xor c).rotateRight(7)
-        rows[lane + first * ROW] = a
+        rows[lane] = a
         rows[lane + second * ROW] = b
         rows[lane + third * ROW] = c
         rows[lane + fourth * ROW] = d
+    }
+}
+
+private fun finish(rows: IntArray) {
+    for (index in 0 until HALF * ROW) {
+        rows[index + A * ROW] = rows[index + A * ROW] xor rows[index + C * ROW]
+        rows[index + B * ROW] = rows[index + B * ROW] xor rows[index + D * ROW]
     }
 }

@@ -17,11 +17,13 @@ import android.system.keystore2.KeyParameters
 import android.system.keystore2.ResponseCode
 import java.lang.reflect.InvocationHandler
 import java.lang.reflect.Method
+import java.util.concurrent.ConcurrentHashMap
+import java.util.concurrent.atomic.AtomicLong
 
 /** The Keystore service of a [FakePhone]: keys that stay inside, and KeyMint's rules for using them. */
 internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
-    private val keys = HashMap<String, KeyMintKey>()
-    private var lastId = 0L
+    private val keys = ConcurrentHashMap<String, KeyMintKey>()
+    private val lastId = AtomicLong()
     val keyCount: Int get() = keys.size
 
     override fun invoke(proxy: Any, method: Method, arguments: Array<out Any?>?): Any? {
@@ -92,7 +94,7 @@ internal class FakeKeystore(private val phone: FakePhone) : InvocationHandler {
         return key.metadata
     }
 
-    private fun newId(): Long = ++lastId
+    private fun newId(): Long = lastId.incrementAndGet()
 
     private fun createOperation(key: KeyMintKey, parameters: List<KeyParameter>): CreateOperationResponse {
         phone.failure?.let(FakePhone::fail)

@@ -19,6 +19,7 @@ import java.lang.reflect.Proxy
 import java.nio.ByteBuffer
 import java.security.Provider
 import java.security.Security
+import java.util.concurrent.CopyOnWriteArrayList
 import libcore.io.Libcore
 import libcore.io.Os
 
@@ -40,7 +41,7 @@ internal class FakePhone(
     var now = 1000L
 
     /** Every call over binder to the Keystore, by name, since the last [forgetCalls]. */
-    val calls = ArrayList<String>()
+    val calls = CopyOnWriteArrayList<String>()
     var isLocked = false
 
     /** Some devices compute something else. */

@@ -14,8 +14,11 @@ import dev.modelkeep.UsageError
 import dev.modelkeep.WrappedIdentity
 import dev.modelkeep.fake.FakeContext
 import dev.modelkeep.fake.FakePhone
+import dev.modelkeep.toHexadecimal
 import dev.modelkeep.vectors.Vector
 import java.io.File
+import java.util.concurrent.CompletableFuture
+import java.util.concurrent.CyclicBarrier
 import org.junit.jupiter.api.Assertions.assertArrayEquals
 import org.junit.jupiter.api.Assertions.assertEquals
 import org.junit.jupiter.api.Assertions.assertFalse
@@ -44,6 +47,45 @@ internal class DeviceKeyTest {
             assertEquals(0, phone.keyCount)
             val next = DeviceKey.openOrEnrol(context, "key", none)
             assertFalse(made.publicValue.contentEquals(next.publicValue))
+            DeviceKey.delete(context, "key")
+        }
+    }
+
+    @Test
+    fun `a key that is there is taken only if it is kept as carefully as is demanded`() {
+        val phone = FakePhone().switchOn()
+        val credential = KeyProtection()
+        val more = listOf(
+            none to KeyProtection(Authentication.NONE, requireStrongBox = true),
+            none to credential,
+            credential to KeyProtection(validitySeconds = credential.validitySeconds - 1),
+            credential to KeyProtection(Authentication.BIOMETRIC),
+        )
+        for ((version, pair) in listOf(0, 300).flatMap { version -> more.map { version to it } }) {
+            phone.authenticate()
+            val context = FakeContext(File(folder, "$version"), version)
+            val (made, demanded) = pair
+            val key = DeviceKey.openOrEnrol(context, "key", made)
+            assertThrows(KeyStoreError::class.java) { DeviceKey.openOrEnrol(context, "key", demanded) }
+            assertArrayEquals(key.publicValue, DeviceKey.openOrEnrol(context, "key", made).publicValue)
+            assertArrayEquals(key.publicValue, DeviceKey.openOrEnrol(context, "key", none).publicValue)
+            DeviceKey.delete(context, "key")
+        }
+    }
+
+    @Test
+    fun `who asks for a key at the same time gets the same one`() {
+        FakePhone().switchOn()
+        for (version in listOf(0, 300)) {
+            val context = FakeContext(File(folder, "$version"), version)
+            val start = CyclicBarrier(2)
+            val both = List(2) {
+                CompletableFuture.supplyAsync {
+                    start.await()
+                    DeviceKey.openOrEnrol(context, "key", none).publicValue.toHexadecimal()
+                }
+            }
+            assertEquals(1, both.map { it.join() }.toSet().size)
             DeviceKey.delete(context, "key")
         }
     }

@@ -89,6 +89,7 @@ internal class ApiLevelTest {
             "KeyGenParameterSpec\$Builder.setIsStrongBoxBacked in Keystore" to 28,
             "KeyGenParameterSpec\$Builder.setUnlockedDeviceRequired in Keystore" to 28,
             "KeyGenParameterSpec\$Builder.setUserAuthenticationParameters in Keystore" to 30,
+            "KeyInfo.getUserAuthenticationType in Keystore" to 30,
             "KeyInfo.getSecurityLevel in Keystore" to 31,
             "PackageManager.hasSystemFeature in KeystoreIdentity" to 24,
             "KeyStoreException in Keystore" to 33,

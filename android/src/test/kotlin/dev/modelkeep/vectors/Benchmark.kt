@@ -1,56 +1,100 @@
 package dev.modelkeep.vectors
 
-import android.os.SharedMemory
 import android.security.keystore.KeyGenParameterSpec
 import android.security.keystore.KeyProperties
-import com.sun.management.OperatingSystemMXBean
 import dev.modelkeep.LegacyModel
 import dev.modelkeep.SecureModelLoader
 import dev.modelkeep.Verifier
+import dev.modelkeep.document.LeafAlgorithm
 import dev.modelkeep.fake.FakePhone
 import dev.modelkeep.fake.SoftwareKeys
 import java.io.File
-import java.lang.management.ManagementFactory
-import java.lang.management.MemoryType
 import javax.crypto.Cipher
 import javax.crypto.KeyGenerator
 
 /**
  * Measures one thing in a JVM of its own, since the first time is worth knowing. `android/benchmark` calls it:
  *
- *     open|install|installation BUNDLE PUBLISHER.pem DEVICE.pem   opens, installs, or opens what was installed
- *     tutorial SIZE                                               decrypts so many MiB with a key in the Keystore
+ *     open|install|installation LEAF BUNDLE PUBLISHER.pem DEVICE.pem BARE   opens, installs, or opens what was installed; BARE
+ *                                                                           is what the next one said
+ *     bare open|install|installation LEAF BUNDLE   gives the seconds that the bare parts take in a new JVM, by the clock and of the processors
+ *     pieces SIZE      gives what the parts take, for so many MiB
+ *     tutorial SIZE    decrypts so many MiB with a key in the Keystore
  */
 internal object Benchmark {
-    private const val ROUNDS = 12
+    private const val ROUNDS = 10
     private const val MIB = 1048576.0
-    private val heap = ManagementFactory.getMemoryPoolMXBeans().filter { it.type == MemoryType.HEAP }
-    private val machine = ManagementFactory.getOperatingSystemMXBean() as OperatingSystemMXBean
-
-    /** What one round took: in seconds by the clock and of all processors, and in bytes of heap beyond what was there before. */
-    private class Round(val seconds: Double, val busy: Double, val heap: Long, val calls: List<String>)
 
     @JvmStatic
     fun main(arguments: Array<String>) {
         val phone = FakePhone().switchOn()
-        if (arguments[0] == "tutorial") return tutorial(phone, arguments[1].toInt())
-        val (bundle, publisher, device) = arguments.drop(1).map(::File)
+        when (arguments[0]) {
+            "tutorial" -> tutorial(phone, arguments[1].toInt())
+            "pieces" -> Bare.printPieces(arguments[1].toInt())
+            "bare" -> Measured.of(bare(arguments[1], arguments[2], File(arguments[3]))).let { println("${it.seconds} ${it.busy}") }
+            else -> compare(phone, arguments)
+        }
+    }
+
+    private fun bare(what: String, leaf: String, bundle: File): () -> Unit {
+        val algorithm = if (what == "installation") null else LeafAlgorithm.valueOf(leaf.uppercase())
+        val bare = Bare(bundle.absoluteFile.parentFile, (bundle.length() / MIB).toInt(), algorithm)
+        return if (what == "install") bare::install else bare::open
+    }
+
+    private fun compare(phone: FakePhone, arguments: Array<String>) {
+        val (what, leaf) = arguments
+        val (bundle, publisher, device) = arguments.drop(2).map(::File)
+        val action = action(what, bundle, publisher, device)
+        val rounds = ArrayList<Measured>()
+        val others = ArrayList<Measured>()
+        val bare by lazy { bare(what, leaf, bundle) }
+        repeat(ROUNDS) {
+            phone.forgetCalls()
+            rounds += Measured.of(action)
+            val calls = phone.calls.size
+            others += Measured.of(bare)
+            check(calls == phone.calls.size)
+        }
+        report(what, bundle.length(), rounds, others, arguments.last(), phone.calls.groupingBy { it }.eachCount())
+    }
+
+    private fun action(what: String, bundle: File, publisher: File, device: File): () -> Unit {
         val identity = SoftwareKeys.intoKeystore(device.readText(), "key")!!
-        val folder = File(bundle.path + ".benchmark")
+        val folder = File(bundle.path + ".benchmark").apply { deleteRecursively() }
         val installed = File(folder, "installed.keep")
         val loader = SecureModelLoader(identity, Verifier(publisher.readText(), Verifier.UNSAFE_ANY_MODEL), folder)
-        if (arguments[0] == "installation") loader.install(bundle, installed)
-        val rounds = List(ROUNDS) {
-            round(phone) {
-                when (arguments[0]) {
-                    "open" -> loader.open(bundle).close()
-                    "install" -> loader.install(bundle, installed)
-                    else -> loader.open(installed).close()
-                }
+        if (what == "installation") loader.install(bundle, installed)
+        return {
+            when (what) {
+                "open" -> loader.open(bundle).close()
+                "install" -> loader.install(bundle, installed)
+                else -> loader.open(installed).close()
             }
         }
-        folder.deleteRecursively()
-        report(arguments[0], bundle.length(), rounds)
+    }
+
+    /** A row of the table: GB/s by the clock, and how many times the processor time of the bare parts that is. */
+    private fun report(
+        what: String, bytes: Long, rounds: List<Measured>, others: List<Measured>, cold: String, calls: Map<String, Int>,
+    ) {
+        val (coldSeconds, coldBusy) = cold.split(' ').map(String::toDouble)
+        val first = rounds.first()
+        val (seconds, busy) = warm(rounds)
+        val (bareSeconds, bareBusy) = warm(others)
+        println(
+            "%s | %.2f (bare %.2f, %.1fx) | %.2f (bare %.2f, %.1fx) | %.2f (bare %.2f) | +%.1f MiB, first +%.1f | %s |".format(
+                what.padEnd(12), bytes / first.seconds / 1e9, bytes / coldSeconds / 1e9, first.busy / coldBusy,
+                bytes / seconds / 1e9, bytes / bareSeconds / 1e9, busy / bareBusy, bytes / busy / 1e9, bytes / bareBusy / 1e9,
+                rounds.drop(ROUNDS / 2).maxOf { it.heap } / MIB, first.heap / MIB, calls.map { "${it.value} ${it.key}" }.joinToString(),
+            ),
+        )
+    }
+
+    /** The median of the second half: seconds by the clock and of the processors. */
+    private fun warm(rounds: List<Measured>): Pair<Double, Double> {
+        val half = rounds.drop(ROUNDS / 2)
+        return half.map { it.seconds }.sorted()[half.size / 2] to half.map { it.busy }.sorted()[half.size / 2]
     }
 
     private fun tutorial(phone: FakePhone, size: Int) {
@@ -63,34 +107,9 @@ internal object Benchmark {
         val cipher = Cipher.getInstance("AES/GCM/NoPadding").apply { init(Cipher.ENCRYPT_MODE, key) }
         val file = File.createTempFile("old", ".enc")
         file.writeBytes(cipher.iv + cipher.doFinal(ByteArray(size shl 20)))
-        report("tutorial", file.length(), List(2) { round(phone) { LegacyModel.open(file, key).close() } })
-        file.delete()
-    }
-
-    private fun round(phone: FakePhone, action: () -> Unit): Round {
         phone.forgetCalls()
-        System.gc()
-        val before = heap.sumOf { it.usage.used }
-        heap.forEach { it.resetPeakUsage() }
-        val processor = machine.processCpuTime
-        val start = System.nanoTime()
-        action()
-        val seconds = (System.nanoTime() - start) / 1e9
-        val busy = (machine.processCpuTime - processor) / 1e9
-        SharedMemory.given.clear()
-        return Round(seconds, busy, heap.sumOf { it.peakUsage.used } - before, phone.calls.toList())
-    }
-
-    private fun report(what: String, bytes: Long, rounds: List<Round>) {
-        val warm = rounds.drop(rounds.size / 2)
-        val seconds = warm.map { it.seconds }.sorted()[warm.size / 2]
-        val busy = warm.map { it.busy }.sorted()[warm.size / 2]
-        val first = rounds.first()
-        println(
-            "%-12s first %.2f GB/s (%.2f for each second of a core), then %.2f (%.2f); heap +%.1f MiB, first +%.1f; calls %s".format(
-                what, bytes / first.seconds / 1e9, bytes / first.busy / 1e9, bytes / seconds / 1e9, bytes / busy / 1e9,
-                warm.maxOf { it.heap } / MIB, first.heap / MIB, warm.last().calls.groupingBy { it }.eachCount(),
-            ),
-        )
+        val taken = Measured.of { LegacyModel.open(file, key).close() }
+        println("tutorial: %.2f GB/s, heap +%.1f MiB, %d calls".format(file.length() / taken.seconds / 1e9, taken.heap / MIB, phone.calls.size))
+        file.delete()
     }
 }
