@@ -14,6 +14,7 @@
 # make mutate     changes the security core in 400 random places and sees whether tests notice; SEED=1
 # make device-test  a whole device in QEMU: Secure Boot, TPM, dm-verity, modelkeep inside, and what it refuses
 # make package    wheel and sources of the package, the same bytes each time, into dist/
+# make dist       everything that is shipped: make package and make wheels, all sources, checked and tried; needs rustup
 # make site       the pages as a site, into build/site; broken links are errors
 # make leftovers  what stays in memory after a model is closed; writes docs/leftovers.md
 #
@@ -56,7 +57,7 @@ define installed
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: package site wheels test-arm test-arm-wheel device-test demo demo-update demo-lease check test test-slow test-tools fuzz bench bench-compare mutate leftovers clean lint fast-tests other-tests
+.PHONY: package dist site wheels test-arm test-arm-wheel device-test demo demo-update demo-lease check test test-slow test-tools fuzz bench bench-compare mutate leftovers clean lint fast-tests other-tests
 
 demo: .venv-demo/ready
 	@.venv-demo/bin/python examples/demo.py $(if $(MODEL),'$(MODEL)')
@@ -145,6 +146,14 @@ package: .venv-package/ready
 	rm -rf dist/modelkeep-*
 	.venv-package/bin/python -m build --outdir dist .
 
+# Tried as those do who get the folder: in a new environment, by pip, with nothing of this clone.
+dist: package wheels
+	.venv-wheels/bin/maturin sdist --quiet --manifest-path rust/statistics/Cargo.toml --out dist
+	.venv-package/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	PYTHON=.venv-package/bin/python tools/environment build/dist-venv --find-links dist 'modelkeep[onnx,guard]'
+	cd build && dist-venv/bin/modelkeep doctor >/dev/null && dist-venv/bin/python -c 'import modelkeep_statistics'
+	cd dist && sha256sum *.whl *.tar.gz | tee SHA256SUMS
+
 site: .venv-site/ready
 	.venv-site/bin/python tools/site.py build/site-source
 	NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --quiet
@@ -188,6 +197,7 @@ leftovers: .venv/ready
 
 # A C compiler for every target comes as a package, so none has to be there.
 wheels: .venv-wheels/ready
+	rm -f dist/modelkeep_statistics-*
 	@rustup --quiet target add x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
 	@for target in x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu; do \
 	  PATH="$$PWD/.venv-wheels/bin:$$PATH" maturin build --quiet --release --zig --target $$target \

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from modelkeep import cli
+from modelkeep.cli.shell_words import WORDS
 from support.command_line import CommandLine, files
 
 RUN = "modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy"
@@ -116,3 +119,10 @@ def test_the_file_is_named(desk: CommandLine) -> None:
         assert hint in "".join(said[1:]), line
         assert not PYTHON.search(said[-1]), line
         assert files(desk.folder) == before, line
+
+
+def test_what_is_said_in_a_shell_instead_is_said_somewhere() -> None:
+    package = Path(cli.__file__).parents[1]
+    # Strings that go on in another line are one.
+    said = re.sub(r'"\s+f?"', "", "".join(path.read_text() for path in package.rglob("*.py")))
+    assert [words for words in WORDS if said.count(words) < 2] == []

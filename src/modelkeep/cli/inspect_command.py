@@ -129,6 +129,8 @@ def _text(name: str, value: Any) -> str:
             return time_of(value)
         case "issuers":
             return ", ".join(f"sha256:{each}" for each in value) or "anybody who may grant"
+        case "constraints":
+            return ", ".join(_limits({name: value})) or "none"
         case "grants":
             return f"{len(value):,}"
     return "nobody: not signed" if value is None else str(value)
