@@ -154,9 +154,10 @@ dist: package wheels
 	cd build && dist-venv/bin/modelkeep doctor >/dev/null && dist-venv/bin/python -c 'import modelkeep_statistics'
 	cd dist && sha256sum *.whl *.tar.gz | tee SHA256SUMS
 
+# Not --quiet: what it does not print, strict mode does not count.
 site: .venv-site/ready
 	.venv-site/bin/python tools/site.py build/site-source
-	NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 .venv-site/bin/mkdocs build
 
 leftovers: .venv/ready
 	$(test_python) tools/leftovers.py

@@ -85,3 +85,12 @@ def test_a_command_that_does_not_parse_would_be_noticed(tmp_path: Path) -> None:
 
 def test_a_name_that_does_not_exist_would_be_noticed() -> None:
     assert unknown_names(ast.parse("import modelkeep as mk\nmk.seal(mk.Unicorn)")) == {"Unicorn"}
+
+
+def test_every_error_and_every_code_of_a_finding_has_its_line() -> None:
+    page, package = (ROOT / "docs/errors.md").read_text(), ROOT / "src/modelkeep"
+    classes = set(re.findall(r"^class (\w+)", (package / "errors.py").read_text(), re.MULTILINE))
+    checks = [package / "inputs.py", *(package / "guard").glob("*.py")]
+    codes = {code for path in checks for code in re.findall(r"\bFinding\(\s*\"([^\"]+)", path.read_text())}
+    assert set(re.findall(r"`(?:mk\.)?(\w+Error)`", page)) == classes
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)) == codes
