@@ -73,7 +73,7 @@ class SignerId:
         """
         with Record(value, what) as record:
             key = record.hexadecimal("key", FINGERPRINT_BYTES)
-            if "root" not in record and "subject" not in record:
+            if "root" not in record:
                 return SignerId(key)
             root = record.hexadecimal("root", FINGERPRINT_BYTES)
             with record.object("subject") as subject:

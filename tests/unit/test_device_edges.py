@@ -13,10 +13,12 @@ from modelkeep.bundle.rollback import Remembered
 from modelkeep.device import contents as contents_module
 from modelkeep.device.contents import DAY, Contents, Installed, ModelState, Quarantined, Stage
 from modelkeep.device.marks import Floor, floor_of, with_mark
+from modelkeep.device.obeying import newest_of_each, obey
 from modelkeep.device.seen_trust import SeenTrust, TrustEntry, time_for, voucher_for, with_seen, with_time
 from modelkeep.device.tuf_roles import TufRole, has_new_root, name_of, with_roles
-from modelkeep.errors import RollbackError, StorageError
+from modelkeep.errors import RefusedError, RollbackError, StorageError
 from modelkeep.release_order import ReleaseOrder
+from modelkeep.trust.ticket import Act, Adopt, ForgetQuarantine, SetTime, Ticket, VerifiedTicket, Void
 from support.paper import (
     EVERYBODY,
     MODEL,
@@ -191,6 +193,76 @@ def test_a_change_that_a_crash_interrupted_is_finished_once() -> None:
     assert state.look().counter == counter.number
     assert not upcoming.exists()
     assert state.look_at_file().counter == counter.number
+
+
+def test_one_installation_is_something_to_forget() -> None:
+    state = new_state()
+    install(state, 1)
+    assert (state.retire(), state.look().models[MODEL].installations) == (1, {})
+    before = state.look()
+    assert (state.retire(), state.look()) == (0, before)
+    assert before.models[MODEL].marks == (mark(1, 1),)
+
+
+def test_what_is_put_in_place_when_the_power_goes_is_current() -> None:
+    state = new_state(PaperCounter())
+    install(state, 1)
+    stage(state, 2, 2)
+    with pytest.raises(CrashError), state.committing(MODEL, name(2), EVERYBODY):
+        assert state.look_at_file().installed(MODEL, name(2)) is not None
+        raise CrashError
+    found = state.look().installed(MODEL, name(2))
+    assert found is not None
+    assert found.stage is Stage.CURRENT
+    assert state.look().installed(MODEL, name(1)) is not None
+
+
+def obeyed(contents: Contents, *acts: Act, signers: frozenset[bytes] = ONE, device: int = 1) -> Contents:
+    ticket = Ticket(bytes([device]) * 32, contents.generation, acts)
+    obey(contents, bytes([1]) * 32, VerifiedTicket(ticket, signers))
+    return contents
+
+
+def test_a_ticket_is_for_one_device_and_one_generation_of_its_state() -> None:
+    contents = Contents(trust=(TrustEntry.of(SeenTrust(3, ONE, 2)),))
+    with pytest.raises(RefusedError, match="for another device"):
+        obeyed(contents, SetTime(5), device=2)
+    with pytest.raises(RefusedError, match="another generation"):
+        ticket = Ticket(bytes([1]) * 32, bytes([1]) * 16, (SetTime(5),))
+        obey(contents, bytes([1]) * 32, VerifiedTicket(ticket, ONE))
+    assert obeyed(contents, SetTime(5)).trust[0].time == 5
+    # One of two roots is not enough of them, and a stranger is none.
+    for signers in (frozenset({b"a" * 32}), frozenset({b"z" * 32})):
+        with pytest.raises(RefusedError, match="nobody who signed the ticket sets the time"):
+            obeyed(contents, SetTime(6), signers=signers)
+
+
+def test_a_ticket_takes_away_what_its_signers_answer_for() -> None:
+    voucher, stranger = SeenTrust(3, ONE, 2).voucher, b"s" * 32
+    contents = Contents(trust=(TrustEntry.of(SeenTrust(3, ONE, 2)),))
+    state = contents.model(MODEL)
+    mine, other = replace(mark(1, 1), voucher=voucher), replace(mark(1, 1, by="q"), voucher=stranger)
+    state.marks = (mine, other, replace(mark(2, 2), voucher=voucher))
+    for number, each in ((1, mine), (2, other)):
+        state.installations[name(number)] = Installed(each, bytes(32), Stage.CURRENT)
+    state.quarantine = (Quarantined(name(1), 1, voucher), Quarantined(name(2), 1, stranger))
+    with pytest.raises(RefusedError, match="was not installed here"):
+        obeyed(contents, Void(name(9)))
+    with pytest.raises(RefusedError, match="shown"):
+        obeyed(contents, Adopt(5, ((MODEL, ReleaseOrder(9, 0)),)))
+    assert newest_of_each(contents) == ((MODEL, ReleaseOrder(2, 0)),)
+    obeyed(contents, Void(name(1)))
+    assert [each.voucher for each in state.marks] == [stranger, voucher]
+    assert list(state.installations) == [name(2)]
+    obeyed(contents, ForgetQuarantine())
+    assert [each.voucher for each in state.quarantine] == [stranger]
+    with pytest.raises(RefusedError, match="no release is in quarantine"):
+        obeyed(contents, ForgetQuarantine())
+    assert obeyed(contents, Adopt(5, ((MODEL, ReleaseOrder(2, 0)),))).adopted_by == frozenset({voucher})
+    contents.check_adopted(SeenTrust(3, ONE, 2))
+    for seen in (None, SeenTrust(3, OTHER, 2)):
+        with pytest.raises(RollbackError, match="counts for others alone"):
+            contents.check_adopted(seen)
 
 
 def remembered(contents: Contents, failure: StorageError | None = None) -> tuple[Remembered, list[bytes]]:

@@ -135,6 +135,13 @@ def test_refuses_another_layout_of_the_same_content() -> None:
         Manifest.from_bytes(MANIFEST.to_bytes() + b"\n")
 
 
+def test_families_and_releases_are_so_long_at_most() -> None:
+    for name, longest in (("family", 1024), ("release", 256)):
+        Manifest.from_bytes(changed(**{name: "n" * longest}))
+        with pytest.raises(MalformedError, match=f"member '{name}' is longer"):
+            Manifest.from_bytes(changed(**{name: "n" * (longest + 1)}))
+
+
 def test_reads_and_writes_at_most_one_mebibyte() -> None:
     with pytest.raises(MalformedError, match="1 MiB"):
         Manifest.from_bytes(bytes(LARGEST_MANIFEST + 1))

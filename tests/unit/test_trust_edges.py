@@ -320,18 +320,6 @@ def test_the_root_of_a_chain_and_its_subject_vouch_for_a_signer() -> None:
             CertificateRoots([root], subject=wrong)
 
 
-def test_the_room_for_a_signature_is_that_of_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain_size = oms.signature_size(STATEMENT, Signer(KEY))
-    assert len(DOCUMENT) <= plain_size <= len(DOCUMENT) + 8
-    monkeypatch.setattr(oms, "LARGEST_TIMESTAMP", 300)
-    stamped = oms.signature_size(STATEMENT, Signer(KEY), stamped=True)
-    assert stamped > plain_size + 400
-    assert oms.pad(DOCUMENT, len(DOCUMENT)) == DOCUMENT
-    assert oms.pad(DOCUMENT, len(DOCUMENT) + 2) == DOCUMENT + b"  "
-    with pytest.raises(UsageError, match="are reserved"):
-        oms.pad(DOCUMENT, len(DOCUMENT) - 1)
-
-
 def test_addresses_of_authorities_and_the_time_that_they_may_say(monkeypatch: pytest.MonkeyPatch) -> None:
     for url in ("http://tsa.example", "https://tsa.example/x"):
         assert timestamps.check_address(url) == url

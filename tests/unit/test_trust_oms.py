@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,11 +59,6 @@ def test_size_is_known_before_signing(curve: ec.EllipticCurve) -> None:
         padded = oms.pad(signed, size)
         assert len(padded) == size
         assert oms.parse(padded) == oms.parse(signed)
-
-
-def test_document_longer_than_its_place_is_refused() -> None:
-    with pytest.raises(UsageError, match="reserved"):
-        oms.pad(b"12345", 4)
 
 
 def test_faulty_signer_is_noticed_when_signing() -> None:
@@ -146,3 +142,19 @@ def test_other_bytes_are_refused(data: bytes) -> None:
 def test_oversized_document_is_refused() -> None:
     with pytest.raises(MalformedError, match="8 MiB"):
         oms.parse(bytes(oms.LARGEST_DOCUMENT + 1))
+
+
+def test_a_timestamp_and_an_unknown_curve_have_no_room_that_was_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = oms.signature_size(STATEMENT, SIGNER)
+    monkeypatch.setattr(oms, "LARGEST_TIMESTAMP", 300)
+    assert oms.signature_size(STATEMENT, SIGNER) == size
+    assert oms.signature_size(STATEMENT, SIGNER, stamped=True) > size + 400
+    other = ec.generate_private_key(ec.SECP256K1()).public_key()
+    odd: Any = SimpleNamespace(public_key=other, certificates=())
+    with pytest.raises(UsageError):
+        oms.signature_size(STATEMENT, odd)
+    with pytest.raises(UsageError, match="reserved"):
+        oms.pad(b"12345", 4)
+    assert (oms.pad(b"12345", 5), oms.pad(b"12345", 7)) == (b"12345", b"12345  ")

@@ -84,6 +84,12 @@ def test_trusted_keys_come_as_object_bytes_or_path(tmp_path: Path) -> None:
         assert verifier.verify_statement(DOCUMENT).statement == STATEMENT
 
 
+def test_a_verifier_shows_its_model_and_how_many_it_trusts() -> None:
+    words = "<Verifier of acme/detector: trusts 1 keys and 0 sets of roots>"
+    assert repr(trusting(KEY.public_key())) == words
+    assert "of any model:" in repr(Verifier(KEY.public_key(), model=UnsafeAnyModel()))
+
+
 def test_untrusted_key_is_named() -> None:
     with pytest.raises(UntrustedSignerError, match=public_key.fingerprint(KEY.public_key())):
         trusting(OTHER_KEY.public_key()).verify_statement(DOCUMENT)

@@ -191,7 +191,7 @@ def standing_alone(grants: Iterable[Grant], passed_over: Mapping[str, int] = _NO
 
 
 def _signature(record: Record) -> tuple[bytes | None, bytes | None]:
-    if "issuer" not in record and "signature" not in record:
+    if "issuer" not in record:
         return None, None
     return record.hexadecimal("issuer", public_key.FINGERPRINT_BYTES), record.base64("signature", longest=256)
 
