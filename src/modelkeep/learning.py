@@ -160,7 +160,7 @@ def learn_at_site(
         checked, whole = _kept_whole(_checked(samples, contract))
         site = adapt(profile, checked, alpha=alpha, delta=delta)
         save_site(site, target, profile=profile, identity=access.identity, force=force)
-    tried(try_profile(at_site(profile, site), whole))
+    tried(try_profile(at_site(profile, site), whole, learned=site))
     return site
 
 

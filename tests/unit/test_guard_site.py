@@ -128,10 +128,12 @@ def test_a_site_from_the_command_line(workshop: Workshop, capsys: pytest.Capture
     words = ["learn", str(workshop.folder / "site.npz"), "--stacked", "--at-site", str(bundle)]
     words += ["-o", str(workshop.folder / "site.json"), "-k", f"file:{workshop.device}"]
     words += ["-t", _publisher(workshop)]
-    assert main([*words, "--json"]) == 0
+    assert main([*words, "--alpha", "0.02", "--json"]) == 0
     written = capsys.readouterr()
     assert json.loads(written.out)["calibrated"] == 150
     assert "x 255: 64 of 64" in written.err
+    # Those of other stages stay the publisher's.
+    assert "of the stage signal" in written.err and "the threshold of signal is the strangest" in written.err
     held_out = at_site(10, 91)
     with workshop.open(bundle, site=workshop.folder / "site.json") as session:
         assert session.guard is not None

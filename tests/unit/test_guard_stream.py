@@ -117,6 +117,15 @@ def test_a_change_too_small_for_single_frames_adds_up(caplog: pytest.LogCaptureF
     assert found[0].stage == "stream" and found[0].action == "flag"
 
 
+def test_a_share_that_was_always_none_is_called_high() -> None:
+    stream = StreamGuard(profile())
+    alarms(stream, camera(50, 76))
+    found = [
+        each for frame in camera(60, 77) for each in stream.check({"x": np.repeat(frame[:, ::2], 2, axis=1)})
+    ]
+    assert "share of rows that repeat the row above mostly high" in found[0].detail
+
+
 def test_only_every_so_many_frames_count_for_changes() -> None:
     blurs = [blurred(frame) for frame in camera(120, 79)]
     often, seldom = (alarms(StreamGuard(profile(), every=every), blurs)[0][0] for every in (1, 5))

@@ -116,6 +116,9 @@ def test_status_says_what_devices_counted(tmp_path: Path, capsys: pytest.Capture
     assert "signal: 120 checked" in text and "lie elsewhere, lower" in text
     assert main(["guard", "status", str(tmp_path / "b.json"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["counts"]["signal.checked"] == 60
+    watched(60, 3, light=0.01).telemetry().save(tmp_path / "d.json")
+    assert main(["guard", "status", str(tmp_path / "d.json")]) == 0
+    assert "60 checked, 60 rejected (100 %)" in capsys.readouterr().out
     Guard(picture_profile()).telemetry().save(tmp_path / "c.json")
     assert main(["guard", "status", str(tmp_path / "c.json")]) == 0
     assert "nothing was checked" in capsys.readouterr().out

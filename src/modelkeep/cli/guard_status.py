@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from modelkeep.guard.sequence import BINS
 from modelkeep.guard.telemetry import Histogram, Telemetry
+from modelkeep.guard.words import rounded_percent
 
 _MOST = 12
 _EVENTS = {"reject": "rejected", "flag": "flagged"}
@@ -29,7 +30,7 @@ def _stages(telemetry: Telemetry) -> Iterator[str]:
         if event != "checked":
             continue
         events = (
-            f"{count} {word} ({100 * count / max(checked, 1):.2g} %)"
+            f"{count} {word} ({rounded_percent(count / max(checked, 1))})"
             for event, word in _EVENTS.items()
             if (count := telemetry.counts.get(f"{stage}.{event}", 0))
         )
@@ -39,8 +40,8 @@ def _stages(telemetry: Telemetry) -> Iterator[str]:
 
 
 def _strange(score: Histogram) -> str:
-    usual, seen = (100 * sum(each[-1:]) / sum(each) for each in (score.usual, score.seen))
-    return f"{score.name}: {seen:.2g} % are stranger than 99 of 100 clean ones ({usual:.2g} % is usual)"
+    usual, seen = (rounded_percent(sum(each[-1:]) / sum(each)) for each in (score.usual, score.seen))
+    return f"{score.name}: {seen} are stranger than 99 of 100 clean ones ({usual} is usual)"
 
 
 def _shifted(telemetry: Telemetry) -> Iterator[str]:

@@ -35,8 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
         profile = learned(arguments, samples, target, trials)
     say(
         f"learned from {profile.fitted} + {profile.calibrated} samples into {target}: "
-        f"at most {100 * profile.total_alpha:.3g} % false alarms, of the stages "
-        f"{', '.join(stage.name for stage in profile.stages)} together"
+        f"at most {100 * profile.total_alpha:.3g} % false alarms, of {_stages(profile)}"
     )
     _say_trial(trials[0])
     if arguments.json:
@@ -47,6 +46,11 @@ def run(arguments: argparse.Namespace) -> None:
                 "trial": asdict(trials[0]),
             }
         )
+
+
+def _stages(profile: GuardProfile) -> str:
+    first, *others = (stage.name for stage in profile.stages)
+    return f"the stages {', '.join([first, *others])} together" if others else f"the stage {first}"
 
 
 def _sort_out(arguments: argparse.Namespace) -> None:

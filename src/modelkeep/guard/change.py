@@ -28,8 +28,8 @@ _MEMORY = 32
 _FIRST_GUESS = 1.0
 _NAMED = 3
 _HIGHEST = 1e200
-# Where the mean of the parts, 0 to 7, counts as high or low.
-_LOW, _HIGH = 2.5, 4.5
+# By how many parts, of eight, the mean is another than usual where it counts as high or low.
+_APART = 1.0
 
 
 class Change:
@@ -113,11 +113,13 @@ class Change:
         self._of_scores, self._of_features, self._seen = scores, features, parts
 
     def _where(self, number: int, place: int) -> str:
-        parts = self._seen[number][place]
-        middle = float(parts @ np.arange(BINS)) / max(float(parts.sum()), 1e-9)
-        if middle > _HIGH:
-            return "mostly high"
-        return "mostly low" if middle < _LOW else "within a part of the usual"
+        usual, seen = (
+            float(parts[place] @ np.arange(BINS)) / max(float(parts[place].sum()), 1e-9)
+            for parts in (self._first[number], self._seen[number])
+        )
+        if abs(seen - usual) < _APART:
+            return "within a part of the usual"
+        return "mostly high" if seen > usual else "mostly low"
 
 
 def _parts(record: Record, name: str, count: int) -> Record:

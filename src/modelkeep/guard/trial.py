@@ -94,17 +94,24 @@ class Trial:
                 yield f"{fault.name}: only {fault.caught} of {fault.tried} faulty samples are alarms{advice}"
 
 
-def try_profile(profile: GuardProfile, samples: Sequence[Arrays], scores: Sequence[float] = ()) -> Trial:
+def try_profile(
+    profile: GuardProfile,
+    samples: Sequence[Arrays],
+    scores: Sequence[float] = (),
+    learned: GuardProfile | None = None,
+) -> Trial:
     """Tries common faults on clean samples.
 
     Args:
         profile: the profile.
         samples: inputs of some calls; the thresholds may have been set with them.
         scores: of the stage ``signal``, of every second call from the second on: they set its threshold.
+        learned: the part of `profile` whose thresholds these samples set; all of it unless given.
     """
+    learned = learned or profile
     rows = tuple(_try_faults(profile, samples)) if samples else ()
-    at_maximum = tuple(stage.name for stage in profile.stages if _is_at_maximum(stage, profile))
-    helpful = 2 * max(_steady(stage, profile) for stage in profile.stages)
+    at_maximum = tuple(stage.name for stage in learned.stages if _is_at_maximum(stage, learned))
+    helpful = 2 * max(_steady(stage, learned) for stage in learned.stages)
     return Trial(rows, at_maximum, helpful, tuple(_odd(profile, scores)))
 
 

@@ -14,3 +14,9 @@ def kind(value: object) -> str:
 def printable(name: str) -> str:
     """Returns a name as it may be shown."""
     return name if name.isprintable() and len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]!a}"
+
+
+def rounded_percent(share: float) -> str:
+    """Returns a share in percent, with two digits; all of it is 100."""
+    rate = 100 * share
+    return f"{rate:.2g} %" if rate < 99.5 else f"{rate:.0f} %"

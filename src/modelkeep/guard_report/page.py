@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from modelkeep.guard.words import rounded_percent
 from modelkeep.guard_report import attack_page, plots
 from modelkeep.guard_report.bars import bars
 from modelkeep.guard_report.style import STYLE
@@ -154,7 +155,7 @@ def _clean(clean: dict[str, Any]) -> str:
 
 def _chance(stage: dict[str, Any]) -> str:
     unlikely = " (too many)" if stage["chance"] < UNLIKELY else ""
-    return f"{100 * stage['chance']:.2g} %{unlikely}"
+    return f"{rounded_percent(stage['chance'])}{unlikely}"
 
 
 def _callers(callers: dict[str, int] | None) -> str:
