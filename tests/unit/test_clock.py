@@ -108,3 +108,10 @@ def test_a_clock_between_its_floors() -> None:
         moment.check_sealed_at(100 + 86_401)
     moment.check_sealed_at(100 + 86_400)
     replace(moment, is_vouched=lambda: False).check_sealed_at(10**9)
+
+
+def test_nobody_vouches_where_the_kernel_cannot_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelkeep.clock._adjtimex", lambda: lambda _buffer: 0)
+    assert is_synchronised()
+    monkeypatch.setattr("modelkeep.clock.sys.platform", "darwin")
+    assert not is_synchronised()

@@ -26,7 +26,7 @@ from modelkeep.grants.fleet_device import FleetDevice
 from modelkeep.grants.grant import Grant
 from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.grants.recipient import issue
-from modelkeep.keys import advice, management, point, registry
+from modelkeep.keys import advice, management, pkcs8, point, registry
 from modelkeep.keys.identity import Identity
 from modelkeep.keys.management import Level, Protection, StoreReport
 from modelkeep.memory import Pages
@@ -207,3 +207,10 @@ def test_a_closed_handle_opens_nothing_more() -> None:
         assert identity.local_key() is not None
     with pytest.raises((KeyStoreError, RefusedError)):
         identity.local_key()
+
+
+def test_lengths_of_elements_are_short_or_long() -> None:
+    for length, front in ((0x7F, b"\x04\x7f"), (0x80, b"\x04\x81\x80"), (0x100, b"\x04\x82\x01\x00")):
+        assert pkcs8._element(4, bytes(length)) == front + bytes(length)
+    for value, content in ((0x7F, b"\x7f"), (0x80, b"\x00\x80"), (0x4000, b"\x40\x00")):
+        assert pkcs8._integer(value) == bytes([2, len(content)]) + content

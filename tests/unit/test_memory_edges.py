@@ -133,9 +133,9 @@ def test_what_mappings_are_asked_to_be(kernel: Kernel) -> None:
     with BytesPages.allocate(system.HUGE_PAGE) as whole:
         assert (whole.locked, whole.huge) == (False, True)
         start, length = system.whole_pages(system.address_of(whole._buffer), system.HUGE_PAGE)
-    assert [arguments for _, arguments in kernel.calls] == [
-        (start, length, advice) for advice in (system.MADV_DONTDUMP, system.MADV_HUGEPAGE, system.MADV_DODUMP)
-    ]
+    advice = (system.MADV_DONTDUMP, system.MADV_HUGEPAGE, system.MADV_DODUMP)
+    asked = [arguments for _, arguments in kernel.calls if arguments[2] in advice]
+    assert asked == [(start, length, each) for each in advice]
     with BytesPages.allocate(system.HUGE_PAGE - 1) as less:
         assert not less.huge
     kernel.calls.clear()
@@ -207,3 +207,19 @@ def test_what_cannot_be_allocated_is_said() -> None:
     ):
         with pytest.raises(UnavailableError, match=words), pages.words_for_allocation(5):
             raise OSError(number, "no")
+
+
+@pytest.mark.parametrize(
+    ("size", "length"),
+    [
+        (system.HUGE_PAGE // 2, system.HUGE_PAGE // 2),
+        (system.HUGE_PAGE // 2 + 1, system.HUGE_PAGE),
+        (system.HUGE_PAGE, system.HUGE_PAGE),
+        (system.HUGE_PAGE + 1, system.HUGE_PAGE + 1),
+        (system.HUGE_PAGE + system.HUGE_PAGE // 2, system.HUGE_PAGE + system.HUGE_PAGE // 2),
+        (system.HUGE_PAGE + system.HUGE_PAGE // 2 + 1, 2 * system.HUGE_PAGE),
+    ],
+)
+def test_large_mappings_are_made_of_whole_huge_pages_where_that_costs_little(size: int, length: int) -> None:
+    with system.new_huge_mapping(size) as region:
+        assert len(region) == length

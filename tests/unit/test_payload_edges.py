@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from modelkeep.bundle.arriving import ArrivingMember
+from modelkeep.bundle.arriving import ArrivingMember, VerifiedArrival
 from modelkeep.container import tape
 from modelkeep.container.arriving import ArrivingArchive
 from modelkeep.container.tape import FileTape, StreamTape
@@ -280,6 +280,20 @@ def test_a_stream_of_another_name_or_size_is_refused_before_a_byte_of_it() -> No
         member = member_of(entry, sealed, digests.leaves)
         with pytest.raises(TamperedError, match="not those that its manifest lists"):
             next(member.segments(member.whole()))
+
+
+def test_what_follows_the_last_stream_is_refused_when_all_of_it_was_checked() -> None:
+    arrival = VerifiedArrival.__new__(VerifiedArrival)
+    nothing: Any = SimpleNamespace(manifest=SimpleNamespace(members=()))
+    arrival.signed = nothing
+    for entry in (None, Entry("payload/0", 1)):
+        following: Any = SimpleNamespace(entry=entry)
+        arrival._archive = following
+        if entry is None:
+            arrival.check_digests()
+            continue
+        with pytest.raises(TamperedError, match="not those that its manifest lists"):
+            arrival.check_digests()
 
 
 def test_a_stream_goes_on_behind_what_is_there_already() -> None:
