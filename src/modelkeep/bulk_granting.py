@@ -103,7 +103,7 @@ def grant_all(
         issuer = grant_issuer(unlocked, constraints, as_signer(grant_signer), delegates=with_admins)
         # Processes start while the whole list is read, which is before anything is written.
         with _workers(issuer, processes or os.cpu_count() or 1, count_devices(devices)) as run:
-            roll = _roll(devices, with_admins=with_admins)
+            recipients, admins = _roll(devices, with_admins=with_admins)
             found, size = _finished(output, devices, issuer)
             progress(found)
             done = found
@@ -111,13 +111,15 @@ def grant_all(
                 size = sidecar.append_encoded(output, grants, expected_start=size)
                 done += len(grants)
                 progress(len(grants))
-    opening, admins = (tuple(name for name, is_admin in roll if is_admin is asked) for asked in (False, True))
-    return BulkGrants(done, done - found, opening, admins, replace(issuer.terms, delegate=False))
+    terms = replace(issuer.terms, delegate=False)
+    return BulkGrants(done, done - found, tuple(recipients), tuple(admins), terms)
 
 
-def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> list[tuple[str, bool]]:
-    """Returns what the devices of a list are called, and whether they may grant."""
-    roll, names, now = [], Namesakes(), time.time()
+def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> tuple[list[str], list[str]]:
+    """Returns what those of a list are called who may open, and those who may grant besides."""
+    recipients: list[str] = []
+    admins: list[str] = []
+    names, now = Namesakes(), time.time()
     for line in _lines(devices):
         device = grant_lines.device_of(line)
         try:
@@ -126,12 +128,12 @@ def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> list[tuple[s
             raise grant_lines.fault(line[0], error) from None
         name, terms = short_name(device.recipient), device.constraints
         _check_terms(line[0], name, terms, now, with_admins=with_admins)
-        roll.append((name, terms.delegate))
-    if not roll:
+        (admins if terms.delegate else recipients).append(name)
+    if not recipients and not admins:
         raise UsageError(
             f"{os.fspath(devices)}: names no device", hint="one line for each, as keys create prints it"
         )
-    return roll
+    return recipients, admins
 
 
 def _check_terms(number: int, name: str, terms: Constraints, now: float, *, with_admins: bool) -> None:
