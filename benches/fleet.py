@@ -2,8 +2,8 @@
 
     python -m benches.fleet 1000000
 
-The list is made before; what is measured is a process of its own, its CPU with all that it starts. A million take
-about two minutes on two processors, 0.6 GB of disk, and as long again for making the keys.
+The list is made before; what is measured is a process of its own, its CPU with all that it starts. A million
+take about two minutes on two processors, 0.6 GB of disk, and some time before for making the keys.
 """
 
 from __future__ import annotations
