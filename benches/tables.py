@@ -102,7 +102,9 @@ TABLES = (
             Contestant("age", "age:Seal", "floor:SealAlone"),
             Contestant("pyrage", "age_library:Seal", "floor:SealAlone"),
             Contestant("`cat`, no cryptography", "plain:CopyFile"),
-            Contestant("floor: `pread`, AES-256-GCM, two BLAKE3, SHA-256, `pwrite`", "floor:Seal"),
+            Contestant(
+                "floor: `pread`, AES-256-GCM, two BLAKE3, whole SHA-256, `pwrite`", "floor:Seal"
+            ),
             Contestant("floor without SHA-256", "floor:SealLeaves"),
             Contestant("floor without digests", "floor:SealAlone"),
         ),
@@ -126,7 +128,7 @@ TABLES = (
             Contestant("`model_signing verify key`", "model_signing:VerifyCommand", "floor:VerifySha256"),
             Contestant("`openssl dgst -sha256 -verify`", "openssl:Verify", "floor:VerifySha256"),
             Contestant("`cat` to /dev/null", "plain:ReadAway"),
-            Contestant("floor: `pread`, BLAKE3, SHA-256", "floor:Verify"),
+            Contestant("floor: `pread`, BLAKE3, whole SHA-256", "floor:Verify"),
             Contestant("floor: `pread`, BLAKE3", "floor:VerifyBlake3"),
             Contestant("floor: `pread`, SHA-256", "floor:VerifySha256"),
         ),

@@ -37,6 +37,21 @@ def by_sha256(view: memoryview) -> bytes:
     return hashlib.sha256(view).digest()
 
 
+class WholeDigest:
+    """SHA-256 of a whole file, as signatures of `model_signing` cover it: of one piece after the other."""
+
+    def __init__(self) -> None:
+        self._hash, self._next, self._changed = hashlib.sha256(), 0, threading.Condition()
+
+    def take(self, index: int, view: memoryview) -> None:
+        """Takes a piece when all before it were taken."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._next == index)
+            self._hash.update(view)
+            self._next += 1
+            self._changed.notify_all()
+
+
 class Floor(Peer):
     """Shares pieces out to threads, each with a buffer of its own."""
 
@@ -83,7 +98,7 @@ class Reading(Floor):
         return self.source
 
     def run(self) -> None:
-        self.descriptor = os.open(self.file, os.O_RDONLY)
+        self.descriptor, self.whole = os.open(self.file, os.O_RDONLY), WholeDigest()
         super().run()
         os.close(self.descriptor)
 
@@ -138,10 +153,10 @@ class OpenAlone(Open):
 
 
 class Seal(Reading):
-    """`pread` + AES-256-GCM + digests + `pwrite` + `fsync`: BLAKE3 before and after, and SHA-256."""
+    """`pread` + AES-256-GCM + digests + `pwrite` + `fsync`: BLAKE3 before and after, SHA-256 of the whole."""
 
-    digests: ClassVar[tuple[Digest, ...]] = (by_blake3, by_sha256)
-    plain_digests: ClassVar[tuple[Digest, ...]] = (by_blake3,)
+    digest: ClassVar[Digest | None] = staticmethod(by_blake3)
+    has_whole: ClassVar[bool] = True
 
     def run(self) -> None:
         self.target = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -153,10 +168,11 @@ class Seal(Reading):
         length = self.length(index)
         plain, sealed = self.read(one[:length], index * PIECE), two[: length + _TAG]
         _CIPHER.encrypt_into(_nonce(index), plain, None, sealed)
-        for digest in self.plain_digests:
-            digest(plain)
-        for digest in self.digests:
-            digest(sealed)
+        if self.digest is not None:
+            self.digest(plain)
+            self.digest(sealed)
+        if self.has_whole:
+            self.whole.take(index, sealed)
         os.pwrite(self.target, sealed, index * (PIECE + _TAG))
 
     def check(self) -> None:
@@ -167,43 +183,45 @@ class Seal(Reading):
 class SealLeaves(Seal):
     """`pread` + AES-256-GCM + BLAKE3 before and after + `pwrite` + `fsync`."""
 
-    digests = (by_blake3,)
+    has_whole = False
 
 
-class SealAlone(Seal):
+class SealAlone(SealLeaves):
     """`pread` + AES-256-GCM + `pwrite` + `fsync`."""
 
-    digests = ()
-    plain_digests = ()
+    digest = None
 
 
-class Verify(Reading):
-    """`pread` + BLAKE3 + SHA-256."""
+class Read(Reading):
+    """`pread` into memory that is used again."""
 
-    digests: ClassVar[tuple[Digest, ...]] = (by_blake3, by_sha256)
+    digest: ClassVar[Digest | None] = None
 
     def piece(self, index: int, one: memoryview, two: memoryview) -> None:
         view = self.read(one[: self.length(index)], index * PIECE)
-        for digest in self.digests:
-            digest(view)
+        if self.digest is not None:
+            self.digest(view)
 
 
-class VerifyBlake3(Verify):
+class VerifyBlake3(Read):
     """`pread` + BLAKE3."""
 
-    digests = (by_blake3,)
+    digest = staticmethod(by_blake3)
 
 
-class VerifySha256(Verify):
-    """`pread` + SHA-256."""
+class VerifySha256(Read):
+    """`pread` + SHA-256 of every piece."""
 
-    digests = (by_sha256,)
+    digest = staticmethod(by_sha256)
 
 
-class Read(Verify):
-    """`pread` into memory that is used again."""
+class Verify(Reading):
+    """`pread` + BLAKE3 + SHA-256 of the whole."""
 
-    digests = ()
+    def piece(self, index: int, one: memoryview, two: memoryview) -> None:
+        view = self.read(one[: self.length(index)], index * PIECE)
+        by_blake3(view)
+        self.whole.take(index, view)
 
 
 class Fault(Floor):
