@@ -121,12 +121,13 @@ def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> tuple[list[s
     admins: list[str] = []
     names, now = Namesakes(), time.time()
     for line in _lines(devices):
-        device = grant_lines.device_of(line)
+        # Whether its key is one is left to whoever grants, or it would be the slowest part of a long list.
+        recipient, terms = grant_lines.entry_of(line)
         try:
-            names.add(device.recipient, device.constraints)
+            names.add(recipient, terms)
         except UsageError as error:
             raise grant_lines.fault(line[0], error) from None
-        name, terms = short_name(device.recipient), device.constraints
+        name = short_name(recipient)
         _check_terms(line[0], name, terms, now, with_admins=with_admins)
         (admins if terms.delegate else recipients).append(name)
     if not recipients and not admins:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 from pathlib import Path
@@ -198,6 +199,22 @@ def test_a_bad_line_is_named_and_nothing_of_its_batch_is_written(fleet: Fleet, l
     with pytest.raises(MalformedError, match="line 4"):
         fleet.grant_all()
     assert not fleet.output.exists()
+
+
+def test_a_key_that_is_none_ends_the_run_at_its_batch_and_a_mended_list_goes_on(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelkeep.bulk_granting.BATCH", 2)
+    good = fleet.lines[4]
+    no_point = base64.urlsafe_b64encode(b"\x04" + bytes(64)).decode().rstrip("=")
+    fleet.lines[4] = f"hpke-p256 {no_point} pi-4"
+    fleet.write_list()
+    with pytest.raises(MalformedError, match="line 5: recipient: not a public key of type hpke-p256"):
+        fleet.grant_all()
+    assert sum(1 for _ in sidecar.read(fleet.output)) == 4
+    fleet.lines[4] = good
+    fleet.write_list()
+    assert fleet.run()[:2] == (5, 1)
 
 
 def test_an_unknown_constraint_stops_the_run(fleet: Fleet) -> None:

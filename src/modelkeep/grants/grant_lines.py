@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from modelkeep.errors import KeepError, MalformedError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
-from modelkeep.grants.device_list import ListedDevice, parse_device
+from modelkeep.grants.device_list import Entry, ListedDevice, parse_device, read_device
 from modelkeep.grants.issuer import GrantIssuer
 from modelkeep.grants.secret import SECRET_BYTES
 from modelkeep.memory import wiped
@@ -29,6 +29,18 @@ def device_of(line: Line) -> ListedDevice:
     """
     try:
         return parse_device(line[1])
+    except KeepError as error:
+        raise fault(line[0], error) from None
+
+
+def entry_of(line: Line) -> Entry:
+    """Returns what a line says; the device's key is not looked into.
+
+    Raises:
+        MalformedError: it says nothing; the message says where.
+    """
+    try:
+        return read_device(line[1])
     except KeepError as error:
         raise fault(line[0], error) from None
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.recipient import Recipient
-from modelkeep.grants.recipient_text import short_name
+from modelkeep.grants.recipient_text import Named, short_name
 
 
 class Namesakes:
@@ -21,7 +21,7 @@ class Namesakes:
         self._names: dict[bytes, str] = {}
         self._seen: dict[Constraints | None, set[bytes]] = defaultdict(set)
 
-    def add(self, recipient: Recipient, terms: Constraints | None = None) -> None:
+    def add(self, recipient: Recipient | Named, terms: Constraints | None = None) -> None:
         """Takes note of a recipient; one without a public key is nobody's namesake.
 
         Args:

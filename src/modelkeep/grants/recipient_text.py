@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+from typing import NamedTuple
 
 from modelkeep.errors import MalformedError
 from modelkeep.file_kind import A_LINE, not_recipient
@@ -25,6 +26,20 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 _PLAIN = re.compile(r"(hpke-[a-z0-9-]+) ([A-Za-z0-9_-]+)(?: ([A-Za-z0-9._-]{1,64}))?\n?")
 
 
+class Named(NamedTuple):
+    """What a line of text says of a recipient; its key is not looked into.
+
+    Attributes:
+        type: kind of recipient, one that this version knows.
+        public: the public value, which may be none of this type.
+        device_id: name of the device, or empty.
+    """
+
+    type: str
+    public: bytes
+    device_id: str
+
+
 def format_recipient(recipient: HpkeRecipient) -> str:
     """Returns the recipient as one line of text, without a line end."""
     public = base64.urlsafe_b64encode(recipient.public).decode().rstrip("=")
@@ -40,7 +55,7 @@ def public_of(text: str) -> bytes:
     return _decode(text.split()[1])
 
 
-def short_name(recipient: Recipient) -> str:
+def short_name(recipient: Recipient | Named) -> str:
     """Returns what to call a recipient in a list: its device id, or its type and the start of its key."""
     if recipient.device_id:
         return recipient.device_id
@@ -55,13 +70,22 @@ def parse_recipient(text: str) -> HpkeRecipient:
         MalformedError: not a recipient, or not a usable public key. The message never repeats
             the text, which may be a private key that was passed by mistake.
     """
+    return HpkeRecipient(*read_recipient(text))
+
+
+def read_recipient(text: str) -> Named:
+    """Returns what one line of text says, at a third of what its key costs to look into.
+
+    Raises:
+        MalformedError: as for `parse_recipient`, but for what the key itself is.
+    """
     plain = _PLAIN.fullmatch(text)
     kind, public, device_id = plain.groups("") if plain else _words(text)
     if kind not in PUBLIC_BYTES:
         raise MalformedError("not a recipient of a type known to this version", hint=HINT)
     if device_id and not is_device_id(device_id):
         raise MalformedError("recipient: not a device id", hint="use letters, digits, '.', '_' and '-'")
-    return HpkeRecipient(kind, _decode(public), device_id)
+    return Named(kind, _decode(public), device_id)
 
 
 def _words(text: str) -> list[str]:
