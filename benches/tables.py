@@ -102,9 +102,7 @@ TABLES = (
             Contestant("age", "age:Seal", "floor:SealAlone"),
             Contestant("pyrage", "age_library:Seal", "floor:SealAlone"),
             Contestant("`cat`, no cryptography", "plain:CopyFile"),
-            Contestant(
-                "floor: `pread`, AES-256-GCM, two BLAKE3, whole SHA-256, `pwrite`", "floor:Seal"
-            ),
+            Contestant("floor: `pread`, AES-256-GCM, two BLAKE3, whole SHA-256, `pwrite`", "floor:Seal"),
             Contestant("floor without SHA-256", "floor:SealLeaves"),
             Contestant("floor without digests", "floor:SealAlone"),
         ),
