@@ -127,6 +127,15 @@ def test_not_a_number_is_refused_in_binary_too(client: Client) -> None:
     assert (answer.status, "not-finite" in answer.value["error"]) == (400, True)
 
 
+def test_answers_that_json_has_not_are_no_nulls(client: Client) -> None:
+    large = inputs(data=[3e38, 1, 2, 3])
+    for path, body in ((V1, {"instances": [[3e38, 1, 2, 3]]}), (V2, large)):
+        answer = client.ask(path, body)
+        assert (answer.status, "infinities" in answer.value["error"]) == (400, True)
+    answer = client.ask(V2, large | {"outputs": [{"name": "y", "parameters": {"binary_data": True}}]})
+    assert (answer.status, answer.body[-16:-12]) == (200, b"\0\0\x80\x7f")
+
+
 def test_models_that_are_not_there_are_not_found(client: Client) -> None:
     for name in ("nobody", "..%2fdetector", "detector%00", "x" * 5000):
         for path in (f"/v1/models/{name}:predict", f"/v2/models/{name}/infer", f"/v2/models/{name}"):
