@@ -215,6 +215,7 @@ def test_secrets_in_the_environment_are_not_passed_on(opened: Any, monkeypatch: 
         environment = json.loads(tell(session, "environment "))
     assert "correct horse" not in environment.values()
     assert environment["OMP_NUM_THREADS"] == "1"
+    assert environment["PATH"] == ""
 
 
 # Standard ones, the channel, and the memory that both sides share, each twice.
