@@ -126,6 +126,13 @@ def test_sizes_beyond_octal_digits_are_read_as_binary() -> None:
         assert tar.parse_size(bytes(block)) == size
 
 
+def test_every_byte_of_a_binary_size_counts() -> None:
+    block = tar.header("payload/1", 2**40)
+    for number in range(11):
+        field = b"\x80" + bytes(number) + b"\1" + bytes(10 - number)
+        assert tar.parse_size(block[:124] + field + block[136:]) == 256 ** (10 - number)
+
+
 def test_a_file_that_is_a_link_is_no_file_of_a_folder(tmp_path: Path) -> None:
     for name in ("payload", "leaves"):
         (tmp_path / "model.keep" / name).mkdir(parents=True)

@@ -25,6 +25,7 @@ from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.fleet_device import FleetDevice
 from modelkeep.grants.grant import Grant
 from modelkeep.grants.hpke import HpkeHandle
+from modelkeep.grants.passphrase import PassphraseHandle
 from modelkeep.grants.recipient import issue
 from modelkeep.keys import advice, management, pkcs8, point, registry
 from modelkeep.keys.identity import Identity
@@ -145,6 +146,20 @@ class Able:
         return [f"{address}b", f"{address}a"]
 
 
+class AbleToMore(Able):
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def delete(self, address: str) -> None:
+        self.asked.append(("delete", address))
+
+    def describe(self, address: str) -> dict[str, Any]:
+        return {"address": address}
+
+    def approve(self, address: str, **options: Any) -> None:
+        self.asked.append(("approve", address, options))
+
+
 def test_stores_do_what_they_can_and_their_failures_are_told_without_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -152,9 +167,14 @@ def test_stores_do_what_they_can_and_their_failures_are_told_without_words(
     def calling(scheme: str) -> Iterator[Any]:
         if scheme == "gone":
             raise KeyStoreError("gone", hint="look")
-        yield Able()
+        yield more if scheme == "more" else Able()
 
+    more = AbleToMore()
     monkeypatch.setattr(management, "calling_store", calling)
+    management.delete_key("more:x")
+    management.approve_key("more:y", pcr=7)
+    assert more.asked == [("delete", "x"), ("approve", "y", {"pcr": 7})]
+    assert management.describe_key("more:z") == {"address": "z"}
     assert management.list_keys("acme", "x") == ("acme:xa", "acme:xb")
     for refused in (management.delete_key, management.describe_key, management.approve_key):
         with pytest.raises(UsageError, match="keys of scheme 'acme' do not support"):
@@ -199,10 +219,16 @@ def test_points_have_two_coordinates_of_their_length() -> None:
     assert point.padded(b"\1") == bytes(31) + b"\1"
 
 
-def test_a_closed_handle_opens_nothing_more() -> None:
-    with Pages.allocate(32) as pages:
-        device = FleetDevice.from_buffer(bytearray(32), "pi")
-        assert (len(pages.view), Identity(device).device_state() is not None) == (32, True)
+def test_what_is_no_device_installs_nothing_and_what_is_closed_opens_nothing() -> None:
+    assert Identity(FleetDevice.from_buffer(bytearray(32), "pi")).device_state() is not None
+    with Identity(PassphraseHandle(Pages.allocate(5))) as somebody:
+        assert (somebody.device_state(), somebody.glance(BUNDLE)) == (None, None)
+        with pytest.raises(UsageError, match="a passphrase cannot install a model"):
+            somebody.local_key()
+    with DataKey.generate() as key:
+        assert len(key.view) == 32
+    with pytest.raises(UsageError, match="closed"):
+        _ = key.view
     with Identity(HpkeHandle(ec.generate_private_key(ec.SECP256R1()))) as identity:
         assert identity.local_key() is not None
     with pytest.raises((KeyStoreError, RefusedError)):

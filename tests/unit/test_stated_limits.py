@@ -90,6 +90,7 @@ LIMITS: dict[str, object] = {
     "memory.system.MADV_DONTFORK": 10,
     "memory.system.MADV_DONTNEED": 4,
     "memory.system.MADV_HUGEPAGE": 14,
+    "memory.system.MADV_POPULATE_WRITE": 23,
     "memory.system._MLOCK_ONFAULT": 1,
     "passphrase_source.LONGEST_PASSPHRASE": 1_024,
     "payload.layout.HEADER": 40,
