@@ -109,7 +109,8 @@ test-slow: .venv/ready
 	$(call installed,rsync)
 	$(call installed,swupdate,swupdate cpio)
 	$(call installed,rauc,rauc squashfs-tools dbus-daemon)
-	@$(test_python) -c 'import ipykernel, nbclient' 2>/dev/null || $(test_python) -m pip install --quiet --group notebook
+	@$(test_python) -c 'import build, ipykernel, nbclient' 2>/dev/null || \
+	  $(test_python) -m pip install --quiet --group notebook --group package
 	$(test_python) -m pytest -m slow tests $(addprefix --ignore=,$(tools_tests) $(torch_tests))
 	@$(MAKE) --no-print-directory test-tools
 
@@ -148,9 +149,10 @@ package: .venv-package/ready
 
 # Tried as those do who get the folder: in a new environment, by pip, with nothing of this clone.
 dist: package wheels
-	.venv-wheels/bin/maturin sdist --quiet --manifest-path rust/statistics/Cargo.toml --out dist
+	.venv-wheels/bin/maturin sdist --manifest-path rust/statistics/Cargo.toml --out dist
 	.venv-package/bin/twine check --strict dist/*.whl dist/*.tar.gz
-	PYTHON=.venv-package/bin/python tools/environment build/dist-venv --find-links dist 'modelkeep[onnx,guard]'
+	PYTHON=.venv-package/bin/python tools/environment build/dist-venv \
+	  dist/modelkeep_statistics-*_$$(uname -m).whl "$$(echo dist/modelkeep-*.whl)[onnx,guard]"
 	cd build && dist-venv/bin/modelkeep doctor >/dev/null && dist-venv/bin/python -c 'import modelkeep_statistics'
 	cd dist && sha256sum *.whl *.tar.gz | tee SHA256SUMS
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from pathlib import Path
 
@@ -28,13 +29,17 @@ def digests(built: dict[str, Path]) -> dict[str, str]:
 
 def check_types(wheel: Path, folder: Path) -> None:
     """Lets mypy see that who installs the wheel is told of a wrong argument, and of nothing else."""
+    venv.create(folder / "venv", symlinks=True)
+    (packages,) = (folder / "venv").glob("lib/python*/site-packages")
     with zipfile.ZipFile(wheel) as opened:
-        opened.extractall(folder / "installed")
+        opened.extractall(packages)
+    # What it depends on is here already.
+    (packages / "here.pth").write_text(sysconfig.get_path("purelib"))
     user = folder / "user.py"
     user.write_text('import modelkeep as mk\n\nverifier: mk.Verifier = mk.Verifier("p.pub", model=3)\n')
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", str(user)]
-    environment = os.environ | {"MYPYPATH": str(folder / "installed")}
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    interpreter = f"--python-executable={folder / 'venv/bin/python'}"
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", interpreter, str(user)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.stdout.count(": error:") == 1 and 'Argument "model" to "Verifier"' in done.stdout, done.stdout
 
 
