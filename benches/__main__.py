@@ -15,6 +15,8 @@ from benches.tables import TABLES, Table
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 README = ROOT / "README.md"
+# Written by people: what is missed, and what was measured about it.
+REASONS = Path(__file__).parent / "reasons.md"
 
 
 def main() -> None:
@@ -32,6 +34,7 @@ def main() -> None:
     page = report.document(results, facts, others, settings)
     if counts:
         page += f"\n{instructions.section(counts)}"
+    page += f"\n{REASONS.read_text()}"
     _write(arguments, page, chart.draw(results))
     if arguments.output is None and arguments.only is None and not arguments.cold:
         README.write_text(readme.replaced(README.read_text(), readme.figures(results, others)))
