@@ -94,3 +94,34 @@ def test_every_error_and_every_code_of_a_finding_has_its_line() -> None:
     codes = {code for path in checks for code in re.findall(r"\bFinding\(\s*\"([^\"]+)", path.read_text())}
     assert set(re.findall(r"`(?:mk\.)?(\w+Error)`", page)) == classes
     assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)) == codes
+
+
+def headings(page: Path) -> set[str]:
+    """Returns the anchors of a page, as the site and code hosts make them of its headings."""
+    found = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in found}
+
+
+def broken_links(page: Path) -> list[str]:
+    links = re.findall(r"\]\((?!https?:)([^)\s#]*)#?([^)\s]*)\)", FENCE.sub("", page.read_text()))
+    return [
+        f"{path}#{anchor}"
+        for path, anchor in links
+        if not leads(page.parent / path if path else page, anchor)
+    ]
+
+
+def leads(target: Path, anchor: str) -> bool:
+    return target.exists() and (not anchor or anchor in headings(target))
+
+
+def test_every_link_leads_somewhere() -> None:
+    pages = {*PAGES, *ROOT.glob("*.md"), *ROOT.glob("android/*.md"), *ROOT.glob("vectors/*.md")}
+    found = {str(page.relative_to(ROOT)): broken_links(page) for page in pages}
+    assert {page: links for page, links in found.items() if links} == {}
+
+
+def test_a_link_that_leads_nowhere_would_be_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# One thing\n[a](#one-thing) [b](page.md#other) [c](none.md)\n")
+    assert broken_links(page) == ["page.md#other", "none.md#"]
