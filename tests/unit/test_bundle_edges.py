@@ -272,3 +272,23 @@ def test_a_bundle_without_a_signature_or_with_another_manifest_is_refused(worksh
         told: list[int] = []
         verified.check_digests(told.append)
         assert sum(told) == sum(member.size for member in verified.manifest.members)
+
+
+def test_a_key_that_was_unwrapped_is_wiped_when_nothing_comes_of_it(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Bundle(workshop.seal()) as bundle, workshop.identity() as identity:
+        verified = bundle.verify(workshop.verifier())
+        with verified.unlock(identity, bundle.embedded_grants()) as opened:
+            assert not opened.provenance.installed
+        unwrapped: list[Any] = []
+
+        def fail(_verified: object, granted: object) -> None:
+            unwrapped.append(granted)
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("modelkeep.bundle.bundle.UnlockedBundle", fail)
+        with pytest.raises(ZeroDivisionError):
+            verified.unlock(identity, bundle.embedded_grants())
+        with pytest.raises(UsageError, match="closed"):
+            _ = unwrapped[0].data_key.view

@@ -169,16 +169,31 @@ def test_memory_of_another_process_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", [Pages, BytesPages])
-def test_a_forked_child_keeps_the_place_and_nothing_else(kind: type[Pages] | type[BytesPages]) -> None:
+def test_a_forked_child_keeps_the_place_and_nothing_else(
+    kind: type[Pages] | type[BytesPages], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[object] = []
+    forbidden: list[tuple[int, int]] = []
+    monkeypatch.setattr(pages, "_keep_for_ever", kept.append)
+    monkeypatch.setattr(system, "forbid", lambda *place: forbidden.append(place))
     memory = kind.allocate(5)
     memory.view[:] = b"bytes"
-    held = sys.getrefcount(memory._buffer)
     memory._drop_copy()
-    assert sys.getrefcount(memory._buffer) > held
+    assert [each is memory._buffer for each in kept] == [True]
     # A mapping was never given to the child; a child's own copy of other memory is cleared.
     assert bytes(memory.view) == (b"bytes" if kind is Pages else bytes(5))
+    place = system.whole_pages(system.address_of(memory._buffer), 5)
+    assert forbidden == ([] if kind is Pages else [place])
     memory.close()
     memory._drop_copy()
+    assert len(kept) == 1
+
+
+def test_what_is_kept_for_ever_has_one_owner_more() -> None:
+    kept = object()
+    before = sys.getrefcount(kept)
+    pages._keep_for_ever(kept)
+    assert sys.getrefcount(kept) > before
 
 
 def test_mappings_are_cleared_where_children_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
