@@ -14,8 +14,8 @@ from tools.mutations import Mutation
 from tools.tests_by_line import AT_FIRST, TestsByLine
 from tools.trial import in_a_copy
 
-# Of one process, in a trial.
-MOST_PROCESSOR_SECONDS = 40
+# Of one process, in a trial with some tests, and in one with all of them.
+MOST_PROCESSOR_SECONDS, MOST_PROCESSOR_SECONDS_AGAIN = 40, 100
 # What holds constants that are only there when a file is imported.
 OF_CONSTANTS = "tests/unit/test_stated_limits.py::test_formats_have_the_sizes_and_limits_that_they_state"
 _NO_FUNCTION = 77
@@ -62,6 +62,7 @@ class Trials:
     ) -> None:
         self._source, self._copy, self._tests, self._collected = source, copy, tests, collected
         self._again, self._functions = again, Functions()
+        self._seconds = MOST_PROCESSOR_SECONDS_AGAIN if again else MOST_PROCESSOR_SECONDS
         self._sound: dict[str, bool] = {}
 
     def outcome(self, name: str, mutation: Mutation) -> str:
@@ -94,11 +95,11 @@ class Trials:
             (self._copy / change.name).write_bytes(change.before)
 
     def _try(self, change: Change, names: list[str]) -> str:
-        code = in_a_copy(lambda: self._run(change, names), processor_seconds=MOST_PROCESSOR_SECONDS)
+        code = in_a_copy(lambda: self._run(change, names), processor_seconds=self._seconds)
         if code == _NO_FUNCTION:
             # Every file is imported anew, which takes long: at first for a few tests alone.
             few = [OF_CONSTANTS, *(names if self._again else names[:AT_FIRST])]
-            code = in_a_copy(lambda: _run_afresh(few), processor_seconds=MOST_PROCESSOR_SECONDS)
+            code = in_a_copy(lambda: _run_afresh(few), processor_seconds=self._seconds)
         elif code == 1 and not self._is_sound(failed := self._collected.failed()):
             return self._try(change, [each for each in names if each != failed])
         return _WORDS.get(code, "killed")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from modelkeep.errors import NotForThisDeviceError, StorageError, TamperedError, UsageError
-from modelkeep.extraction import extract
+from modelkeep.extraction import _reserve, extract
+from modelkeep.payload.layout import SEGMENT
 from support.forgery import sign_again, unpack
 from support.workshop import Workshop
 
@@ -134,3 +135,13 @@ def test_a_place_that_cannot_be_written_is_told(
     with pytest.raises(StorageError):
         extracted(workshop, bundle, out / place)
     assert [path.name for path in out.iterdir()] == ["file"]
+
+
+def test_room_is_kept_where_the_system_has_no_call_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    with (tmp_path / "file").open("wb") as file:
+        _reserve(file.fileno(), SEGMENT + 5)
+        assert (os.fstat(file.fileno()).st_size, os.fstat(file.fileno()).st_blocks > 0) == (SEGMENT + 5, True)
+    assert not any((tmp_path / "file").read_bytes())

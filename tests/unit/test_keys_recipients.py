@@ -71,6 +71,11 @@ def test_private_key_passed_by_mistake_is_not_repeated() -> None:
         assert secret not in str(caught.value) + str(caught.value.hint)
 
 
+def test_what_a_line_is_instead_of_a_recipient_is_said() -> None:
+    with pytest.raises(MalformedError, match="^.+, not a recipient$"):
+        parse_recipient("-----BEGIN PUBLIC KEY-----")
+
+
 def test_file_holds_several_lines_comments_and_gaps() -> None:
     other = format_recipient(FileStore().create("pi-18.pem"))
     Path("all.pub").write_text(f"# our devices\n\n{LINE} pi-17\r\n   \n{other}")

@@ -282,6 +282,17 @@ def test_a_stream_of_another_name_or_size_is_refused_before_a_byte_of_it() -> No
             next(member.segments(member.whole()))
 
 
+def test_leaves_of_another_name_or_size_are_refused_before_they_are_read() -> None:
+    arrival = VerifiedArrival.__new__(VerifiedArrival)
+    signed: Any = SimpleNamespace(manifest=SimpleNamespace(members=(SimpleNamespace(size=1),)))
+    arrival.signed = signed
+    for entry in (None, Entry("leaves/1", 32), Entry("leaves/0", 64), Entry("payload/0", 32)):
+        following: Any = SimpleNamespace(entry=entry)
+        arrival._archive = following
+        with pytest.raises(TamperedError, match="not those that its manifest lists"):
+            arrival._leaves(0)
+
+
 def test_what_follows_the_last_stream_is_refused_when_all_of_it_was_checked() -> None:
     arrival = VerifiedArrival.__new__(VerifiedArrival)
     nothing: Any = SimpleNamespace(manifest=SimpleNamespace(members=()))
