@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 
@@ -39,16 +40,19 @@ def _is_dtype(array: Array, expected: str) -> bool:
         return array.dtype.kind in "UO"
     if expected in FOREIGN:
         return array.dtype.name == expected and is_foreign(array)
-    return array.dtype.newbyteorder("=") == np.dtype(expected)
+    return array.dtype == _dtype(expected) or array.dtype.newbyteorder("=") == _dtype(expected)
+
+
+# Looking a name up costs more than all other checks of an array together.
+_dtype = cache(np.dtype)
 
 
 def _shape_fault(tensor: TensorContract, array: Array) -> Finding | None:
-    found = str(array.shape)
     if array.size == 0 and not tensor.may_be_empty:
-        return Finding("shape", tensor.name, "at least one element", found)
+        return Finding("shape", tensor.name, "at least one element", str(array.shape))
     if tensor.shape is None or _fits(tensor.shape, array.shape):
         return None
-    expected = _describe(tensor.shape)
+    expected, found = _describe(tensor.shape), str(array.shape)
     if len(tensor.shape) != array.ndim:
         expected, found = f"rank {len(tensor.shape)}, {expected}", f"rank {array.ndim}, {found}"
         return Finding("rank", tensor.name, expected, found)
@@ -59,9 +63,11 @@ def _shape_fault(tensor: TensorContract, array: Array) -> Finding | None:
 
 
 def _fits(expected: tuple[Dimension, ...], found: tuple[int, ...]) -> bool:
-    if len(expected) != len(found):
-        return False
-    return all(length in (None, actual) for length, actual in zip(expected, found, strict=True))
+    if expected == found:
+        return True
+    return len(expected) == len(found) and all(
+        length in (None, actual) for length, actual in zip(expected, found, strict=True)
+    )
 
 
 def _permutation(expected: tuple[Dimension, ...], found: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -74,6 +74,8 @@ def _unexpected(
     contract: Contract, given: Mapping[str, object], strangers: list[object]
 ) -> Iterator[Finding]:
     known = contract.by_name()
+    if not strangers and given.keys() <= known.keys():
+        return
     expected = ", ".join(known) or "no inputs"
     for name in sorted(given.keys() - known.keys()):
         yield Finding("unexpected", printable(name), expected, "an input of this name")

@@ -82,7 +82,7 @@ def strangest(by_input: Sequence[Numbers]) -> Numbers:
     Args:
         by_input: of each input what `surprises` returns.
     """
-    scores = [found.max(axis=1) for found in by_input]
+    scores = [np.maximum.reduce(found, axis=1) for found in by_input]
     if len(scores) == 1:
         return np.asarray(scores[0])
     if len({len(each) for each in scores}) == 1:
