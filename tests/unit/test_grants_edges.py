@@ -33,6 +33,7 @@ from modelkeep.keys.file import FileStore
 from modelkeep.manifest import Manifest
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust import trust_payload
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.trust_file import TrustFile
 from support.paper import mark, name
@@ -156,15 +157,18 @@ def test_members_that_are_left_out_where_they_are_empty(workshop: Workshop) -> N
 def test_lists_of_a_trust_file_stand_in_order_and_once() -> None:
     floors = {"a": ReleaseOrder(1, 2), "b": ReleaseOrder(3, 4)}
     ids = frozenset({bytes(16), bytes([1]) * 16})
-    trust = TrustFile(1, LATEST_TIME, (), void=ids, revoked_bundles=ids, floors=floors)
+    signs = Publisher(ec.generate_private_key(ec.SECP256R1()).public_key(), ("m",))
+    trust = TrustFile(1, LATEST_TIME, (signs,), void=ids, revoked_bundles=ids, floors=floors)
     members = canonical.decode(trust_payload.encode(trust), "test")
     assert TrustFile(**trust_payload.decode(canonical.encode(members))) == trust
-    first = members["floors"][0]
+    first, (publisher,) = members["floors"][0], members["publishers"]
     for changed in (
         {"floors": members["floors"][::-1]},
         {"floors": [first, first]},
         {"void": members["void"][::-1]},
         {"void": members["void"][:1] * 2},
+        {"publishers": [publisher | {"models": [5]}]},
+        {"publishers": [publisher | {"families": "f"}]},
     ):
         with pytest.raises(MalformedError):
             trust_payload.decode(canonical.encode(members | changed))

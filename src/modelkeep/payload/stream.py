@@ -75,8 +75,9 @@ class _Encryption:
         self._source, self._extent, self._cipher = source, extent, cipher
         self._digest, self._progress = algorithm.digest, progress
         self._count = segment_count(extent.size)
-        self._leaves = bytearray(LEAF * self._count)
-        self._plaintext = bytearray(LEAF * self._count)
+        # Views: what does not fit its place is an error, and moves nothing.
+        self._leaves = memoryview(bytearray(LEAF * self._count))
+        self._plaintext = memoryview(bytearray(LEAF * self._count))
         self._whole = hashlib.sha256() if whole_sha256 else None
         self._workers = Workers(self._count)
 
