@@ -20,7 +20,7 @@ from modelkeep.clock import LATEST_TIME
 from modelkeep.device import authenticated
 from modelkeep.device.contents import Installed, ModelState, Stage
 from modelkeep.errors import KeepError, MalformedError, RollbackError, StorageError, UsageError
-from modelkeep.grants import recipient_text, sidecar
+from modelkeep.grants import grant_lines, recipient_text, sidecar
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.glance import Glance
@@ -204,6 +204,7 @@ def test_names_of_recipients_are_short() -> None:
     assert (
         recipient_text.short_name(nameless) == f"hpke-p256 {recipient_text.format_recipient(nameless)[10:18]}"
     )
+    assert recipient_text.public_of(recipient_text.format_recipient(named)) == HANDLE.public
     assert named.named("pi") is named
     assert (named.named("b").device_id, named.device_id) == ("b", "pi")
     for wrong in ("", "a b"):
@@ -222,6 +223,14 @@ def test_an_issuer_makes_what_is_demanded_each_time() -> None:
     with pytest.raises(UsageError, match="never counts"):
         issuer.issue(HANDLE.recipient(), Constraints(not_before=101))
     assert GrantIssuer(BUNDLE, DataKey.generate(), Constraints()).fingerprint is None
+
+
+def test_a_line_that_nothing_can_be_granted_to_is_named() -> None:
+    issuer = GrantIssuer(BUNDLE, DataKey.generate(), Constraints(not_after=100))
+    recipient = recipient_text.format_recipient(HANDLE.recipient())
+    line = canonical.encode({"not_before": 200, "recipient": recipient})
+    with pytest.raises(MalformedError, match="line 3: .*never counts"):
+        grant_lines.issued(issuer, [(3, line)])
 
 
 def test_a_grant_shows_its_header_and_no_more() -> None:
