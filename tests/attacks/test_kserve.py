@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from support.integrations import set_up
-from support.kserve import JSON, Client, serving
+from support.kserve import JSON, Answer, Client, serving
+from support.needs import missing
 from support.processes import children
 from support.workshop import Workshop
 
@@ -134,6 +139,90 @@ def test_answers_that_json_has_not_are_no_nulls(client: Client) -> None:
         assert (answer.status, "infinities" in answer.value["error"]) == (400, True)
     answer = client.ask(V2, large | {"outputs": [{"name": "y", "parameters": {"binary_data": True}}]})
     assert (answer.status, answer.body[-16:-12]) == (200, b"\0\0\x80\x7f")
+
+
+# Each of these once took hundreds of megabytes of a server whose requests are a hundred kilobytes at most.
+LONG = ["a" * 10_000, *[1] * 10_000]
+HUNGRY: list[tuple[str, Any]] = [
+    (V1, {"instances": LONG}),
+    (V1, {"instances": [{"w": LONG}]}),
+    (V2, inputs(data=LONG)),
+    (V2, inputs(data=LONG, datatype="BYTES")),
+    (V2, inputs() | {"outputs": [{"name": "y"}] * 2}),
+]
+
+
+def test_short_requests_take_no_memory_out_of_proportion(client: Client) -> None:
+    before = _peak(client.process)
+    for path, body in HUNGRY:
+        assert client.ask(path, body).status == 400
+    assert _peak(client.process) - before < 100 * 2**20
+
+
+def _peak(process: int) -> int:
+    """Returns how many bytes of memory a process had at most."""
+    (line,) = [line for line in Path(f"/proc/{process}/status").read_text().splitlines() if "VmHWM" in line]
+    return int(line.split()[1]) * 1024
+
+
+PARTS: list[tuple[list[Any], int]] = [
+    ([16, -16, 16], 16),
+    ([-1], 16),
+    ([2**70], 16),
+    ([16], 17),
+    ([16], 15),
+    ([True], 1),
+    (["16"], 16),
+    ([None], 16),
+]
+
+
+def test_each_byte_of_a_binary_request_belongs_to_one_input(client: Client) -> None:
+    for sizes, after in PARTS:
+        parts = [
+            {"name": "x", "shape": [1, 4], "datatype": "FP32", "parameters": {"binary_data_size": size}}
+            for size in sizes
+        ]
+        answer = _ask_in_binary(client, {"inputs": parts}, bytes(after))
+        assert (answer.status, "size" in answer.value["error"]) == (400, True), (sizes, answer)
+    for request in (1, {}, {"inputs": [1]}, {"inputs": [{"name": [], "shape": [], "datatype": "FP32"}]}):
+        assert _ask_in_binary(client, request, b"").status == 400
+
+
+def _ask_in_binary(client: Client, request: object, after: bytes) -> Answer:
+    front = json.dumps(request).encode()
+    headers = {"Inference-Header-Content-Length": str(len(front)), "Content-Type": "application/octet-stream"}
+    return client.ask(V2, front + after, headers)
+
+
+def test_a_runtimes_words_stay_with_the_server(workshop: Workshop) -> None:
+    """They name nodes of the model."""
+    try:
+        from kserve.errors import InvalidInput
+    except ImportError:
+        missing("kserve is not installed (pip install --group tools)")
+    from modelkeep.integrations.kserve.model import SealedModel
+
+    path = workshop.folder / "picks.onnx"
+    path.write_bytes(_picking_model())
+    with workshop.open(workshop.seal(path)) as session:
+        with pytest.raises(InvalidInput) as refused:
+            asyncio.run(SealedModel("m", session).predict({"instances": [9]}))
+        assert "secret-node" not in str(refused.value)
+        assert "secret-node" in str(refused.value.__cause__)
+
+
+def _picking_model() -> bytes:
+    """Returns a model that takes integers, of which it has room for four alone: no contract knows."""
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["w", "x"], ["y"], name="secret-node")],
+        "picks",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, ["batch"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch"])],
+        [numpy_helper.from_array(np.arange(4, dtype=np.float32), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
 
 
 def test_models_that_are_not_there_are_not_found(client: Client) -> None:

@@ -41,7 +41,7 @@ def test_arrays_stay_and_lists_become_what_the_model_takes() -> None:
     ("value", "dtype"),
     [([1.5], "int32"), (["1"], "float32"), ([1e40], "float32"), ([300], "uint8"), ([-1], "uint8"),
      ([1], "bool"), ([[1], [1, 2]], "float32"), ([None], "float32"), ([2**64], "uint64"), ({}, "float32"),
-     ([[1], "a"], "string"),
+     ([[1], "a"], "string"), (["a", 1], "string"), ([[1, 2], [3, "4"]], "float32"),
      ([1], "string")],
 )  # fmt: skip
 def test_what_would_become_something_else_is_refused(value: object, dtype: str) -> None:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelkeep.errors import UsageError
 from modelkeep.session import Session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+# What describes a model, and computes nothing. All else that ONNX Runtime has, or will have, stays out.
+_DESCRIBING = frozenset(
+    {
+        *("get_inputs", "get_outputs", "get_overridable_initializers", "get_modelmeta"),
+        *("get_providers", "get_provider_options", "get_session_options"),
+    }
+)
 
 
 class CheckedSession:
@@ -29,7 +38,8 @@ class CheckedSession:
         self._model_path = os.fspath(path)
 
     def __getattr__(self, name: str) -> Any:
-        # Not called for what is here: runs cannot get past the checks by way of this.
+        if name not in _DESCRIBING:
+            raise AttributeError(f"a sealed model has no {name!r}: its inputs would not be checked")
         return getattr(self._checked.native, name)
 
     def run(
@@ -47,7 +57,7 @@ class CheckedSession:
             raise UsageError(f"the model has no output {unknown[0]!r}", hint=f"outputs: {', '.join(outputs)}")
         return [outputs[name] for name in names]
 
-    def run_with_iobinding(self, *_arguments: Any) -> None:
+    def io_binding(self, *_arguments: Any) -> NoReturn:
         """Refuses: bound memory is not checked.
 
         Raises:
@@ -55,9 +65,9 @@ class CheckedSession:
         """
         raise UsageError("inputs in bound memory are not checked", hint="switch use_io_binding off")
 
-    run_async = run_with_ort_values = run_with_iobinding
+    run_with_iobinding = run_with_ort_values = run_with_ortvaluevector = run_async = io_binding
 
-    def set_providers(self, *_arguments: Any, **_options: Any) -> None:
+    def set_providers(self, *_arguments: Any, **_options: Any) -> NoReturn:
         """Refuses: ONNX Runtime would read the model once more, which is not kept.
 
         Raises:

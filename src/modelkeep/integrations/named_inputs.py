@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 
 # Kinds of elements, as NumPy names them, that an array of a kind takes from lists.
-_TAKEN = {"b": "b", "i": "iu", "u": "iu", "f": "biuf", "c": "biufc", "O": "U"}
+_TAKEN = {"b": "b", "i": "iu", "u": "iu", "f": "biuf", "c": "biufc"}
+_MOST_DIMENSIONS = 64
 
 
 def named_inputs(value: Any, contract: Contract | None) -> dict[str, Any]:
@@ -62,14 +64,32 @@ def array_of(name: str, value: Any, dtype: str | None) -> NDArray[Any]:
             range, parts of integers, texts for numbers.
     """
     try:
-        found = np.asarray(value)
+        # As objects, texts keep zeros at their ends, and none takes the room of the longest for each element.
+        found = np.asarray(value, object if _has_text(value) else None)
         if dtype is None:
             return found
-        # As objects, texts keep zeros at their ends.
         wanted = np.dtype(object if dtype == "string" else dtype)
-        if found.size and found.dtype.kind not in _TAKEN.get(wanted.kind, ""):
+        if found.size and not _fits(found, wanted.kind):
             raise TypeError
         with np.errstate(over="raise"):
             return np.asarray(value, wanted)
     except (ArithmeticError, RecursionError, TypeError, ValueError):
         raise UsageError(f"input {name!r} is no array of {dtype or 'one type'}") from None
+
+
+def _has_text(value: Any) -> bool:
+    level = [value]
+    for _depth in range(_MOST_DIMENSIONS):
+        kinds = set(map(type, level))
+        if any(issubclass(kind, str | bytes) for kind in kinds):
+            return True
+        if not any(issubclass(kind, list | tuple) for kind in kinds):
+            return False
+        level = [*chain.from_iterable(each for each in level if isinstance(each, list | tuple))]
+    return False
+
+
+def _fits(found: NDArray[Any], kind: str) -> bool:
+    if kind == "O":
+        return all(isinstance(each, str) for each in found.flat)
+    return found.dtype.kind in _TAKEN.get(kind, "")

@@ -43,16 +43,23 @@ class SealedModel(Model):  # type: ignore[misc]
         """Checks the inputs, computes in a thread, and answers by the protocol that was asked by.
 
         Raises:
-            InvalidInput: contract or guard refuse the inputs, or they are none.
+            InvalidInput: contract, guard or runtime refuse the inputs, or they are none.
             ModelNotReady: the grant has ended, or the process of an isolated model.
             InferenceError: the model failed; who asks learns no more than of what kind it is.
         """
         with self._words():
             if isinstance(payload, InferRequest):
-                outputs = await self.session.run_async(tensors.inputs_of(payload))
+                outputs = await self._run(tensors.inputs_of(payload))
                 return tensors.answer_of(self.name, payload, outputs)
             inputs = rows.inputs_of(payload, self.session.contract)
-            return rows.answer_of(await self.session.run_async(inputs))
+            return rows.answer_of(await self._run(inputs))
+
+    async def _run(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return await self.session.run_async(inputs)
+        except UsageError as error:
+            # A runtime's words name parts of the model, which are the log's alone.
+            raise InvalidInput("the model cannot compute with these inputs") from error
 
     @contextmanager
     def _words(self) -> Iterator[None]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from kserve import ModelRepository, ModelServer
+from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER
 from kserve.errors import InvalidInput
 from kserve.model_server import app
+from kserve.protocol.dataplane import DataPlane
 
 from modelkeep.integrations.kserve.bodies import Bounded, largest_body
 from modelkeep.integrations.kserve.model import SealedModel
+from modelkeep.integrations.kserve.parts import check_parts
 
 LARGEST_BODY = 64 * 2**20
 
@@ -26,11 +29,20 @@ class _OpenedOnce(ModelRepository):  # type: ignore[misc]
         super().unload(name)
 
 
+class _CheckedParts(DataPlane):  # type: ignore[misc]
+    def decode_inference_request(self, body: Any, headers: dict[str, str], model_name: str) -> Any:
+        """Takes a V2 request apart."""
+        if isinstance(body, bytes):
+            check_parts(body, headers.get(INFERENCE_CONTENT_LENGTH_HEADER))
+        return super().decode_inference_request(body, headers, model_name)
+
+
 class SealedServer(ModelServer):  # type: ignore[misc]
     """Answers by HTTP; gRPC, which has a decoder and limits of its own, is off."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(registered_models=_OpenedOnce(), enable_grpc=False, **options)
+        self.dataplane = _CheckedParts(model_registry=self.registered_models)
 
     def serve(self, model: SealedModel, largest: int = LARGEST_BODY) -> None:
         """Answers until the process is told to end; wipes the model then.

@@ -56,9 +56,12 @@ def answer_of(name: str, request: InferRequest, outputs: Mapping[str, Any]) -> I
     """Returns the answer of the model `name`, with the outputs that were asked for, or all.
 
     Raises:
-        UsageError: an output that there is not, or that the protocol has no form for.
+        UsageError: an output that there is not, or twice, or that the protocol has no form for.
     """
     asked = request.request_outputs or ()
+    # A short request would have an answer without end.
+    if len({each.name for each in asked}) != len(asked):
+        raise UsageError("an output is asked for twice")
     if unknown := [each.name for each in asked if each.name not in outputs]:
         raise UsageError(f"the model has no output {unknown[0]!r}", hint=f"outputs: {', '.join(outputs)}")
     binary = {each.name for each in asked if each.binary_data}
