@@ -15,8 +15,8 @@ import javax.crypto.KeyGenerator
 /**
  * Measures one thing in a JVM of its own, since the first time is worth knowing. `android/benchmark` calls it:
  *
- *     open|install|installation LEAF BUNDLE PUBLISHER.pem DEVICE.pem BARE   opens, installs, or opens what was installed; BARE
- *                                                                           is what the next one said
+ *     open|install|installation LEAF BUNDLE PUBLISHER.pem DEVICE.pem BARE   opens, installs, or opens what `install` left there;
+ *                                                                           BARE is what the next one said
  *     bare open|install|installation LEAF BUNDLE   gives the seconds that the bare parts take in a new JVM, by the clock and of the processors
  *     pieces SIZE      gives what the parts take, for so many MiB
  *     tutorial SIZE    decrypts so many MiB with a key in the Keystore
@@ -61,10 +61,10 @@ internal object Benchmark {
 
     private fun action(what: String, bundle: File, publisher: File, device: File): () -> Unit {
         val identity = SoftwareKeys.intoKeystore(device.readText(), "key")!!
-        val folder = File(bundle.path + ".benchmark").apply { deleteRecursively() }
+        val folder = File(bundle.path + ".benchmark")
         val installed = File(folder, "installed.keep")
         val loader = SecureModelLoader(identity, Verifier(publisher.readText(), Verifier.UNSAFE_ANY_MODEL), folder)
-        if (what == "installation") loader.install(bundle, installed)
+        if (what != "installation") folder.deleteRecursively()
         return {
             when (what) {
                 "open" -> loader.open(bundle).close()
