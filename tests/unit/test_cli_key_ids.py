@@ -35,8 +35,11 @@ def test_a_passphrase_has_no_id_of_its_own(shop: CommandLine) -> None:
 
 
 def test_many_grants_are_counted_by_their_terms(shop: CommandLine) -> None:
-    line = (shop.folder / "pi-18.pub").read_text()
-    (shop.folder / "fleet.txt").write_text(line * 20)
+    lines = (
+        shop.ok(f"modelkeep keys create {number}.pem --device-id pi-{100 + number}").out
+        for number in range(20)
+    )
+    (shop.folder / "fleet.txt").write_text("".join(lines))
     shop.ok(
         "modelkeep grant model.keep -k file:admin.pem -t publisher.pub -r fleet.txt --not-after 2099-01-01"
     )
