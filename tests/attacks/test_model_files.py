@@ -12,11 +12,13 @@ from onnx import TensorProto, helper
 from modelkeep import canonical
 from modelkeep.errors import MalformedError, RuntimeMissingError, TamperedError, UsageError
 from modelkeep.extraction import extract
-from modelkeep.formats import onnx_graph
+from modelkeep.formats import flatbuffers, onnx_graph
+from modelkeep.formats.executorch import read_methods
 from modelkeep.inner_manifest import InnerManifest, ModelFile
 from modelkeep.runtimes.onnx import OnnxRuntime
 from modelkeep.runtimes.registry import LoadedModel
 from support.attacker import STREAM_HEADER, Forgery, StreamKey, stolen_data_key
+from support.executorch_programs import method, program, tensor
 from support.workshop import Workshop
 
 ONES = np.ones((1, 4), np.float32)
@@ -219,3 +221,12 @@ def test_a_tampered_model_leaves_no_plaintext_when_it_is_extracted(workshop: Wor
             unsafe_plaintext=True,
         )
     assert _everything_below(workshop.folder) == before
+
+
+def test_a_small_program_is_not_read_as_a_huge_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of FlatBuffers may share what they point to: here many inputs have one long shape."""
+    monkeypatch.setattr(flatbuffers, "MOST_READ", 2**22)
+    shared = program(method("forward", [tensor([1] * 3_000)], [0] * 3_000))
+    assert len(shared) < 2**15
+    with pytest.raises(MalformedError, match="more than any model has"):
+        read_methods(memoryview(shared))

@@ -18,6 +18,7 @@ LIMITS: dict[str, object] = {
     "clock.LATEST_TIME": 253_402_300_799,
     "clock.TOLERANCE": 86_400,
     "clock._CLOCK_ERROR": 5,
+    "formats.flatbuffers.MOST_READ": 33_554_432,
     "sealing.MOST_EMBEDDED_GRANTS": 1_024,
     "container.names.LARGEST_FURTHER_SIGNATURE": 131_072,
     "container.names.LARGEST_INSTALL": 65_536,

@@ -1,7 +1,8 @@
 """FlatBuffers, read strictly and without copying.
 
 Source: "FlatBuffer Internals" of the FlatBuffers documentation. Every offset points forward and is held
-against the end of the buffer, so that reading ends; what is read is what a verified buffer means.
+against the end of the buffer, so that reading ends; what is read is what a verified buffer means. Tables may
+share what they point to, so that a small buffer could be read as a huge one: how much is read has a bound.
 """
 
 from __future__ import annotations
@@ -16,6 +17,20 @@ _VTABLE_OFFSET = struct.Struct("<i")
 _LENGTH = struct.Struct("<H")
 _SCALARS = {kind: struct.Struct(f"<{kind}") for kind in ("?", "b", "B", "i", "I", "q", "f")}
 _SMALLEST_VTABLE = 4
+# Bytes of names, shapes and tables. Descriptions of large models come to some hundred thousands.
+MOST_READ = 2**25
+
+
+class _Reading:
+    """How many bytes may still be read of a buffer."""
+
+    def __init__(self) -> None:
+        self._left = MOST_READ
+
+    def take(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise MalformedError("flatbuffers: it describes more than any model has")
 
 
 class Table:
@@ -24,9 +39,10 @@ class Table:
     Every method raises MalformedError where the buffer is cut off or an offset leads out of it.
     """
 
-    def __init__(self, view: memoryview, position: int) -> None:
+    def __init__(self, view: memoryview, position: int, reading: _Reading) -> None:
         self._view = view
         self._position = position
+        self._reading = reading
         self._vtable = position - _unpack(view, _VTABLE_OFFSET, position)
         if self._vtable < 0:
             raise MalformedError("flatbuffers: an offset leads out of the buffer")
@@ -47,26 +63,28 @@ class Table:
     def text(self, field: int) -> str | None:
         """Returns a string, or None where there is none."""
         place = self._target(field)
-        return None if place is None else _text(self._view, place)
+        return None if place is None else self._text(place)
 
     def table(self, field: int) -> Table | None:
         """Returns a table, or None where there is none."""
         place = self._target(field)
-        return None if place is None else Table(self._view, place)
+        return None if place is None else Table(self._view, place, self._reading)
 
     def tables(self, field: int) -> Tables:
         """Returns a vector of tables, empty where there is none."""
-        return Tables(self._view, *self._vector(field, _OFFSET.size))
+        return Tables(self._view, *self._vector(field, _OFFSET.size), self._reading)
 
     def texts(self, field: int) -> Iterator[str]:
         """Yields the strings of a vector."""
         start, count = self._vector(field, _OFFSET.size)
         for place in range(start, start + count * _OFFSET.size, _OFFSET.size):
-            yield _text(self._view, place + _unpack(self._view, _OFFSET, place))
+            yield self._text(place + _unpack(self._view, _OFFSET, place))
 
     def scalars(self, field: int, kind: str) -> tuple[float, ...]:
         """Returns a vector of numbers, empty where there is none."""
-        start, count = self._vector(field, _SCALARS[kind].size)
+        size = _SCALARS[kind].size
+        start, count = self._vector(field, size)
+        self._reading.take(count * size)
         return struct.unpack_from(f"<{count}{kind}", self._view, start)
 
     def integers(self, field: int, kind: str) -> tuple[int, ...]:
@@ -95,12 +113,21 @@ class Table:
         place = self._target(field)
         return (0, 0) if place is None else _vector(self._view, place, item)
 
+    def _text(self, place: int) -> str:
+        start, count = _vector(self._view, place, 1)
+        self._reading.take(count)
+        try:
+            return str(self._view[start : start + count], "utf-8")
+        except UnicodeDecodeError:
+            raise MalformedError("flatbuffers: text is not UTF-8") from None
+
 
 class Tables:
     """A vector of tables, each read when it is asked for."""
 
-    def __init__(self, view: memoryview, start: int, count: int) -> None:
+    def __init__(self, view: memoryview, start: int, count: int, reading: _Reading) -> None:
         self._view, self._start, self._count = view, start, count
+        self._reading = reading
 
     def __len__(self) -> int:
         return self._count
@@ -108,8 +135,9 @@ class Tables:
     def __getitem__(self, index: int) -> Table:
         if not 0 <= index < self._count:
             raise MalformedError("flatbuffers: an index beyond its vector")
+        self._reading.take(_OFFSET.size)
         place = self._start + index * _OFFSET.size
-        return Table(self._view, place + _unpack(self._view, _OFFSET, place))
+        return Table(self._view, place + _unpack(self._view, _OFFSET, place), self._reading)
 
     def __iter__(self) -> Iterator[Table]:
         return (self[index] for index in range(self._count))
@@ -126,7 +154,7 @@ def root(view: memoryview) -> Table:
     Raises:
         MalformedError: not a FlatBuffer.
     """
-    return Table(view, _unpack(view, _OFFSET, 0))
+    return Table(view, _unpack(view, _OFFSET, 0), _Reading())
 
 
 def _unpack(view: memoryview, kind: struct.Struct, position: int) -> int:
@@ -142,11 +170,3 @@ def _vector(view: memoryview, place: int, item: int) -> tuple[int, int]:
     if count * item > len(view) - start:
         raise MalformedError("flatbuffers: a vector reaches beyond the buffer")
     return start, count
-
-
-def _text(view: memoryview, place: int) -> str:
-    start, count = _vector(view, place, 1)
-    try:
-        return str(view[start : start + count], "utf-8")
-    except UnicodeDecodeError:
-        raise MalformedError("flatbuffers: text is not UTF-8") from None
