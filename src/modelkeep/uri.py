@@ -1,4 +1,4 @@
-"""Key URIs: ``scheme:address``; a path without a scheme is a file."""
+"""Key URIs: ``scheme:address``; a path without a scheme is a file. And what of web addresses may be shown."""
 
 from __future__ import annotations
 
@@ -20,3 +20,8 @@ def split(uri: str | os.PathLike[str]) -> tuple[str, str]:
     text = os.fspath(uri)
     match = _URI.fullmatch(text) if isinstance(uri, str) else None
     return (match[1], match[2]) if match else (DEFAULT_SCHEME, text)
+
+
+def shown(address: object) -> str:
+    """Returns of an address that cannot be read what is no user, password or query, which may be secret."""
+    return re.split("[?#]", str(address).rpartition("@")[2])[0]

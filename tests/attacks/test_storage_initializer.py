@@ -82,6 +82,13 @@ def test_addresses_lead_nowhere_else(address: str, workshop: Workshop, mounted: 
     assert list(mounted.iterdir()) == []
 
 
+def test_passwords_in_addresses_that_are_wrong_are_not_shown(workshop: Workshop, mounted: Path) -> None:
+    for place in ("[/m.keep", "h:port/m.keep?sig=s3cret@h", "/m.keep#s3cret"):
+        with pytest.raises(UsageError, match="not an address") as refused:
+            fetch(f"keep+https://user:s3cret@{place}", mounted, workshop.verifier())
+        assert "s3cret" not in f"{refused.value} {refused.value.hint}"
+
+
 def test_a_path_without_a_scheme_is_not_a_source(workshop: Workshop, mounted: Path) -> None:
     with pytest.raises(UsageError, match="not a source"):
         fetch(str(workshop.seal(name="m.keep")), mounted, workshop.verifier())

@@ -8,6 +8,7 @@ import httpx
 
 from modelkeep.channels.pace import DownloadLimits, Patience
 from modelkeep.errors import NetworkError, UsageError
+from modelkeep.uri import shown
 
 _RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
 _SECONDS = re.compile(r"[0-9]{1,9}")
@@ -176,4 +177,4 @@ class Mirror:
 
 
 def _no_address(address: object) -> UsageError:
-    return UsageError(f"not an address to download from: {address!r:.200}", hint="https://server/path")
+    return UsageError(f"not an address to download from: {shown(address)!r:.200}", hint="https://server/path")

@@ -17,7 +17,7 @@ _VTABLE_OFFSET = struct.Struct("<i")
 _LENGTH = struct.Struct("<H")
 _SCALARS = {kind: struct.Struct(f"<{kind}") for kind in ("?", "b", "B", "i", "I", "q", "f")}
 _SMALLEST_VTABLE = 4
-# Bytes of names, shapes and tables. Descriptions of large models come to some hundred thousands.
+# Bytes of names, shapes and references to tables; Python takes up to ten times as many for them.
 MOST_READ = 2**25
 
 

@@ -19,6 +19,7 @@ from modelkeep.integrations.ending import ends_with_words
 from modelkeep.storage import Replacement, words_for, write_at
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.updates.source import Source, source_of
+from modelkeep.uri import shown
 
 _SCHEMES = ("keep+https", "keep+http", "keep+file")
 _PREFIX = "keep+"
@@ -65,7 +66,7 @@ def _source(address: str) -> tuple[Source, str]:
     try:
         parts = urlsplit(address)
     except ValueError:
-        raise UsageError(f"{address!r:.200}: not an address") from None
+        raise UsageError(f"{shown(address)!r:.200}: not an address") from None
     if parts.scheme not in _SCHEMES:
         raise UsageError(f"{parts.scheme or 'a path'}: not a source", hint=f"one of {', '.join(_SCHEMES)}")
     path = unquote(parts.path)
