@@ -15,7 +15,11 @@ def main() -> int:
 
         return run()
     except KeyboardInterrupt:
-        sys.stderr.write("modelkeep: interrupted; nothing was left half done\n")
+        from contextlib import suppress
+
+        # A terminal that has gone, or that never was, changes nothing about the code.
+        with suppress(AttributeError, OSError, ValueError):
+            sys.stderr.write("modelkeep: interrupted; nothing was left half done\n")
         return INTERRUPTED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
@@ -223,6 +224,11 @@ def test_130_and_one_line_while_python_still_reads_modules(
     monkeypatch.setitem(sys.modules, "modelkeep.cli", Reading("modelkeep.cli"))
     assert main() == INTERRUPTED
     assert capsys.readouterr().err == "modelkeep: interrupted; nothing was left half done\n"
+    gone = io.StringIO()
+    gone.close()
+    for nobody in (gone, None):
+        monkeypatch.setattr(sys, "stderr", nobody)
+        assert main() == INTERRUPTED
 
 
 def wait_for_part(folder: Path) -> None:
