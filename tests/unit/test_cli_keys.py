@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from modelkeep.cli import suite_hint
+from modelkeep.manifest import Suite
 from support.command_line import CommandLine, files
 from support.needs import require
 
@@ -31,6 +33,22 @@ def test_every_kind_of_device_key_opens_what_is_sealed_for_it(
     shop.ok(f"{SEAL} -r new.pub")
     shop.ok(f"{RUN} -k file:new.pem")
     assert shop.shell(f"{RUN} -k file:pi-18.pem").code == 4
+
+
+def test_a_device_without_instructions_for_aes_says_so_beside_its_key(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert suite_hint.COMMENT not in shop.ok("modelkeep keys create fast.pem").out
+    monkeypatch.setattr(suite_hint, "fastest_suite", lambda: Suite.CHACHA20_POLY1305_HKDF_1MB)
+    made = shop.ok("modelkeep keys create slow.pem > slow.pub")
+    assert made.out.splitlines()[1:] == ["# suite: chacha"]
+    assert "chacha" not in shop.ok("modelkeep keys create --kind root root.pem").out
+    assert "--suite chacha" in shop.ok(f"{SEAL} -r slow.pub -r pi-17.pub").err
+    for chosen in ("aes", "chacha"):
+        assert "--suite" not in shop.ok(f"{SEAL} -f -r slow.pub --suite {chosen}").err
+    assert "--suite" not in shop.ok(f"{SEAL} -f -r pi-17.pub").err
+    shop.ok(f"{SEAL} -f --suite chacha -r slow.pub")
+    shop.ok(f"{RUN} -k slow.pem")
 
 
 def test_a_path_without_a_scheme_is_a_file_and_the_device_can_have_another_name(shop: CommandLine) -> None:

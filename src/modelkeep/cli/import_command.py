@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelkeep.cli import objects as options
 from modelkeep.cli.seal_command import save
+from modelkeep.cli.suite_hint import advise_suite
 from modelkeep.errors import UsageError
 from modelkeep.memory import wipe
 from modelkeep.migration import derive_key, legacy_model, read_key
@@ -32,6 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
                 model=options.model_id(arguments, arguments.name),
                 **options.sealing_options(arguments),
             )
+            advise_suite(arguments)
             save(arguments, draft, Path(arguments.output), arguments.file)
     finally:
         wipe(key)

@@ -11,6 +11,7 @@ from modelkeep.bundle.bundle import Bundle
 from modelkeep.cli import objects as options
 from modelkeep.cli.key_ids import key_ids
 from modelkeep.cli.output import print_json, report, say, show
+from modelkeep.cli.suite_hint import wish
 from modelkeep.device.contents import Contents
 from modelkeep.errors import RefusedError, UsageError
 from modelkeep.granting import Granted, grant
@@ -93,6 +94,8 @@ def _create_in_store(arguments: argparse.Namespace) -> None:
     say(f"key made: {arguments.key}{_ADVICE.get(arguments.kind, '')}")
     _warn_of_zeros(arguments.key)
     _deliver(arguments, arguments.key, public)
+    if isinstance(recipient, HpkeRecipient) and not arguments.json:
+        sys.stdout.write(wish())
 
 
 def _deliver(arguments: argparse.Namespace, key: str, public: str | None, **more: Any) -> None:

@@ -277,7 +277,7 @@ def sealing_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "release": arguments.release,
         "contract": contract(arguments.contract),
         "constraints": constraints(arguments),
-        "suite": _SUITES[arguments.suite],
+        "suite": _SUITES[arguments.suite or "aes"],
         "leaf": LeafAlgorithm(arguments.leaf),
         "digest": Coverage(arguments.digest),
         "grant_signer": grant_signer(arguments),

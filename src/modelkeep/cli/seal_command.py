@@ -14,6 +14,7 @@ from modelkeep.cli.contract_words import entries_in_words
 from modelkeep.cli.enclosures import golden, guard
 from modelkeep.cli.inspect_command import signer_of
 from modelkeep.cli.output import counted, human_size, named_with_admins, progress, report, say, terms_in_words
+from modelkeep.cli.suite_hint import advise_suite
 from modelkeep.cli.upstream import upstream
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
@@ -58,6 +59,7 @@ def _seal(arguments: argparse.Namespace, source: str | Model, name: str, target:
     )
     for note in draft.notes:
         say(f"note: {note}")
+    advise_suite(arguments)
     if not arguments.dry_run:
         save(arguments, draft, target, name)
         return

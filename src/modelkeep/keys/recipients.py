@@ -86,21 +86,40 @@ def load_recipients(spec: str) -> list[Recipient]:
         StorageError: the file cannot be read.
         KeyStoreError: the key behind the URI cannot be used.
     """
-    if spec.startswith(tuple(f"{kind} " for kind in PUBLIC_BYTES)):
+    if _is_line(spec):
         return [parse_recipient(spec)]
     if is_uri(spec):
         return [open_key(spec).recipient()]
     return _read(spec)
 
 
-def _read(path: str) -> list[Recipient]:
+def comments_in(spec: str) -> list[str]:
+    """Returns the comments of a list of recipients; none of what is no list.
+
+    Raises:
+        MalformedError, StorageError: as for `load_recipients`.
+    """
+    if _is_line(spec) or is_uri(spec):
+        return []
+    return [line.strip() for line in _lines(spec) if line.startswith("#")]
+
+
+def _is_line(spec: str) -> bool:
+    return spec.startswith(tuple(f"{kind} " for kind in PUBLIC_BYTES))
+
+
+def _lines(path: str) -> list[str]:
     try:
         text = read_small(path, LARGEST_RECIPIENTS_FILE, "a list of recipients").decode()
     except UnicodeDecodeError:
         raise MalformedError(f"{path}: not a text of recipients", hint=HINT) from None
-    recipients: list[Recipient] = []
     # At line feeds alone: what an editor shows as one line is one line, or a comment could hide a recipient.
-    for number, line in enumerate(text.split("\n"), start=1):
+    return text.split("\n")
+
+
+def _read(path: str) -> list[Recipient]:
+    recipients: list[Recipient] = []
+    for number, line in enumerate(_lines(path), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             recipients.append(_parse_line(path, number, line))
     if not recipients:

@@ -78,7 +78,7 @@ def add_seal_labels(parser: argparse.ArgumentParser) -> None:
         "--format", metavar="NAME", help="format of the model where its content does not tell, or 'files'"
     )
     parser.add_argument(
-        "--suite", choices=["aes", "chacha"], default="aes", help="chacha for CPUs without AES (default: aes)"
+        "--suite", choices=["aes", "chacha"], help="chacha for CPUs without AES (default: aes)"
     )
     parser.add_argument("--leaf", choices=["blake3", "sha256"], default="blake3", help="segment digest")
     parser.add_argument(
