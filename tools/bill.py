@@ -14,6 +14,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -57,23 +58,30 @@ def _package(project: dict[str, Any]) -> dict[str, Any]:
 
 def _libraries(project: dict[str, Any]) -> Iterator[dict[str, Any]]:
     extras = project["optional-dependencies"]
-    asked = {line: "" for line in project["dependencies"]}
-    asked |= {line: extra for extra, lines in extras.items() for line in lines}
-    for line, extra in sorted(asked.items()):
-        name = _NAME.match(line)
-        assert name is not None
-        yield _library(name[0], line, extra)
+    asked = [(line, "") for line in project["dependencies"]]
+    asked += [(line, extra) for extra, lines in extras.items() for line in lines]
+    for name, found in groupby(sorted(asked, key=_name), _name):
+        yield _library(name, list(found))
 
 
-def _library(name: str, asked: str, extra: str) -> dict[str, Any]:
-    properties = {"modelkeep:asked-for": asked} | ({"modelkeep:extra": extra} if extra else {})
+def _name(asked: tuple[str, str]) -> str:
+    name = _NAME.match(asked[0])
+    assert name is not None
+    return name[0]
+
+
+def _library(name: str, asked: list[tuple[str, str]]) -> dict[str, Any]:
+    lines, extras = sorted({line for line, _ in asked}), sorted(extra for _, extra in asked if extra)
+    properties = [("modelkeep:asked-for", line) for line in lines] + [
+        ("modelkeep:extra", each) for each in extras
+    ]
     return {
         "type": "library",
         "bom-ref": f"pkg:pypi/{name}",
         "name": name,
-        "scope": "optional" if extra else "required",
+        "scope": "optional" if len(extras) == len(asked) else "required",
         "purl": f"pkg:pypi/{name}",
-        "properties": [{"name": each, "value": value} for each, value in properties.items()],
+        "properties": [{"name": each, "value": value} for each, value in properties],
     }
 
 

@@ -25,6 +25,10 @@ def attempt(work):
         return work()
     except KeepError as error:
         return type(error).__name__
+    except ModuleNotFoundError as error:
+        # Of somebody else's package, which need not be there; Python's own and ours have to be.
+        name = (error.name or "modelkeep").partition(".")[0]
+        return str(error) if name == "modelkeep" or name in sys.stdlib_module_names else ""
     except Exception as error:
         return f"{type(error).__name__}: {error}"
 
