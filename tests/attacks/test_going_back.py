@@ -199,7 +199,7 @@ def test_the_same_key_by_another_way(workshop: Workshop, way: str, monkeypatch: 
 
 def test_a_rotated_key_remembers_what_the_old_one_did(shop: CommandLine) -> None:
     using = "-k file:pi-17.pem -t publisher.pub --any-model"
-    shop.ok("modelkeep seal model.onnx -r pi-17.pub --admin pi-17.pub -s publisher.pem --epoch 2 -o two.keep")
+    shop.ok("modelkeep seal model.onnx --admin pi-17.pub -s publisher.pem --epoch 2 -o two.keep")
     shop.ok(f"modelkeep install two.keep {using} -o installed.keep")
     shop.ok("modelkeep keys rotate file:pi-17.pem file:new.pem > new.pub")
     shop.ok("modelkeep grant model.keep -k file:admin.pem -t publisher.pub -r new.pub")

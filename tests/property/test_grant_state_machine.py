@@ -83,6 +83,10 @@ class Keys:
         return self.files[name].with_suffix(".pub")
 
 
+# Who is an admin may open, too, and is named once.
+others = names.filter(lambda name: name != "admin")
+
+
 class Granting(RuleBasedStateMachine):
     """A bundle and its sidecar, next to a list of what they should hold."""
 
@@ -93,7 +97,7 @@ class Granting(RuleBasedStateMachine):
         self.embedded: list[Given] = []
         self.beside: list[Given] = []
 
-    @initialize(plain=st.none() | names, limits=constraints.filter(has_a_time))
+    @initialize(plain=st.none() | others, limits=constraints.filter(has_a_time))
     def seal(self, plain: str | None, limits: Constraints) -> None:
         recipients = [] if plain is None else [self.keys.public(plain)]
         self.sealed = self.keys.workshop.seal(
@@ -111,6 +115,10 @@ class Granting(RuleBasedStateMachine):
     @rule(holder=names, plain=st.none() | names, admin=st.none() | names, wanted=constraints)
     def pass_on(self, holder: str, plain: str | None, admin: str | None, wanted: Constraints) -> None:
         if plain is None and admin is None:
+            return
+        if plain == admin:
+            with pytest.raises(UsageError, match="stands there twice"):
+                self.grant(holder, plain, admin, wanted)
             return
         own = self.expected(holder, frozenset(), delegating=True)
         if own is None:
