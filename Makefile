@@ -36,7 +36,7 @@ coverage := $(test_python) -m coverage
 # A file's tests stay in one process, for what they share: built jars, software TPMs, tokens. In the order of
 # their names: those with few tests, which would come last, are the slow ones.
 pytest := $(test_python) -m pytest -m 'not slow and not emulated' -n auto --dist loadfile --no-loadscope-reorder
-# Which lines ran is counted for the whole alone: it takes half as long again.
+# Which lines ran is counted for the whole alone: it takes time.
 counted := --cov --cov-report=
 fast := $(wildcard tests/unit tests/vectors)
 # What opens models in somebody else's tool, which takes an environment of its own.
