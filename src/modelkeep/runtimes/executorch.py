@@ -13,7 +13,7 @@ from modelkeep.dtypes import FOREIGN, bits, foreign_dtype, is_foreign
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
 from modelkeep.formats.executorch import Method, default_method, read_methods
 from modelkeep.memory import freed_memory_overwritten
-from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory
+from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory, run_error
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class ExecuTorchRunner(Runner):
                 results = self._method(tensors)
             return dict(zip(self.outputs, map(_plain, results), strict=True))
         except Exception as error:
-            raise _run_error(error) from error
+            raise run_error("ExecuTorch", error) from error
 
     def close(self) -> None:
         """See `Runner.close`."""
@@ -186,10 +186,3 @@ def _load_error(error: Exception) -> KeepError:
     if _OPERATOR_MISSING.search(message):
         return RuntimeMissingError(message, hint="it lacks an operator of the model; export it with others")
     return MalformedError(message)
-
-
-def _run_error(error: Exception) -> KeepError:
-    message = f"ExecuTorch cannot run the model: {first_line(error)}"
-    if lacks_memory(error):
-        return UnavailableError(message, hint=LESS_MEMORY)
-    return UsageError(message, hint="check the inputs against the model")

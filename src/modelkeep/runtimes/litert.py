@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
 from modelkeep.formats.tflite import DEFAULT_FUNCTION, IDENTIFIER
 from modelkeep.memory import freed_memory_overwritten
-from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory
+from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory, run_error
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class LiteRtRunner(Runner):
                 with resizing:
                     return self._computed(interpreter, inputs)
             except Exception as error:
-                raise _run_error(error) from error
+                raise run_error("LiteRT", error) from error
             finally:
                 self._shapes = shapes
 
@@ -179,10 +179,3 @@ def _load_error(error: Exception) -> KeepError:
     if lacks_memory(error):
         return UnavailableError(message, hint=LESS_MEMORY)
     return MalformedError(message)
-
-
-def _run_error(error: Exception) -> KeepError:
-    message = f"LiteRT cannot run the model: {first_line(error)}"
-    if lacks_memory(error):
-        return UnavailableError(message, hint=LESS_MEMORY)
-    return UsageError(message, hint="check the inputs against the model")

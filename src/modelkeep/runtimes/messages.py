@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from modelkeep.errors import KeepError, UnavailableError, UsageError
+
 LESS_MEMORY = "free some memory or use a smaller model"
 _LONGEST, _LONGEST_SEARCHED = 200, 4000
 # Few runtimes have an error of its own for it. The last is all that LiteRT says.
@@ -33,3 +35,17 @@ def first_line(error: Exception, text: str | None = None) -> str:
     """Returns the first line of `text` (by default, of what `error` says), or the kind of the error."""
     lines = (str(error) if text is None else text).strip().splitlines() or [type(error).__name__]
     return lines[0][:_LONGEST]
+
+
+def run_error(runtime: str, error: Exception, reason: str | None = None) -> KeepError:
+    """Returns what an error of a run means.
+
+    Args:
+        runtime: its name, for people.
+        error: what it raised.
+        reason: what that says; by default its first line.
+    """
+    message = f"{runtime} cannot run the model: {first_line(error) if reason is None else reason}"
+    if lacks_memory(error):
+        return UnavailableError(message, hint=LESS_MEMORY)
+    return UsageError(message, hint="check the inputs against the model")

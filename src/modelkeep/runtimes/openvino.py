@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UnavailableError, UsageError
 from modelkeep.formats.onnx_graph import external_files, input_names, is_onnx
 from modelkeep.memory import BytesPages, freed_memory_overwritten
-from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory
+from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory, run_error
 from modelkeep.runtimes.onnx_slim import SlimGraph
 from modelkeep.runtimes.openvino_values import dtype_of, unwrapped, wrapped
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
@@ -118,7 +118,7 @@ class OpenVinoRunner(Runner):
             try:
                 results = request.infer(values, share_inputs=False, share_outputs=False)
             except Exception as error:
-                raise _run_error(error) from error
+                raise run_error("OpenVINO", error, _reason(error)) from error
             ports = self.native.outputs
             return {name: unwrapped(ports[index], results[index]) for index, name in enumerate(self.outputs)}
 
@@ -237,13 +237,6 @@ def _load_error(error: Exception, device: str, core: Any) -> KeepError:
     if lacks_memory(error):
         return UnavailableError(message, hint=LESS_MEMORY)
     return MalformedError(message)
-
-
-def _run_error(error: Exception) -> KeepError:
-    message = f"OpenVINO cannot run the model: {_reason(error)}"
-    if lacks_memory(error):
-        return UnavailableError(message, hint=LESS_MEMORY)
-    return UsageError(message, hint="check the inputs against the model")
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, Una
 from modelkeep.formats.safetensors import Place, read_spread_places
 from modelkeep.formats.torch_archive import MemoryStream, is_torch_script
 from modelkeep.memory import freed_memory_overwritten
-from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory
+from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory, run_error
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class TorchRunner(Runner):
                 result = module(**{name: torch.from_numpy(_copy(value)) for name, value in inputs.items()})
             return {name: value.numpy(force=True) for name, value in _named(result).items()}
         except Exception as error:
-            raise _run_error(error) from error
+            raise run_error("torch", error) from error
 
     def close(self) -> None:
         """See `Runner.close`."""
@@ -181,10 +181,3 @@ def _load_error(error: Exception) -> KeepError:
     if "state_dict" in str(error):
         return UsageError(message, hint="pass the module that these weights were made for")
     return MalformedError(message)
-
-
-def _run_error(error: Exception) -> KeepError:
-    message = f"torch cannot run the model: {first_line(error)}"
-    if lacks_memory(error):
-        return UnavailableError(message, hint=LESS_MEMORY)
-    return UsageError(message, hint="check the inputs against the model")
