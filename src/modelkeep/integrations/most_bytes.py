@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-from modelkeep.contract import DTYPES, TensorContract
+from modelkeep.contract import TensorContract
 
 
 def most_bytes(tensor: TensorContract) -> int:
@@ -12,4 +10,4 @@ def most_bytes(tensor: TensorContract) -> int:
     shape = tensor.shape
     if shape is None or None in shape:
         return tensor.maximum_bytes
-    return min(tensor.maximum_bytes, math.prod(length or 0 for length in shape) * DTYPES[tensor.dtype])
+    return min(tensor.maximum_bytes, tensor.smallest_bytes)
