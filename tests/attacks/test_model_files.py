@@ -12,13 +12,13 @@ from onnx import TensorProto, helper
 from modelkeep import canonical
 from modelkeep.errors import MalformedError, RuntimeMissingError, TamperedError, UsageError
 from modelkeep.extraction import extract
-from modelkeep.formats import flatbuffers, onnx_graph
+from modelkeep.formats import flatbuffers, onnx_graph, ort
 from modelkeep.formats.executorch import read_methods
 from modelkeep.inner_manifest import InnerManifest, ModelFile
 from modelkeep.runtimes.onnx import OnnxRuntime
 from modelkeep.runtimes.registry import LoadedModel
 from support.attacker import STREAM_HEADER, Forgery, StreamKey, stolen_data_key
-from support.executorch_programs import method, program, tensor
+from support.executorch_programs import method, program, tensor, written
 from support.workshop import Workshop
 
 ONES = np.ones((1, 4), np.float32)
@@ -230,3 +230,11 @@ def test_a_small_program_is_not_read_as_a_huge_one(monkeypatch: pytest.MonkeyPat
     assert len(shared) < 2**15
     with pytest.raises(MalformedError, match="more than any model has"):
         read_methods(memoryview(shared))
+
+
+def test_one_name_is_not_read_as_a_huge_list_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four bytes of a file refer to a name, which takes the more memory, the more often."""
+    monkeypatch.setattr(flatbuffers, "MOST_READ", 2**12)
+    graph = {5: ["x"] * 2_000}
+    with pytest.raises(MalformedError, match="more than any model has"):
+        ort.read_contract(memoryview(written({1: {7: graph}}, ort.IDENTIFIER)))

@@ -55,7 +55,7 @@ class Scalar(NamedTuple):
     value: int
 
 
-# A table is its fields by number. Text, vectors of tables and vectors of 32-bit integers lie elsewhere.
+# A table is its fields by number. Text, vectors of it, of tables and of 32-bit integers lie elsewhere.
 Written = Scalar | str | Sequence[Any] | Mapping[int, Any]
 
 
@@ -76,23 +76,28 @@ def method(name: str, values: Sequence[Any], inputs: Sequence[int], *backends: s
 
 def program(*methods: Any) -> bytes:
     """Returns a program that computes nothing."""
+    return written({0: Scalar("Uint32", 0), 1: list(methods)}, b"ET12")
+
+
+def written(root: Mapping[int, Any], identifier: bytes) -> bytes:
+    """Returns a file of tables, with each text once."""
     builder = flatbuffers.Builder(256)
-    builder.Finish(_write(builder, {0: Scalar("Uint32", 0), 1: list(methods)}), file_identifier=b"ET12")
+    builder.Finish(_write(builder, root), file_identifier=identifier)
     return bytes(builder.Output())
 
 
 def _write(builder: Any, value: Any) -> int:
     if isinstance(value, str):
-        return int(builder.CreateString(value))
+        return int(builder.CreateSharedString(value))
     if isinstance(value, bytes):
         return int(builder.CreateByteVector(value))
     if isinstance(value, Mapping):
         return _table(builder, value)
-    places = [_write(builder, each) if isinstance(each, Mapping) else each for each in value]
-    tables = any(isinstance(each, Mapping) for each in value)
+    places = [_write(builder, each) if isinstance(each, Mapping | str) else each for each in value]
+    elsewhere = any(isinstance(each, Mapping | str) for each in value)
     builder.StartVector(4, len(places), 4)
     for place in reversed(places):
-        builder.PrependUOffsetTRelative(place) if tables else builder.PrependInt32(place)
+        builder.PrependUOffsetTRelative(place) if elsewhere else builder.PrependInt32(place)
     return int(builder.EndVector())
 
 

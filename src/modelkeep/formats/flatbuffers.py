@@ -17,7 +17,7 @@ _VTABLE_OFFSET = struct.Struct("<i")
 _LENGTH = struct.Struct("<H")
 _SCALARS = {kind: struct.Struct(f"<{kind}") for kind in ("?", "b", "B", "i", "I", "q", "f")}
 _SMALLEST_VTABLE = 4
-# Bytes of names, shapes and references to tables; Python takes up to ten times as many for them.
+# Bytes of names, shapes, and references to tables and names; Python takes up to ten times as many for them.
 MOST_READ = 2**25
 
 
@@ -115,7 +115,7 @@ class Table:
 
     def _text(self, place: int) -> str:
         start, count = _vector(self._view, place, 1)
-        self._reading.take(count)
+        self._reading.take(_OFFSET.size + count)
         try:
             return str(self._view[start : start + count], "utf-8")
         except UnicodeDecodeError:
