@@ -232,9 +232,12 @@ def test_a_small_program_is_not_read_as_a_huge_one(monkeypatch: pytest.MonkeyPat
         read_methods(memoryview(shared))
 
 
-def test_one_name_is_not_read_as_a_huge_list_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four bytes of a file refer to a name, which takes the more memory, the more often."""
-    monkeypatch.setattr(flatbuffers, "MOST_READ", 2**12)
-    graph = {5: ["x"] * 2_000}
+def test_one_name_or_table_is_not_read_as_a_huge_list_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four bytes of a file refer to a name or a table, which takes the more memory, the more often."""
+    monkeypatch.setattr(flatbuffers, "MOST_READ", 2**13)
+    names = written({1: {7: {5: ["x"] * 2_000}}}, ort.IDENTIFIER)
     with pytest.raises(MalformedError, match="more than any model has"):
-        ort.read_contract(memoryview(written({1: {7: graph}}, ort.IDENTIFIER)))
+        ort.read_contract(memoryview(names))
+    inputs = program(method("forward", [tensor([])], [0] * 500))
+    with pytest.raises(MalformedError, match="more than any model has"):
+        read_methods(memoryview(inputs))

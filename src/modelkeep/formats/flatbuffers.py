@@ -17,8 +17,10 @@ _VTABLE_OFFSET = struct.Struct("<i")
 _LENGTH = struct.Struct("<H")
 _SCALARS = {kind: struct.Struct(f"<{kind}") for kind in ("?", "b", "B", "i", "I", "q", "f")}
 _SMALLEST_VTABLE = 4
-# Bytes of names, shapes, and references to tables and names; Python takes up to ten times as many for them.
+# Bytes of names with references to them, of shapes and tables; Python takes some ten times as many for them.
 MOST_READ = 2**25
+# A table in a list counts as so many, since it may lie there as a mere reference to one that is read already.
+_TABLE = 32
 
 
 class _Reading:
@@ -38,6 +40,8 @@ class Table:
 
     Every method raises MalformedError where the buffer is cut off or an offset leads out of it.
     """
+
+    __slots__ = ("_position", "_reading", "_size", "_view", "_vtable", "_vtable_size")
 
     def __init__(self, view: memoryview, position: int, reading: _Reading) -> None:
         self._view = view
@@ -135,7 +139,7 @@ class Tables:
     def __getitem__(self, index: int) -> Table:
         if not 0 <= index < self._count:
             raise MalformedError("flatbuffers: an index beyond its vector")
-        self._reading.take(_OFFSET.size)
+        self._reading.take(_TABLE)
         place = self._start + index * _OFFSET.size
         return Table(self._view, place + _unpack(self._view, _OFFSET, place), self._reading)
 
