@@ -16,7 +16,7 @@ from modelkeep.guard.counters import Counters
 from modelkeep.guard.findings import GuardFinding
 from modelkeep.guard.measurement import measure_outputs, measure_squeezed, output_fault
 from modelkeep.guard.profile import EVERY_INPUT, GuardProfile, OutputProfile, Stage
-from modelkeep.guard.reader import Reader
+from modelkeep.guard.reader import Reader, plain
 from modelkeep.guard.signal import Signal
 from modelkeep.guard.site import at_site
 from modelkeep.guard.squeezing import Run, squeezed
@@ -109,7 +109,7 @@ class Guard:
         stage = self._stages.get("signal")
         if stage is None and self.stream is None:
             return ()
-        signal = self._reader.read(_plain(inputs))
+        signal = self._reader.read(plain(inputs))
         self.counters.look(signal)
         found = () if stage is None else self._judge(stage, _of_signal(signal))
         return found if self.stream is None else found + self.stream.watch(signal)
@@ -119,7 +119,7 @@ class Guard:
         stage, known = self._stages.get("model"), self.profile.outputs
         if stage is None or known is None:
             return ()
-        return self._judge(stage, _of_outputs(stage, known, _plain(outputs)))
+        return self._judge(stage, _of_outputs(stage, known, plain(outputs)))
 
     def check_squeezed(
         self, inputs: Mapping[str, object], outputs: Mapping[str, object], run: Run
@@ -134,7 +134,7 @@ class Guard:
         stage = self._stages.get("squeeze")
         if stage is None:
             return ()
-        return self._judge(stage, self._squeezed(stage, _plain(inputs), _plain(outputs), run))
+        return self._judge(stage, self._squeezed(stage, plain(inputs), plain(outputs), run))
 
     def telemetry(self, *, restart: bool = False) -> Telemetry:
         """Returns what happened so far, with what was taken up by `resume`.
@@ -176,13 +176,13 @@ class Guard:
         """
         read: list[GuardFinding] = []
         if signal := self._stages.get("signal"):
-            read += _readings(signal, _of_signal(self._reader.read(_plain(inputs))))
+            read += _readings(signal, _of_signal(self._reader.read(plain(inputs))))
         model = self._stages.get("model")
         if outputs and model is not None and self.profile.outputs is not None:
-            read += _readings(model, _of_outputs(model, self.profile.outputs, _plain(outputs)))
+            read += _readings(model, _of_outputs(model, self.profile.outputs, plain(outputs)))
         squeeze = self._stages.get("squeeze")
         if outputs and squeeze is not None and run is not None:
-            read += _readings(squeeze, self._squeezed(squeeze, _plain(inputs), _plain(outputs), run))
+            read += _readings(squeeze, self._squeezed(squeeze, plain(inputs), plain(outputs), run))
         return tuple(read)
 
     def _squeezed(
@@ -269,11 +269,3 @@ def _of_outputs(stage: Stage, known: OutputProfile, outputs: Mapping[str, Any]) 
         return
     for rule, subject in sorted(stage.thresholds):
         yield Score(rule, subject, rules.score_outputs(rule, measured, known), _DETAILS[rule])
-
-
-def _plain(values: object) -> dict[str, Any]:
-    """Returns a dictionary of what a mapping holds, and an empty one for anything else."""
-    try:
-        return {name: values[name] for name in values} if isinstance(values, Mapping) else {}
-    except Exception:  # a foreign object may raise anything at all
-        return {}

@@ -48,3 +48,11 @@ class Reader:
     def _read(self, array: Any, usual: InputProfile, judge: Judge | None) -> tuple[Array, Array]:
         judged = None if judge is None else judge.judged(array)
         return judged or held_against(measure_input(array, usual.layout), usual, self._within)
+
+
+def plain(values: object) -> dict[str, Any]:
+    """Returns a dictionary of what a mapping holds, and an empty one for anything else."""
+    try:
+        return {name: values[name] for name in values} if isinstance(values, Mapping) else {}
+    except Exception:  # a foreign object may raise anything at all
+        return {}

@@ -15,7 +15,7 @@ from modelkeep.guard.change import Change
 from modelkeep.guard.counters import Counters
 from modelkeep.guard.findings import GuardFinding
 from modelkeep.guard.profile import LARGEST_PROFILE, GuardProfile
-from modelkeep.guard.reader import Reader
+from modelkeep.guard.reader import Reader, plain
 from modelkeep.guard.signal import Signal
 from modelkeep.guard.still import Still
 from modelkeep.record import Record
@@ -72,11 +72,7 @@ class StreamGuard:
             inputs: arrays by input name; a batch is as many frames in their order. What cannot be read is
                 left to `Guard`.
         """
-        try:
-            found = {name: inputs[name] for name in inputs} if isinstance(inputs, Mapping) else {}
-        except Exception:  # a foreign object may raise anything at all
-            found = {}
-        return self.watch(self._reader.read(found))
+        return self.watch(self._reader.read(plain(inputs)))
 
     def watch(self, signal: Signal) -> tuple[GuardFinding, ...]:
         """Does what `check` does, with inputs that are measured already."""
