@@ -162,3 +162,16 @@ pub trait WholeSums: Copy {
     fn none() -> Self;
     fn total(self) -> i64;
 }
+
+/// Counts of up to 255.
+impl<B: Bytes> WholeSums for B {
+    #[inline(always)]
+    fn none() -> Self {
+        Self::all(0)
+    }
+
+    #[inline(always)]
+    fn total(self) -> i64 {
+        self.add_to(B::Sums::none()).total()
+    }
+}

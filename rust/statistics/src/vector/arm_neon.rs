@@ -317,19 +317,6 @@ impl Bytes for uint8x16_t {
     }
 }
 
-/// Counts of up to 255.
-impl WholeSums for uint8x16_t {
-    #[inline(always)]
-    fn none() -> Self {
-        Self::all(0)
-    }
-
-    #[inline(always)]
-    fn total(self) -> i64 {
-        self.add_to(Long::none()).total()
-    }
-}
-
 /// Sums of 64 bits.
 #[derive(Clone, Copy)]
 pub struct Long(uint64x2_t);

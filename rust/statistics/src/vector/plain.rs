@@ -284,19 +284,6 @@ impl Bytes for [u8; SIZE] {
     }
 }
 
-/// Counts of up to 255.
-impl WholeSums for [u8; SIZE] {
-    #[inline(always)]
-    fn none() -> Self {
-        [0; SIZE]
-    }
-
-    #[inline(always)]
-    fn total(self) -> i64 {
-        self.add_to(0) as i64
-    }
-}
-
 impl WholeSums for u64 {
     #[inline(always)]
     fn none() -> Self {

@@ -358,19 +358,6 @@ impl Bytes for __m256i {
     }
 }
 
-/// Counts of up to 255.
-impl WholeSums for __m256i {
-    #[inline(always)]
-    fn none() -> Self {
-        Self::all(0)
-    }
-
-    #[inline(always)]
-    fn total(self) -> i64 {
-        self.add_to(Long::none()).total()
-    }
-}
-
 fn bytes(vector: __m256i) -> [u8; 32] {
     let mut bytes = [0; 32];
     unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), vector) };
