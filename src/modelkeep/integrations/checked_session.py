@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelkeep.errors import UsageError
+from modelkeep.integrations.named_outputs import check_outputs
 from modelkeep.session import Session
 
 if TYPE_CHECKING:
@@ -53,8 +54,7 @@ class CheckedSession:
         outputs = self._checked.run(inputs)
         if names is None:
             return list(outputs.values())
-        if unknown := [name for name in names if name not in outputs]:
-            raise UsageError(f"the model has no output {unknown[0]!r}", hint=f"outputs: {', '.join(outputs)}")
+        check_outputs(names, outputs)
         return [outputs[name] for name in names]
 
     def io_binding(self, *_arguments: Any) -> NoReturn:

@@ -13,6 +13,7 @@ from modelkeep.contract import Contract, TensorContract
 from modelkeep.errors import UsageError
 from modelkeep.integrations.kserve.rows import in_json
 from modelkeep.integrations.named_inputs import array_of
+from modelkeep.integrations.named_outputs import check_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,19 +60,18 @@ def answer_of(name: str, request: InferRequest, outputs: Mapping[str, Any]) -> I
         UsageError: an output that there is not, or twice, or that the protocol has no form for.
     """
     asked = request.request_outputs or ()
+    names = [each.name for each in asked]
     # A short request would have an answer without end.
-    if len({each.name for each in asked}) != len(asked):
+    if len(set(names)) != len(names):
         raise UsageError("an output is asked for twice")
-    if unknown := [each.name for each in asked if each.name not in outputs]:
-        raise UsageError(f"the model has no output {unknown[0]!r}", hint=f"outputs: {', '.join(outputs)}")
+    check_outputs(names, outputs)
     binary = {each.name for each in asked if each.binary_data}
     if not asked and request.use_binary_outputs:
         binary = set(outputs)
-    chosen = [each.name for each in asked] or list(outputs)
     return InferResponse(
         response_id=request.id or str(uuid.uuid4()),
         model_name=name,
-        infer_outputs=[_output(each, outputs[each], each in binary) for each in chosen],
+        infer_outputs=[_output(each, outputs[each], each in binary) for each in names or outputs],
         use_binary_outputs=request.use_binary_outputs,
         requested_outputs=request.request_outputs,
     )
