@@ -19,15 +19,14 @@ _OTHER_KINDS = (
     (rb"PGP ", "a PGP key"),
     (rb"\x30[\x30-\x84]", "a file in DER form"),
 )
-_NOT_LINES = (
-    (rb"(?:ENCRYPTED |RSA |EC )?PRIVATE KEY|modelkeep purpose: ", "a private key"),
-    (rb"\{", "a JSON document"),
-)
+_PRIVATE = rb"(?:ENCRYPTED |RSA |EC )?PRIVATE KEY|modelkeep purpose: "
+_NOT_LINES = ((_PRIVATE, "a private key"), (rb"\{", "a JSON document"))
 
-Kinds = tuple[tuple[bytes, str], ...]
+Kinds = tuple[tuple[bytes, str | None], ...]
 
-_NOT_PRIVATE: Kinds = (*_PUBLIC_KINDS, *_OTHER_KINDS)
-_NOT_RECIPIENT: Kinds = (*_NOT_PRIVATE, *_NOT_LINES)
+# What is one comes first: each expression takes a tenth of a millisecond to compile, in every opening.
+_NOT_PRIVATE: Kinds = ((_PRIVATE, None), *_PUBLIC_KINDS, *_OTHER_KINDS)
+_NOT_RECIPIENT: Kinds = (*_PUBLIC_KINDS, *_OTHER_KINDS, *_NOT_LINES)
 # Which curve a key is on stands in the key, too: `openssl ecparam -genkey` writes it in front, for nobody.
 _PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----[^-]+-----END EC PARAMETERS-----\r?\n?")
 
