@@ -117,12 +117,12 @@ def run(folder: Path, days: int) -> None:
         "issued": tally.issued,
         "cpu": time.process_time() - cpu,
         "wall": time.monotonic() - wall,
-        "memory": most_memory(),
+        "memory": _most_memory(),
     }
     print(json.dumps(facts))
 
 
-def most_memory() -> float:
+def _most_memory() -> float:
     """Returns the most that this process held, in megabytes."""
     # Not getrusage, which counts what the process was that started this one.
     lines = Path("/proc/self/status").read_text().splitlines()
