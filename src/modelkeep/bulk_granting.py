@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO, NamedTuple
 
 from modelkeep.bundle.access import Access, IdentityLike, unlock_bundle
@@ -22,7 +23,7 @@ from modelkeep.errors import MalformedError, UnavailableError, UsageError
 from modelkeep.granting import grant_issuer
 from modelkeep.grants import grant_lines, sidecar
 from modelkeep.grants.constraints import Constraints
-from modelkeep.grants.device_list import LONGEST_LINE, is_device
+from modelkeep.grants.device_list import LONGEST_LINE, Entry, is_device, parse_device, read_device
 from modelkeep.grants.grant import Grant
 from modelkeep.grants.grant_lines import Line
 from modelkeep.grants.header import GrantHeader
@@ -121,12 +122,7 @@ def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> tuple[list[s
     admins: list[str] = []
     names, now = Namesakes(), time.time()
     for line in _lines(devices):
-        # Whether its key is one is left to whoever grants, or it would be the slowest part of a long list.
-        recipient, terms = grant_lines.entry_of(line)
-        try:
-            names.add(recipient, terms)
-        except UsageError as error:
-            raise grant_lines.fault(line[0], error) from None
+        recipient, terms = grant_lines.read(line, partial(_noted, names))
         name = short_name(recipient)
         _check_terms(line[0], name, terms, now, with_admins=with_admins)
         (admins if terms.delegate else recipients).append(name)
@@ -135,6 +131,13 @@ def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> tuple[list[s
             f"{os.fspath(devices)}: names no device", hint="one line for each, as keys create prints it"
         )
     return recipients, admins
+
+
+def _noted(names: Namesakes, line: bytes) -> Entry:
+    # Whether its key is one is left to whoever grants, or it would be the slowest part of a long list.
+    entry = read_device(line)
+    names.add(*entry)
+    return entry
 
 
 def _check_terms(number: int, name: str, terms: Constraints, now: float, *, with_admins: bool) -> None:
@@ -234,10 +237,11 @@ def _finished(
     other terms must not look as if it had done something.
     """
     count, size, lines = 0, 0, _lines(devices)
+    expected = partial(_expected, issuer)
     for encoded in sidecar.encoded(output):
         line = next(lines, None)
         grant = Grant.from_bytes(encoded)
-        if line is None or (grant.header, grant.issuer) != _expected(issuer, line):
+        if line is None or (grant.header, grant.issuer) != grant_lines.read(line, expected):
             raise UsageError(
                 f"{os.fspath(output)}: grant {count + 1} is not what this list and these terms would give",
                 hint="choose another output, or remove the file to start anew",
@@ -246,9 +250,6 @@ def _finished(
     return count, size
 
 
-def _expected(issuer: GrantIssuer, line: Line) -> tuple[GrantHeader, bytes | None]:
-    device = grant_lines.device_of(line)
-    try:
-        return issuer.header(device.recipient, device.constraints), issuer.fingerprint
-    except UsageError as error:
-        raise grant_lines.fault(line[0], error) from None
+def _expected(issuer: GrantIssuer, line: bytes) -> tuple[GrantHeader, bytes | None]:
+    device = parse_device(line)
+    return issuer.header(device.recipient, device.constraints), issuer.fingerprint

@@ -5,49 +5,36 @@ It stands alone so that a process which is started for it imports little else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
 
 from modelkeep.errors import KeepError, MalformedError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
-from modelkeep.grants.device_list import Entry, ListedDevice, parse_device, read_device
+from modelkeep.grants.device_list import parse_device
 from modelkeep.grants.issuer import GrantIssuer
 from modelkeep.grants.secret import SECRET_BYTES
 from modelkeep.memory import wiped
 
 # The number of a line in its file, counting from 1, and the line.
 Line = tuple[int, bytes]
+Meaning = TypeVar("Meaning")
 
 _issuer: GrantIssuer | None = None
 
 
-def device_of(line: Line) -> ListedDevice:
-    """Returns the device that a line names.
+def read(line: Line, meaning: Callable[[bytes], Meaning]) -> Meaning:
+    """Returns what `meaning` makes of a line, for example `device_list.parse_device`.
 
     Raises:
-        MalformedError: it names none; the message says where.
+        MalformedError: it raised an error of ours; the message says where.
     """
+    number, text = line
     try:
-        return parse_device(line[1])
+        return meaning(text)
     except KeepError as error:
-        raise fault(line[0], error) from None
-
-
-def entry_of(line: Line) -> Entry:
-    """Returns what a line says; the device's key is not looked into.
-
-    Raises:
-        MalformedError: it says nothing; the message says where.
-    """
-    try:
-        return read_device(line[1])
-    except KeepError as error:
-        raise fault(line[0], error) from None
-
-
-def fault(number: int, error: KeepError) -> MalformedError:
-    """Returns what `error` means for the list, of which it concerns line `number`."""
-    return MalformedError(f"device list: line {number}: {error}", hint=error.hint)
+        raise MalformedError(f"device list: line {number}: {error}", hint=error.hint) from None
 
 
 def issued(issuer: GrantIssuer, lines: Iterable[Line]) -> list[bytes]:
@@ -57,7 +44,8 @@ def issued(issuer: GrantIssuer, lines: Iterable[Line]) -> list[bytes]:
         MalformedError: a line names no device, or one that nothing can be granted to; the message says which.
     """
     with wiped(SECRET_BYTES) as secret:
-        return [_grant(issuer, line, secret) for line in lines]
+        grant = partial(_grant, issuer, secret)
+        return [read(line, grant) for line in lines]
 
 
 def start(bundle: bytes, data_key: bytes, terms: Constraints) -> None:
@@ -72,9 +60,6 @@ def run(lines: list[Line]) -> list[bytes]:
     return issued(_issuer, lines)
 
 
-def _grant(issuer: GrantIssuer, line: Line, secret: bytearray) -> bytes:
-    device = device_of(line)
-    try:
-        return issuer.encoded(device.recipient, device.constraints, secret)
-    except KeepError as error:
-        raise fault(line[0], error) from None
+def _grant(issuer: GrantIssuer, secret: bytearray, line: bytes) -> bytes:
+    device = parse_device(line)
+    return issuer.encoded(device.recipient, device.constraints, secret)
