@@ -103,7 +103,7 @@ def grant_all(
         # A list that changes meanwhile makes no admins either.
         issuer = grant_issuer(unlocked, constraints, as_signer(grant_signer), delegates=with_admins)
         # Processes start while the whole list is read, which is before anything is written.
-        with _workers(issuer, processes or os.cpu_count() or 1, count_devices(devices)) as run:
+        with _workers(issuer, processes or os.cpu_count() or 1, many=_are_many(devices)) as run:
             recipients, admins = _roll(devices, with_admins=with_admins)
             found, size = _finished(output, devices, issuer)
             progress(found)
@@ -162,14 +162,18 @@ def count_devices(devices: str | os.PathLike[str]) -> int:
     return sum(1 for _line in _lines(devices))
 
 
+def _are_many(devices: str | os.PathLike[str]) -> bool:
+    return sum(1 for _line in itertools.islice(_lines(devices), ALONE_BELOW)) == ALONE_BELOW
+
+
 Batches = Iterator[list[Line]]
 Work = Callable[[Batches], Iterator[list[bytes]]]
 
 
 @contextmanager
-def _workers(issuer: GrantIssuer, processes: int, count: int) -> Iterator[Work]:
+def _workers(issuer: GrantIssuer, processes: int, *, many: bool) -> Iterator[Work]:
     """Gives a function that turns batches of lines into batches of grants, in order."""
-    if processes == 1 or count < ALONE_BELOW:
+    if processes == 1 or not many:
         yield lambda batches: (_signed(issuer, grant_lines.issued(issuer, batch)) for batch in batches)
         return
     arguments = (issuer.bundle, bytes(issuer.data_key.view), issuer.terms)
