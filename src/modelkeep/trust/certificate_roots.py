@@ -1,4 +1,4 @@
-"""Authorities whose certificates may sign models.
+"""Authorities whose certificates may sign models, and certificates that somebody passes or does not.
 
 Reading certificates takes as long to import as the rest of an opening, which most often meets none: what
 does it is imported where somebody passes some.
@@ -57,10 +57,10 @@ class CertificateRoots:
         """
         if time is not None and time.tzinfo is None:
             raise UsageError("the time to check certificates at needs a time zone")
-        from modelkeep.trust import certificates
+        from modelkeep.trust.certificates import fingerprint
 
-        self._roots = certificates.load(roots)
-        self._anchors = frozenset(map(certificates.fingerprint, self._roots))
+        self._roots = load_certificates(roots)
+        self._anchors = frozenset(map(fingerprint, self._roots))
         self._subject = _wanted(subject)
         self._time = time
         self._revoked_serials = frozenset(revoked_serials)
@@ -107,6 +107,20 @@ class CertificateRoots:
             certificate.serial_number in self._revoked_serials
             or fingerprint(certificate) in self._revoked_keys
         )
+
+
+def load_certificates(source: CertificateSource | None) -> tuple[x509.Certificate, ...]:
+    """Returns what `certificates.load` does, or none where none were passed.
+
+    Raises:
+        StorageError: the file cannot be read.
+        UsageError: no certificate in it.
+    """
+    if source is None:
+        return ()
+    from modelkeep.trust import certificates
+
+    return certificates.load(source)
 
 
 def _wanted(subject: str | TypedSubject | None) -> TypedSubject | None:

@@ -12,6 +12,7 @@ from modelkeep.errors import UsageError
 from modelkeep.key_purpose import Purpose
 from modelkeep.storage import named
 from modelkeep.trust import private_key
+from modelkeep.trust.certificate_roots import load_certificates
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -81,7 +82,7 @@ class Signer:
             UsageError: another kind of key, marked for another purpose, or foreign certificates.
         """
         key = private_key.load(path, passphrase, purpose)
-        chain = load_chain(certificates)
+        chain = load_certificates(certificates)
         with named(path):
             # The constructor refuses every other kind of key.
             return Signer(key, chain)  # type: ignore[arg-type]
@@ -99,21 +100,6 @@ class Signer:
     def sign(self, message: bytes) -> bytes:
         """Returns a DER-encoded ECDSA signature over `message`, hashed as the curve asks."""
         return self._private_key.sign(message, self._scheme)
-
-
-def load_chain(path: str | os.PathLike[str] | None) -> tuple[x509.Certificate, ...]:
-    """Returns the certificates of a PEM file, or none where there is no file.
-
-    Raises:
-        StorageError: the file cannot be read.
-        UsageError: no certificate in it.
-    """
-    if path is None:
-        return ()
-    # Most signers have none, and reading them takes long to import.
-    from modelkeep.trust import certificates
-
-    return certificates.load(path)
 
 
 def check_certificate(certificate: x509.Certificate, public_key: ec.EllipticCurvePublicKey) -> None:

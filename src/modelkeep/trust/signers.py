@@ -18,7 +18,8 @@ from modelkeep import plugins
 from modelkeep.errors import KeepError, KeyStoreError, UsageError
 from modelkeep.key_purpose import Purpose
 from modelkeep.trust import private_key
-from modelkeep.trust.signer import BundleSigner, Signer, check_certificate, load_chain
+from modelkeep.trust.certificate_roots import load_certificates
+from modelkeep.trust.signer import BundleSigner, Signer, check_certificate
 from modelkeep.uri import DEFAULT_SCHEME, split
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def open_signer(
             return Signer.from_pem(path, passphrase=secret, certificates=certificates, purpose=purpose)
     if passphrase is not None:
         raise UsageError(f"a {scheme[:64]} key does not take its passphrase from here")
-    chain = load_chain(certificates)
+    chain = load_certificates(certificates)
     signer = _open(scheme, address, chain)
     if chain:
         check_certificate(chain[0], signer.public_key)

@@ -18,7 +18,7 @@ from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId
 from modelkeep.trust import oms, second_signature, timestamps
 from modelkeep.trust.bundle_verifier import VerifiedStatement
-from modelkeep.trust.certificate_roots import CertificateRoots
+from modelkeep.trust.certificate_roots import CertificateRoots, load_certificates
 from modelkeep.trust.policy import AllOf, MaximumAge, MinimumEpoch, Policy, UnsafeAnyModel, expecting
 from modelkeep.trust.release import Release
 from modelkeep.trust.second_signature import SecondKey
@@ -26,8 +26,6 @@ from modelkeep.trust.sigstore_identity import SigstoreVerifier
 from modelkeep.trust.statement import Statement
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from modelkeep.trust.certificates import CertificateSource
     from modelkeep.trust.roots_document import Keys
     from modelkeep.trust.ticket import VerifiedTicket
@@ -92,7 +90,7 @@ class Verifier:
         self._clock = Clock.of(clock)
         self._second = None if second is None else second_signature.load_key(second)
         self._require_installed = require_installed
-        self._authorities = _loaded(time_authorities)
+        self._authorities = load_certificates(time_authorities)
         self._trust: TrustFile | None = None
 
     @classmethod
@@ -293,14 +291,6 @@ class Verifier:
             f"signed by {who}, which is not trusted here",
             hint="check that this is the publisher you expect, then add its key or root to the verifier",
         )
-
-
-def _loaded(authorities: CertificateSource | None) -> tuple[x509.Certificate, ...]:
-    if authorities is None:
-        return ()
-    from modelkeep.trust import certificates
-
-    return certificates.load(authorities)
 
 
 def _verifies(key: ec.EllipticCurvePublicKey, bundle: oms.OmsBundle) -> bool:
