@@ -99,9 +99,9 @@ def _costs(results: Sequence[Result], largest: int, smallest: int) -> str:
     small, floor = (_row(results, "open", peer, smallest) for peer in ("modelkeep:Open", "floor:Open"))
     over, most = (_peak(opened) - largest) / 1e6, _peak(sealed) / 1e6
     return (
-        f"Memory: the model's size plus {over:.0f} MB to open, {most:.0f} MB to seal. Small files pay for "
-        f"keys and signatures: {size_label(smallest)} open in {_milliseconds(small)} ms in a new process, in "
-        f"{_milliseconds(floor)} ms by bare calls."
+        f"Memory: the model's size plus {over:.0f} MB to open, {most:.0f} MB in all to seal. Small files pay "
+        f"for keys and signatures: {size_label(smallest)} open in {_milliseconds(small)} ms in a new "
+        f"process, in {_milliseconds(floor)} ms by bare calls."
     )
 
 
