@@ -32,7 +32,10 @@ class _Reading:
     def take(self, size: int) -> None:
         self._left -= size
         if self._left < 0:
-            raise MalformedError("flatbuffers: it describes more than any model has")
+            raise MalformedError(
+                "flatbuffers: it describes more than any model has",
+                hint="export it again: what tables share counts for each of them",
+            )
 
 
 class Table:

@@ -74,7 +74,10 @@ def array_of(name: str, value: Any, dtype: str | None) -> NDArray[Any]:
         with np.errstate(over="raise"):
             return np.asarray(value, wanted)
     except (ArithmeticError, RecursionError, TypeError, ValueError):
-        raise UsageError(f"input {name!r} is no array of {dtype or 'one type'}") from None
+        raise UsageError(
+            f"input {name!r} is no array of {dtype or 'one type'}",
+            hint="pass elements that this type has, in lists of equal lengths",
+        ) from None
 
 
 def _has_text(value: Any) -> bool:

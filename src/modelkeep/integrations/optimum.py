@@ -52,7 +52,10 @@ def open_model(
         KeepError: see `open_session`; UsageError for a class of several sessions, or another runtime.
     """
     if not _takes_a_session(kind):
-        raise UsageError(f"{getattr(kind, '__name__', kind)!s:.100} is no class of one session of Optimum's")
+        raise UsageError(
+            f"{getattr(kind, '__name__', kind)!s:.100} is no class of one session of Optimum's",
+            hint="pass one such as ORTModelForSequenceClassification",
+        )
     found = AutoConfig.from_pretrained(os.fspath(config)) if isinstance(config, str | os.PathLike) else config
     session = open_configured(bundle, identity=identity, verifier=verifier, **options)
     try:

@@ -23,6 +23,7 @@ from modelkeep.uri import shown
 
 _SCHEMES = ("keep+https", "keep+http", "keep+file")
 _PREFIX = "keep+"
+_EXAMPLE = "keep+https://server/model.keep"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     with ends_with_words():
         if not words or len(words) % 2:
-            raise UsageError("arguments are pairs of a source and a folder")
+            raise UsageError("arguments are pairs of a source and a folder", hint=f"{_EXAMPLE} /mnt/models")
         for source, folder in zip(words[::2], words[1::2], strict=True):
             print(f"verified: {fetch(source, Path(folder), configured_verifier())}", file=sys.stderr)
 
@@ -66,13 +67,13 @@ def _source(address: str) -> tuple[Source, str]:
     try:
         parts = urlsplit(address)
     except ValueError:
-        raise UsageError(f"{shown(address)!r:.200}: not an address") from None
+        raise UsageError(f"{shown(address)!r:.200}: not an address", hint=_EXAMPLE) from None
     if parts.scheme not in _SCHEMES:
         raise UsageError(f"{parts.scheme or 'a path'}: not a source", hint=f"one of {', '.join(_SCHEMES)}")
     path = unquote(parts.path)
     name = check_name(path.rpartition("/")[2])
     if not name.endswith(".keep"):
-        raise UsageError(f"{name}: sealed models are called *.keep here")
+        raise UsageError(f"{name}: sealed models are called *.keep here", hint="publish it under such a name")
     is_file = parts.scheme == "keep+file"
     return source_of(Path(path) if is_file else address.removeprefix(_PREFIX)), name
 

@@ -66,8 +66,10 @@ class SealedModel(Model):  # type: ignore[misc]
         """Turns our errors into those that KServe answers with 400, 503 and 500."""
         try:
             yield
-        except (InputError, UsageError) as error:
+        except InputError as error:
             raise InvalidInput(str(error)) from None
+        except UsageError as error:
+            raise InvalidInput(f"{error}; {error.hint}" if error.hint else str(error)) from None
         except (ExpiredError, RuntimeCrashedError) as error:
             # Neither comes back by itself: whoever asks whether this model is ready should be told.
             self.ready = False

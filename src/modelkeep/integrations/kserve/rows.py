@@ -29,17 +29,20 @@ def inputs_of(payload: object, contract: Contract | None) -> dict[str, Any]:
         UsageError: something else.
     """
     if not isinstance(payload, Mapping) or list(payload) != [_MEMBER] or not payload[_MEMBER]:
-        raise UsageError('a request is {"instances": [...]}, with rows, as application/json')
+        raise UsageError(
+            'a request is {"instances": [...]}, with rows, as application/json',
+            hint="ask so, or by the V2 protocol",
+        )
     rows = payload[_MEMBER]
     if not isinstance(rows, list):
-        raise UsageError("instances are a list")
+        raise UsageError("instances are a list", hint="of rows, for one row as well")
     return named_inputs(_columns(rows) if isinstance(rows[0], dict) else rows, contract)
 
 
 def _columns(rows: list[Any]) -> dict[str, list[Any]]:
     names = list(rows[0])
     if not all(isinstance(row, dict) and row.keys() == rows[0].keys() for row in rows):
-        raise UsageError("instances do not all have the same inputs")
+        raise UsageError("instances do not all have the same inputs", hint="name each input in each instance")
     return {name: [row[name] for row in rows] for name in names}
 
 
@@ -65,7 +68,10 @@ def in_json(name: str, value: Any) -> NDArray[Any]:
         UsageError: it is no array, or has NaN, infinities, complex numbers.
     """
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "biufOUS":
-        raise UsageError(f"output {name!r} has no form in JSON")
+        raise UsageError(
+            f"output {name!r} has no form in JSON",
+            hint="ask by the V2 protocol for the outputs that have one",
+        )
     if value.dtype.kind == "f" and not np.isfinite(value).all():
         raise UsageError(f"output {name!r} has NaN or infinities, which JSON has not", hint="ask in binary")
     return value

@@ -36,7 +36,7 @@ def inputs_of(request: InferRequest) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     for tensor in request.inputs:
         if tensor.name in arrays:
-            raise UsageError(f"there are two inputs {tensor.name!r}")
+            raise UsageError(f"there are two inputs {tensor.name!r}", hint="name each once")
         arrays[tensor.name] = _array(tensor.name, tensor.datatype, tensor.shape, tensor.data)
     return arrays
 
@@ -45,12 +45,15 @@ def _array(name: str, datatype: str, shape: Sequence[Any], data: Any) -> NDArray
     if datatype not in _DTYPES:
         raise UsageError(f"input {name!r}: datatype {datatype!r} is not one of {', '.join(_DTYPES)}")
     if not all(type(length) is int and length >= 0 for length in shape):
-        raise UsageError(f"input {name!r}: a shape has lengths")
+        raise UsageError(f"input {name!r}: a shape has lengths", hint="give integers from 0 on")
     array = array_of(name, data, _DTYPES[datatype])
     try:
         return array.reshape(shape)
     except ValueError:
-        raise UsageError(f"input {name!r}: {array.size} elements are not those of its shape") from None
+        raise UsageError(
+            f"input {name!r}: {array.size} elements are not those of its shape",
+            hint="send as many as its lengths multiply to",
+        ) from None
 
 
 def answer_of(name: str, request: InferRequest, outputs: Mapping[str, Any]) -> InferResponse:
@@ -63,7 +66,7 @@ def answer_of(name: str, request: InferRequest, outputs: Mapping[str, Any]) -> I
     names = [each.name for each in asked]
     # A short request would have an answer without end.
     if len(set(names)) != len(names):
-        raise UsageError("an output is asked for twice")
+        raise UsageError("an output is asked for twice", hint="name each once")
     check_outputs(names, outputs)
     binary = {each.name for each in asked if each.binary_data}
     if not asked and request.use_binary_outputs:
@@ -80,7 +83,9 @@ def answer_of(name: str, request: InferRequest, outputs: Mapping[str, Any]) -> I
 def _output(name: str, value: Any, binary: bool) -> InferOutput:
     known = isinstance(value, np.ndarray) and ("string" if value.dtype.kind in "OUS" else value.dtype.name)
     if known not in _NAMES:
-        raise UsageError(f"output {name!r} has no form in this protocol")
+        raise UsageError(
+            f"output {name!r} has no form in this protocol", hint="ask for other outputs by name"
+        )
     if not binary:
         in_json(name, value)
     return InferOutput(name=name, shape=list(value.shape), datatype=_NAMES[known], data=value)
