@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 from modelkeep.errors import InputError, UsageError
-from modelkeep.integrations.checked_session import CheckedSession
-from modelkeep.integrations.opening import open_configured
+from modelkeep.integrations import checked_session
+from modelkeep.integrations.checked_session import CheckedSession, open_checked
 from support.integrations import set_up
 from support.workshop import Workshop
 
@@ -27,7 +27,7 @@ def session(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Che
     set_up(workshop, monkeypatch)
     plain = workshop.model().rename(workshop.folder / "plain.onnx")
     bundle = workshop.seal(plain, contract={"x": {"maximum": 1}})
-    session = CheckedSession(open_configured(bundle), bundle)
+    session = open_checked(bundle)
     yield session
     session.close()
 
@@ -82,7 +82,13 @@ def test_nothing_else_of_onnx_runtimes_is_passed_on(session: CheckedSession) -> 
 
 
 @pytest.mark.slow
-def test_a_model_of_another_runtime_or_process_is_refused(workshop: Workshop) -> None:
+def test_a_model_of_another_runtime_or_process_is_refused_and_wiped(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundle = workshop.seal()
-    with workshop.open(bundle, isolation="process") as isolated, pytest.raises(UsageError):
-        CheckedSession(isolated, bundle)
+    with workshop.open(bundle, isolation="process") as isolated:
+        monkeypatch.setattr(checked_session, "open_configured", lambda *_: isolated)
+        with pytest.raises(UsageError, match="isolated process"):
+            open_checked(bundle)
+        with pytest.raises(UsageError, match="closed"):
+            isolated.run({"x": np.ones((1, 4), np.float32)})

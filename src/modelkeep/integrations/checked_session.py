@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelkeep.errors import UsageError
 from modelkeep.integrations.named_outputs import check_outputs
+from modelkeep.integrations.opening import open_configured
 from modelkeep.session import Session
 
 if TYPE_CHECKING:
@@ -78,3 +79,17 @@ class CheckedSession:
     def close(self) -> None:
         """Wipes the model."""
         self._checked.close()
+
+
+def open_checked(path: str | os.PathLike[str], **options: Any) -> CheckedSession:
+    """Opens a sealed model as `open_configured` does.
+
+    Raises:
+        KeepError: see `open_configured`; UsageError for another runtime, or another process.
+    """
+    session = open_configured(path, **options)
+    try:
+        return CheckedSession(session, path)
+    except BaseException:
+        session.close()
+        raise

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelkeep.bundle.access import IdentityLike
 from modelkeep.errors import RuntimeMissingError, UsageError
-from modelkeep.integrations.checked_session import CheckedSession
-from modelkeep.integrations.opening import open_configured
+from modelkeep.integrations.checked_session import open_checked
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
 try:
@@ -57,10 +56,10 @@ def open_model(
             hint="pass one such as ORTModelForSequenceClassification",
         )
     found = AutoConfig.from_pretrained(os.fspath(config)) if isinstance(config, str | os.PathLike) else config
-    session = open_configured(bundle, identity=identity, verifier=verifier, **options)
+    session = open_checked(bundle, identity=identity, verifier=verifier, **options)
     try:
         # Bound memory is not checked.
-        opened: _Kind = kind(config=found, session=CheckedSession(session, bundle), use_io_binding=False)
+        opened: _Kind = kind(config=found, session=session, use_io_binding=False)
         return opened
     except BaseException:
         session.close()

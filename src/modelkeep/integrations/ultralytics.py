@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelkeep.errors import RuntimeMissingError, UsageError
-from modelkeep.integrations.checked_session import CheckedSession
-from modelkeep.integrations.opening import open_configured
+from modelkeep.integrations.checked_session import open_checked
 
 try:
     import torch
@@ -36,7 +35,7 @@ class SealedBackend(ONNXBackend):  # type: ignore[misc]
         if self.format != "onnx":
             raise UsageError("OpenCV reads files alone", hint="leave dnn=True out")
         self.device = torch.device("cpu")
-        self.session = CheckedSession(open_configured(str(weight)), str(weight))
+        self.session = open_checked(str(weight))
         self.apply_metadata(dict(self.session.get_modelmeta().custom_metadata_map))
         outputs = self.session.get_outputs()
         self.output_names = [output.name for output in outputs]
