@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from modelkeep import public_key
 from modelkeep.errors import UsageError
 from modelkeep.storage import named, read_small
-from modelkeep.trust.certificate_roots import CertificateRoots
-from modelkeep.trust.certificates import load as load_certificates
+from modelkeep.trust.certificate_roots import CertificateRoots, load_certificates
 from modelkeep.trust.envelope import LARGEST_FILE as LARGEST_TRUST_FILE
 from modelkeep.trust.roots import Roots
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 _LARGEST_PEM = 2**20
 _ANYBODY = "any"

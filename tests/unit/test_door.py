@@ -87,6 +87,18 @@ def test_nothing_heavy_is_loaded_before_it_is_needed(code: str) -> None:
     assert done.stdout.splitlines()[-1] == "loaded", done.stderr
 
 
+def test_what_reads_certificates_is_not_loaded_where_there_are_none(shop: CommandLine) -> None:
+    lines = (
+        "seal model.onnx -r pi-17.pub -s publisher.pem -o new.keep",
+        "verify new.keep -t publisher.pub",
+        "inspect new.keep",
+        "extract new.keep -k file:pi-17.pem -t publisher.pub --any-model --unsafe-plaintext -o out",
+    )
+    code = f"from modelkeep.cli import main\nprint([main(line.split()) for line in {lines!r}])"
+    done = python(f"{code}\nimport sys\nprint('loaded', 'cryptography.x509' in sys.modules)", shop.folder)
+    assert done.stdout.splitlines()[-2:] == ["[0, 0, 0, 0]", "loaded False"], done.stderr
+
+
 def test_without_onnxruntime_it_says_what_to_install(shop: CommandLine) -> None:
     arguments = ["run", "model.keep", "-k", "file:pi-17.pem", "-t", "publisher.pub", "-i", "x=x.npy"]
     # None in sys.modules is Python's own way to make an import fail.

@@ -21,7 +21,7 @@ from modelkeep.errors import UsageError
 from modelkeep.grants.grant import Grant, issuer_key
 from modelkeep.inner_manifest import Entry
 from modelkeep.manifest import Manifest
-from modelkeep.trust import certificates, oms
+from modelkeep.trust import oms
 from modelkeep.trust.unsigned import UnsafeUnsigned
 
 _MOST_GRANTS = 12
@@ -108,7 +108,9 @@ def signer_of(files: Files) -> str | None:
     if signature.by_identity:
         return "an identity of Sigstore"
     if signature.certificates:
-        return f"certificate {certificates.name_of(signature.certificates[0])}"
+        from modelkeep.trust.certificates import name_of
+
+        return f"certificate {name_of(signature.certificates[0])}"
     return f"key sha256:{signature.hint}"
 
 

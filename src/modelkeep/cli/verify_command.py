@@ -18,13 +18,11 @@ from modelkeep.bundle.slot_folder import SlotFolder
 from modelkeep.cli import objects as options
 from modelkeep.cli.output import counted, human_size, print_json, progress, say
 from modelkeep.cli.upstream import sigstore
-from modelkeep.code_verification import verify_apple
 from modelkeep.errors import UsageError
 from modelkeep.folder_signature import verify_folder
 from modelkeep.manifest import Manifest
 from modelkeep.payload.layout import sealed_size
 from modelkeep.storage import read_small
-from modelkeep.trust import plain
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.oms import LARGEST_DOCUMENT
 
@@ -119,6 +117,9 @@ def _sealed_size(manifest: Manifest) -> int:
 def _apple(arguments: argparse.Namespace) -> None:
     if arguments.trust or arguments.signature or arguments.unsafe_unsigned:
         raise UsageError("with --apple, Apple's root is trusted and --team says whom else")
+    # Here and below: what reads certificates takes long to import, and bundles seldom need it.
+    from modelkeep.code_verification import verify_apple
+
     signature = verify_apple(arguments.file, team=arguments.team)
     if arguments.team is None:
         say(f"signed by team {signature.team} (pass --team {signature.team} to accept no other)")
@@ -170,6 +171,8 @@ def _plain_file(arguments: argparse.Namespace) -> None:
         raise UsageError("a plain signature is checked against one public key", hint="pass -t KEY.pub once")
     signature = read_small(arguments.signature, _LARGEST_SIGNATURE, "a signature")
     public_key = read_small(arguments.trust[0], _LARGEST_PEM, "a public key")
+    from modelkeep.trust import plain
+
     plain.verify(arguments.file, signature, public_key)
     say(f"ok: {arguments.file}")
     if arguments.json:
