@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from support.integrations import set_up
 from support.kserve import JSON, Answer, Client, serving
-from support.needs import missing
+from support.needs import require_module
 from support.processes import children
 from support.workshop import Workshop
 
@@ -197,10 +197,9 @@ def _ask_in_binary(client: Client, request: object, after: bytes) -> Answer:
 
 def test_a_runtimes_words_stay_with_the_server(workshop: Workshop) -> None:
     """They name nodes of the model."""
-    try:
-        from kserve.errors import InvalidInput
-    except ImportError:
-        missing("kserve is not installed (pip install --group tools)")
+    require_module("kserve", "tools")
+    from kserve.errors import InvalidInput
+
     from modelkeep.integrations.kserve.model import SealedModel
 
     path = workshop.folder / "picks.onnx"

@@ -11,7 +11,7 @@ import pytest
 
 from modelkeep.errors import InputError, UsageError
 from support.integrations import printed, set_up
-from support.needs import missing
+from support.needs import require_module
 from support.workshop import Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -20,10 +20,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 @pytest.fixture
 def saved(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A saved model, on a device whose settings say whom to trust."""
-    try:
-        from modelkeep.integrations import mlflow
-    except Exception:
-        missing("mlflow is not installed (pip install --group tools)")
+    require_module("mlflow", "tools")
+    from modelkeep.integrations import mlflow
+
     set_up(workshop, monkeypatch)
     mlflow.save_model(workshop.folder / "saved", workshop.seal(name="m.keep"))
     return workshop.folder / "saved"

@@ -10,7 +10,7 @@ import pytest
 
 from modelkeep.errors import InputError, UsageError
 from support.integrations import printed, set_up
-from support.needs import missing
+from support.needs import require_module
 from support.workshop import Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
@@ -21,11 +21,10 @@ _WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "all", "is", "well"]
 @pytest.fixture
 def exported(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small BERT as Optimum exports it, in `plain` and sealed; its configuration and words in `bert`."""
-    try:
-        from optimum.onnxruntime import ORTModelForSequenceClassification
-        from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
-    except ImportError:
-        missing("optimum is not installed (pip install --group torch-tools)")
+    require_module("optimum", "torch-tools")
+    from optimum.onnxruntime import ORTModelForSequenceClassification
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
+
     monkeypatch.chdir(workshop.folder)
     set_up(workshop, monkeypatch)
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}

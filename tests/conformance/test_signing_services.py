@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 import subprocess
@@ -22,7 +21,7 @@ from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from support.cloud_kms import SECRET_ACCESS_KEY, CloudKms, cloud_kms
 from support.command_line import outside
-from support.needs import missing, require
+from support.needs import require, require_module
 from support.workshop import MODEL_ID, Workshop
 
 
@@ -166,8 +165,7 @@ def signable(folder: Path) -> Path:
 
 
 def test_vault_that_is_down_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    if importlib.util.find_spec("hvac") is None:
-        missing("hvac is not installed (pip install --group services)")
+    require_module("hvac", "services")
     # Port 9 is "discard": nobody listens there.
     monkeypatch.setenv("VAULT_ADDR", "http://127.0.0.1:9")
     monkeypatch.setenv("VAULT_TOKEN", SECRET_ACCESS_KEY)

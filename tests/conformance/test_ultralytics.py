@@ -9,7 +9,7 @@ import pytest
 
 from modelkeep.errors import InputError, UsageError, WrongModelError
 from support.integrations import printed, set_up
-from support.needs import missing
+from support.needs import require_module
 from support.pictures import pictures
 from support.workshop import Workshop
 
@@ -19,10 +19,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 @pytest.fixture
 def exported(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Workshop:
     """A detector as Ultralytics exports it, in the working directory."""
-    try:
-        from ultralytics import YOLO
-    except ImportError:
-        missing("ultralytics is not installed (pip install --group torch-tools)")
+    require_module("ultralytics", "torch-tools")
+    from ultralytics import YOLO
+
     monkeypatch.chdir(workshop.folder)
     set_up(workshop, monkeypatch)
     YOLO("yolov8n.yaml").export(format="onnx", imgsz=64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
@@ -20,7 +19,7 @@ import onnxruntime
 import pytest
 
 from support.integrations import set_up
-from support.needs import missing
+from support.needs import require_module
 from support.workshop import Workshop
 
 pytestmark = pytest.mark.slow
@@ -31,8 +30,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "litserve_service.py"
 @pytest.fixture
 def address(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of the service."""
-    if importlib.util.find_spec("litserve") is None:
-        missing("litserve is not installed (pip install --group tools)")
+    require_module("litserve", "tools")
     set_up(workshop, monkeypatch)
     monkeypatch.setenv("MODEL", str(workshop.seal(name="model.keep")))
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from support.needs import missing
+from support.needs import require_module
 
 JSON = {"Content-Type": "application/json"}
 
@@ -54,8 +54,7 @@ class Client:
 @contextmanager
 def serving(folder: Path, *options: str) -> Iterator[Client]:
     """Serves the only sealed model of a folder as `detector`, with the settings of the environment."""
-    if subprocess.run([sys.executable, "-c", "import kserve"], capture_output=True, check=False).returncode:
-        missing("kserve is not installed (pip install --group tools)")
+    require_module("kserve", "tools")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "modelkeep.integrations.kserve", "--model_name=detector"]
