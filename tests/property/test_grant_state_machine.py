@@ -25,6 +25,8 @@ moments = st.none() | st.sampled_from([NOW - 10, NOW, NOW + 10])
 postures = st.sets(st.sampled_from([*PROVED, "unheard-of"])).map(tuple)
 constraints = st.builds(Constraints, moments, moments, postures)
 names = st.sampled_from(list(DEVICES))
+# Who is an admin may open, too, and is named once.
+others = names.filter(lambda name: name != "admin")
 
 
 def has_a_time(limits: Constraints) -> bool:
@@ -81,10 +83,6 @@ class Keys:
 
     def public(self, name: str) -> Path:
         return self.files[name].with_suffix(".pub")
-
-
-# Who is an admin may open, too, and is named once.
-others = names.filter(lambda name: name != "admin")
 
 
 class Granting(RuleBasedStateMachine):
