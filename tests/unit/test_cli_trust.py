@@ -13,13 +13,13 @@ import pytest
 from modelkeep import public_key
 from modelkeep.cli.parser import build_parser
 from modelkeep.clock import LATEST_TIME
-from modelkeep.errors import SignatureError, UsageError
+from modelkeep.errors import UsageError
 from modelkeep.key_purpose import Purpose
 from modelkeep.trust.envelope import MOST_SIGNATURES, Envelope, Kind
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
-from modelkeep.trust.trust_editing import first, following, with_end, with_publisher, with_revoked
+from modelkeep.trust.trust_editing import first, following, with_publisher, with_revoked
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.trust_payload import MOST_PUBLISHERS, MOST_REVOKED
 from support.command_line import CommandLine, files
@@ -386,27 +386,10 @@ def test_every_action_has_help(action: str) -> None:
     assert done.value.code == 0
 
 
-class FaultySigner:
-    """A device that signs something else."""
-
-    def __init__(self, signer: Signer) -> None:
-        self._signer = signer
-        self.public_key = signer.public_key
-
-    def sign(self, message: bytes) -> bytes:
-        return self._signer.sign(message + b"!")
-
-
 @pytest.fixture
 def key(tmp_path: Path) -> Signer:
     create_signing_key(tmp_path / "key.pem")
     return Signer.from_pem(tmp_path / "key.pem")
-
-
-def test_signature_that_does_not_hold_is_not_written(key: Signer) -> None:
-    envelope = Envelope(Kind.TRUST, b"payload")
-    with pytest.raises(SignatureError):
-        envelope.signed(FaultySigner(key))
 
 
 def test_signature_that_holds_takes_the_place_of_one_that_does_not(key: Signer) -> None:
@@ -417,17 +400,6 @@ def test_signature_that_holds_takes_the_place_of_one_that_does_not(key: Signer) 
     assert len(Envelope.from_bytes(full.to_bytes()).signatures) == MOST_SIGNATURES
     with pytest.raises(UsageError, match="at most 64 signatures"):
         full.signed(key).to_bytes()
-
-
-def test_several_entries_of_a_key_give_way_to_one_that_is_described_completely(key: Signer) -> None:
-    entries = tuple(Publisher(key.public_key, ("*",), (family,), 5, 9) for family in ("vision", "audio"))
-    trust = TrustFile(1, LATEST_TIME, entries)
-    with pytest.raises(UsageError, match="several entries"):
-        with_publisher(trust, key.public_key, ("*",), ("vision",))
-    (publisher,) = with_publisher(trust, key.public_key, ("*",), ("vision",), 1, 3).publishers
-    assert (publisher.families, publisher.not_before, publisher.not_after) == (("vision",), 1, 3)
-    assert [each.not_after for each in with_end(trust, key.public_key, 7).publishers] == [7, 7]
-    assert [each.not_after for each in with_end(trust, key.public_key, 11).publishers] == [9, 9]
 
 
 def test_files_that_could_not_be_read_again_are_not_made(key: Signer, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from modelkeep.container.arriving import ArrivingArchive
 from modelkeep.container.order import Order, archive_order
 from modelkeep.container.place import Place
 from modelkeep.container.slots import lay_out
-from modelkeep.container.tape import StreamTape
 from modelkeep.errors import (
     KeepError,
     MalformedError,
@@ -310,26 +309,6 @@ def test_a_name_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "test.keep").write_bytes(archive_of(CONTENT))
     with Bundle(tmp_path / "test.keep") as bundle, pytest.raises(UsageError, match="no file 'grants/7'"):
         bundle.read("grants/7")
-
-
-class OnlyReads:
-    """A stream that can do no more than it must."""
-
-    def __init__(self, *pieces: bytes | None) -> None:
-        self._pieces = list(pieces)
-
-    def read(self, size: int, /) -> bytes | None:
-        piece = self._pieces.pop(0) if self._pieces else b""
-        assert piece is None or len(piece) <= size
-        return piece
-
-
-def test_a_stream_that_only_reads_is_enough() -> None:
-    tape, into = StreamTape(OnlyReads(b"ab", b"c", b"d")), bytearray(3)
-    tape.fill(memoryview(into))
-    assert (bytes(into), tape.position, tape.take(1), tape.ends()) == (b"abc", 3, b"d", True)
-    with pytest.raises(StorageError):
-        StreamTape(OnlyReads(None)).take(1)
 
 
 def test_the_first_file_is_there_whole_and_by_its_name_or_not_at_all(tmp_path: Path) -> None:

@@ -117,20 +117,6 @@ def test_an_archive_is_read_where_its_files_are(tmp_path: Path) -> None:
     assert open_descriptors() == before
 
 
-def test_the_first_file_is_given_where_it_is_that_and_small_enough(tmp_path: Path) -> None:
-    path = written(tmp_path / "bundle.keep")
-    with path.open("rb") as file:
-        for name, largest, found in (
-            (names.MANIFEST, 5, b"AAAAA"),
-            (names.MANIFEST, 4, None),
-            ("a", 9, None),
-        ):
-            assert archive.first_file(file.fileno(), name, largest) == found
-    (tmp_path / "short").write_bytes(path.read_bytes()[:511])
-    with (tmp_path / "short").open("rb") as file:
-        assert archive.first_file(file.fileno(), names.MANIFEST, 5) is None
-
-
 def test_an_archive_that_arrives_is_read_or_skipped_file_by_file(tmp_path: Path) -> None:
     data = written(tmp_path / "bundle.keep").read_bytes()
     arriving = ArrivingArchive(io.BytesIO(data))

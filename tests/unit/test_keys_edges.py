@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
@@ -187,25 +188,13 @@ def test_stores_do_what_they_can_and_their_failures_are_told_without_words(
         registry.create_key("acme:broken")
 
 
-def test_a_scheme_belongs_to_one_package_that_can_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Point:
-        def __init__(self, name: str) -> None:
-            self.name = name
+def test_what_installs_a_store_that_cannot_be_loaded_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> NoReturn:
+        raise ImportError
 
-        def load(self) -> Any:
-            raise ImportError
-
-    def found(*points: Point) -> None:
-        monkeypatch.setattr(plugins, "find", lambda _group, _scheme: list(points))
-
-    found()
-    with pytest.raises(UsageError, match="unknown key scheme 'acme'"):
-        registry._store("acme")
-    found(Point("acme"), Point("acme"))
-    with pytest.raises(KeyStoreError, match="several packages"):
-        registry._store("acme")
     for name, hint in (("tpm2", "pip install 'modelkeep[tpm2]'"), ("acme", "reinstall the package")):
-        found(Point(name))
+        point = SimpleNamespace(name=name, load=missing)
+        monkeypatch.setattr(plugins, "find", lambda _group, _scheme, point=point: [point])
         with pytest.raises(KeyStoreError) as caught:
             registry._store(name)
         assert hint in (caught.value.hint or "")

@@ -6,7 +6,7 @@ import base64
 import datetime
 from collections.abc import Callable
 from dataclasses import replace
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -37,7 +37,7 @@ from modelkeep.memory import Pages
 from modelkeep.record import Record
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.trust import envelope, oms, roots_document, statement, ticket, trust_editing
-from modelkeep.trust.policy import MaximumAge, MinimumEpoch
+from modelkeep.trust.policy import MaximumAge
 from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.roots import Roots
 from modelkeep.trust.roots_document import RootsDocument
@@ -70,10 +70,6 @@ class Limit(NamedTuple):
     error: type[KeepError]
 
 
-def released(epoch: int = 7, age: int = 0) -> Any:
-    return SimpleNamespace(manifest=SimpleNamespace(epoch=epoch, sealed_at=100), now=100 + age)
-
-
 def removing(count: int) -> RootsDocument:
     return replace(ROOTS, number=2, set=bytes(32), removed=frozenset(bytes([n]) * 32 for n in range(count)))
 
@@ -97,9 +93,6 @@ LIMITS = (
     ),
     Limit(envelope, "LARGEST_FILE", len(ENVELOPE_BYTES), ENVELOPE.to_bytes, UsageError),
     Limit(envelope, "MOST_SIGNATURES", 1, ENVELOPE.to_bytes, UsageError),
-    Limit(
-        envelope, "MOST_DOCUMENTS", 1, lambda: replace(ENVELOPE, documents=(ENVELOPE,)).to_bytes(), UsageError
-    ),
     Limit(roots_document, "MOST_ROOTS", 2, lambda: replace(ROOTS), UsageError),
     Limit(roots_document, "MOST_REMOVED", 2, lambda: removing(2), UsageError),
     Limit(
@@ -204,9 +197,7 @@ VALUES: dict[str, tuple[Callable[[Any], object], object, object]] = {
     "lowest cost": (lambda log_n: PassphraseRecipient(PAGES, log_n), 14, 13),
     "name of an identity": (lambda text: SigstoreSigner(text, "issuer"), "n" * 1024, "n" * 1025),
     "issuer of an identity": (lambda text: SigstoreSigner("n", text), "i", ""),
-    "oldest release": (lambda age: MaximumAge(datetime.timedelta(seconds=5))(released(age=age)), 5, 6),
     "lowest age": (lambda age: MaximumAge(datetime.timedelta(microseconds=age)), 1, 0),
-    "lowest epoch": (lambda epoch: MinimumEpoch(7)(released(epoch=epoch)), 7, 6),
     "place of a release": (
         lambda epoch: Floor(ReleaseOrder(7, 5), name(1)).check(ReleaseOrder(epoch, 5), name(1)),
         7,

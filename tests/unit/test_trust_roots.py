@@ -230,14 +230,14 @@ def test_keys_stand_in_order_and_newer_versions_say_so() -> None:
 def test_what_travels_along_is_roots_documents_and_not_too_many() -> None:
     file = Envelope(Kind.TRUST, b"payload")
     for inner in (Envelope(Kind.TRUST, b""), Envelope(Kind.ROOTS, b"", documents=(ONE,))):
-        with pytest.raises(MalformedError, match="roots documents"):
+        with pytest.raises(MalformedError, match="must list roots documents"):
             Envelope.from_bytes(replace(file, documents=(inner,)).to_bytes())
     full = replace(file, documents=(ONE,) * MOST_DOCUMENTS)
     assert Envelope.from_bytes(full.to_bytes()) == full
     with pytest.raises(UsageError, match="64 roots documents"):
         replace(file, documents=(ONE,) * (MOST_DOCUMENTS + 1)).to_bytes()
     members = canonical.decode(file.to_bytes(), "file")
-    with pytest.raises(MalformedError, match="documents"):
+    with pytest.raises(MalformedError, match="must list roots documents"):
         Envelope.from_bytes(canonical.encode(members | {"documents": []}))
 
 

@@ -195,9 +195,11 @@ def test_keys_vouch_for_what_they_signed_whatever_the_model() -> None:
 
 def test_unsafe_unsigned_vouches_for_everybody_and_verifies_nobody() -> None:
     verifier: BundleVerifier = UnsafeUnsigned()
-    assert not verifier.requires_signature
+    assert not verifier.requires_signature and not verifier.require_installed
     assert verifier.vouches("acme/detector", SignerId(bytes(32)))
     assert (verifier.floor("acme/detector"), verifier.void, verifier.trust) == (None, frozenset(), None)
+    assert verifier.revoked_keys == frozenset()
+    assert UnsafeUnsigned().no_earlier_than(2**40).clock.floor == 2**40
     verifier.accept(release())
     with pytest.raises(UsageError, match="nobody is trusted"):
         verifier.verify_statement(DOCUMENT)
