@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from support.needs import require_module
 
 JSON = {"Content-Type": "application/json"}
+BINARY = {"Content-Type": "application/octet-stream"}
 
 
 class Answer(NamedTuple):
@@ -49,6 +50,11 @@ class Client:
         except urllib.error.HTTPError as refused:
             with refused:
                 return Answer(refused.code, dict(refused.headers), refused.read())
+
+    def ask_in_binary(self, path: str, request: object, after: bytes) -> Answer:
+        """Sends a request in JSON, and behind it the bytes that it is about."""
+        front = json.dumps(request).encode()
+        return self.ask(path, front + after, BINARY | {"Inference-Header-Content-Length": str(len(front))})
 
 
 @contextmanager
