@@ -17,10 +17,11 @@ public object DeviceKey {
      * @throws KeyMissingError the same.
      * @throws AuthenticationRequiredError show the prompt, then call again.
      * @throws KeyStoreError the Keystore refuses, or the key is kept less carefully than [protection] says.
+     * @throws InterruptedException this thread was interrupted while it waited for whoever makes the key.
      */
     @JvmStatic
     @JvmOverloads
-    @Throws(KeepError::class)
+    @Throws(KeepError::class, InterruptedException::class)
     public fun openOrEnrol(context: Context, name: String, protection: KeyProtection = KeyProtection()): Identity {
         val file = file(context, name)
         return open(file, name, protection) ?: StateLock.locked(File("${file.path}.lock")) { _ ->

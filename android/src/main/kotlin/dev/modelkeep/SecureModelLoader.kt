@@ -71,8 +71,14 @@ public class SecureModelLoader private constructor(
             if (grants != null) throw UsageError("an installation carries its grant", "leave the grants file out")
             return openInstallation(file, isLastTry = false)
         }
-        refuseBundles()
-        return unlocked({ Container.openBundle(file) }, { sets(file, grants, it) }, true) { bundle, _ -> load(bundle) }
+        return open(source(file, grants))
+    }
+
+    private fun open(source: Source): OpenModel {
+        if (verifier.requireInstalled) {
+            throw RefusedError("this is a bundle, and only installations are opened here", "install it, then open that")
+        }
+        return unlocked(source, true) { bundle, _ -> load(bundle) }
     }
 
     // A newer one may take its place between the opening of the file and the look at the state.
@@ -100,9 +106,7 @@ public class SecureModelLoader private constructor(
     @JvmOverloads
     @Throws(KeepError::class, InterruptedException::class)
     public fun install(bundle: File, target: File, grants: File? = null): InstallReport =
-        unlocked({ Container.openBundle(bundle) }, { sets(bundle, grants, it) }, true) { unlocked, remembered ->
-            install(unlocked, remembered, target)
-        }
+        install(source(bundle, grants), target)
 
     /**
      * Installs a bundle that is an asset of the app, stored without compression, as [install] does with a file.
@@ -116,7 +120,7 @@ public class SecureModelLoader private constructor(
     @JvmOverloads
     @Throws(KeepError::class, InterruptedException::class)
     public fun install(descriptor: AssetFileDescriptor, target: File, grants: ByteArray = ByteArray(0)): InstallReport =
-        install(BundleFile.open(descriptor), target, grants)
+        install(source(BundleFile.open(descriptor), grants), target)
 
     /**
      * Installs a bundle that another app or a document provider handed over as a file, as [install] does with a file.
@@ -131,17 +135,12 @@ public class SecureModelLoader private constructor(
     @JvmOverloads
     @Throws(KeepError::class, InterruptedException::class)
     public fun install(descriptor: ParcelFileDescriptor, target: File, grants: ByteArray = ByteArray(0)): InstallReport =
-        install(BundleFile.open(descriptor), target, grants)
+        install(source(BundleFile.open(descriptor), grants), target)
 
-    private fun install(file: BundleFile, target: File, grants: ByteArray): InstallReport =
-        unlocked({ Archive.open(file, Form.BUNDLE) }, { sets(grants, it) }, true) { unlocked, remembered ->
-            install(unlocked, remembered, target)
-        }
-
-    private fun install(unlocked: UnlockedBundle, remembered: Remembered, target: File): InstallReport {
+    private fun install(source: Source, target: File): InstallReport = unlocked(source, true) { unlocked, remembered ->
         val before = remembered.floor(unlocked.manifest.model)
         Installer(unlocked, remembered, progress).install(target)
-        return InstallReport(unlocked.manifest.model, before.order.epoch.takeIf { before.bundle != null }, unlocked.manifest.epoch)
+        InstallReport(unlocked.manifest.model, before.order.epoch.takeIf { before.bundle != null }, unlocked.manifest.epoch)
     }
 
     /**
@@ -154,7 +153,7 @@ public class SecureModelLoader private constructor(
     @JvmOverloads
     @Throws(KeepError::class, InterruptedException::class)
     public fun open(descriptor: AssetFileDescriptor, grants: ByteArray = ByteArray(0)): OpenModel =
-        open(BundleFile.open(descriptor), grants)
+        open(source(BundleFile.open(descriptor), grants))
 
     /**
      * Opens a bundle that another app or a document provider handed over as a file. [descriptor] stays the caller's.
@@ -167,12 +166,7 @@ public class SecureModelLoader private constructor(
     @JvmOverloads
     @Throws(KeepError::class, InterruptedException::class)
     public fun open(descriptor: ParcelFileDescriptor, grants: ByteArray = ByteArray(0)): OpenModel =
-        open(BundleFile.open(descriptor), grants)
-
-    private fun open(file: BundleFile, grants: ByteArray): OpenModel {
-        refuseBundles()
-        return unlocked({ Archive.open(file, Form.BUNDLE) }, { sets(grants, it) }, true) { bundle, _ -> load(bundle) }
-    }
+        open(source(BundleFile.open(descriptor), grants))
 
     /**
      * Checks signature, leaves and whole-file digests of a bundle without opening it, for example after a
@@ -204,7 +198,7 @@ public class SecureModelLoader private constructor(
         notAfter: Long? = null,
         grants: File? = null,
     ): ByteArray =
-        unlocked({ Container.openBundle(file) }, { sets(file, grants, it) }, false) { bundle, _ ->
+        unlocked(source(file, grants), false) { bundle, _ ->
             if (notAfter != null && notAfter !in 0..Constraints.LATEST_TIME) {
                 throw UsageError("constraint: time must lie between 1970 and 9999")
             }
@@ -239,30 +233,31 @@ public class SecureModelLoader private constructor(
         return DeviceState(folder, identity.publicValue, identity::localKey).use(action)
     }
 
-    private fun refuseBundles() {
-        if (!verifier.requireInstalled) return
-        throw RefusedError("this is a bundle, and only installations are opened here", "install it, then open that")
-    }
+    /** Where a bundle comes from, and the grants for it, one set after the other. */
+    private class Source(val open: () -> Container, val grants: (Bundle) -> Array<Sequence<ByteArray>>)
 
-    private fun sets(file: File, grants: File?, bundle: Bundle): Array<Sequence<ByteArray>> {
-        if (grants != null) return arrayOf(Grants.lines(grants))
+    private fun source(file: File, grants: File?) = Source({ Container.openBundle(file) }) { bundle ->
         val sidecar = File(file.path + ".grants")
-        return arrayOf(bundle.embeddedGrants(), if (sidecar.exists()) Grants.lines(sidecar) else emptySequence())
+        when {
+            grants != null -> arrayOf(Grants.lines(grants))
+            sidecar.exists() -> arrayOf(bundle.embeddedGrants(), Grants.lines(sidecar))
+            else -> arrayOf(bundle.embeddedGrants())
+        }
     }
 
-    private fun sets(grants: ByteArray, bundle: Bundle): Array<Sequence<ByteArray>> =
+    private fun source(file: BundleFile, grants: ByteArray) = Source({ Archive.open(file, Form.BUNDLE) }) { bundle ->
         arrayOf(bundle.embeddedGrants(), Grants.lines(ByteArrayInputStream(grants)))
+    }
 
     private fun <T> unlocked(
-        openContainer: () -> Container,
-        grantSets: (Bundle) -> Array<Sequence<ByteArray>>,
+        source: Source,
         mustBeNewest: Boolean,
         use: (UnlockedBundle, Remembered) -> T,
     ): T = remembering { remembered ->
-        Bundle(openContainer()).use { bundle ->
+        Bundle(source.open()).use { bundle ->
             val verified = bundle.verify(remembered.verifier)
             if (mustBeNewest) remembered.check(verified.signed.manifest)
-            verified.unlock(identity, Grants.all(*grantSets(bundle)), posture).use { use(it, remembered) }
+            verified.unlock(identity, Grants.all(*source.grants(bundle)), posture).use { use(it, remembered) }
         }
     }
 

@@ -13,16 +13,18 @@ internal class Blake3Lanes {
     private val rows = IntArray(ROWS * LANES)
     private val words = IntArray(LANES * CHUNK_WORDS)
 
-    /** What a compression begins with in rows 8 to 15, but for the flags. */
-    private val fresh = IntArray(Blake3Tree.WORDS * LANES)
+    /** What a compression begins with in the second half of the state, but for the flags. */
+    private val fresh = IntArray(Blake3Tree.WORDS * LANES).apply {
+        for (word in 0 until HALF) fill(Blake3Tree.INITIAL[word], word * LANES, (word + 1) * LANES)
+        fill(Blake3Tree.BLOCK, COUNTER + 2 * LANES, COUNTER + 3 * LANES)
+    }
 
     /** Puts the values of the first of [whole] chunks into [level], and returns of how many. */
     fun chunks(input: ByteBuffer, whole: Int, level: IntArray): Int = groups(whole) { first, count ->
         val view = input.asIntBuffer()
         view.position(first * CHUNK_WORDS)
         view.get(words, 0, count * CHUNK_WORDS)
-        begin()
-        countFrom(first)
+        begin { lane -> first + lane }
         for (part in 0 until BLOCKS) {
             load(words, part * Blake3Tree.BLOCK_WORDS, CHUNK_WORDS, count)
             compress(flags(part))
@@ -32,7 +34,7 @@ internal class Blake3Lanes {
 
     /** Puts the first of [pairs] parents of the values in [level] into their place there, and returns how many. */
     fun parents(level: IntArray, pairs: Int): Int = groups(pairs) { first, count ->
-        begin()
+        begin { 0 }
         load(level, first * Blake3Tree.BLOCK_WORDS, Blake3Tree.BLOCK_WORDS, count)
         compress(Blake3Tree.PARENT)
         store(level, first, count)
@@ -55,18 +57,9 @@ internal class Blake3Lanes {
         else -> 0
     }
 
-    private fun begin() {
-        for (word in 0 until HALF) {
-            rows.fill(Blake3Tree.INITIAL[word], (A + word) * LANES, (A + word + 1) * LANES)
-            rows.fill(Blake3Tree.INITIAL[HALF + word], (B + word) * LANES, (B + word + 1) * LANES)
-            fresh.fill(Blake3Tree.INITIAL[word], word * LANES, (word + 1) * LANES)
-        }
-        fresh.fill(0, COUNTER, COUNTER + 2 * LANES)
-        fresh.fill(Blake3Tree.BLOCK, COUNTER + 2 * LANES, COUNTER + 3 * LANES)
-    }
-
-    private fun countFrom(first: Int) {
-        for (lane in 0 until LANES) fresh[COUNTER + lane] = first + lane
+    private inline fun begin(counter: (lane: Int) -> Int) {
+        for (word in 0 until Blake3Tree.WORDS) rows.fill(Blake3Tree.INITIAL[word], word * LANES, (word + 1) * LANES)
+        for (lane in 0 until LANES) fresh[COUNTER + lane] = counter(lane)
     }
 
     /** Takes a block for each of [count] lanes: the first one at [from], the others [stride] words apart. */
@@ -80,10 +73,7 @@ internal class Blake3Lanes {
     private fun store(level: IntArray, first: Int, count: Int) {
         for (lane in 0 until count) {
             val start = (first + lane) * Blake3Tree.WORDS
-            for (word in 0 until HALF) {
-                level[start + word] = rows[(A + word) * LANES + lane]
-                level[start + HALF + word] = rows[(B + word) * LANES + lane]
-            }
+            for (word in 0 until Blake3Tree.WORDS) level[start + word] = rows[word * LANES + lane]
         }
     }
 
@@ -106,9 +96,6 @@ internal class Blake3Lanes {
     }
 
     companion object {
-        /** Enough that a loop over them pays, few enough that the rows stay in the first cache. */
-        const val LANES = 256
-
         /** With fewer, one block after the other is faster. */
         private const val FEWEST = 48
         private const val BLOCKS = Blake3Tree.CHUNK / Blake3Tree.BLOCK
@@ -126,11 +113,12 @@ internal class Blake3Lanes {
     }
 }
 
-private const val ROW = Blake3Lanes.LANES
+/** Enough that a loop over them pays, few enough that the rows stay in the first cache. */
+private const val LANES = 256
 private const val HALF = 4
 
-// Where the rows lie: the four quarters of the state, with room for what the diagonals rotate, and the message.
-private const val A = 0
+// Where the rows lie: the four quarters of the state, with room for what the diagonals rotate, and the message. The first
+// half of the state lies together.
 private const val B = 4
 private const val C = 9
 private const val D = 16
@@ -139,7 +127,7 @@ private const val SPARE = 36
 private const val ROWS = 37
 
 private fun copy(rows: IntArray, from: Int, to: Int, count: Int) =
-    System.arraycopy(rows, from * ROW, rows, to * ROW, count * ROW)
+    System.arraycopy(rows, from * LANES, rows, to * LANES, count * LANES)
 
 /**
  * Columns, then diagonals: columns of which all but the first row are rotated. What leaves at one end stands at the other
@@ -159,25 +147,25 @@ private fun round(rows: IntArray) {
 /** The function G of the paper, four times in all lanes; inlined, so that the compiler knows the rows. */
 @Suppress("NOTHING_TO_INLINE")
 private inline fun mix(rows: IntArray, second: Int, third: Int, fourth: Int, words: Int) {
-    for (lane in 0 until HALF * ROW) {
-        var a = rows[lane] + rows[lane + second * ROW] + rows[lane + words * ROW]
-        var d = (rows[lane + fourth * ROW] xor a).rotateRight(16)
-        var c = rows[lane + third * ROW] + d
-        var b = (rows[lane + second * ROW] xor c).rotateRight(12)
-        a += b + rows[lane + (words + HALF) * ROW]
+    for (lane in 0 until HALF * LANES) {
+        var a = rows[lane] + rows[lane + second * LANES] + rows[lane + words * LANES]
+        var d = (rows[lane + fourth * LANES] xor a).rotateRight(16)
+        var c = rows[lane + third * LANES] + d
+        var b = (rows[lane + second * LANES] xor c).rotateRight(12)
+        a += b + rows[lane + (words + HALF) * LANES]
         d = (d xor a).rotateRight(8)
         c += d
         b = (b xor c).rotateRight(7)
         rows[lane] = a
-        rows[lane + second * ROW] = b
-        rows[lane + third * ROW] = c
-        rows[lane + fourth * ROW] = d
+        rows[lane + second * LANES] = b
+        rows[lane + third * LANES] = c
+        rows[lane + fourth * LANES] = d
     }
 }
 
 private fun finish(rows: IntArray) {
-    for (index in 0 until HALF * ROW) {
-        rows[index + A * ROW] = rows[index + A * ROW] xor rows[index + C * ROW]
-        rows[index + B * ROW] = rows[index + B * ROW] xor rows[index + D * ROW]
+    for (index in 0 until HALF * LANES) {
+        rows[index] = rows[index] xor rows[index + C * LANES]
+        rows[index + B * LANES] = rows[index + B * LANES] xor rows[index + D * LANES]
     }
 }

@@ -7,7 +7,7 @@ import java.io.RandomAccessFile
 import java.security.SecureRandom
 
 /**
- * The lock of a device's state, held. A lock on a file that is gone keeps nobody out, as whoever comes next makes a new
+ * The lock of a device's state, or of making a key, held. A lock on a file that is gone keeps nobody out, as whoever comes next makes a new
  * one; so a fresh word is written into the file, and is there to be read under its name as long as the lock is good.
  */
 internal class StateLock private constructor(private val path: File, private val file: RandomAccessFile) {
@@ -32,7 +32,7 @@ internal class StateLock private constructor(private val path: File, private val
         // A lock on a file keeps out other processes only, so threads have a lock of their own.
         private val THREADS = Any()
 
-        /** Runs [action] while nobody else changes the state. */
+        /** Runs [action] while nobody else has the lock at [path]. */
         fun <T> locked(path: File, action: (StateLock) -> T): T = synchronized(THREADS) {
             path.absoluteFile.parentFile?.mkdirs()
             while (true) {

@@ -16,13 +16,14 @@ import org.junit.jupiter.api.Test
 import org.junit.jupiter.api.io.TempDir
 
 internal class AssetTest {
+    private val vector = Vector.all(File("../vectors/v1")).first { it.name == "sha256-leaves" }
+
     @TempDir
     lateinit var folder: File
 
     @Test
     fun `a bundle inside an app's package is opened in place`() {
         FakePhone().switchOn()
-        val vector = Vector.all(File("../vectors/v1")).first { it.name == "sha256-leaves" }
         val bundle = vector.bundle.readBytes()
         val around = File(folder, "app.apk").apply { writeBytes(ByteArray(1234) + bundle + ByteArray(99)) }
         RandomAccessFile(around, "r").use { file ->
@@ -38,7 +39,6 @@ internal class AssetTest {
     @Test
     fun `a bundle inside an app's package is installed from there`() {
         FakePhone().switchOn()
-        val vector = Vector.all(File("../vectors/v1")).first { it.name == "sha256-leaves" }
         val bundle = vector.bundle.readBytes()
         val around = File(folder, "app.apk").apply { writeBytes(ByteArray(1234) + bundle) }
         val installed = File(folder, "installed.keep")
@@ -53,7 +53,6 @@ internal class AssetTest {
     @Test
     fun `a file that another app hands over is opened and installed in place`() {
         FakePhone().switchOn()
-        val vector = Vector.all(File("../vectors/v1")).first { it.name == "sha256-leaves" }
         val installed = File(folder, "installed.keep")
         val loader = SecureModelLoader(vector.identity(), vector.verifier(), folder)
         RandomAccessFile(vector.bundle, "r").use { file ->

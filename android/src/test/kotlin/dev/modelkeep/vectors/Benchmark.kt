@@ -19,7 +19,7 @@ import javax.crypto.KeyGenerator
  *                                                                           BARE is what the next one said
  *     bare open|install|installation LEAF BUNDLE   gives the seconds that the bare parts take in a new JVM, by the clock and of the processors
  *     pieces SIZE      gives what the parts take, for so many MiB
- *     tutorial SIZE    decrypts so many MiB with a key in the Keystore
+ *     tutorial SIZE    decrypts so many MiB with a key in the Keystore, as tutorials do
  */
 internal object Benchmark {
     private const val ROUNDS = 10
