@@ -14,9 +14,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from support.integrations import set_up
-from support.kserve import BINARY, JSON, Answer, Client, serving
+from support.kserve import BINARY, Client, serving
 from support.needs import require_module
 from support.processes import children, status
+from support.service import JSON, Answer
 from support.workshop import Workshop
 
 pytestmark = pytest.mark.slow

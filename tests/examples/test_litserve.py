@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +13,7 @@ import pytest
 
 from support.integrations import set_up
 from support.needs import require_module
+from support.service import ask, free_port, running
 from support.workshop import Workshop
 
 pytestmark = pytest.mark.slow
@@ -29,48 +23,23 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "litserve_service.py"
 
 @pytest.fixture
 def address(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of the service."""
+    """Where the service takes inputs."""
     require_module("litserve", "tools")
     set_up(workshop, monkeypatch)
     monkeypatch.setenv("MODEL", str(workshop.seal(name="model.keep")))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with subprocess.Popen([sys.executable, str(EXAMPLE)], env=os.environ | {"PORT": str(port)}) as process:
-        try:
-            yield waited(process, f"http://127.0.0.1:{port}")
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(60)
-
-
-def waited(process: subprocess.Popen[bytes], address: str) -> str:
-    end = time.monotonic() + 120
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            urllib.request.urlopen(f"{address}/health", timeout=60).close()
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return address
-    raise AssertionError("the service does not answer")
-
-
-def ask(address: str, body: bytes) -> tuple[int, str]:
-    request = urllib.request.Request(f"{address}/predict", body, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(request, timeout=60) as response:
-            return response.status, response.read().decode()
-    except urllib.error.HTTPError as refused:
-        with refused:
-            return refused.code, refused.read().decode()
+    port = free_port()
+    monkeypatch.setenv("PORT", str(port))
+    command, address = [sys.executable, str(EXAMPLE)], f"http://127.0.0.1:{port}"
+    with running(command, workshop.folder / "log", f"{address}/health", signal.SIGINT):
+        yield f"{address}/predict"
 
 
 def test_answers_have_the_plain_models_bits_and_refusals_words(address: str, workshop: Workshop) -> None:
     x = np.random.default_rng(1).normal(size=(3, 4)).astype(np.float32)
     plain = onnxruntime.InferenceSession(workshop.folder / "model-0.onnx").run(None, {"x": x})[0]
-    status, text = ask(address, json.dumps({"x": x.tolist()}).encode())
-    assert status == 200, text
-    np.testing.assert_array_equal(np.array(json.loads(text)["y"], np.float32), plain)
+    answer = ask(address, {"x": x.tolist()})
+    assert answer.status == 200, answer
+    np.testing.assert_array_equal(np.array(answer.value["y"], np.float32), plain)
     for body, words in [
         (b'{"x": [[1, 2]]}', "x: shape: expected"),
         (b'{"x": [[1, 2, 3, NaN]]}', "x: not-finite"),
@@ -78,7 +47,8 @@ def test_answers_have_the_plain_models_bits_and_refusals_words(address: str, wor
         (b'{"x": "abc"}', "lists of numbers"),
         (b"[1]", "lists of numbers"),
     ]:
-        status, text = ask(address, body)
-        assert (status, words in text) == (422, True), text
-    assert ask(address, b" " * (2**20 + 1))[0] == 413
-    assert ask(address, b'{"x": [[1, 2, 3, 4]]}') == (200, '{"y":[[2.0,4.0,6.0,8.0]]}')
+        answer = ask(address, body)
+        assert (answer.status, words in answer.body.decode()) == (422, True), answer
+    assert ask(address, b" " * (2**20 + 1)).status == 413
+    answer = ask(address, {"x": [[1, 2, 3, 4]]})
+    assert (answer.status, answer.body) == (200, b'{"y":[[2.0,4.0,6.0,8.0]]}')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -100,10 +101,9 @@ def test_backends_that_may_write_files_are_refused_before_anything_is_loaded() -
         load(EXPORTED, verification="none")
 
 
-def test_without_the_package_the_extra_is_named() -> None:
-    try:
-        import executorch  # noqa: F401
-    except ImportError:
-        with pytest.raises(RuntimeMissingError) as refused:
-            ExecuTorchRuntime.require()
-        assert "modelkeep[executorch]" in str(refused.value.hint)
+@pytest.mark.parametrize("missing", ["torch", "executorch.extension.pybindings._C"])
+def test_without_the_packages_the_extra_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(RuntimeMissingError) as refused:
+        ExecuTorchRuntime.require()
+    assert "modelkeep[executorch]" in str(refused.value.hint)

@@ -194,13 +194,6 @@ def test_large_pages_ask_for_huge_pages_without_becoming_resident() -> None:
         assert not small.huge
 
 
-@pytest.mark.parametrize("size", [MIB + 1, 2 * MIB, 3 * MIB - 1, 3 * MIB + 1, 5 * MIB])
-def test_large_mappings_waste_less_than_half_a_huge_page(size: int) -> None:
-    with system.new_huge_mapping(size) as region:
-        assert size <= len(region) < size + MIB
-        assert len(region) % (2 * MIB) == 0 or len(region) == size
-
-
 def test_memory_that_is_discarded_is_zero_to_its_ends_and_not_beyond() -> None:
     page = mmap.PAGESIZE
     for start, size in [(0, 5 * page), (100, 3 * page), (100, 50), (page - 1, 2 * page + 2)]:
