@@ -55,6 +55,9 @@ _OURS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+# What the library of an extra is compiled with, where pip says nothing of it: Debian's packages.
+_COMPILED_WITH = {"tpm2": "apt-get install libtss2-dev pkg-config gcc python3-dev, then "}
+
 
 class Plugin(NamedTuple):
     """Something registered.
@@ -84,6 +87,11 @@ def find(group: str, name: str) -> tuple[Plugin, ...]:
     if name in _own(group):
         return (Plugin(name, _own(group)[name]),)
     return tuple(dict.fromkeys(_named(entry_points(group=group, name=name))))
+
+
+def install_hint(extra: str) -> str:
+    """Returns what to type for an extra of ours."""
+    return f"{_COMPILED_WITH.get(extra, '')}pip install 'modelkeep[{extra}]'"
 
 
 def own(group: str) -> tuple[Plugin, ...]:

@@ -130,6 +130,11 @@ def test_missing_library_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(KeyStoreError, match="cannot be loaded") as refusal:
         open_signer("awskms:alias/publisher#a.pub")
     assert "modelkeep[signers]" in (refusal.value.hint or "")
+    monkeypatch.setitem(sys.modules, "modelkeep.keys.tpm2.signer", missing)
+    with pytest.raises(KeyStoreError, match="cannot be loaded") as refusal:
+        open_signer("tpm2:publisher.tpm")
+    assert "apt-get install libtss2-dev" in (refusal.value.hint or "")
+    assert "modelkeep[tpm2]" in (refusal.value.hint or "")
 
 
 def test_passphrase_goes_with_files_alone() -> None:

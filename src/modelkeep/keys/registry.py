@@ -20,8 +20,6 @@ from modelkeep.uri import split
 GROUP = "modelkeep.keys"
 # Schemes of this package whose libraries are installed on request.
 EXTRAS = frozenset({"keyring", "pkcs11", "tpm2"})
-# What has to be there before that: of Debian, since pip says nothing of it.
-_COMPILED_WITH = {"tpm2": "apt-get install libtss2-dev pkg-config gcc python3-dev, then "}
 
 
 class KeyStore(Protocol):
@@ -87,17 +85,11 @@ def _load(point: Plugin) -> KeyStore:
     try:
         return cast(KeyStore, point.load()())
     except (ImportError, AttributeError) as error:
+        ours = point.name in EXTRAS
         raise KeyStoreError(
             f"key scheme {point.name!r} cannot be loaded",
-            hint=install_hint(point.name) or "reinstall the package that offers it",
+            hint=plugins.install_hint(point.name) if ours else "reinstall the package that offers it",
         ) from error
-
-
-def install_hint(scheme: str) -> str | None:
-    """Returns what to type for the library of a scheme of ours; None for other packages'."""
-    if scheme not in EXTRAS:
-        return None
-    return f"{_COMPILED_WITH.get(scheme, '')}pip install 'modelkeep[{scheme}]'"
 
 
 @contextmanager

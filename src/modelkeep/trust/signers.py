@@ -97,7 +97,7 @@ def _open(scheme: str, address: str, chain: tuple[x509.Certificate, ...]) -> Bun
         raise
     except (ImportError, AttributeError) as error:
         raise KeyStoreError(
-            f"signers for {scheme[:64]!r} cannot be loaded", hint=f"pip install 'modelkeep[{_extra(scheme)}]'"
+            f"signers for {scheme[:64]!r} cannot be loaded", hint=plugins.install_hint(_extra(scheme))
         ) from error
     except Exception as error:
         # Texts of foreign exceptions may hold secrets.
