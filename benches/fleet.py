@@ -3,7 +3,7 @@
     python -m benches.fleet 1000000
 
 The first row of the table of grants, with other numbers. A million take about two minutes on two processors,
-0.6 GB of disk, and some time before for making the keys.
+0.6 GB of disk, and some time before and after, for making the keys and reading the grants.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ for module in pkgutil.walk_packages(modelkeep.__path__, "modelkeep."):
     if sys.platform != "win32" and not any(word in module.name for word in OTHERS):
         found["modules"][module.name] = attempt(lambda: importlib.import_module(module.name) and "")
 found["names"] = {name: attempt(lambda: getattr(modelkeep, name) and "") for name in modelkeep.__all__}
+found["roots"] = attempt(lambda: modelkeep.CertificateRoots("roots.pem"))
 print("\\n" + json.dumps(found))
 """
 RUN = "-k file:pi-17.pem -t publisher.pub -i x=x.npy"
@@ -77,3 +78,4 @@ def test_on_windows_whatever_needs_files_says_that_it_needs_posix(shop: CommandL
     assert found["commands"] == [6, 6, 0], found["said"]
     assert found["said"].count("win32 is no POSIX system") == 2
     assert set(found["names"].values()) == {"", "UnavailableError"}
+    assert found["roots"] == "UnavailableError"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from modelkeep.errors import UntrustedSignerError, UsageError
+from modelkeep.posix import importing
 from modelkeep.signer_id import SUBJECT_KINDS, SignerId, TypedSubject
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ class CertificateRoots:
         """
         if time is not None and time.tzinfo is None:
             raise UsageError("the time to check certificates at needs a time zone")
+        self._roots = load_certificates(roots)
         from modelkeep.trust.certificates import fingerprint
 
-        self._roots = load_certificates(roots)
         self._anchors = frozenset(map(fingerprint, self._roots))
         self._subject = _wanted(subject)
         self._time = time
@@ -115,11 +116,12 @@ def load_certificates(source: CertificateSource | None) -> tuple[x509.Certificat
     Raises:
         StorageError: the file cannot be read.
         UsageError: no certificate in it.
+        UnavailableError: this is no system that modelkeep reads files on.
     """
     if source is None:
         return ()
-    from modelkeep.trust import certificates
-
+    with importing():
+        from modelkeep.trust import certificates
     return certificates.load(source)
 
 
