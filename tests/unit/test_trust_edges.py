@@ -95,7 +95,7 @@ def test_signers_of_other_packages_are_given_address_and_certificates(
     offered(monkeypatch, lambda: opened, lambda: opened)
     with pytest.raises(KeyStoreError, match="several packages"):
         signers.open_signer("acme:place")
-    for scheme, extra in (("tpm2", "tpm2"), ("pkcs11", "pkcs11"), ("acme", "signers")):
+    for scheme, extra in (("pkcs11", "pkcs11"), ("acme", "signers")):
         offered(monkeypatch, missing)
         with pytest.raises(KeyStoreError) as caught:
             signers.open_signer(f"{scheme}:place")
