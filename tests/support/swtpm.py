@@ -14,9 +14,9 @@ from support.needs import missing, require
 
 TRANSIENT = 0x80000000
 
-# Processes that test side by side keep out of each other's way.
+# Processes that test side by side keep out of each other's way, those of another suite as well.
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_ports = itertools.count(21_000 + 1000 * (_worker % 8), 2)
+_ports = itertools.count(21_000 + 1000 * (_worker % 8) + 2 * (os.getpid() % 250), 2)
 
 
 class SoftwareTpm:
@@ -35,12 +35,19 @@ class SoftwareTpm:
 
     def start(self) -> None:
         """Switches the TPM on; PCRs begin at zero."""
+        for _attempt in range(10):
+            if self._started():
+                return
+        raise RuntimeError("swtpm did not start")
+
+    def _started(self) -> bool:
+        # Somebody else's process may take a port between the look at it and the start.
         self._port = _free_pair()
         server, control = (f"type=tcp,port={port}" for port in (self._port, self._port + 1))
         command = ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self._state}", "--server", server]
         command += ["--ctrl", control, "--flags", "not-need-init,startup-clear"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _wait_for(self._port + 1)
+        return _answers(self._port + 1, self._process)
 
     def stop(self, *, clean: bool = True) -> None:
         """Switches the TPM off, by default after telling it, as an operating system does."""
@@ -140,12 +147,14 @@ def _free_pair() -> int:
     raise RuntimeError("no two free ports in a row")
 
 
-def _wait_for(port: int) -> None:
+def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Returns whether the process answers at the port; not when another one does and this one has ended."""
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
-            return
         except OSError:
             time.sleep(0.01)
-    raise RuntimeError("swtpm did not start")
+        else:
+            return process.poll() is None
+    return False
