@@ -23,7 +23,6 @@ from modelkeep.errors import (
     UsageError,
 )
 from modelkeep.key_purpose import Purpose
-from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Member, Suite
 from modelkeep.release_order import ReleaseOrder
 from modelkeep.signer_id import SignerId, TypedSubject
 from modelkeep.trust import oms, plain, private_key, signers, timestamps
@@ -40,25 +39,14 @@ from modelkeep.trust.statement import Statement
 from modelkeep.trust.ticket import ForgetQuarantine, Ticket
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
+from support.manifests import PLAIN
 from support.time_authority import certificate
 
 KEY, OTHER = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 ID = SignerId(bytes.fromhex(public_key.fingerprint(KEY.public_key())))
 STATEMENT = Statement("model", {"manifest.json": bytes(32)})
 DOCUMENT = oms.sign(STATEMENT, Signer(KEY))
-MANIFEST = Manifest(
-    model="acme/detector",
-    bundle=bytes(16),
-    epoch=0,
-    sealed_at=0,
-    family="",
-    release="",
-    suite=Suite.AES256_GCM_HKDF_1MB,
-    commitment=bytes(32),
-    leaf_algorithm=LeafAlgorithm.BLAKE3,
-    coverage=Coverage.FILES,
-    members=(Member(1, bytes(32)), Member(1, bytes(32))),
-)
+MANIFEST = replace(PLAIN, epoch=0)
 TRUST = TrustFile(3, 50, (Publisher(KEY.public_key(), ("acme/*",)),), floors={"m": ReleaseOrder(2, 3)})
 
 

@@ -1,29 +1,18 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 
 import pytest
 
 from modelkeep.errors import ExpiredError, RefusedError, RollbackError, UsageError, WrongModelError
-from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Member, Suite
 from modelkeep.trust.policy import AllOf, AnyOf, ExpectModel, MaximumAge, MinimumEpoch, UnsafeAnyModel
 from modelkeep.trust.release import Release
+from support.manifests import PLAIN
 
 SEALED_AT = 1_750_000_000
 DAY = 86_400
-MANIFEST = Manifest(
-    model="acme/detector",
-    bundle=bytes(16),
-    epoch=7,
-    sealed_at=SEALED_AT,
-    family="",
-    release="",
-    suite=Suite.AES256_GCM_HKDF_1MB,
-    commitment=bytes(32),
-    leaf_algorithm=LeafAlgorithm.BLAKE3,
-    coverage=Coverage.FILES,
-    members=(Member(1, bytes(32)), Member(1, bytes(32))),
-)
+MANIFEST = replace(PLAIN, sealed_at=SEALED_AT)
 
 
 def at(now: int) -> Release:

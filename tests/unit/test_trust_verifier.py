@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import datetime
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from modelkeep.errors import (
     UsageError,
     WrongModelError,
 )
-from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Member, Suite
 from modelkeep.signer_id import SignerId
 from modelkeep.trust import oms
 from modelkeep.trust.bundle_verifier import BundleVerifier
@@ -31,25 +31,14 @@ from modelkeep.trust.signer import Signer
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.unsigned import UnsafeUnsigned
 from modelkeep.trust.verifier import Verifier
+from support.manifests import PLAIN
 
 SEALED_AT = 1_750_000_000
 STATEMENT = Statement("model", {"manifest.json": bytes(range(32))})
 KEY = ec.generate_private_key(ec.SECP256R1())
 OTHER_KEY = ec.generate_private_key(ec.SECP384R1())
 DOCUMENT = oms.sign(STATEMENT, Signer(KEY))
-MANIFEST = Manifest(
-    model="acme/detector",
-    bundle=bytes(16),
-    epoch=7,
-    sealed_at=SEALED_AT,
-    family="",
-    release="",
-    suite=Suite.AES256_GCM_HKDF_1MB,
-    commitment=bytes(32),
-    leaf_algorithm=LeafAlgorithm.BLAKE3,
-    coverage=Coverage.FILES,
-    members=(Member(1, bytes(32)), Member(1, bytes(32))),
-)
+MANIFEST = replace(PLAIN, sealed_at=SEALED_AT)
 
 
 def trusting(*keys: ec.EllipticCurvePublicKey) -> Verifier:

@@ -13,7 +13,6 @@ import pytest
 from modelkeep import errors
 from modelkeep.clock import Clock
 from modelkeep.errors import KeepError
-from modelkeep.manifest import Coverage, LeafAlgorithm, Manifest, Member, Suite
 from modelkeep.signer_id import SignerId
 from modelkeep.trust import certificates, timestamps
 from modelkeep.trust.policy import UnsafeAnyModel
@@ -22,6 +21,7 @@ from modelkeep.trust.roots import Roots
 from modelkeep.trust.ticket import Ticket
 from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
+from support.manifests import PLAIN
 
 INDEX = json.loads((Path(__file__).parents[2] / "vectors" / "v1" / "trust" / "index.json").read_text())
 
@@ -77,25 +77,10 @@ def test_what_the_first_trust_file_says() -> None:
     assert first().void == {bytes.fromhex("0b" * 16)}
 
 
-MANIFEST = Manifest(
-    model="a",
-    bundle=bytes(16),
-    epoch=7,
-    sealed_at=0,
-    family="",
-    release="",
-    suite=Suite.AES256_GCM_HKDF_1MB,
-    commitment=bytes(32),
-    leaf_algorithm=LeafAlgorithm.BLAKE3,
-    coverage=Coverage.FILES,
-    members=(Member(1, bytes(32)), Member(1, bytes(32))),
-)
-
-
 @pytest.mark.parametrize("vector", INDEX["releases"], ids=named)
 def test_release(vector: Vector) -> None:
     manifest = replace(
-        MANIFEST,
+        PLAIN,
         model=vector["model"],
         family=vector["family"],
         sealed_at=vector["sealed_at"],
