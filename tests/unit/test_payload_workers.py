@@ -14,6 +14,8 @@ import pytest
 from modelkeep.payload.workers import (
     BYTES_PER_THREAD,
     ONE_THREAD_BELOW,
+    SPARE_DESKS,
+    InTurn,
     Preparation,
     SegmentWork,
     Workers,
@@ -34,32 +36,66 @@ def preparation(work: SegmentWork, log: list[str] | None = None) -> Preparation:
     return prepare
 
 
-@pytest.mark.parametrize("threads", [1, 2, 5])
+@pytest.mark.parametrize("threads", [1, 2, 5, 50])
 def test_every_segment_is_worked_on_once_and_in_turn(threads: int) -> None:
-    workers, done, turns = Workers(40), list[int](), list[int]()
+    done, turns, log = list[int](), list[int](), list[str]()
 
-    def work(index: int) -> None:
+    def work(index: int) -> InTurn:
         time.sleep(0.002 if index % 3 == 0 else 0)
-        workers.in_turn(index, lambda: turns.append(index))
         done.append(index)
+        return lambda: turns.append(index)
 
-    workers.run(threads, preparation(work))
+    Workers(40).run(threads, preparation(work, log))
     assert sorted(done) == turns == list(range(40))
+    assert log.count("begin") == log.count("end") <= threads + SPARE_DESKS
 
 
+def test_others_go_on_during_a_turn_and_what_waits_is_done_by_the_same_hand() -> None:
+    turns, log = list[tuple[int, int]](), list[str]()
+    turn_is_taken, third_is_done = threading.Event(), threading.Event()
+
+    def take_turn(index: int) -> None:
+        turn_is_taken.set()
+        assert third_is_done.wait(60)
+        turns.append((index, threading.get_ident()))
+
+    def work(index: int) -> InTurn:
+        assert index == 0 or turn_is_taken.wait(60)
+        if index == 2:
+            third_is_done.set()
+        return lambda: take_turn(index)
+
+    Workers(3).run(2, preparation(work, log))
+    assert [index for index, _ in turns] == [0, 1, 2]
+    assert turns[0][1] == turns[1][1]
+    assert log == ["begin"] * 3 + ["end"] * 3
+
+
+@pytest.mark.parametrize("in_turn", [False, True])
 @pytest.mark.parametrize("threads", [1, 4])
-def test_the_first_failure_is_raised_after_every_thread_has_ended(threads: int) -> None:
-    workers, log = Workers(1000), list[str]()
+def test_the_first_failure_is_raised_after_every_thread_has_ended(threads: int, in_turn: bool) -> None:
+    done, log = list[int](), list[str]()
 
-    def work(index: int) -> None:
-        if index == 7:
-            time.sleep(0.02)  # the others wait for their turn by now
-            raise ValueError("segment 7")
-        workers.in_turn(index, lambda: None)
+    def fail() -> None:
+        time.sleep(0.02)  # the others wait for a desk by now
+        raise ValueError("segment 7")
+
+    def work(index: int) -> InTurn:
+        if index == 7 and not in_turn:
+            fail()
+        done.append(index)
+        return fail if index == 7 else int
 
     with pytest.raises(ValueError, match="segment 7"):
-        workers.run(threads, preparation(work, log))
+        Workers(1000).run(threads, preparation(work, log))
     assert log.count("begin") == log.count("end") > 0
+    assert len(done) <= 7 + threads + SPARE_DESKS
+
+
+def test_without_turns_every_thread_has_one_desk() -> None:
+    log: list[str] = []
+    Workers(200).run(3, preparation(lambda _index: None, log))
+    assert log.count("begin") <= 3
 
 
 def test_a_preparation_that_fails_is_reported() -> None:

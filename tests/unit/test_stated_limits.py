@@ -101,6 +101,7 @@ LIMITS: dict[str, object] = {
     "payload.segments.LEAF": 32,
     "payload.workers.BYTES_PER_THREAD": 4_194_304,
     "payload.workers.ONE_THREAD_BELOW": 6_291_456,
+    "payload.workers.SPARE_DESKS": 1,
     "private_file.LARGEST_KEY_FILE": 65_536,
     "public_key.FINGERPRINT_BYTES": 32,
     "private_file._ROOT": 0,

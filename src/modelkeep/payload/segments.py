@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import NamedTuple
 
 from modelkeep.errors import TamperedError
 from modelkeep.manifest import LeafAlgorithm
 from modelkeep.payload.layout import SEGMENT, sealed_range, sealed_size
 from modelkeep.payload.source import read_fully
-from modelkeep.payload.workers import Workers
+from modelkeep.payload.workers import InTurn
 
 LEAF = 32
 
@@ -83,10 +84,9 @@ class WholeSha256:
         if self._expected is not None:
             self._whole.update(sealed)
 
-    def take_in_turn(self, workers: Workers, index: int, sealed: memoryview) -> None:
-        """Takes segment `index` from one of several threads; waits for its turn."""
-        if self._expected is not None:
-            workers.in_turn(index, lambda: self._whole.update(sealed))
+    def in_turn(self, sealed: memoryview) -> InTurn | None:
+        """Returns what is left to do for a segment in its turn."""
+        return None if self._expected is None else partial(self._whole.update, sealed)
 
     def check(self) -> None:
         """Raises TamperedError unless the stream is the one that was signed."""

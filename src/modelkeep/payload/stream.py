@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from modelkeep.manifest import LeafAlgorithm
@@ -17,7 +18,7 @@ from modelkeep.payload.cipher import StreamCipher, body, sealed_length
 from modelkeep.payload.layout import HEADER, SEGMENT, plain_range, segment_count
 from modelkeep.payload.segments import LEAF, Extent, SignedSegments, WholeSha256
 from modelkeep.payload.source import OpenSource, Source
-from modelkeep.payload.workers import SegmentWork, Workers, thread_count
+from modelkeep.payload.workers import InTurn, SegmentWork, Workers, thread_count
 from modelkeep.storage import write_at
 
 Progress = Callable[[int], None]
@@ -79,10 +80,9 @@ class _Encryption:
         self._leaves = memoryview(bytearray(LEAF * self._count))
         self._plaintext = memoryview(bytearray(LEAF * self._count))
         self._whole = hashlib.sha256() if whole_sha256 else None
-        self._workers = Workers(self._count)
 
     def run(self) -> StreamDigests:
-        self._workers.run(thread_count(self._extent.size), self._prepare)
+        Workers(self._count).run(thread_count(self._extent.size), self._prepare)
         sha256 = None if self._whole is None else self._whole.digest()
         return StreamDigests(bytes(self._leaves), self._digest(bytes(self._plaintext)), sha256)
 
@@ -92,7 +92,7 @@ class _Encryption:
         with Pages.allocate(min(SEGMENT, self._extent.size)) as plain:
             yield lambda index: self._encrypt(index, plain.view, sealed)
 
-    def _encrypt(self, index: int, plain: memoryview, sealed: memoryview) -> None:
+    def _encrypt(self, index: int, plain: memoryview, sealed: memoryview) -> InTurn | None:
         start, end = plain_range(index, self._extent.size)
         plain, sealed = plain[: end - start], sealed[: sealed_length(index, end - start)]
         self._source.read_into(plain, start)
@@ -102,11 +102,9 @@ class _Encryption:
         place = slice(LEAF * index, LEAF * (index + 1))
         self._leaves[place] = self._digest(sealed)
         self._plaintext[place] = self._digest(plain)
-        whole = self._whole
-        if whole is not None:
-            self._workers.in_turn(index, lambda: whole.update(sealed))
         write_at(self._extent.descriptor, sealed, self._extent.offset + index * SEGMENT)
         self._progress(end - start)
+        return None if self._whole is None else partial(self._whole.update, sealed)
 
 
 def decrypt(
@@ -223,7 +221,7 @@ def check(
     sha256: bytes | None = None,
     progress: Progress = no_progress,
 ) -> None:
-    """Checks the digests of a sealed stream without any key, in 1 MiB of memory per thread.
+    """Checks the digests of a sealed stream without any key, in 1 MiB of memory per thread and 1 MiB more.
 
     Args:
         extent: where the stream is.
@@ -237,19 +235,19 @@ def check(
         OSError: the file cannot be read.
     """
     segments = SignedSegments(extent, leaves, algorithm)
-    workers = Workers(segment_count(extent.size))
     whole = WholeSha256(sha256)
 
     @contextmanager
     def prepare() -> Iterator[SegmentWork]:
         scratch = extent.scratch()
 
-        def work(index: int) -> None:
-            whole.take_in_turn(workers, index, segments.read(index, scratch))
+        def work(index: int) -> InTurn | None:
+            sealed = segments.read(index, scratch)
             start, end = plain_range(index, extent.size)
             progress(end - start)
+            return whole.in_turn(sealed)
 
         yield work
 
-    workers.run(thread_count(extent.size), prepare)
+    Workers(segment_count(extent.size)).run(thread_count(extent.size), prepare)
     whole.check()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from modelkeep.bundle.arriving import ArrivingMember
 from modelkeep.errors import TamperedError
 from modelkeep.payload.cipher import StreamCipher
 from modelkeep.payload.resealing import Resealer
 from modelkeep.payload.segments import Extent, WholeSha256, check_leaf
-from modelkeep.payload.workers import SegmentWork, Workers, thread_count
+from modelkeep.payload.workers import InTurn, SegmentWork, Workers, thread_count
 
 
 class Recheck:
@@ -38,13 +39,12 @@ class Recheck:
     ) -> None:
         self._member, self._extent, self._whole = member, extent, whole
         self._installed, self._arrived = installed, arrived
-        self._workers = Workers(member.count)
         self._good = 0
         self._ended = False
 
     def run(self) -> int:
         """Returns how many there are, before the first one that is missing or is not what was signed."""
-        self._workers.run(thread_count(self._member.size), self._prepare)
+        Workers(self._member.count).run(thread_count(self._member.size), self._prepare)
         return self._good
 
     @contextmanager
@@ -53,10 +53,8 @@ class Recheck:
         with Resealer(self._member.size) as resealer:
             yield lambda index: self._check(index, scratch, resealer)
 
-    def _check(self, index: int, scratch: memoryview, resealer: Resealer) -> None:
-        sealed = None if self._ended else self._as_it_came(index, scratch, resealer)
-        # Everybody takes a turn, so that nobody waits for a turn that does not come.
-        self._workers.in_turn(index, lambda: self._count(sealed))
+    def _check(self, index: int, scratch: memoryview, resealer: Resealer) -> InTurn:
+        return partial(self._count, None if self._ended else self._as_it_came(index, scratch, resealer))
 
     def _as_it_came(self, index: int, scratch: memoryview, resealer: Resealer) -> memoryview | None:
         try:
