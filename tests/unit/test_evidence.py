@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,10 @@ def test_what_nobody_checked_is_not_shown(workshop: Workshop) -> None:
     facts = opened(workshop, workshop.seal(signer=None, unsafe_unsigned=True), UnsafeUnsigned())
     assert not {"signature", "digests", "trust-file"} & shown(facts)
     assert "device-key" in shown(facts)
+
+
+def test_every_standard_is_named_with_its_edition() -> None:
+    assert all(re.search(r"\d\.\d|\d/\d", each.standard) for each in REQUIREMENTS)
 
 
 def test_a_row_is_no_stronger_than_its_weakest_fact() -> None:
