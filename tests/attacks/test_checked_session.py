@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -79,6 +80,15 @@ def test_nothing_else_of_onnx_runtimes_is_passed_on(session: CheckedSession) -> 
         copy.copy(session).run(None, {"x": np.full((1, 4), 2, np.float32)})
     with pytest.raises(TypeError):
         copy.deepcopy(session)
+
+
+def test_memory_is_bound_while_that_is_allowed_and_not_after(session: CheckedSession) -> None:
+    """Optimum prepares a binding with every model, and is given another in its place."""
+    theirs: Any = session
+    with session.bindable():
+        onnxruntime.IOBinding(theirs)
+    with pytest.raises(AttributeError, match="not be checked"):
+        onnxruntime.IOBinding(theirs)
 
 
 @pytest.mark.slow

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelkeep.errors import UsageError
@@ -67,6 +68,15 @@ class CheckedSession:
         raise UsageError("inputs in bound memory are not checked", hint="switch use_io_binding off")
 
     run_with_iobinding = run_with_ort_values = run_with_ortvaluevector = run_async = io_binding
+
+    @contextmanager
+    def bindable(self) -> Iterator[None]:
+        """Meanwhile memory can be bound to the model, which some tools prepare and do not use."""
+        self._sess = self._checked.native._sess
+        try:
+            yield
+        finally:
+            del self._sess
 
     def set_providers(self, *_arguments: Any, **_options: Any) -> NoReturn:
         """Refuses: ONNX Runtime would read the model once more, which is not kept.

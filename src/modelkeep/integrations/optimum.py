@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelkeep.bundle.access import IdentityLike
 from modelkeep.errors import RuntimeMissingError, UsageError
-from modelkeep.integrations.checked_session import open_checked
+from modelkeep.integrations.checked_session import CheckedSession, open_checked
 from modelkeep.trust.bundle_verifier import BundleVerifier
 
 try:
@@ -36,8 +36,7 @@ def open_model(
 ) -> _Kind:
     """Opens a sealed model as one of Optimum's; what `kind.from_pretrained` does with a folder.
 
-    Each call is checked by contract and guard. ``model.session.close()`` wipes the model; ONNX Runtime's own
-    copies of the weights go when nobody holds it any more.
+    Each call is checked by contract and guard. ``model.session.close()`` wipes the model.
 
     Args:
         kind: a class of one session, for example `ORTModelForSequenceClassification`.
@@ -58,12 +57,27 @@ def open_model(
     found = AutoConfig.from_pretrained(os.fspath(config)) if isinstance(config, str | os.PathLike) else config
     session = open_checked(bundle, identity=identity, verifier=verifier, **options)
     try:
-        # Bound memory is not checked.
-        opened: _Kind = kind(config=found, session=session, use_io_binding=False)
-        return opened
+        return _made(kind, found, session)
     except BaseException:
         session.close()
         raise
+
+
+class _NoBinding:
+    """In place of the binding of memory that Optimum prepares: runs by it would not be checked."""
+
+    def __init__(self, session: CheckedSession) -> None:
+        self._session = session
+
+    def __getattr__(self, _name: str) -> Any:
+        return self._session.io_binding
+
+
+def _made(kind: type[_Kind], config: Any, session: CheckedSession) -> _Kind:
+    with session.bindable():
+        opened: _Kind = kind(config=config, session=session, use_io_binding=False)
+    opened._io_binding = _NoBinding(session)
+    return opened
 
 
 def _takes_a_session(kind: Any) -> bool:
