@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
@@ -180,7 +181,7 @@ def _workers(issuer: GrantIssuer, processes: int, *, many: bool) -> Iterator[Wor
     # Spawned, not forked: a fork would copy whatever else this process holds.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, grant_lines.start, arguments) as pool:
-        pool.submit(grant_lines.run, [])
+        _submit(pool, [])
         try:
             yield lambda batches: (_signed(issuer, grants) for grants in _ordered(pool, batches, processes))
         except BrokenProcessPool:
@@ -194,11 +195,20 @@ def _workers(issuer: GrantIssuer, processes: int, *, many: bool) -> Iterator[Wor
 
 def _ordered(pool: ProcessPoolExecutor, batches: Batches, processes: int) -> Iterator[list[bytes]]:
     # Not Executor.map, which reads all of its input before it gives the first result.
-    waiting = [pool.submit(grant_lines.run, batch) for batch in itertools.islice(batches, 2 * processes)]
+    waiting = [_submit(pool, batch) for batch in itertools.islice(batches, 2 * processes)]
     while waiting:
         grants = waiting.pop(0).result()
-        waiting += [pool.submit(grant_lines.run, batch) for batch in itertools.islice(batches, 1)]
+        waiting += [_submit(pool, batch) for batch in itertools.islice(batches, 1)]
         yield grants
+
+
+def _submit(pool: ProcessPoolExecutor, batch: list[Line]) -> Future[list[bytes]]:
+    # May start a process, which keeps what is held back: Ctrl-C is for this one, which ends the others.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(grant_lines.run, batch)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _signed(issuer: GrantIssuer, grants: list[bytes]) -> list[bytes]:

@@ -79,8 +79,11 @@ def _place() -> Path | None:
     # What somebody named has to be there: its limits would be gone without a word.
     if named := os.environ.get(FILE_VARIABLE):
         return Path(named)
-    home = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
-    path = Path(home) / "modelkeep" / "config.toml"
+    try:
+        home = Path(os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser())
+    except RuntimeError:  # an account without a home, as containers run under, has no settings there
+        return None
+    path = home / "modelkeep" / "config.toml"
     try:
         path.lstat()  # not os.path.lexists, which takes a folder that nobody may look into for an empty one
     except (FileNotFoundError, NotADirectoryError):
@@ -112,7 +115,7 @@ def _checked(path: Path, values: dict[str, Any]) -> dict[str, Any]:
             raise UsageError(f"{path}: {name!r} cannot be set", hint=f"settings are {', '.join(NAMES)}")
         if not _is_of_kind(name, value):
             raise UsageError(f"{path}: {name!r} is of another kind", hint=_example(name))
-    return {name: _placed(path.parent, name, value) for name, value in values.items()}
+    return {name: _placed(path, name, value) for name, value in values.items()}
 
 
 def _is_of_kind(name: str, value: Any) -> bool:
@@ -128,12 +131,17 @@ def _example(name: str) -> str:
     return f"for example {name} = 2" if name == THRESHOLD else f'for example {name} = "..."'
 
 
-def _placed(folder: Path, name: str, value: Any) -> Any:
+def _placed(file: Path, name: str, value: Any) -> Any:
     """Returns paths as seen from the folder of the file, not from wherever a command is run."""
     if name in _LISTS:
-        return [_path(folder, each) for each in value]
-    return _path(folder, value) if name == "second-trust" else value
+        return [_path(file, each) for each in value]
+    return _path(file, value) if name == "second-trust" else value
 
 
-def _path(folder: Path, text: str) -> str:
-    return str(folder / Path(text).expanduser())
+def _path(file: Path, text: str) -> str:
+    try:
+        return str(file.parent / Path(text).expanduser())
+    except RuntimeError:
+        raise UsageError(
+            f"{file}: {text!r:.100}: there is no such home", hint="write the whole path"
+        ) from None

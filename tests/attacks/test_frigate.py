@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import stat
 import struct
 from collections.abc import Iterator
@@ -195,6 +196,18 @@ def test_a_folder_in_which_others_could_put_their_socket_is_refused(tmp_path: Pa
         pass
     tmp_path.chmod(0o1777)
     with taken(endpoint):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("mode", [0o755, 0o1777])
+def test_a_folder_of_another_account_is_refused(tmp_path: Path, mode: int) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    tmp_path.chmod(mode)
+    with (
+        pytest.raises(StorageError, match="get the pictures"),
+        taken(endpoint_of(f"ipc://{tmp_path}/d.sock")),
+    ):
         pass
 
 

@@ -54,6 +54,8 @@ def test_settings_switch_no_check_off(shop: CommandLine, config: Path, text: str
         (f'trust = ["publisher.pub"]\n#{"x" * 2**16}\nmodel-id = "acme/other"\n', 6),
         ('trust = ["trust.json"]\ntrust-root = ["root.pub"]\ntrust-threshold = true\n', 2),
         ('trust = ["publisher.pub\\u0000"]\n', 6),
+        ('trust = ["~nobody-here/publisher.pub"]\n', 2),
+        ('trust = ["publisher.pub"]\nsecond-trust = "~nobody-here/second.pub"\n', 2),
     ],
 )
 def test_settings_that_say_less_than_they_hold_are_refused(
@@ -80,6 +82,17 @@ def test_settings_that_cannot_be_looked_for_are_not_taken_for_none(
     (shop.folder / "of-account").mkdir()
     (shop.folder / "of-account" / "modelkeep").symlink_to("modelkeep")
     assert shop.shell(verify).code == 6
+
+
+def test_an_account_without_a_home_has_no_settings_there(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(FILE_VARIABLE, raising=False)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    # To Python the same as none at all, which not every account can set.
+    monkeypatch.setenv("HOME", "~")
+    shop.ok("modelkeep verify model.keep -t publisher.pub")
+    assert shop.shell("modelkeep verify model.keep").code == 2
 
 
 def test_a_number_without_end_is_refused_in_words(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

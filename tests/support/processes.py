@@ -17,7 +17,7 @@ def children(pid: int | None = None) -> set[int]:
 
 def fork_servers(pid: int | None = None) -> set[int]:
     """Returns the ids of the fork servers of a process, by default of this one."""
-    return {child for child in _children(pid or os.getpid()) if _FORK_SERVER in _command(child)}
+    return {child for child in _children(pid or os.getpid()) if _FORK_SERVER in command(child)}
 
 
 def _children(pid: int) -> set[int]:
@@ -30,7 +30,7 @@ def _running(server: int) -> set[int]:
     return {child for child in _children(server) if status(child, "State")[0] not in "ZX"}
 
 
-def _command(pid: int) -> bytes:
+def command(pid: int) -> bytes:
     """Returns what a process runs; one that is just becoming a program has nothing to show for a moment."""
     try:
         command = b""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import itertools
 import json
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from modelkeep.memory import wiped
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.signing_keys import create_signing_key
 from modelkeep.trust.unsigned import UnsafeUnsigned
+from support.processes import children, command, status
 from support.workshop import Workshop
 
 
@@ -92,9 +95,21 @@ def test_every_listed_device_can_open(fleet: Fleet) -> None:
 def test_several_processes_keep_the_order(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelkeep.bulk_granting.ALONE_BELOW", 0)
     monkeypatch.setattr("modelkeep.bulk_granting.BATCH", 2)
-    assert fleet.grant_all(processes=2) == 5
+    held_back: list[int] = []
+    # All of them are there when the first batch is.
+    assert fleet.grant_all(processes=2, progress=lambda _count: held_back.extend(workers_mask())) == 5
     assert key_ids(fleet) == expected_key_ids(fleet)
     fleet.open(fleet.devices[4])
+    # From their first moment, or Ctrl-C would have each show a traceback while it imports.
+    assert held_back and all(mask >> signal.SIGINT - 1 & 1 for mask in held_back)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def workers_mask() -> Iterator[int]:
+    """Yields which signals each process of a pool that this one started holds back."""
+    for child in children():
+        if b"spawn_main" in command(child):
+            yield int(status(child, "SigBlk"), 16)
 
 
 def test_progress_counts_devices(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

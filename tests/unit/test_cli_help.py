@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
@@ -79,3 +80,25 @@ def test_being_told_to_end_leaves_nothing_half_done(shop: CommandLine, number: s
     process.send_signal(number)
     assert process.wait(60) == 128 + number
     assert files(shop.folder) == before
+
+
+@pytest.mark.parametrize(
+    ("number", "end"), [(signal.SIGTERM, nullcontext()), (signal.SIGINT, pytest.raises(KeyboardInterrupt))]
+)
+def test_being_told_to_end_during_an_import_is_no_lack_of_a_package(
+    shop: CommandLine,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    end: AbstractContextManager[object],
+) -> None:
+    # What modules do that are compiled with pybind11, ONNX Runtime's among them.
+    (shop.folder / "onnxruntime.py").write_text(
+        f"import os\ntry:\n    os.kill(os.getpid(), {number:d})\n    [].clear()\n"
+        "except BaseException as told:\n    raise ImportError('initialization failed') from told\n"
+    )
+    monkeypatch.syspath_prepend(str(shop.folder))
+    monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
+    with end:
+        result = shop.shell("modelkeep run model.keep -k file:pi-17.pem -t publisher.pub -i x=x.npy")
+        assert (result.code, "not installed" in result.err) == (128 + number, False)
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)

@@ -35,13 +35,13 @@ _MAY_BE_EMPTY = ("adb", "family", "old_associated", "old_info", "release")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code; an interrupt is left to whoever runs the process."""
     prepare_output()
-    with ending_in_order():
-        code = _attempt(lambda: _perform(arguments))
+    code = _attempt(lambda: _perform(arguments))
     # A result counts only when it has arrived.
     arrived = _attempt(flush_output)
     return code or arrived
 
 
+@ending_in_order()
 @importing()
 def _perform(arguments: Sequence[str] | None) -> None:
     parsed = build_parser().parse_args(_words(arguments))

@@ -1,4 +1,4 @@
-"""Being told to end is no reason to leave something half done."""
+"""Being told to end is no reason to leave something half done, nor to say that something else is wrong."""
 
 from __future__ import annotations
 
@@ -19,21 +19,35 @@ def ending_in_order() -> Iterator[None]:
     The exit code is 128 and the signal's number, as a shell says it. A signal that somebody ignores or
     handles already is left alone.
     """
-    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-    handled = [number for number in numbers if _is_ours(number)]
-    for number in handled:
-        signal.signal(number, _end)
+    told: list[int] = []
+
+    def end(number: int, _frame: object) -> None:
+        told.append(number)
+        _end(number)
+
+    handled = {number: signal.signal(number, end) for number in _ours()}
     try:
         yield
+    except Exception:
+        # A library that was being imported says that it cannot be, instead of letting the signal through.
+        if told:
+            _end(told[0])
+        raise
     finally:
-        for number in handled:
-            signal.signal(number, signal.SIG_DFL)
+        for number, before in handled.items():
+            signal.signal(number, before)
 
 
-def _is_ours(number: int) -> bool:
-    is_main = threading.current_thread() is threading.main_thread()
-    return is_main and signal.getsignal(number) is signal.SIG_DFL
+def _ours() -> list[int]:
+    """Returns the signals whose effect is still the one that Python starts with."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+    found = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    return found + [signal.SIGINT] * (signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 
 
-def _end(number: int, _frame: object) -> None:
+def _end(number: int) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     sys.exit(128 + number)

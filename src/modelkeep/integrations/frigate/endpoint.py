@@ -22,6 +22,7 @@ from modelkeep.storage import lock_now, words_for
 _LONGEST_PATH = 107
 _PORT = re.compile(r"tcp://(?P<host>[0-9A-Za-z.*:_\-\[\]]+):(?P<port>[1-9][0-9]{0,4})")
 _HIGHEST_PORT = 2**16 - 1
+_ROOT = 0
 _HINT = "for example ipc:///run/modelkeep/frigate.sock or tcp://127.0.0.1:5555"
 
 
@@ -113,8 +114,10 @@ def taken(endpoint: Endpoint) -> Iterator[None]:
 
 
 def _check_folder(folder: Path) -> None:
-    mode = folder.stat().st_mode
-    if mode & 0o022 and not mode & stat.S_ISVTX:
+    status = folder.stat()
+    # Its owner may replace what is in it, whatever the mode.
+    is_ours = status.st_uid in (_ROOT, os.geteuid())
+    if not is_ours or (status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX):
         raise StorageError(
             f"{folder}: others may put a socket of their own there, and get the pictures",
             hint="choose a folder that this account alone may write",

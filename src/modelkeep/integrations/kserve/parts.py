@@ -12,6 +12,7 @@ import orjson
 from kserve.errors import InvalidInput
 
 _FORMS: tuple[tuple[str, type], ...] = (("name", str), ("datatype", str), ("shape", list))
+_MOST_DIGITS = 18
 
 
 def check_parts(body: bytes, front: str | None) -> None:
@@ -24,7 +25,7 @@ def check_parts(body: bytes, front: str | None) -> None:
     Raises:
         InvalidInput: it does not, or the JSON is no request.
     """
-    if front is None or not (front.isascii() and front.isdigit() and int(front) <= len(body)):
+    if front is None or not _is_number(front) or int(front) > len(body):
         raise InvalidInput("a request in binary has a header that says how long its JSON is")
     try:
         request = orjson.loads(body[: int(front)])
@@ -32,6 +33,11 @@ def check_parts(body: bytes, front: str | None) -> None:
         raise InvalidInput("a request in binary begins with JSON") from None
     if sum(_sizes(request)) != len(body) - int(front):
         raise InvalidInput("the sizes of the inputs are not those of the bytes after the JSON")
+
+
+def _is_number(text: str) -> bool:
+    # Of thousands of digits Python makes no number, but an error.
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
 
 
 def _sizes(request: Any) -> Iterator[int]:
