@@ -29,17 +29,22 @@ def compiled() -> Any | None:
     """Returns the module, or None without it, or with one of another version."""
     try:
         module = importlib.import_module("modelkeep_statistics")
-    except ImportError:  # NumPy computes the same, slower
+    except ModuleNotFoundError:  # NumPy computes the same, slower
+        return None
+    except Exception as error:  # as where it was compiled for another machine
+        _warn(f"cannot be imported, so that NumPy computes, slower: {error!s:.200}")
         return None
     if getattr(module, "SUITE", None) != SUITE or not hasattr(module, "Judge"):
-        # Rare, and this module is imported by openings that have no guard.
-        from logging import getLogger
-
-        getLogger("modelkeep.guard").warning(
-            "the installed modelkeep-statistics belongs to another version of modelkeep"
-        )
+        _warn("belongs to another version of modelkeep")
         return None
     return module
+
+
+def _warn(words: str) -> None:
+    # Rare, and this module is imported by openings that have no guard.
+    from logging import getLogger
+
+    getLogger("modelkeep.guard").warning("the installed modelkeep-statistics %s", words)
 
 
 def as_buffer(values: Array) -> Array:

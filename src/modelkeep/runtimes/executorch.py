@@ -138,7 +138,7 @@ def _bindings() -> Any:
     try:
         _torch()  # what the module is linked to
         return importlib.import_module("executorch.extension.pybindings._C")
-    except ImportError as error:
+    except Exception as error:
         raise RuntimeMissingError(
             f"executorch is not installed with a PyTorch that fits it: {first_line(error)}", hint=_HINT
         ) from error

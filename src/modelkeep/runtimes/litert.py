@@ -11,6 +11,7 @@ from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, Una
 from modelkeep.formats.tflite import DEFAULT_FUNCTION, IDENTIFIER
 from modelkeep.memory import freed_memory_overwritten
 from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory, run_error
+from modelkeep.runtimes.package import imported
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -141,11 +142,7 @@ class LiteRtRunner(Runner):
 
 
 def _interpreter_class() -> Any:
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise RuntimeMissingError("ai-edge-litert is not installed", hint=_HINT) from error
-    return Interpreter
+    return imported("ai_edge_litert.interpreter", "ai-edge-litert", _HINT).Interpreter
 
 
 def _signature_runner(interpreter: Any, function: str | None) -> Any:

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelkeep.errors import KeepError, MalformedError, RuntimeMissingError, UsageError
+from modelkeep.errors import KeepError, MalformedError, UsageError
 from modelkeep.formats.gguf import read_parts
 from modelkeep.formats.shards import gguf_parts, is_gguf_part
 from modelkeep.memory import freed_memory_overwritten
 from modelkeep.runtimes.messages import first_line
+from modelkeep.runtimes.package import imported
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 from modelkeep.storage import words_for
 
@@ -141,11 +142,7 @@ def _load(path: str, options: Mapping[str, object]) -> Any:
 
 
 def _llama_cpp() -> Any:
-    try:
-        import llama_cpp
-    except ImportError as error:
-        raise RuntimeMissingError("llama-cpp-python is not installed", hint=_HINT) from error
-    return llama_cpp
+    return imported("llama_cpp", "llama-cpp-python", _HINT)
 
 
 def _run_error(error: Exception) -> KeepError:

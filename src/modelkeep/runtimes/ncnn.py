@@ -6,9 +6,10 @@ import posixpath
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from modelkeep.errors import MalformedError, RuntimeMissingError, UsageError
+from modelkeep.errors import MalformedError, UsageError
 from modelkeep.formats.ncnn import read_inputs
 from modelkeep.memory import freed_memory_overwritten
+from modelkeep.runtimes.package import imported
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -119,11 +120,7 @@ def _weights(entry: str) -> str:
 
 
 def _ncnn() -> Any:
-    try:
-        import ncnn
-    except ImportError as error:
-        raise RuntimeMissingError("ncnn is not installed", hint=_HINT) from error
-    return ncnn
+    return imported("ncnn", "ncnn", _HINT)
 
 
 def _set(settings: Any, options: Mapping[str, object]) -> None:

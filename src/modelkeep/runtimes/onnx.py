@@ -13,6 +13,7 @@ from modelkeep.memory import BytesPages, freed_memory_overwritten
 from modelkeep.runtimes.onnx_errors import load_error, run_error
 from modelkeep.runtimes.onnx_slim import SlimGraph
 from modelkeep.runtimes.onnx_values import ForeignValues
+from modelkeep.runtimes.package import imported
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -137,11 +138,7 @@ def _onnxruntime() -> Any:
     # Its wheels from Microsoft keep a device id and a database of events on disk otherwise. Only the
     # first import looks, so a caller who imports onnxruntime earlier decides alone.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise RuntimeMissingError("onnxruntime is not installed", hint=_HINT) from error
-    return onnxruntime
+    return imported("onnxruntime", "onnxruntime", _HINT)
 
 
 def load_session(model: bytes | str, arguments: tuple[Any, ...]) -> Any:

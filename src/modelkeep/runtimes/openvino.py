@@ -15,6 +15,7 @@ from modelkeep.memory import BytesPages, freed_memory_overwritten
 from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory, run_error
 from modelkeep.runtimes.onnx_slim import SlimGraph
 from modelkeep.runtimes.openvino_values import dtype_of, unwrapped, wrapped
+from modelkeep.runtimes.package import imported
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -158,11 +159,7 @@ class OpenVinoRunner(Runner):
 
 
 def _openvino() -> Any:
-    try:
-        import openvino
-    except ImportError as error:
-        raise RuntimeMissingError("openvino is not installed", hint=_HINT) from error
-    return openvino
+    return imported("openvino", "openvino", _HINT)
 
 
 def _checked(options: Mapping[str, object]) -> tuple[str, dict[Any, Any]]:

@@ -11,6 +11,7 @@ from modelkeep.formats.safetensors import Place, read_spread_places
 from modelkeep.formats.torch_archive import MemoryStream, is_torch_script
 from modelkeep.memory import freed_memory_overwritten
 from modelkeep.runtimes.messages import LESS_MEMORY, first_line, lacks_memory, run_error
+from modelkeep.runtimes.package import imported
 from modelkeep.runtimes.registry import LoadedModel, Runner, Runtime
 
 if TYPE_CHECKING:
@@ -101,11 +102,7 @@ class TorchRunner(Runner):
 
 
 def _torch() -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise RuntimeMissingError("torch is not installed", hint=_HINT) from error
-    return torch
+    return imported("torch", "torch", _HINT)
 
 
 def _module(options: Mapping[str, object]) -> Any:
