@@ -115,15 +115,15 @@ def closes_for_good(subject: RuntimeSubject) -> None:
     with _loaded(subject) as runner:
         runner.close()
         runner.close()
-        _refuses(UsageError, lambda: runner.run(subject.inputs))
-        _refuses(UsageError, lambda: runner.native)
+        _refuses(UsageError, "a run after close", lambda: runner.run(subject.inputs))
+        _refuses(UsageError, "`native` after close", lambda: runner.native)
 
 
 def survives_wrong_inputs(subject: RuntimeSubject) -> None:
     """Missing, foreign and ill-formed inputs are refused in our words; right ones work afterwards."""
     with _loaded(subject) as runner:
-        for inputs in _wrong_inputs(subject.inputs):
-            _refuses(KeepError, lambda inputs=inputs: runner.run(inputs))  # type: ignore[misc]
+        for what, inputs in _wrong_inputs(subject.inputs).items():
+            _refuses(KeepError, what, lambda inputs=inputs: runner.run(inputs))  # type: ignore[misc]
             _computes(runner, subject)
 
 
@@ -131,17 +131,24 @@ def refuses_damaged_models(subject: RuntimeSubject) -> None:
     """A main file that is empty, cut off or something else is refused in our words."""
     entry = next(iter(subject.files))
     content = subject.files[entry]
-    for damaged in (b"", content[:1], content[: len(content) // 2], b"\0" * len(content), b"text" * 50):
+    damages = {
+        "an empty file": b"",
+        "its first byte": content[:1],
+        "its first half": content[: len(content) // 2],
+        "zeros": b"\0" * len(content),
+        "some text": b"text" * 50,
+    }
+    for what, damaged in damages.items():
         broken = replace(subject, files={**subject.files, entry: damaged})
         with _held(broken) as memory:
-            _refuses(KeepError, lambda memory=memory, broken=broken: _load(broken, memory))  # type: ignore[misc]
+            _refuses(KeepError, what, lambda memory=memory, broken=broken: _load(broken, memory))  # type: ignore[misc]
 
 
 def refuses_unknown_options(subject: RuntimeSubject) -> None:
     """An option that the runtime does not have is an error, not a silence."""
     odd = replace(subject, options=lambda: {**subject.options(), UNKNOWN_OPTION: 1})
     with _held(odd) as memory:
-        _refuses(UsageError, lambda: _load(odd, memory))
+        _refuses(UsageError, "an unknown option", lambda: _load(odd, memory))
 
 
 def writes_no_files(subject: RuntimeSubject) -> None:
@@ -212,12 +219,12 @@ def _assert_same(outputs: Mapping[str, NDArray[Any]], expected: Mapping[str, NDA
         assert found.tobytes() == value.tobytes(), f"output {name} differs from that of a plain run"
 
 
-def _refuses(kind: type[KeepError], action: Callable[[], object]) -> None:
+def _refuses(kind: type[KeepError], what: str, action: Callable[[], object]) -> None:
     try:
         action()
     except kind:
         return
-    raise AssertionError(f"nothing was refused; expected {kind.__name__}")
+    raise AssertionError(f"{what}: not refused; expected {kind.__name__}")
 
 
 def _scattered(value: NDArray[Any]) -> NDArray[Any]:
@@ -228,17 +235,23 @@ def _scattered(value: NDArray[Any]) -> NDArray[Any]:
     return scattered
 
 
-def _wrong_inputs(inputs: Mapping[str, NDArray[Any]]) -> list[dict[str, Any]]:
+def _wrong_inputs(inputs: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, Any]]:
     import numpy as np
 
     name, value = next(iter(inputs.items()))
     wider = np.concatenate([value, value], axis=-1) if value.ndim else np.stack([value, value])
-    wrong: list[object] = [None, 1, "text", wider, value.astype("complex128")]
-    return [
-        {},
-        {**inputs, "no such input": value},
-        *({**inputs, name: each} for each in wrong),
-    ]
+    wrong: dict[str, object] = {
+        "None as an input": None,
+        "a number as an input": 1,
+        "text as an input": "text",
+        "an input that is too wide": wider,
+        "complex numbers": value.astype("complex128"),
+    }
+    return {
+        "no input": {},
+        "an input that the model does not have": {**inputs, "no such input": value},
+        **{what: {**inputs, name: each} for what, each in wrong.items()},
+    }
 
 
 @contextmanager
