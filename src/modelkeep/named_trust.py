@@ -14,6 +14,7 @@ from modelkeep.trust.roots import Roots
 
 if TYPE_CHECKING:
     from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
 
 _LARGEST_PEM = 2**20
 _ANYBODY = "any"
@@ -55,10 +56,16 @@ def roots_in(paths: Sequence[str], threshold: int) -> Roots:
     """
     found = [read_small(path, LARGEST_TRUST_FILE, "a root") for path in paths]
     if not any(data.lstrip().startswith(b"{") for data in found):
-        return Roots.of_keys(found, threshold)
+        return Roots.of_keys([_root(*each) for each in zip(paths, found, strict=True)], threshold)
     if len(found) > 1 or threshold != 1:
         raise UsageError("a roots document names all roots and their threshold", hint="pass it alone")
-    return Roots.of_document(found[0])
+    with named(paths[0]):
+        return Roots.of_document(found[0])
+
+
+def _root(path: str, pem: bytes) -> ec.EllipticCurvePublicKey:
+    with named(path):
+        return public_key.load(pem)
 
 
 def trust_file_in(paths: Sequence[str]) -> bytes:

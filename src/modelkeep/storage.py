@@ -8,13 +8,16 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
+from typing import TypeVar
 
 from modelkeep.errors import KeepError, StorageError, UnavailableError, UsageError
 from modelkeep.kept_file import KeptFile
 from modelkeep.partial import Partial
+
+_Parsed = TypeVar("_Parsed")
 
 _PIECE = 2**16
 LONGEST_WAIT = 30.0
@@ -79,6 +82,18 @@ def read_small(path: str | os.PathLike[str], largest: int, what: str) -> bytes:
     if len(data) > largest:
         raise StorageError(f"{os.fspath(path)}: too large for {what} (more than {largest} bytes)")
     return bytes(data)
+
+
+def read_as(
+    path: str | os.PathLike[str], largest: int, what: str, parse: Callable[[bytes], _Parsed]
+) -> _Parsed:
+    """Returns what `parse` makes of a small regular file; errors of both say which file it is.
+
+    Raises:
+        KeepError: as `read_small` and `parse` do.
+    """
+    with named(path):
+        return parse(read_small(path, largest, what))
 
 
 def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: int = 0o644) -> int:

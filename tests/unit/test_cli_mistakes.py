@@ -77,6 +77,16 @@ MISTAKES = (
     (f"{SEAL} --guard line.json", "line.json: guard profile: ", ""),
     (f"{SEAL} --golden x.npy", "x.npy: ", ""),
     (f"{SEAL} --contract line.json", "line.json: not JSON: line 2: expecting value", ""),
+    (f"{SEAL} --certificates line.json", "line.json: no certificates in PEM form", ""),
+    (f"{SEAL} --second-signer publisher.pem", "publisher.pem: second signatures are made with ML-DSA", ""),
+    (f"{RUN} --second-trust publisher.pub", "publisher.pub: not an ML-DSA-65 public key", ""),
+    (f"{RUN} --time-authority line.json", "line.json: no certificates in PEM form", ""),
+    (f"{RUN} --trust-root line.json", "line.json: roots document: not valid JSON", ""),
+    (f"{RUN} --trust-root text.onnx", "text.onnx: not a PEM public key", ""),
+    ("modelkeep roster show line.json", "line.json: roster: not valid JSON", ""),
+    ("modelkeep guard status line.json", "line.json: telemetry of a guard", ""),
+    ("modelkeep granter waiting --policy line.json", "line.json: granter's policy: not TOML", ""),
+    ("modelkeep posture judge x.npy --asked line.json --policy line.json", "line.json: kept challenge", ""),
 )
 
 

@@ -9,14 +9,14 @@ from modelkeep.granter.enrolment import enrol
 from modelkeep.granter.question import LARGEST_QUESTION, Question
 from modelkeep.granter.request import Request
 from modelkeep.grants.recipient_text import format_recipient, short_name
-from modelkeep.storage import read_small, write_file
+from modelkeep.storage import read_as, write_file
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the request and says what it is worth."""
     question = None
     if arguments.question is not None:
-        question = Question.from_bytes(read_small(arguments.question, LARGEST_QUESTION, "a question"))
+        question = read_as(arguments.question, LARGEST_QUESTION, "a question", Question.from_bytes)
     request = enrol(
         arguments.key,
         arguments.model,

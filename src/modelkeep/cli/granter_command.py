@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from modelkeep.granter.journal_head import JournalHead
 from modelkeep.granter.policy import GranterPolicy
 from modelkeep.granter.state import journal_path
 from modelkeep.granter.waiting import Waiting
-from modelkeep.storage import read_small, write_file
+from modelkeep.storage import read_as, write_file
 from modelkeep.trust.envelope import LARGEST_FILE
 from modelkeep.trust.roots_document import by_fingerprint
 
@@ -125,8 +126,8 @@ def _audit(arguments: argparse.Namespace) -> None:
     if (arguments.head or arguments.answers) and not arguments.signer:
         raise UsageError("nobody signs what is to be compared", hint="pass --signer issuer.pub")
     signers = by_fingerprint(arguments.signer)
-    read = [read_small(each, LARGEST_FILE, "a journal's head") for each in arguments.head]
-    heads = [JournalHead.from_bytes(each, signers) for each in read]
+    parse = functools.partial(JournalHead.from_bytes, signers=signers)
+    heads = [read_as(each, LARGEST_FILE, "a journal's head", parse) for each in arguments.head]
     answers = None if arguments.answers is None else Path(arguments.answers)
     journal = journal_path(path) if path.is_dir() else path
     found = audit(journal, heads, answers, signers, arguments.bundle)

@@ -28,7 +28,7 @@ from modelkeep.keys.tpm2 import approval_file
 from modelkeep.keys.tpm2.policy import approve
 from modelkeep.posture.challenge import LARGEST_CHALLENGE, Challenge
 from modelkeep.probes.attesting import attest
-from modelkeep.storage import read_small, write_file
+from modelkeep.storage import read_as, write_file
 from modelkeep.trust import private_key
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.signer import BundleSigner
@@ -243,7 +243,7 @@ def _prepare(arguments: argparse.Namespace, values: dict[int, bytes] | None) -> 
 def _attest(arguments: argparse.Namespace) -> None:
     challenge = None
     if arguments.challenge is not None:
-        challenge = Challenge.from_bytes(read_small(arguments.challenge, LARGEST_CHALLENGE, "a challenge"))
+        challenge = read_as(arguments.challenge, LARGEST_CHALLENGE, "a challenge", Challenge.from_bytes)
     evidence = attest(arguments.key, challenge, unapproved=arguments.unapproved)
     write_file(arguments.output, evidence.to_bytes(), force=arguments.force)
     if challenge is None:

@@ -24,7 +24,7 @@ from modelkeep.posture.verdict import Verdict, finding_json
 from modelkeep.probes import android
 from modelkeep.probes.local import local_findings
 from modelkeep.public_key import load
-from modelkeep.storage import read_small, write_file
+from modelkeep.storage import read_as, read_small, write_file
 from modelkeep.trust.certificates import load as load_certificates
 
 _LARGEST_KEPT = 65_536
@@ -64,7 +64,7 @@ def _show_findings(findings: Sequence[Finding]) -> None:
 def _ask(arguments: argparse.Namespace) -> None:
     introduction = None
     if arguments.introduction is not None:
-        introduction = Evidence.from_bytes(read_small(arguments.introduction, LARGEST_EVIDENCE, "evidence"))
+        introduction = read_as(arguments.introduction, LARGEST_EVIDENCE, "evidence", Evidence.from_bytes)
     asked = ask(arguments.origin, _now(), introduction, _anchors(arguments.tpm_maker))
     write_file(arguments.keep, asked.to_bytes(), force=arguments.force, mode=0o600)
     write_file(arguments.output, asked.challenge.to_bytes(), force=arguments.force)
@@ -76,7 +76,7 @@ def _judge(arguments: argparse.Namespace) -> None:
     document = read_small(arguments.evidence, LARGEST_EVIDENCE, "evidence")
     asked = None
     if arguments.asked is not None:
-        asked = Asked.from_bytes(read_small(arguments.asked, _LARGEST_KEPT, "what was kept"))
+        asked = read_as(arguments.asked, _LARGEST_KEPT, "what was kept", Asked.from_bytes)
     anchors = _anchors(arguments.tpm_maker, arguments.revocations)
     verdict = judge(document, asked, anchors, _policy(arguments), _now())
     if arguments.json:
@@ -97,7 +97,7 @@ def _show_verdict(verdict: Verdict) -> None:
 def _policy(arguments: argparse.Namespace) -> Policy:
     if arguments.unsafe_no_policy:
         return UnsafeNoPolicy()
-    return policy_file.parse(read_small(arguments.policy, policy_file.LARGEST_FILE, "a policy"))
+    return read_as(arguments.policy, policy_file.LARGEST_FILE, "a policy", policy_file.parse)
 
 
 def _key_policy(arguments: argparse.Namespace) -> None:
@@ -116,7 +116,7 @@ def _anchors(makers: Sequence[str], revocations: str | None = None) -> Anchors:
     roots = tuple(root for maker in makers for root in load_certificates(maker))
     if revocations is None:
         return Anchors(roots)
-    listed = Revocations.parse(read_small(revocations, LARGEST_LIST, "a revocation list"))
+    listed = read_as(revocations, LARGEST_LIST, "a revocation list", Revocations.parse)
     return Anchors(roots, revocations=listed)
 
 

@@ -10,7 +10,7 @@ from modelkeep.cli.repo_command import channel_signers
 from modelkeep.errors import UsageError
 from modelkeep.key_purpose import Purpose
 from modelkeep.public_key import fingerprint
-from modelkeep.storage import read_small
+from modelkeep.storage import read_as
 from modelkeep.trust.document_report import statements
 from modelkeep.trust.envelope import LARGEST_FILE
 from modelkeep.trust.signers import open_signer
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
             raise UsageError(f"not a place and a key: {text!r:.80}", hint="write --key alice.trust=alice.pub")
         ceremony.bring(place, path)
     if arguments.trust is not None:
-        ceremony.bring_trust(read_small(arguments.trust, LARGEST_FILE, "a trust file"))
+        read_as(arguments.trust, LARGEST_FILE, "a trust file", ceremony.bring_trust)
     _advance(ceremony, arguments)
 
 
@@ -100,7 +100,8 @@ def _show_steps(progress: Progress) -> None:
     for waiting in progress.waiting:
         say(_line(waiting, progress.plan))
     if progress.is_published:
-        say("published: serve metadata/ and targets/; give devices 1.root.json and the roots document")
+        say("published: serve metadata/ and targets/")
+        say("give devices metadata/1.root.json, ceremony/trust-roots.json and ceremony/trust.json")
     else:
         say(f"next: those who are missing sign, -s or --trust-signer KEY, with --yes {progress.digest}")
 

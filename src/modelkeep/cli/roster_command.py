@@ -23,7 +23,7 @@ from modelkeep.grants.hpke import HpkeRecipient
 from modelkeep.key_purpose import Purpose
 from modelkeep.keys.recipients import load_recipients
 from modelkeep.posture.judging import claimed_hardware
-from modelkeep.storage import folder_locked, read_small
+from modelkeep.storage import folder_locked, read_as
 from modelkeep.trust.roots import Roots
 
 
@@ -54,7 +54,7 @@ def _named(arguments: argparse.Namespace) -> Iterable[tuple[HpkeRecipient, Seque
                 raise UsageError("a roster names public keys: no fleet: keys and no passphrases")
             yield recipient, (), ""
     for path in arguments.request:
-        request = Request.from_bytes(read_small(path, LARGEST_REQUEST, "a request"))
+        request = read_as(path, LARGEST_REQUEST, "a request", Request.from_bytes)
         hardware = "" if request.evidence is None else claimed_hardware(request.evidence)
         yield request.recipient, request.models, hardware
 

@@ -15,7 +15,7 @@ from modelkeep.device.obeying import newest_of_each
 from modelkeep.device.state import DeviceState
 from modelkeep.errors import RollbackError, UsageError
 from modelkeep.keys.identity import Identity, no_device
-from modelkeep.storage import read_small
+from modelkeep.storage import read_as
 from modelkeep.trust.envelope import LARGEST_FILE
 
 
@@ -55,7 +55,7 @@ def _words(name: str, value: Any) -> str:
 
 def _forget(arguments: argparse.Namespace) -> None:
     verifier = options.verifier(arguments)
-    verified = verifier.verify_ticket(read_small(arguments.ticket, LARGEST_FILE, "a ticket"))
+    verified = read_as(arguments.ticket, LARGEST_FILE, "a ticket", verifier.verify_ticket)
     with _state(arguments.key) as state:
         before = newest_of_each(state.look_at_file())
         after = newest_of_each(state.obey(verified, seen_trust(verifier)))

@@ -13,7 +13,7 @@ from modelkeep.grants.hpke import P256, HpkeRecipient
 from modelkeep.keys.identity import Identity
 from modelkeep.posture.evidence import Evidence
 from modelkeep.probes.attesting import attest
-from modelkeep.storage import read_small
+from modelkeep.storage import read_as
 from modelkeep.uri import split
 
 _TPM = "tpm2"
@@ -44,7 +44,7 @@ def enrol(
         KeyStoreError, StorageError: a key cannot be used.
     """
     if isinstance(question, str | os.PathLike):
-        question = Question.from_bytes(read_small(question, LARGEST_QUESTION, "a question"))
+        question = read_as(question, LARGEST_QUESTION, "a question", Question.from_bytes)
     if question is not None and origin not in (None, question.challenge.origin):
         raise RefusedError(f"the question is of {question.challenge.origin!r}, not of {origin!r}")
     recipient = _recipient_of(key, device_id)

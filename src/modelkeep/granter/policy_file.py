@@ -15,7 +15,7 @@ from modelkeep.posture.android.revocations import LARGEST_LIST, Revocations
 from modelkeep.posture.challenge import LONGEST_ORIGIN
 from modelkeep.posture.judging import Anchors
 from modelkeep.record import Record
-from modelkeep.storage import read_small
+from modelkeep.storage import named, read_small
 from modelkeep.toml_record import toml_record
 from modelkeep.trust.certificates import load as load_certificates
 from modelkeep.trust.roots import Roots
@@ -39,7 +39,7 @@ def read(path: str | os.PathLike[str]) -> GranterPolicy:
         StorageError: a file that it names cannot be read.
     """
     data = read_small(path, LARGEST_FILE, "a granter's policy")
-    with toml_record(data, "granter's policy", "docs/granting.md") as record:
+    with named(path), toml_record(data, "granter's policy", "docs/granting.md") as record:
         return _Reader(Path(path).parent, data).policy(record)
 
 

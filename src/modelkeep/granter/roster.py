@@ -19,7 +19,7 @@ from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import ExpiredError, MalformedError, TamperedError, UsageError
 from modelkeep.granter.roster_device import LONGEST_LINE, RosterDevice
 from modelkeep.record import Record
-from modelkeep.storage import opened, write_file
+from modelkeep.storage import named, opened, write_file
 from modelkeep.trust.envelope import Envelope, Kind
 
 FORMAT, VERSION = "modelkeep/roster", 1
@@ -135,7 +135,9 @@ def open_roster(path: str | os.PathLike[str]) -> Iterator[RosterStream]:
         MalformedError, SignatureError: not a roster.
     """
     with opened(path) as file:
-        yield RosterStream(file)
+        with named(path):
+            stream = RosterStream(file)
+        yield stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ class Roster:
             StorageError: cannot be read.
             MalformedError, SignatureError, TamperedError: not a roster.
         """
-        with open_roster(path) as stream:
+        with named(path), open_roster(path) as stream:
             devices = tuple(stream.devices())
             _check_unique(devices)
             return Roster(stream.envelope, devices)

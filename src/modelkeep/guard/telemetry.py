@@ -25,7 +25,7 @@ from modelkeep.guard.counters import Counted
 from modelkeep.guard.profile import LARGEST_PROFILE, LEVELS, GuardProfile
 from modelkeep.guard.sequence import BINS
 from modelkeep.record import Record
-from modelkeep.storage import read_small, write_file
+from modelkeep.storage import read_as, write_file
 
 _WHAT = "telemetry of a guard"
 _FORMAT = "modelkeep/telemetry"
@@ -162,7 +162,7 @@ class Telemetry:
             StorageError: cannot be read.
             MalformedError: not such a document.
         """
-        return _parsed(canonical.decode(read_small(path, LARGEST_PROFILE, _WHAT), _WHAT))
+        return read_as(path, LARGEST_PROFILE, _WHAT, lambda data: _parsed(canonical.decode(data, _WHAT)))
 
     def _with(self, other: Telemetry) -> Telemetry:
         names = [[each.name for each in (*part.scores, *part.features)] for part in (self, other)]

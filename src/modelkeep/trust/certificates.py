@@ -38,7 +38,7 @@ def load(source: CertificateSource) -> tuple[x509.Certificate, ...]:
         UsageError: no certificate in it.
     """
     if isinstance(source, str | os.PathLike):
-        source = storage.read_small(source, LARGEST_FILE, "certificates")
+        return storage.read_as(source, LARGEST_FILE, "certificates", load)
     if isinstance(source, bytes):
         source = _parse(source)
     certificates = tuple(source)

@@ -85,10 +85,12 @@ class Envelope:
             SignatureError: a document of another kind.
             MalformedError: not an envelope, or beyond its limits.
         """
+        expected = kinds or OF_ROOTS
+        what = expected[0].words
         if len(data) > LARGEST_FILE:
-            raise MalformedError(f"trust file: larger than {LARGEST_FILE} bytes")
-        envelope = _parse(canonical.decode(data, "trust file"))
-        if envelope.kind not in (kinds or OF_ROOTS):
+            raise MalformedError(f"{what}: larger than {LARGEST_FILE} bytes")
+        envelope = _parse(canonical.decode(data, what), what)
+        if envelope.kind not in expected:
             raise SignatureError(f"the file is a document of another kind: a {envelope.kind.words}")
         return envelope
 
@@ -161,8 +163,8 @@ class Envelope:
         return True
 
 
-def _parse(value: object) -> Envelope:
-    with Record(value, "trust file") as record:
+def _parse(value: object, what: str = Kind.ROOTS.words) -> Envelope:
+    with Record(value, what) as record:
         kind = _KINDS.get(record.text("payloadType"))
         if kind is None:
             raise SignatureError("the file is a document of another kind")

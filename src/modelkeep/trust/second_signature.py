@@ -57,7 +57,8 @@ class SecondSigner:
             UsageError: another kind of key, or marked for another purpose.
         """
         # The constructor refuses every other kind of key.
-        return SecondSigner(private_key.load(path, passphrase, Purpose.BUNDLE))  # type: ignore[arg-type]
+        with storage.named(path):
+            return SecondSigner(private_key.load(path, passphrase, Purpose.BUNDLE))  # type: ignore[arg-type]
 
     @property
     def public_key(self) -> MLDSA65PublicKey:
@@ -77,7 +78,7 @@ def load_key(key: SecondKey) -> MLDSA65PublicKey:
         UsageError: not an ML-DSA-65 public key.
     """
     if isinstance(key, str | os.PathLike):
-        key = storage.read_small(key, LARGEST_KEY_FILE, "a public key")
+        return storage.read_as(key, LARGEST_KEY_FILE, "a public key", load_key)
     parsed = public_key.from_pem(key) if isinstance(key, bytes) else key
     if not isinstance(parsed, MLDSA65PublicKey):
         raise UsageError("not an ML-DSA-65 public key", hint="pass the public key of the second signer")

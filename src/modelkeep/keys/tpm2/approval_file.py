@@ -15,7 +15,7 @@ from modelkeep.errors import MalformedError
 from modelkeep.keys.tpm2.key_file import read_approval
 from modelkeep.keys.tpm2.policy import DIGEST_BYTES, PCRS, Approval
 from modelkeep.record import Record
-from modelkeep.storage import read_small
+from modelkeep.storage import read_as
 
 LARGEST_FILE = 4096
 
@@ -39,8 +39,11 @@ def approval_from_file(path: str | os.PathLike[str]) -> Approval:
         StorageError: cannot be read.
         MalformedError: not an approval.
     """
-    data = canonical.decode(read_small(path, LARGEST_FILE, "an approval of PCR values"), "approval")
-    with Record(data, "approval") as record:
+    return read_as(path, LARGEST_FILE, "an approval of PCR values", _approval)
+
+
+def _approval(data: bytes) -> Approval:
+    with Record(canonical.decode(data, "approval"), "approval") as record:
         record.integer("version", lowest=1, highest=1)
         record.items("pcrs", longest=PCRS)
         return read_approval(record)
@@ -53,8 +56,11 @@ def values_from_file(path: str | os.PathLike[str]) -> dict[int, bytes]:
         StorageError: cannot be read.
         MalformedError: not PCR values.
     """
-    document = canonical.decode_lenient(read_small(path, LARGEST_FILE, "PCR values"), "PCR values")
-    with Record(document, "PCR values") as record:
+    return read_as(path, LARGEST_FILE, "PCR values", _values)
+
+
+def _values(data: bytes) -> dict[int, bytes]:
+    with Record(canonical.decode_lenient(data, "PCR values"), "PCR values") as record:
         values = {
             index: record.hexadecimal(str(index), DIGEST_BYTES)
             for index in range(PCRS)
