@@ -112,6 +112,16 @@ def workers_mask() -> Iterator[int]:
             yield int(status(child, "SigBlk"), 16)
 
 
+def test_few_devices_or_one_process_give_the_key_to_no_other(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelkeep.bulk_granting.ProcessPoolExecutor", None)
+    assert fleet.grant_all(processes=2) == 5
+    fleet.output.unlink()
+    monkeypatch.setattr("modelkeep.bulk_granting.ALONE_BELOW", 0)
+    assert fleet.grant_all(processes=1) == 5
+
+
 def test_progress_counts_devices(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelkeep.bulk_granting.BATCH", 2)
     steps: list[int] = []

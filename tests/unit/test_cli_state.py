@@ -130,6 +130,13 @@ def test_nothing_is_adopted_where_the_newest_state_is() -> None:
     assert state.see(None).adopted_by is None
 
 
+def test_nothing_is_adopted_where_nothing_counts() -> None:
+    state = new_state()
+    install(state, 1, epoch=3)
+    with pytest.raises(RefusedError, match="for a counter that says 7"):
+        state.obey(ticket(state, Adopt(7, newest_of_each(state.look()))), SeenTrust(1, frozenset(), 1))
+
+
 def test_an_older_state_is_adopted_by_a_ticket_that_says_what_it_brings_back() -> None:
     counter = PaperCounter()
     state = new_state(counter)
@@ -142,9 +149,12 @@ def test_an_older_state_is_adopted_by_a_ticket_that_says_what_it_brings_back() -
     assert counter.number is not None
     ours, others = (SeenTrust(1, frozenset({bytes([key]) * 32}), 1) for key in b"ro")
     shown = newest_of_each(state.look_at_file())
-    wrong = [Adopt(counter.number - 1, shown), Adopt(counter.number, ((MODEL, ReleaseOrder(4, 0)),))]
-    for act in wrong:
-        with pytest.raises(RefusedError):
+    wrong = {
+        "for a counter that says": Adopt(counter.number - 1, shown),
+        "other releases": Adopt(counter.number, ((MODEL, ReleaseOrder(4, 0)),)),
+    }
+    for words, act in wrong.items():
+        with pytest.raises(RefusedError, match=words):
             state.obey(ticket(state, act), ours)
     state.obey(ticket(state, Adopt(counter.number, shown)), ours)
     assert state.see(ours).floor(MODEL, EVERYBODY).order.epoch == 3

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from modelkeep.bundle.bundle import Bundle
+from modelkeep.container import names
 from modelkeep.errors import MalformedError, StorageError, TamperedError, UsageError
+from support.descriptors import open_descriptors, settled_descriptors
 from support.forgery import unpack
 from support.workshop import Workshop
 
@@ -30,6 +32,16 @@ def test_opens_like_the_archive(workshop: Workshop) -> None:
         assert list(archive.sizes.items()) == list(unpacked.sizes.items())
         unpacked.verify(workshop.verifier()).check_digests()
     assert workshop.read(folder) == workshop.read(bundle)
+
+
+def test_what_is_read_of_a_folder_is_closed_again(folder: Path) -> None:
+    before = settled_descriptors()
+    with Bundle(folder) as bundle:
+        opened = open_descriptors()
+        bundle.read(names.MANIFEST)
+        bundle.read(names.leaves(0))
+        assert open_descriptors() == opened
+    assert open_descriptors() == before
 
 
 def replaced_by_a_link(folder: Path) -> None:

@@ -159,6 +159,8 @@ def test_a_trust_file_raises_what_counts_for_its_readers_and_nothing_else() -> N
     assert time_for((mine, shared), seen) == 0
     assert time_for((shared, apart), seen) == 50
     assert time_for((apart,), seen) == 0
+    (first,) = with_seen((), replace(seen, number=0))
+    assert (first.number, first.time) == (0, 0)
     begun = with_seen((shared,), seen)
     assert [(each.number, each.time) for each in begun] == [(5, 50), (5, 50)]
     assert voucher_for(seen, signer("p")) == seen.voucher

@@ -5,12 +5,21 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from modelkeep import keywrap
-from modelkeep.errors import KeyStoreError, MalformedError, StorageError, TamperedError, UsageError
+from modelkeep.errors import (
+    KeyStoreError,
+    MalformedError,
+    StorageError,
+    TamperedError,
+    UnavailableError,
+    UsageError,
+)
+from modelkeep.grants import passphrase as grants_passphrase
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.grant import Grant
@@ -85,6 +94,17 @@ def test_grant_of_another_type_is_refused_without_work(grant: Grant) -> None:
     header = GrantHeader(BUNDLE, "fleet", bytes(16))
     with pytest.raises(MalformedError, match="not a passphrase grant"):
         PassphraseHandle(kept()).unwrap(Grant(header, header.to_bytes(), grant.wrapped))
+
+
+def test_a_grant_that_takes_more_memory_than_there_is_gives_no_key(
+    grant: Grant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def derive(**_parameters: object) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr(grants_passphrase, "Scrypt", derive)
+    with pytest.raises(UnavailableError, match="memory"):
+        PassphraseHandle(kept()).unwrap(grant)
 
 
 def test_passphrase_belongs_to_no_device() -> None:

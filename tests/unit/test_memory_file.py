@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from modelkeep.errors import UsageError
+from modelkeep.errors import UnavailableError, UsageError
 from modelkeep.memory import MemoryFile
 from support.descriptors import open_descriptors, settled_descriptors
 
@@ -21,6 +21,12 @@ def file() -> MemoryFile:
     made = MemoryFile.allocate(len(CONTENT))
     made.view[:] = CONTENT
     return made
+
+
+def test_where_there_are_no_files_in_memory_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    with pytest.raises(UnavailableError, match="need Linux"):
+        MemoryFile.allocate(1)
 
 
 def test_its_path_opens_what_was_written(file: MemoryFile) -> None:

@@ -62,6 +62,15 @@ def test_what_a_kill_left_behind_goes(writer: subprocess.Popen[bytes], tmp_path:
     assert names_in(tmp_path) == ["model.keep", "other.keep"]
 
 
+def test_who_locks_every_new_name_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial, "is_ours", lambda path, descriptor: False)
+    new = partial.Partial(tmp_path / "model.keep", mode=0o600)
+    assert len(names_in(tmp_path)) == partial._MOST_NAMES
+    assert os.path.samestat(os.fstat(new.descriptor), new.path.stat())
+    new.discard()
+    assert names_in(tmp_path) == []
+
+
 def test_a_second_name_of_a_finished_file_goes_alone(tmp_path: Path) -> None:
     target = tmp_path / "model.keep"
     write_file(target, b"whole")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import MalformedError, SignatureError, UnavailableError, UsageError
 from modelkeep.trust import oms, timestamps
+from modelkeep.trust.publisher import Publisher
 from modelkeep.trust.signer import Signer
 from modelkeep.trust.statement import Statement
+from modelkeep.trust.trust_file import TrustFile
 from modelkeep.trust.verifier import Verifier
 from support.command_line import CommandLine
 from support.time_authority import TimeAuthority
@@ -100,6 +104,10 @@ def test_a_document_carries_its_timestamp_in_the_room_reserved(authority: TimeAu
     assert signed_at is not None
     assert abs(signed_at - time.time()) < 60
     assert Verifier(SIGNER.public_key, model="a").verify_statement(document).signed_at is None
+    trust = TrustFile(1, LATEST_TIME, (Publisher(SIGNER.public_key, ("model",)),))
+    assert Verifier.from_trust_file(trust, model="a").verify_statement(document).signed_at is None
+    trust = replace(trust, authorities=(authority.root,))
+    assert Verifier.from_trust_file(trust, model="a").verify_statement(document).signed_at == signed_at
     plain = oms.sign(STATEMENT, SIGNER)
     assert oms.parse(plain).timestamps == ()
     assert verifier.verify_statement(plain).signed_at is None

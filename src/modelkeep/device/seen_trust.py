@@ -88,12 +88,12 @@ class TrustEntry:
         return self.set == seen.set
 
     def _check_branch(self, seen: SeenTrust) -> None:
-        if max(seen.documents, default=0) < self.roots:
+        if self.roots not in seen.documents:
             raise RollbackError(
                 f"the trust file's roots end before document {self.roots}, which this device has seen",
                 hint="bring the newest trust file of the publisher",
             )
-        if seen.documents.get(self.roots) != self.roots_digest:
+        if seen.documents[self.roots] != self.roots_digest:
             raise RollbackError(
                 f"there are two roots documents with number {self.roots}",
                 hint="somebody has signed both: report it to the publisher, and trust neither",
