@@ -17,6 +17,7 @@ from modelkeep.errors import (
     UntrustedSignerError,
     WrongModelError,
 )
+from modelkeep.manifest import Coverage
 from modelkeep.trust.signing_keys import SECOND_KIND, create_signing_key
 from modelkeep.trust.verifier import Verifier
 from modelkeep.updates.installation import install
@@ -26,11 +27,16 @@ from support.workshop import MODEL_ID, Workshop
 
 
 @pytest.fixture
-def bundle(workshop: Workshop) -> Path:
+def source(workshop: Workshop) -> Path:
     source = workshop.folder / "source"
     source.mkdir()
     (source / "empty.bin").write_bytes(b"")
     (source / "weights.bin").write_bytes(bytes(range(251)) * 10_000)
+    return source
+
+
+@pytest.fixture
+def bundle(workshop: Workshop, source: Path) -> Path:
     return workshop.seal(source)
 
 
@@ -67,12 +73,27 @@ def test_second_signature_is_demanded_before_the_payload(workshop: Workshop, bun
     "name", ["manifest.json", "model.sig", "leaves/1", "leaves/2", "payload/0", "payload/2"]
 )
 @pytest.mark.parametrize("place", [0, -1])
-def test_any_change_is_found(workshop: Workshop, bundle: Path, name: str, place: int) -> None:
-    forgery = Forgery(bundle)
+@pytest.mark.parametrize("coverage", list(Coverage))
+def test_any_change_is_found(
+    workshop: Workshop, source: Path, name: str, place: int, coverage: Coverage
+) -> None:
+    forgery = Forgery(workshop.seal(source, digest=coverage))
     forgery.files[name][place] ^= 4
     changed = forgery.write(workshop.folder / "changed.keep").read_bytes()
     with pytest.raises((TamperedError, SignatureError, MalformedError, UntrustedSignerError)):
         payload_of(Arriving(changed), workshop.verifier())
+
+
+def test_a_file_is_refused_by_its_digest_alone(workshop: Workshop, bundle: Path) -> None:
+    forgery = Forgery(bundle)
+    forgery.sign(workshop.signer, forgery.resources())
+    assert payload_of(Arriving(forgery.write(bundle).read_bytes()), workshop.verifier())
+    forgery.sign(workshop.signer, forgery.resources() | {"payload/2": bytes(32)})
+    data = forgery.write(bundle).read_bytes()
+    with pytest.raises(TamperedError, match="a file is not the one that was signed"):
+        payload_of(Arriving(data), workshop.verifier())
+    with Bundle(bundle) as opened, pytest.raises(TamperedError, match="a file is not the one"):
+        opened.verify(workshop.verifier()).check_digests()
 
 
 @pytest.mark.parametrize("change", ["drop a file", "add a file", "shorten a stream", "no manifest"])

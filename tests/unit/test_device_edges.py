@@ -85,6 +85,9 @@ def test_a_current_one_stays_when_an_older_one_is_staged_and_goes_when_a_newer_o
     state.commit(MODEL, name(3), EVERYBODY)
     assert list(state.installations) == [name(3), name(4)]
     assert (state.active, state.tries) == (name(3), 0)
+    # Its file is about to be written over, whatever it is worth.
+    state.stage(name(5), installed(5, 4), replaced=name(3))
+    assert (list(state.installations), state.active) == ([name(4), name(5)], None)
 
 
 def test_an_attempt_that_failed_is_not_tried_again_and_a_later_one_is() -> None:

@@ -18,7 +18,7 @@ from modelkeep.clock import TOLERANCE, Clock
 from modelkeep.container import tar
 from modelkeep.container.folder import Folder
 from modelkeep.device import state_lock
-from modelkeep.errors import MalformedError, RefusedError, RollbackError, UsageError
+from modelkeep.errors import MalformedError, RefusedError, RollbackError, UnavailableError, UsageError
 from modelkeep.grants import sidecar
 from modelkeep.grants.agreement_key import Relay
 from modelkeep.grants.kinds import count_kind
@@ -51,6 +51,10 @@ def test_a_batch_of_grants_larger_than_one_write_is_whole(tmp_path: Path, worksh
     # What a crash left of a longer line than the next one does not stay behind it.
     target.write_bytes(line + b"\n" + line[:-1] + b" " * 100)
     assert sidecar.append_encoded(target, [line]) == target.stat().st_size == 2 * len(line) + 2
+    # Whoever depends on the order has been overtaken.
+    with pytest.raises(UnavailableError, match="somebody else is adding grants"):
+        sidecar.append_encoded(target, [line], expected_start=len(line) + 1)
+    assert sidecar.append_encoded(target, [line], expected_start=2 * len(line) + 2) == 3 * len(line) + 3
 
 
 def test_a_file_in_memory_that_cannot_be_mapped_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from modelkeep import extraction
 from modelkeep.errors import NotForThisDeviceError, StorageError, TamperedError, UsageError
 from modelkeep.extraction import _reserve, extract
 from modelkeep.payload.layout import SEGMENT
@@ -68,6 +70,9 @@ def test_keeps_what_exists(workshop: Workshop, bundle: Path, out: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         extracted(workshop, bundle, out / "plain")
     assert list((out / "plain").iterdir()) == []
+    # Nothing else was looked at before.
+    with pytest.raises(UsageError, match="exists already"):
+        extracted(workshop, out / "nowhere.keep", out / "plain")
 
 
 def test_keeps_what_appears_meanwhile(workshop: Workshop, bundle: Path, out: Path) -> None:
@@ -140,8 +145,12 @@ def test_a_place_that_cannot_be_written_is_told(
 def test_room_is_kept_where_the_system_has_no_call_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr(os, "posix_fallocate", raising=False)
     with (tmp_path / "file").open("wb") as file:
+        if sys.platform == "linux":
+            with monkeypatch.context() as patch:
+                patch.setattr(extraction, "write_at", None)
+                _reserve(file.fileno(), 1)
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
         _reserve(file.fileno(), SEGMENT + 5)
         assert (os.fstat(file.fileno()).st_size, os.fstat(file.fileno()).st_blocks > 0) == (SEGMENT + 5, True)
     assert not any((tmp_path / "file").read_bytes())

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, mlkem, x25519
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
@@ -100,6 +101,20 @@ def test_device_id_does_not_show_in_the_grant(make: Callable[[], HpkeHandle], da
     handle = make()
     short, long = (issue(handle.recipient(name), BUNDLE, data_key) for name in ("a", "a" * 64))
     assert len(short.to_bytes()) == len(long.to_bytes())
+
+
+def test_a_public_key_has_one_form() -> None:
+    key = ec.generate_private_key(SECP256R1).public_key()
+    full, short = (
+        key.public_bytes(serialization.Encoding.X962, form)
+        for form in (
+            serialization.PublicFormat.UncompressedPoint,
+            serialization.PublicFormat.CompressedPoint,
+        )
+    )
+    HpkeRecipient("hpke-p256", full)
+    with pytest.raises(MalformedError, match="has 65 bytes"):
+        HpkeRecipient("hpke-p256", short)
 
 
 @every_type

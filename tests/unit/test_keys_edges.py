@@ -10,7 +10,8 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, x25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from modelkeep import keywrap, plugins
 from modelkeep.errors import (
@@ -198,6 +199,18 @@ def test_what_installs_a_store_that_cannot_be_loaded_is_said(monkeypatch: pytest
         with pytest.raises(KeyStoreError) as caught:
             registry._store(name)
         assert hint in (caught.value.hint or "")
+
+
+def test_a_key_that_is_read_as_a_point_is_one_of_a_curve(tmp_path: Path) -> None:
+    for made, path in (
+        (ec.generate_private_key(ec.SECP256R1()), tmp_path / "p256.pub"),
+        (ed25519.Ed25519PrivateKey.generate(), tmp_path / "ed25519.pub"),
+    ):
+        public = made.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        path.write_bytes(public)
+    assert point.public_from_pem(tmp_path / "p256.pub").curve.name == "secp256r1"
+    with pytest.raises(UsageError, match="not an elliptic-curve key"):
+        point.public_from_pem(tmp_path / "ed25519.pub")
 
 
 def test_points_have_two_coordinates_of_their_length() -> None:

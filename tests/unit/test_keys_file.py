@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, x25519
 from modelkeep.errors import KeyStoreError, StorageError, UsageError
 from modelkeep.grants.data_key import DataKey
 from modelkeep.grants.recipient import issue
+from modelkeep.key_purpose import Purpose
 from modelkeep.keys import pkcs8, software_key
 from modelkeep.keys.file import FileStore
 from modelkeep.keys.identity import Identity
@@ -134,6 +135,29 @@ def pem(*keys: ec.EllipticCurvePrivateKey | x25519.X25519PrivateKey | ed25519.Ed
 def test_other_keys_are_no_device_keys(content: bytes) -> None:
     with pytest.raises(KeyStoreError, match="not a (private )?key that opens models"):
         FileStore().open(private("pi.pem", content))
+
+
+@pytest.mark.parametrize(
+    "purpose", [each for each in Purpose if each is not Purpose.OPEN], ids=lambda purpose: purpose.value
+)
+def test_keys_that_are_for_something_else_open_nothing(purpose: Purpose) -> None:
+    plain = pem(ec.generate_private_key(ec.SECP256R1()))
+    FileStore().open(private("pi.pem", Purpose.OPEN.mark + plain))
+    with pytest.raises(UsageError, match="is not for anything else"):
+        FileStore().open(private("other.pem", purpose.mark + plain))
+
+
+def test_what_a_deleted_file_held_is_overwritten_on_the_disk_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    FileStore().create("pi.pem")
+    size, synced = Path("pi.pem").stat().st_size, []
+
+    def sync(descriptor: int) -> None:
+        synced.append(os.pread(descriptor, size + 1, 0))
+        assert Path("pi.pem").exists()
+
+    monkeypatch.setattr(os, "fsync", sync)
+    FileStore().delete("pi.pem")
+    assert synced == [bytes(size)]
 
 
 def test_hybrid_blocks_have_one_order() -> None:

@@ -71,6 +71,18 @@ def test_who_locks_every_new_name_holds_nobody_up(tmp_path: Path, monkeypatch: p
     assert names_in(tmp_path) == []
 
 
+def test_what_somebody_else_holds_or_moved_is_not_ours(tmp_path: Path) -> None:
+    path = tmp_path / "new"
+    path.touch()
+    one, other = (os.open(path, os.O_RDWR) for _ in range(2))
+    assert partial.is_ours(path, one)
+    assert not partial.is_ours(path, other)
+    path.rename(tmp_path / "moved")
+    assert not partial.is_ours(path, one)
+    os.close(one)
+    os.close(other)
+
+
 def test_a_second_name_of_a_finished_file_goes_alone(tmp_path: Path) -> None:
     target = tmp_path / "model.keep"
     write_file(target, b"whole")

@@ -101,6 +101,12 @@ def test_does_not_change_what_it_reads() -> None:
     assert value == {"m": 1}
 
 
+def test_an_integer_is_one_that_every_reader_can_hold() -> None:
+    assert Record({"m": 2**53 - 1}, "thing").integer("m") == 2**53 - 1
+    with pytest.raises(MalformedError, match="from 0 to 9007199254740991"):
+        Record({"m": 2**53}, "thing").integer("m")
+
+
 def test_a_switch_is_on_or_left_out() -> None:
     with Record({"on": True}, "thing") as record:
         assert record.switch("on") is True

@@ -37,6 +37,12 @@ def test_a_stream_seals_to_what_it_was(workshop: Workshop, size: int) -> None:
     assert workshop.read(bundle) == {"weights.bin": data}
 
 
+def test_progress_counts_what_was_read(tmp_path: Path) -> None:
+    seen: list[int] = []
+    with spooled(io.BytesIO(bytes(FIRST + 7)), tmp_path, seen.append):
+        assert seen == [FIRST, 7, 0]
+
+
 def test_any_part_can_be_read(tmp_path: Path) -> None:
     data = os.urandom(2 * 2**20 + 17)
     with spooled(io.BytesIO(data), tmp_path) as spool:

@@ -34,6 +34,9 @@ def test_the_time_of_a_publisher_does_not_end_before_it_begins(trust: TrustFile)
     with pytest.raises(UsageError, match="begins later"):
         trust_editing.with_end(trust, KEY, 99)
     assert trust_editing.with_end(trust, KEY, 100).publishers[0].not_after == 100
+    with pytest.raises(UsageError, match="ends before it begins"):
+        trust_editing.with_publisher(trust, KEY, not_after=99)
+    assert trust_editing.with_publisher(trust, KEY, not_after=100).publishers[0].not_after == 100
 
 
 def test_there_is_room_for_so_many_authorities(trust: TrustFile, monkeypatch: pytest.MonkeyPatch) -> None:

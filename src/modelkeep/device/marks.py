@@ -63,7 +63,7 @@ class Floor(NamedTuple):
         bundle: the only bundle that counts at that very place, or None where every one does.
     """
 
-    order: ReleaseOrder = ReleaseOrder(0, 0)
+    order: ReleaseOrder
     bundle: bytes | None = None
 
     def check(self, order: ReleaseOrder, bundle: bytes) -> None:

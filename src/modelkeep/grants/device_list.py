@@ -14,7 +14,7 @@ from modelkeep import canonical
 from modelkeep.errors import MalformedError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.hpke import HpkeRecipient
-from modelkeep.grants.recipient_text import BLANKS_FIRST, Named, read_recipient
+from modelkeep.grants.recipient_text import Named, read_recipient
 
 LONGEST_LINE = 65_536
 _NOTHING_MORE = Constraints()
@@ -68,8 +68,6 @@ def read_device(line: bytes) -> Entry:
     """
     if len(line) > LONGEST_LINE:
         raise MalformedError("longer than 64 KiB")
-    if line[:1].isspace():
-        raise MalformedError(BLANKS_FIRST)
     if not line.startswith(b"{"):
         return Entry(read_recipient(_text(line)), _NOTHING_MORE)
     members = canonical.decode_lenient(line, "device")

@@ -17,8 +17,6 @@ from modelkeep.grants.recipient import Recipient
 from modelkeep.grants.secret import is_device_id
 
 HINT = "a recipient is a line like 'hpke-p256 BASE64URL device-id', as modelkeep keys create prints it"
-# Behind enough of them an editor shows an empty line.
-BLANKS_FIRST = "begins with blanks, behind which not everybody sees it"
 # Printable ASCII, blanks around the words, and the line end of either kind of system.
 _VISIBLE = re.compile(r"[\t\x20-\x7e]*\r?\n?")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
@@ -93,7 +91,8 @@ def _words(text: str) -> list[str]:
     if not _VISIBLE.fullmatch(text):
         raise MalformedError("not a recipient: holds characters that nobody sees", hint=HINT)
     if text[:1].isspace():
-        raise MalformedError(BLANKS_FIRST, hint=HINT)
+        # Behind enough of them an editor shows an empty line.
+        raise MalformedError("begins with blanks, behind which not everybody sees it", hint=HINT)
     kind = not_recipient(text.encode())
     if kind not in (None, A_LINE):
         raise MalformedError(f"{kind}, not a recipient", hint=HINT)
