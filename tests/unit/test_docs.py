@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def parse(line: str) -> None:
 
 def pages_with(language: str) -> list[Path]:
     return [page for page in PAGES if blocks(page, {language})]
+
+
+def test_extras_are_named_where_people_look_for_them() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    runtimes = set(project["entry-points"]["modelkeep.runtimes"]) & set(project["optional-dependencies"])
+    wanted = {"README.md": project["optional-dependencies"], "docs/runtimes.md": runtimes}
+    for page, extras in wanted.items():
+        text = (ROOT / page).read_text()
+        assert not [each for each in extras if f"`{each}`" not in text and f"modelkeep[{each}]" not in text]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
