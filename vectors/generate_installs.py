@@ -156,7 +156,7 @@ class Installs:
     def _edit_lease(self, vector: Vector, change: Callable[[Any], Constraints]) -> None:
         path = self._target / f"{vector['bundle']}.lease"
         record = InstallRecord.from_bytes(path.read_bytes())
-        header = replace(record.header, constraints=change(record.header))
+        header = record.header._replace(constraints=change(record.header))
         path.write_bytes(InstallRecord(header, header.to_bytes(), record.wrapped).to_bytes())
 
     def _add(

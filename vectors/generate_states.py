@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -217,10 +217,10 @@ def sightings() -> list[dict[str, Any]]:
         sighting(
             "another chain that names the same keys", [chain], SeenTrust(1, keys("abc"), 2, fork, {1: fork})
         ),
-        sighting("a chain after loose keys", [loose], replace(chain, number=4)),
-        sighting("a chain raises no loose keys", [loose], replace(chain, number=6)),
-        sighting("loose keys after a chain", [chain], replace(loose, number=4)),
-        sighting("loose keys with another threshold are other roots", [loose], replace(loose, threshold=1)),
+        sighting("a chain after loose keys", [loose], chain._replace(number=4)),
+        sighting("a chain raises no loose keys", [loose], chain._replace(number=6)),
+        sighting("loose keys after a chain", [chain], loose._replace(number=4)),
+        sighting("loose keys with another threshold are other roots", [loose], loose._replace(threshold=1)),
         sighting("the same roots have the time that they had", [loose], loose, time=9),
         sighting(
             "new roots begin with the time of what counts", [loose], SeenTrust(6, keys("abd"), 2), time=9

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from modelkeep import canonical
@@ -70,8 +69,7 @@ class Entry(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class InnerManifest:
+class InnerManifest(NamedTuple):
     """The description of a model that travels encrypted.
 
     Attributes:

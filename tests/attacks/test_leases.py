@@ -53,7 +53,7 @@ def test_bundle_that_takes_grants_of_anybody_is_not_leased(workshop: Workshop) -
     # Nor does it count what was written all the same.
     header = record_of(lessor.installed).header
     later = replace(header.constraints, not_after=lessor.end + 300 * DAY)
-    write_lease(lessor.installed, workshop.identity(), replace(header, constraints=later))
+    write_lease(lessor.installed, workshop.identity(), header._replace(constraints=later))
     with pytest.raises(TamperedError, match="the lease says something else"):
         lessor.open_at(-1)
 
@@ -61,20 +61,20 @@ def test_bundle_that_takes_grants_of_anybody_is_not_leased(workshop: Workshop) -
 def _longer(header: InstallHeader) -> InstallHeader:
     end = header.constraints.not_after
     assert end is not None
-    return replace(header, constraints=replace(header.constraints, not_after=end + 300 * DAY))
+    return header._replace(constraints=replace(header.constraints, not_after=end + 300 * DAY))
 
 
 CHANGES: dict[str, Callable[[InstallHeader], InstallHeader]] = {
-    "no end": lambda header: replace(header, constraints=replace(header.constraints, not_after=None)),
-    "no posture": lambda header: replace(header, constraints=replace(header.constraints, posture=())),
-    "another beginning": lambda header: replace(
-        header, constraints=replace(header.constraints, not_before=1)
+    "no end": lambda header: header._replace(constraints=replace(header.constraints, not_after=None)),
+    "no posture": lambda header: header._replace(constraints=replace(header.constraints, posture=())),
+    "another beginning": lambda header: header._replace(
+        constraints=replace(header.constraints, not_before=1)
     ),
-    "another epoch": lambda header: replace(header, epoch=header.epoch + 1),
-    "another manifest": lambda header: replace(header, manifest=bytes(32)),
-    "another model": lambda header: replace(header, model="acme/other"),
-    "another device": lambda header: replace(header, device_id="pi-18"),
-    "delegation": lambda header: replace(header, constraints=replace(header.constraints, delegate=True)),
+    "another epoch": lambda header: header._replace(epoch=header.epoch + 1),
+    "another manifest": lambda header: header._replace(manifest=bytes(32)),
+    "another model": lambda header: header._replace(model="acme/other"),
+    "another device": lambda header: header._replace(device_id="pi-18"),
+    "delegation": lambda header: header._replace(constraints=replace(header.constraints, delegate=True)),
 }
 
 
@@ -116,7 +116,7 @@ def test_lease_of_another_installation_or_device_moves_nothing(lessor: Lessor) -
         lessor.open_at(1)
     # Made to look like one of this installation, it was still wrapped for the other.
     other = InstallRecord.from_bytes(lease_path(lessor.installed).read_bytes())
-    header = replace(other.header, installation=record_of(lessor.installed).header.installation)
+    header = other.header._replace(installation=record_of(lessor.installed).header.installation)
     lease_path(lessor.installed).write_bytes(
         InstallRecord(header, header.to_bytes(), other.wrapped).to_bytes()
     )

@@ -93,7 +93,7 @@ def test_other_constraints_in_the_header_never_open(
 ) -> None:
     assume(demanded != claimed)
     grant = granted(identity, demanded)
-    header = replace(grant.header, constraints=claimed)
+    header = grant.header._replace(constraints=claimed)
     try:
         identity.unwrap(Grant(header, header.to_bytes(), grant.wrapped), BUNDLE)
     except TamperedError:

@@ -8,7 +8,6 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ def edit_header(path: Path, **changes: Any) -> None:
     """Replaces members of the install header and keeps the wrapped key."""
     files = files_of(path)
     record = InstallRecord.from_bytes(files[names.INSTALL])
-    header = replace(record.header, **changes)
+    header = record.header._replace(**changes)
     files[names.INSTALL] = InstallRecord(header, header.to_bytes(), record.wrapped).to_bytes()
     write_archive(path, files)
 

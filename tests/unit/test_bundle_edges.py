@@ -52,7 +52,7 @@ def record(header: InstallHeader) -> InstallRecord:
 
 
 def ending(end: int | None, **other: Any) -> InstallRecord:
-    return record(replace(HEADER, constraints=Constraints(not_after=end), **other))
+    return record(HEADER._replace(constraints=Constraints(not_after=end), **other))
 
 
 def test_the_later_end_counts() -> None:
@@ -95,7 +95,7 @@ def test_grants_that_end_later_are_tried_the_latest_first() -> None:
     assert renewal._end(granting(None)[0]) == 0
     with pytest.raises(RefusedError, match="no grant ends later"):
         renewal._later(granting(10, None), found)
-    forever: Any = SimpleNamespace(signed=found.signed, header=replace(HEADER, constraints=Constraints()))
+    forever: Any = SimpleNamespace(signed=found.signed, header=HEADER._replace(constraints=Constraints()))
     with pytest.raises(RefusedError, match="has no end"):
         renewal._later(granting(12), forever)
     of_anybody: Any = SimpleNamespace(signed=SimpleNamespace(manifest=ANYBODY), header=HEADER)
@@ -110,7 +110,7 @@ def test_a_grant_renews_its_end_and_nothing_else() -> None:
 
     later = Constraints(not_after=20)
     for constraints in (later, replace(later, delegate=True)):
-        assert renewed(constraints) == replace(HEADER, constraints=later)
+        assert renewed(constraints) == HEADER._replace(constraints=later)
     for constraints, device_id in ((later, "other"), (replace(later, posture=("p",)), "pi")):
         with pytest.raises(RefusedError, match="demands something else"):
             renewed(constraints, device_id)

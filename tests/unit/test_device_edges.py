@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -94,7 +93,7 @@ def test_an_attempt_that_failed_is_not_tried_again_and_a_later_one_is() -> None:
     state, failed = ModelState(), mark(1, 5)
     state.put_in_quarantine(Quarantined(failed.bundle, 2, failed.voucher))
     assert [state.is_in_quarantine(failed, attempt) for attempt in (1, 2, 3)] == [True, True, False]
-    assert not state.is_in_quarantine(replace(failed, voucher=b"other"), 1)
+    assert not state.is_in_quarantine(failed._replace(voucher=b"other"), 1)
     assert not state.is_in_quarantine(mark(2, 5), 1)
     state.put_in_quarantine(Quarantined(failed.bundle, 3, failed.voucher))
     state.put_in_quarantine(Quarantined(failed.bundle, 1, b"other"))
@@ -157,12 +156,12 @@ def test_a_trust_file_raises_what_counts_for_its_readers_and_nothing_else() -> N
     assert [each.number for each in raised] == [5, 5, 9]
     assert with_seen(raised, seen) == raised
     with pytest.raises(RollbackError, match="trust file 4 is older than 5"):
-        with_seen(raised, replace(seen, number=4))
+        with_seen(raised, seen._replace(number=4))
     # Its own time where it has one, and that of others who count for it where it has none.
     assert time_for((mine, shared), seen) == 0
     assert time_for((shared, apart), seen) == 50
     assert time_for((apart,), seen) == 0
-    (first,) = with_seen((), replace(seen, number=0))
+    (first,) = with_seen((), seen._replace(number=0))
     assert (first.number, first.time) == (0, 0)
     begun = with_seen((shared,), seen)
     assert [(each.number, each.time) for each in begun] == [(5, 50), (5, 50)]
@@ -246,8 +245,8 @@ def test_a_ticket_takes_away_what_its_signers_answer_for() -> None:
     voucher, stranger = SeenTrust(3, ONE, 2).voucher, b"s" * 32
     contents = Contents(trust=(TrustEntry.of(SeenTrust(3, ONE, 2)),))
     state = contents.model(MODEL)
-    mine, other = replace(mark(1, 1), voucher=voucher), replace(mark(1, 1, by="q"), voucher=stranger)
-    state.marks = (mine, other, replace(mark(2, 2), voucher=voucher))
+    mine, other = mark(1, 1)._replace(voucher=voucher), mark(1, 1, by="q")._replace(voucher=stranger)
+    state.marks = (mine, other, mark(2, 2)._replace(voucher=voucher))
     for number, each in ((1, mine), (2, other)):
         state.installations[name(number)] = Installed(each, bytes(32), Stage.CURRENT)
     state.quarantine = (Quarantined(name(1), 1, voucher), Quarantined(name(2), 1, stranger))

@@ -127,7 +127,7 @@ def test_changed_header_does_not_open(make: Callable[[], HpkeHandle], data_key: 
         Constraints(10, 10),
         Constraints(delegate=True),
     ):
-        header = replace(grant.header, constraints=constraints)
+        header = grant.header._replace(constraints=constraints)
         with pytest.raises(TamperedError, match="damaged"):
             Identity(handle).unwrap(Grant(header, header.to_bytes(), grant.wrapped), BUNDLE)
 

@@ -41,11 +41,11 @@ def with_paths(*paths: str) -> bytes:
     "inner",
     [
         INNER,
-        replace(INNER, entry=None),
-        replace(INNER, contract=None),
-        replace(INNER, contract=Contract(())),
-        replace(INNER, contract=Contract((replace(X, shape=(), minimum=5e-324, maximum=None),))),
-        replace(INNER, entry=None, files=(ModelFile("ordner/größe 😀.bin", bytes(32)),)),
+        INNER._replace(entry=None),
+        INNER._replace(contract=None),
+        INNER._replace(contract=Contract(())),
+        INNER._replace(contract=Contract((replace(X, shape=(), minimum=5e-324, maximum=None),))),
+        INNER._replace(entry=None, files=(ModelFile("ordner/größe 😀.bin", bytes(32)),)),
     ],
 )
 def test_parsing_undoes_writing(inner: InnerManifest) -> None:
@@ -163,7 +163,7 @@ def test_refuses_inputs_with_a_second_spelling_or_none(changes: dict[str, Any]) 
 
 
 def test_refuses_one_name_for_two_inputs() -> None:
-    twice = replace(INNER, contract=Contract((X, X)))
+    twice = INNER._replace(contract=Contract((X, X)))
     with pytest.raises(MalformedError, match="names an input twice"):
         InnerManifest.from_bytes(twice.to_bytes())
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from modelkeep import canonical
@@ -26,8 +25,7 @@ LARGEST_RECORD = 65_536
 _LABEL = b"modelkeep/v1/install"
 
 
-@dataclass(frozen=True, slots=True)
-class InstallHeader:
+class InstallHeader(NamedTuple):
     """What is bound to the install key.
 
     Attributes:

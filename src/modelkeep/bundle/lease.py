@@ -80,4 +80,4 @@ def check_leasable(grant_issuers: Collection[bytes], grants: Iterable[Constraint
 
 def renewed(header: InstallHeader, not_after: int) -> InstallHeader:
     """Returns the same header with another end (seconds since 1970-01-01 UTC)."""
-    return replace(header, constraints=replace(header.constraints, not_after=not_after))
+    return header._replace(constraints=replace(header.constraints, not_after=not_after))

@@ -156,8 +156,8 @@ class _Writing:
 
     def _finished_inner(self, digests: list[bytes]) -> InnerManifest:
         files = zip(self._recipe.inner.files, digests, strict=True)
-        return replace(
-            self._recipe.inner, files=tuple(ModelFile(file.path, digest) for file, digest in files)
+        return self._recipe.inner._replace(
+            files=tuple(ModelFile(file.path, digest) for file, digest in files)
         )
 
     def _finished_manifest(self, leaves: list[bytes]) -> Manifest:

@@ -9,7 +9,6 @@ Source: spec/install-v1.md, "Order" and "Marks".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from modelkeep.errors import RollbackError, StorageError
@@ -37,8 +36,7 @@ class Judge(Protocol):
         """Returns the lowest place that a trust file accepts of `model`, or None."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A release that was installed.
 
     Attributes:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 from modelkeep import canonical
 from modelkeep.errors import RollbackError
 from modelkeep.signer_id import SignerId
 
 
-@dataclass(frozen=True, slots=True)
-class SeenTrust:
+class SeenTrust(NamedTuple):
     """A verified trust file, as far as a device remembers it.
 
     Attributes:
@@ -33,7 +33,7 @@ class SeenTrust:
     keys: frozenset[bytes]
     threshold: int
     set: bytes | None = None
-    documents: Mapping[int, bytes] = field(default_factory=dict)
+    documents: Mapping[int, bytes] = MappingProxyType({})
 
     @property
     def voucher(self) -> bytes:
@@ -41,8 +41,7 @@ class SeenTrust:
         return _voucher(self.set, self.keys, self.threshold)
 
 
-@dataclass(frozen=True, slots=True)
-class TrustEntry:
+class TrustEntry(NamedTuple):
     """What is remembered of one set of roots.
 
     Attributes:
@@ -118,9 +117,9 @@ def with_seen(entries: tuple[TrustEntry, ...], seen: SeenTrust) -> tuple[TrustEn
     known = max((entry.number for entry in counting), default=0)
     if seen.number < known:
         raise older_trust(seen.number, known)
-    own = replace(TrustEntry.of(seen), time=time_for(entries, seen))
+    own = TrustEntry.of(seen)._replace(time=time_for(entries, seen))
     raised = [
-        replace(entry, number=seen.number) if seen.set is None and entry in counting else entry
+        entry._replace(number=seen.number) if seen.set is None and entry in counting else entry
         for entry in entries
     ]
     if not any(entry.is_of(seen) for entry in entries):
@@ -132,7 +131,7 @@ def with_time(
     entries: tuple[TrustEntry, ...], which: Collection[TrustEntry], time: int
 ) -> tuple[TrustEntry, ...]:
     """Returns `entries`, some of them with another time."""
-    return tuple(replace(entry, time=time) if entry in which else entry for entry in entries)
+    return tuple(entry._replace(time=time) if entry in which else entry for entry in entries)
 
 
 def time_for(entries: tuple[TrustEntry, ...], seen: SeenTrust) -> int:

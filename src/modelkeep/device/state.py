@@ -240,7 +240,7 @@ class DeviceState:
             _learn(contents, seen, time)
             known = contents.model(model).on_trial(installation)
             # Whoever lets it count answers for it, whoever staged it.
-            mark = replace(known.mark, voucher=voucher_for(seen, known.mark.signer))
+            mark = known.mark._replace(voucher=voucher_for(seen, known.mark.signer))
             contents.model(model).installations[installation] = replace(known, mark=mark)
             contents.check(model, mark.order, mark.bundle, judge)
             contents.model(model).commit(model, installation, judge)

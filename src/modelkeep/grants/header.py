@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from modelkeep import canonical
@@ -47,8 +46,7 @@ class ScryptCost(NamedTuple):
     log_n: int
 
 
-@dataclass(frozen=True, slots=True)
-class GrantHeader:
+class GrantHeader(NamedTuple):
     """What a grant says openly.
 
     Attributes:
@@ -62,7 +60,7 @@ class GrantHeader:
     bundle: bytes
     type: str
     key_id: bytes
-    constraints: Constraints = field(default_factory=Constraints)
+    constraints: Constraints = Constraints()
     scrypt: ScryptCost | None = None
 
     def to_bytes(self) -> bytes:

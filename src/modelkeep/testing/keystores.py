@@ -88,7 +88,7 @@ def refuses_changed_grants(subject: KeyStoreSubject) -> None:
             damaged = bytearray(grant.wrapped)
             damaged[place] ^= 1
             refuses(TamperedError, partial(identity.unwrap, replace(grant, wrapped=bytes(damaged)), bundle))
-        header = replace(grant.header, constraints=Constraints(not_after=2))
+        header = grant.header._replace(constraints=Constraints(not_after=2))
         widened = Grant(header, header.to_bytes(), grant.wrapped)
         refuses(TamperedError, partial(identity.unwrap, widened, bundle))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 from modelkeep.bundle.install_key import INSTALL_KEY_BYTES, payload_key
@@ -146,7 +146,7 @@ def begin(wanted: Wanted, place: Place, remembered: Remembered) -> Unfinished:
         OSError: there is no room, or it cannot be written.
         KeyStoreError: the device's key cannot be used.
     """
-    header = replace(wanted.header, installation=random_bytes(INSTALLATION_BYTES))
+    header = wanted.header._replace(installation=random_bytes(INSTALLATION_BYTES))
     replaced = first_record(place.descriptor)
     with Pages.allocate(INSTALL_KEY_BYTES) as install_key:
         fill_random(install_key.view)
@@ -174,7 +174,7 @@ def resume(wanted: Wanted, place: Place, remembered: Remembered) -> Unfinished |
         KeyStoreError: the device's key cannot be used.
     """
     record = first_record(place.descriptor)
-    if record is None or record.header != replace(wanted.header, installation=record.header.installation):
+    if record is None or record.header != wanted.header._replace(installation=record.header.installation):
         return None
     layout = wanted.layout(record.to_bytes())
     # Read once more: another process may have begun it while the front arrived.
