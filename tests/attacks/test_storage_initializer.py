@@ -111,8 +111,16 @@ def test_a_pod_does_not_start_with_what_was_refused(
     good, other = workshop.seal(name="good.keep"), workshop.seal(model="acme/other", name="other.keep")
     main([f"keep+file://{good}", str(mounted)])
     assert capsys.readouterr().err == f"verified: {mounted / 'good.keep'}\n"
-    for words in [f"keep+file://{good}", str(mounted), f"keep+file://{other}", str(mounted)], ["one"], []:
+    steering = [f"keep+file://{mounted}/%1b[31m/%E2%80%AE/good.keep", str(mounted)]
+    for words in (
+        [f"keep+file://{good}", str(mounted), f"keep+file://{other}", str(mounted)],
+        ["one"],
+        [],
+        steering,
+    ):
         with pytest.raises(SystemExit) as ended:
             main(words)
         assert str(ended.value).startswith("modelkeep: ")
+        # Whoever asks for a pod chooses the address, and others read the log.
+        assert str(ended.value).replace("\n", "").isprintable()
     assert not (mounted / "other.keep").exists()

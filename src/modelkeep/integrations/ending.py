@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from modelkeep.errors import KeepError
+from modelkeep.visible import visible
 
 
 @contextmanager
@@ -14,5 +15,5 @@ def ends_with_words() -> Iterator[None]:
     try:
         yield
     except KeepError as error:
-        hint = f"\n  hint: {error.hint}" if error.hint else ""
-        raise SystemExit(f"modelkeep: {error}{hint}") from None
+        hint = f"\n  hint: {visible(error.hint)}" if error.hint else ""
+        raise SystemExit(f"modelkeep: {visible(str(error))}{hint}") from None

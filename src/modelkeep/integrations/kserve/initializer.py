@@ -20,6 +20,7 @@ from modelkeep.storage import Replacement, words_for, write_at
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.updates.source import Source, source_of
 from modelkeep.uri import shown
+from modelkeep.visible import visible
 
 _SCHEMES = ("keep+https", "keep+http", "keep+file")
 _PREFIX = "keep+"
@@ -33,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not words or len(words) % 2:
             raise UsageError("arguments are pairs of a source and a folder", hint=f"{_EXAMPLE} /mnt/models")
         for source, folder in zip(words[::2], words[1::2], strict=True):
-            print(f"verified: {fetch(source, Path(folder), configured_verifier())}", file=sys.stderr)
+            path = fetch(source, Path(folder), configured_verifier())
+            print(visible(f"verified: {path}"), file=sys.stderr)
 
 
 def fetch(address: str, folder: Path, verifier: BundleVerifier) -> Path:
