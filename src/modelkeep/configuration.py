@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelkeep.errors import UsageError
-from modelkeep.named_trust import authorities_in, roots_in, trust_file_in, trusted
+from modelkeep.named_trust import authorities_in, refuse_subject, roots_in, trust_file_in, trusted
 from modelkeep.settings import NAMES, THRESHOLD, find, variable_of
 from modelkeep.storage import named
 from modelkeep.trust.trust_file import TrustFile
@@ -43,7 +43,7 @@ def configured_verifier(model: str | None = None) -> Verifier:
         return Verifier.from_trust_file(_trust_file(found, paths), **rules)
     if THRESHOLD in found:
         raise UsageError("trust-threshold is set, and nobody who signs trust files", hint="set trust-root")
-    return Verifier(*[trusted(path, found.get("subject")) for path in paths], **rules)
+    return Verifier(*trusted(paths, found.get("subject")), **rules)
 
 
 def _settings() -> dict[str, Any]:
@@ -51,6 +51,7 @@ def _settings() -> dict[str, Any]:
 
 
 def _trust_file(found: dict[str, Any], paths: list[str]) -> TrustFile:
+    refuse_subject(found.get("subject"), "a trust file says it itself")
     roots = roots_in(found["trust-root"], found.get(THRESHOLD, 1))
     data = trust_file_in(paths)
     with named(paths[0]):

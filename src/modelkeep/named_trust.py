@@ -20,13 +20,32 @@ _LARGEST_PEM = 2**20
 _ANYBODY = "any"
 
 
-def trusted(path: str, subject: str | None) -> bytes | CertificateRoots:
-    """Returns the key in a file, or the roots in it for certificates of `subject`.
+def trusted(paths: Sequence[str], subject: str | None) -> list[bytes | CertificateRoots]:
+    """Returns the key in each file, or the roots in it for certificates of `subject`.
 
     Raises:
         StorageError: cannot be read.
-        UsageError: neither a key nor a root, or a root without a subject.
+        UsageError: neither a key nor a root, a root without a subject, or a subject without a root.
     """
+    found = [_trusted_at(path, subject) for path in paths]
+    if not any(isinstance(each, CertificateRoots) for each in found):
+        refuse_subject(subject, "keys that are trusted have none")
+    return found
+
+
+def refuse_subject(subject: str | None, why: str) -> None:
+    """Refuses to be told whose certificate counts where that would count for nothing.
+
+    Raises:
+        UsageError: there is a subject.
+    """
+    if subject is not None:
+        raise UsageError(
+            f"whose certificate counts goes with a root certificate: {why}", hint="leave the subject out"
+        )
+
+
+def _trusted_at(path: str, subject: str | None) -> bytes | CertificateRoots:
     with named(path):
         return _trusted(path, read_small(path, _LARGEST_PEM, "a public key or certificate"), subject)
 
@@ -81,5 +100,5 @@ def trust_file_in(paths: Sequence[str]) -> bytes:
 
 
 def authorities_in(paths: Sequence[str]) -> tuple[x509.Certificate, ...] | None:
-    """Returns whose timestamps count, or None where nobody is named; raises what `trusted` does."""
+    """Returns whose timestamps count, or None where nobody is named; raises what `load_certificates` does."""
     return tuple(each for path in paths for each in load_certificates(path)) or None

@@ -150,6 +150,34 @@ def test_a_threshold_without_roots_is_not_passed_over(shop: CommandLine) -> None
         assert (refused.code, "--trust-threshold says how many" in refused.err) == (2, True)
 
 
+# What each way to check says nothing about.
+PASSED_OVER = (
+    "model.keep -t publisher.pub --subject CN=acme",
+    "model.keep --unsafe-unsigned --subject CN=acme",
+    "model.keep -t publisher.pub --trust-root publisher.pub --subject CN=acme",
+    "model.keep -t publisher.pub --identity a@acme.example",
+    "model.keep -t publisher.pub --ignore x",
+    "x.npy --signature x.sig -t plain.pub --subject CN=acme",
+    "x.npy --signature x.sig -t plain.pub -k pi-17.pem",
+    "x.npy --signature x.sig -t plain.pub --trust-root publisher.pub",
+    ". --signature model.sig -t publisher.pub -k pi-17.pem",
+    ". --signature model.sig -t publisher.pub --minimum-epoch 2",
+    ". --signature model.sig -t publisher.pub --maximum-age 0",
+    ". --signature model.sig --identity a@acme.example --issuer i --sigstore-root r --model-id acme/detector",
+    "model.onnx --apple --team ABCDEFGHIJ --second-trust publisher.pub",
+)
+
+
+def test_a_limit_that_would_count_for_nothing_is_not_passed_over(shop: CommandLine) -> None:
+    shop.ok("modelkeep keys create --kind plain plain.pem > plain.pub")
+    shop.ok("modelkeep sign x.npy -s plain.pem -o x.sig")
+    shop.ok("modelkeep verify x.npy --signature x.sig -t plain.pub")
+    for line in PASSED_OVER:
+        refused = shop.shell(f"modelkeep verify {line}")
+        assert (refused.code, refused.out) == (2, ""), line
+        assert "says nothing about" in refused.err or "whose certificate counts" in refused.err, line
+
+
 def test_a_publisher_does_not_sign_who_is_a_publisher(shop: CommandLine) -> None:
     shop.ok("modelkeep keys create --kind root root.pem > root.pub")
     shop.ok("modelkeep trust create -o trust.json --expires +365d --publisher publisher.pub=acme/*")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from modelkeep.configuration import configured_verifier
+from modelkeep.errors import UsageError
 from modelkeep.settings import FILE_VARIABLE
 from support.command_line import CommandLine
 
@@ -82,6 +84,16 @@ def test_settings_that_cannot_be_looked_for_are_not_taken_for_none(
     (shop.folder / "of-account").mkdir()
     (shop.folder / "of-account" / "modelkeep").symlink_to("modelkeep")
     assert shop.shell(verify).code == 6
+
+
+@pytest.mark.parametrize("roots", ["", 'trust-root = ["publisher.pub"]\n'])
+def test_a_subject_that_would_count_for_nothing_is_refused(
+    shop: CommandLine, config: Path, roots: str
+) -> None:
+    config.write_text(f'trust = ["publisher.pub"]\nmodel-id = "acme/detector"\nsubject = "CN=acme"\n{roots}')
+    assert "whose certificate counts" in shop.shell("modelkeep verify model.keep").err
+    with pytest.raises(UsageError, match="whose certificate counts"):
+        configured_verifier()
 
 
 def test_an_account_without_a_home_has_no_settings_there(

@@ -20,7 +20,6 @@ def home(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(shop.folder / "home"))
     path.write_text(f'key = "file:{shop.folder}/pi-17.pem"\ntrust = ["../../publisher.pub"]\n')
     return path
-    return path
 
 
 def test_what_is_set_need_not_be_typed_and_is_said(shop: CommandLine, home: Path) -> None:
@@ -56,6 +55,13 @@ def test_nobody_is_trusted_where_that_was_said(shop: CommandLine, home: Path) ->
     shop.ok("modelkeep seal model.onnx -r pi-17.pub --unsafe-unsigned -o plain.keep")
     result = shop.ok("modelkeep run plain.keep -i x=x.npy --unsafe-unsigned")
     assert "trust of" not in result.err
+
+
+def test_a_file_of_no_model_is_verified_whatever_model_was_set(shop: CommandLine, home: Path) -> None:
+    home.write_text(f'{home.read_text()}model-id = "acme/detector"\n')
+    shop.ok("modelkeep keys create --kind plain plain.pem > plain.pub")
+    shop.ok("modelkeep sign x.npy -s plain.pem -o x.sig")
+    shop.ok("modelkeep verify x.npy --signature x.sig -t plain.pub")
 
 
 def test_a_command_without_such_options_reads_no_settings(shop: CommandLine, home: Path) -> None:

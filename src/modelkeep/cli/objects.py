@@ -15,7 +15,7 @@ from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
-from modelkeep.named_trust import authorities_in, roots_in, trust_file_in, trusted
+from modelkeep.named_trust import authorities_in, refuse_subject, roots_in, trust_file_in, trusted
 from modelkeep.probes.local import local_findings, posture_names
 from modelkeep.storage import named
 from modelkeep.trust import private_key
@@ -172,6 +172,7 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
             )
         if arguments.second_trust is not None:
             raise UsageError("a second signature counts beside the first one only", hint="pass -t as well")
+        refuse_subject(arguments.subject, "nobody is trusted")
         if arguments.minimum_trust_number or arguments.trust_root:
             raise UsageError("--trust-root and --minimum-trust-number go with a trust file", hint="pass -t")
         if arguments.minimum_epoch or arguments.maximum_age is not None:
@@ -185,11 +186,12 @@ def verifier(arguments: argparse.Namespace) -> BundleVerifier:
         return verifier_by(arguments, trust_file_in(arguments.trust))
     if arguments.minimum_trust_number:
         raise UsageError("trust files have numbers, keys have none", hint="pass --trust-root as well")
-    return Verifier(*[trusted(path, arguments.subject) for path in arguments.trust], **_rules(arguments))
+    return Verifier(*trusted(arguments.trust, arguments.subject), **_rules(arguments))
 
 
 def verifier_by(arguments: argparse.Namespace, data: bytes) -> Verifier:
     """Returns whom to accept by the bytes of a trust file; raises what `verifier` does."""
+    refuse_subject(arguments.subject, "a trust file says it itself")
     roots = trust_roots(arguments)
     with named(arguments.trust[0]):
         trust = TrustFile.from_bytes(data, roots, minimum=arguments.minimum_trust_number)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from modelkeep.settings import Found
 
 # With these, somebody else is trusted, or nobody: of whom settings say nothing.
-_INSTEAD = ("unsafe_unsigned", "apple", "identity", "signature")
+_ANOTHER_WAY = ("apple", "identity", "signature")
+_INSTEAD = ("unsafe_unsigned", *_ANOTHER_WAY)
 
 
 def options_of(parser: argparse.ArgumentParser) -> tuple[str, ...]:
@@ -37,6 +38,8 @@ def fill(parsed: argparse.Namespace, found: Found) -> list[str]:
     typed = {name for name in found if _is_typed(parsed, name)}
     if typed & set(TRUST) or any(getattr(parsed, name, None) for name in _INSTEAD):
         typed |= set(TRUST)
+    if any(getattr(parsed, name, None) for name in _ANOTHER_WAY):
+        typed.add("model-id")  # of what is checked then, nobody says which model it is
     if getattr(parsed, "unsafe_unsigned", False):
         typed.add("signer")
     taken = {name: each for name, each in found.items() if name not in typed}

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from modelkeep.cli.output import say
 from modelkeep.errors import UsageError
 from modelkeep.folder_signature import SignedFolder, StatementVerifier, verify_folder
-from modelkeep.named_trust import trusted
+from modelkeep.named_trust import refuse_subject, trusted
 from modelkeep.trust.policy import UnsafeAnyModel
 from modelkeep.trust.sigstore_identity import SigstoreVerifier
 from modelkeep.trust.sigstore_signer import SigstoreSigner
 from modelkeep.trust.verifier import Verifier
+
+_WHOSE = ("upstream", "upstream_subject", "identity", "issuer", "sigstore_root", "ignore")
 
 
 def upstream(arguments: argparse.Namespace) -> SignedFolder | None:
@@ -23,7 +25,7 @@ def upstream(arguments: argparse.Namespace) -> SignedFolder | None:
         RefusedError, MalformedError, StorageError: see `verify_folder`.
     """
     if arguments.require_signature is None:
-        if arguments.upstream or arguments.identity or arguments.ignore:
+        if any(getattr(arguments, name) for name in _WHOSE):
             raise UsageError("whose signature counts goes with --require-signature FILE")
         return None
     if arguments.model == "-":
@@ -37,10 +39,13 @@ def upstream(arguments: argparse.Namespace) -> SignedFolder | None:
 
 def _verifier(arguments: argparse.Namespace) -> StatementVerifier:
     if arguments.identity:
+        refuse_subject(arguments.upstream_subject, "an identity of Sigstore is whose it is")
         return sigstore(arguments, arguments.upstream)
+    if arguments.issuer or arguments.sigstore_root:
+        raise UsageError("--issuer and --sigstore-root go with --identity", hint="pass --identity WHO")
     if not arguments.upstream:
         raise UsageError("nobody's signature is asked for", hint="pass --upstream KEY.pub, or --identity")
-    keys = [trusted(path, arguments.upstream_subject) for path in arguments.upstream]
+    keys = trusted(arguments.upstream, arguments.upstream_subject)
     return Verifier(*keys, model=UnsafeAnyModel())
 
 

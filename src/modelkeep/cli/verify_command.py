@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.arriving import ArrivingBundle
@@ -26,20 +27,63 @@ from modelkeep.storage import read_small
 from modelkeep.trust.bundle_verifier import BundleVerifier
 from modelkeep.trust.oms import LARGEST_DOCUMENT
 
+# What each way to check goes by. All else that was typed would count for nothing.
+_WHOM = (
+    *("trust", "subject", "trust_root", "trust_threshold", "minimum_trust_number"),
+    *("second_trust", "time_authority", "unsafe_unsigned"),
+)
+_WAYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "a bundle": (*_WHOM, "model_id", "minimum_epoch", "maximum_age", "require_installed", "key"),
+        "--apple": ("apple", "team", "trust", "unsafe_unsigned", "signature"),
+        "a signature of Model Signing": (*_WHOM, "signature", "ignore"),
+        "--identity": (
+            "identity",
+            "issuer",
+            "sigstore_root",
+            "trust",
+            "unsafe_unsigned",
+            "signature",
+            "ignore",
+        ),
+        "a plain signature": ("trust", "second_trust", "unsafe_unsigned", "signature"),
+    }
+)
+_ALWAYS = ("file", "json", "command")
+_UNTYPED = {"trust_threshold": 1, "minimum_trust_number": 0, "minimum_epoch": 0}
+
 _LARGEST_SIGNATURE = 2**16
 _LARGEST_PEM = 2**20
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Checks everything that can be checked without a device's key."""
+    way = _way(arguments)
+    _refuse_others(arguments, way)
+    {"a bundle": _bundle, "--apple": _apple, "a plain signature": _plain_file}.get(way, _folder)(arguments)
+
+
+def _way(arguments: argparse.Namespace) -> str:
     if arguments.apple:
-        _apple(arguments)
-        return
-    if arguments.team is not None:
-        raise UsageError("--team goes with --apple")
-    if arguments.signature is not None:
-        (_folder if _is_model_signature(arguments) else _plain_file)(arguments)
-        return
+        return "--apple"
+    if arguments.signature is None:
+        return "a bundle"
+    if arguments.identity:
+        return "--identity"
+    return "a signature of Model Signing" if _is_model_signature(arguments) else "a plain signature"
+
+
+def _refuse_others(arguments: argparse.Namespace, way: str) -> None:
+    for name, value in vars(arguments).items():
+        is_typed = value is not False and value not in (None, []) and value != _UNTYPED.get(name)
+        if is_typed and name not in _WAYS[way] + _ALWAYS:
+            raise UsageError(
+                f"--{name.replace('_', '-')} says nothing about {way}",
+                hint="leave it out: it would not count",
+            )
+
+
+def _bundle(arguments: argparse.Namespace) -> None:
     verified = _check(arguments)(arguments.file, options.verifier(arguments))
     manifest = verified.manifest
     size = _sealed_size(manifest)
@@ -161,7 +205,7 @@ def _folder(arguments: argparse.Namespace) -> None:
 
 def _is_model_signature(arguments: argparse.Namespace) -> bool:
     # A signature of OpenSSF Model Signing is JSON, one of openssl is DER or base64.
-    if Path(arguments.file).is_dir() or arguments.identity:
+    if Path(arguments.file).is_dir():
         return True
     return read_small(arguments.signature, LARGEST_DOCUMENT, "a signature").lstrip()[:1] == b"{"
 
