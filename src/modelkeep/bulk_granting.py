@@ -25,6 +25,7 @@ from modelkeep.granting import grant_issuer
 from modelkeep.grants import grant_lines, sidecar
 from modelkeep.grants.constraints import Constraints
 from modelkeep.grants.device_list import LONGEST_LINE, Entry, is_device, parse_device, read_device
+from modelkeep.grants.first_reading import FirstReading
 from modelkeep.grants.grant import Grant
 from modelkeep.grants.grant_lines import Line
 from modelkeep.grants.header import GrantHeader
@@ -93,7 +94,7 @@ def grant_all(
         RefusedError: the own grant does not allow delegation, or its constraints are not met.
         MalformedError: a line of the list is not a device; the message says which.
         UsageError: the output holds grants for other devices, or under other terms; the list names nobody,
-            or admins that were not expected.
+            or admins that were not expected, or it was changed meanwhile.
         UnavailableError: another run is adding to the output.
         StorageError: something cannot be read or written.
     """
@@ -101,15 +102,15 @@ def grant_all(
         Access(identity, verifier, grant_file) as access,
         unlock_bundle(path, access, delegating=True) as unlocked,
     ):
-        # A list that changes meanwhile makes no admins either.
         issuer = grant_issuer(unlocked, constraints, as_signer(grant_signer), delegates=with_admins)
         # Processes start while the whole list is read, which is before anything is written.
         with _workers(issuer, processes or os.cpu_count() or 1, many=_are_many(devices)) as run:
-            recipients, admins = _roll(devices, with_admins=with_admins)
-            found, size = _finished(output, devices, issuer)
+            first = FirstReading()
+            recipients, admins = _roll(devices, first, with_admins=with_admins)
+            found, size = _finished(output, first.held(_lines(devices)), issuer)
             progress(found)
             done = found
-            for grants in run(_batches(devices, skip=found)):
+            for grants in run(_batches(first.held(_lines(devices)), skip=found)):
                 size = sidecar.append_encoded(output, grants, expected_start=size)
                 done += len(grants)
                 progress(len(grants))
@@ -117,12 +118,15 @@ def grant_all(
     return BulkGrants(done, done - found, tuple(recipients), tuple(admins), terms)
 
 
-def _roll(devices: str | os.PathLike[str], *, with_admins: bool) -> tuple[list[str], list[str]]:
+def _roll(
+    devices: str | os.PathLike[str], first: FirstReading, *, with_admins: bool
+) -> tuple[list[str], list[str]]:
     """Returns what those of a list are called who may open, and those who may grant besides."""
     recipients: list[str] = []
     admins: list[str] = []
     names, now = Namesakes(), time.time()
     for line in _lines(devices):
+        first.note(line)
         recipient, terms = grant_lines.read(line, partial(_noted, names))
         name = short_name(recipient)
         _check_terms(line[0], name, terms, now, with_admins=with_admins)
@@ -236,21 +240,19 @@ def _numbered(file: BinaryIO) -> Iterator[Line]:
         yield number, line
 
 
-def _batches(devices: str | os.PathLike[str], *, skip: int) -> Batches:
-    lines = itertools.islice(_lines(devices), skip, None)
-    while batch := list(itertools.islice(lines, BATCH)):
+def _batches(lines: Iterator[Line], *, skip: int) -> Batches:
+    left = itertools.islice(lines, skip, None)
+    while batch := list(itertools.islice(left, BATCH)):
         yield batch
 
 
-def _finished(
-    output: str | os.PathLike[str], devices: str | os.PathLike[str], issuer: GrantIssuer
-) -> tuple[int, int]:
+def _finished(output: str | os.PathLike[str], lines: Iterator[Line], issuer: GrantIssuer) -> tuple[int, int]:
     """Returns how many devices an earlier run has finished, and the size of their grants.
 
     Every grant is held against its line of the list and the terms: a rerun with another list or under
     other terms must not look as if it had done something.
     """
-    count, size, lines = 0, 0, _lines(devices)
+    count, size = 0, 0
     expected = partial(_expected, issuer)
     for encoded in sidecar.encoded(output):
         line = next(lines, None)

@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 
 import modelkeep as mk
-from modelkeep.bulk_granting import _finished
-from modelkeep.grants import sidecar
 from modelkeep.grants.device_list import LONGEST_LINE
 from support.command_line import CommandLine
 from support.workshop import MODEL_ID, Workshop
@@ -141,21 +139,32 @@ def test_a_list_makes_no_admins_unless_that_was_asked_for(shop: CommandLine) -> 
     assert (granted.json["recipients"], granted.json["admins"]) == (["pi-17"], ["pi-18"])
 
 
-def test_a_list_that_changes_after_it_was_looked_at_makes_no_admins(
-    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("with_admins", [False, True])
+def test_a_list_that_changes_after_it_was_looked_at_is_not_gone_by(
+    workshop: Workshop, with_admins: bool
 ) -> None:
     bundle = workshop.seal(to=[], admins=[workshop.device.with_suffix(".pub")])
     devices, output = workshop.folder / "devices.jsonl", workshop.folder / "grants.jsonl"
-    devices.write_text(public(workshop, "line-4") + "\n")
+    line, mine = public(workshop, "line-4"), public(workshop, "mine")
+    admin = json.dumps({"recipient": mine, "delegate": True})
 
-    def meanwhile(*arguments: Any, **options: Any) -> Any:
-        line = json.dumps({"recipient": public(workshop, "mine"), "delegate": True})
+    def grant_all(meanwhile: str) -> None:
         devices.write_text(f"{line}\n")
-        return _finished(*arguments, **options)
+        options: dict[str, Any] = {
+            "identity": workshop.identity(),
+            "verifier": workshop.verifier(),
+            "with_admins": with_admins,
+        }
+        mk.grant_all(bundle, devices, output, **options, progress=lambda _count: write(devices, meanwhile))
 
-    monkeypatch.setattr("modelkeep.bulk_granting._finished", meanwhile)
-    mk.grant_all(bundle, devices, output, identity=workshop.identity(), verifier=workshop.verifier())
-    assert [grant.header.constraints.delegate for grant in sidecar.read(output)] == [False]
+    for text in (f"{mine}\n", f"{admin}\n", f"{line}\n{mine}\n", f"{line}\n{admin}\n", ""):
+        with pytest.raises(mk.UsageError, match="was changed while it was read"):
+            grant_all(meanwhile=text)
+        assert not output.exists()
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
 
 
 def test_an_empty_list_is_not_done(shop: CommandLine) -> None:
