@@ -1,20 +1,21 @@
 """What packages register under a group of entry points: this package's own first.
 
 To read what every installed package registers takes milliseconds, and so does importing what reads it: that
-is done for names which this package does not have. It also means that no other package can take one of ours.
+is done for names which this package does not have, where some package may have them. It also means that no
+other package can take one of ours.
 """
 
 from __future__ import annotations
 
 import importlib
 import operator
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modelkeep.errors import RuntimeMissingError
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoints
+    from importlib.metadata import EntryPoint
 
 # What pyproject.toml registers for those who look from outside; a test compares the two.
 _OURS: Mapping[str, Mapping[str, str]] = {
@@ -121,16 +122,21 @@ def load(plugin: Plugin, what: str) -> object:
     return loaded
 
 
-def entry_points(**wanted: str) -> EntryPoints:
-    """Returns what all installed packages register."""
+def entry_points(*, group: str, name: str | None = None) -> Iterable[EntryPoint]:
+    """Returns what all installed packages register; nothing where this one is the only one."""
+    from modelkeep import registrations
+
+    if not registrations.may_exist(group):
+        return ()
     from importlib import metadata
 
-    return cast("EntryPoints", metadata.entry_points(**wanted))
+    points = metadata.entry_points(group=group)
+    return points if name is None else points.select(name=name)
 
 
 def _own(group: str) -> Mapping[str, str]:
     return _OURS.get(group, {})
 
 
-def _named(points: EntryPoints) -> Iterator[Plugin]:
+def _named(points: Iterable[EntryPoint]) -> Iterator[Plugin]:
     return (Plugin(point.name, point.value) for point in points)

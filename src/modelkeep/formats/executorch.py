@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from modelkeep.canonical import LARGEST_INTEGER
 from modelkeep.contract import DTYPES, Contract, TensorContract
@@ -40,8 +40,7 @@ _ELEMENT_TYPES: Mapping[int, str] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Method:
+class Method(NamedTuple):
     """What the file says of one of its methods.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from typing import Any
 
 # Pickle protocol 2 and the number that torch.save used to begin with.
@@ -25,6 +24,9 @@ def is_torch_script(view: memoryview) -> bool:
 def _holds(view: memoryview, member: str) -> bool:
     if bytes(view[:4]) != _ZIP:
         return False
+    # A fifth of what it takes to import all formats, and most files are no archives.
+    import zipfile
+
     try:
         with zipfile.ZipFile(io.BufferedReader(MemoryStream(view))) as archive:
             return any(name.endswith(f"/{member}") for name in archive.namelist())
