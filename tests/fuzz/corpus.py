@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fuzz import posture_readers, repository_readers, update_readers
+from fuzz import guard_readers, posture_readers, repository_readers, update_readers
 from modelkeep import canonical
 from modelkeep.bundle.access import Access, unlock
 from modelkeep.bundle.installation import Installation
@@ -62,6 +62,7 @@ def good_documents(folder: Path) -> Corpora:
         "archive": [bundle.read_bytes() for bundle in bundles],
         "arriving": [bundle.read_bytes() for bundle in bundles],
         **_installed(workshop, bundles[0]),
+        **guard_readers.good_documents(),
         **posture_readers.good_documents(),
         **update_readers.good_documents(),
         **repository_readers.good_documents(),

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.utils import CryptographyDeprecationWarning
 
-from fuzz import posture_readers, repository_readers, update_readers
+from fuzz import guard_readers, posture_readers, repository_readers, update_readers
 from modelkeep import canonical
 from modelkeep.bundle.arriving import ArrivingBundle
 from modelkeep.bundle.bundle import Bundle
@@ -296,6 +296,7 @@ READERS: Mapping[str, Callable[[bytes], None]] = {
     "ncnn": read_ncnn,
     "safetensors index": read_safetensors_index,
     "any model": recognise,
+    **guard_readers.READERS,
     **posture_readers.READERS,
     **update_readers.READERS,
     **repository_readers.READERS,

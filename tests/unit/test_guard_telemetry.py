@@ -79,6 +79,7 @@ def test_other_profiles_do_not_add_up() -> None:
     [
         {"format": "modelkeep/guard"},
         {"begun": 10**12},
+        {"ended": 253_402_300_800},
         {"counts": []},
         {"counts": {"signal.checked": -1}},
         {"scores": [{"name": "a", "seen": [1], "usual": [1]}]},

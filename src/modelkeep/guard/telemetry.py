@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from modelkeep import canonical
+from modelkeep.clock import LATEST_TIME
 from modelkeep.errors import UsageError
 from modelkeep.guard.causes import feature_at
 from modelkeep.guard.counters import Counted
@@ -194,7 +195,7 @@ def _to_json(histogram: Histogram) -> dict[str, Any]:
 def _parsed(value: object) -> Telemetry:
     with Record(value, _WHAT) as record:
         record.check_format(_FORMAT, 1)
-        begun, ended = record.integer("begun"), record.integer("ended")
+        begun, ended = (record.integer(name, highest=LATEST_TIME) for name in ("begun", "ended"))
         if begun > ended:
             raise record.fault("begun", "must not lie behind its end")
         return Telemetry(
