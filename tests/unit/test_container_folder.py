@@ -34,9 +34,11 @@ def test_opens_like_the_archive(workshop: Workshop) -> None:
     assert workshop.read(folder) == workshop.read(bundle)
 
 
-def test_what_is_read_of_a_folder_is_closed_again(folder: Path) -> None:
+@pytest.mark.parametrize("form", ["archive", "folder"])
+def test_what_is_read_is_closed_again(workshop: Workshop, folder: Path, form: str) -> None:
+    path = folder if form == "folder" else workshop.seal()
     before = settled_descriptors()
-    with Bundle(folder) as bundle:
+    with Bundle(path) as bundle:
         opened = open_descriptors()
         bundle.read(names.MANIFEST)
         bundle.read(names.leaves(0))

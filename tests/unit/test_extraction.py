@@ -14,6 +14,7 @@ from modelkeep import extraction
 from modelkeep.errors import NotForThisDeviceError, StorageError, TamperedError, UsageError
 from modelkeep.extraction import _reserve, extract
 from modelkeep.payload.layout import SEGMENT
+from support.descriptors import open_descriptors, settled_descriptors
 from support.forgery import sign_again, unpack
 from support.workshop import Workshop
 
@@ -45,7 +46,9 @@ def extracted(workshop: Workshop, bundle: Path, folder: Path, **options: Any) ->
 
 
 def test_writes_exactly_what_was_sealed(workshop: Workshop, bundle: Path, out: Path) -> None:
+    before = settled_descriptors()
     paths = extracted(workshop, bundle, out / "plain")
+    assert open_descriptors() == before
     assert {str(path.relative_to(out / "plain")): path.read_bytes() for path in paths} == FILES
     assert [path.name for path in out.iterdir()] == ["plain"]
     assert stat.S_IMODE((out / "plain").stat().st_mode) == 0o700
