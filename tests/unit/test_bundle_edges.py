@@ -37,6 +37,7 @@ from modelkeep.grants.constraints import Constraints
 from modelkeep.manifest import Coverage, LeafAlgorithm, Suite
 from modelkeep.trust import oms
 from modelkeep.trust.statement import Statement
+from support.descriptors import open_descriptors, settled_descriptors
 from support.paper import mark, name
 from support.workshop import MODEL_ID, Workshop
 
@@ -180,6 +181,11 @@ def test_slots_are_described_once_and_by_their_owner(tmp_path: Path) -> None:
     (folder.path / "slots.json").write_bytes(b'{"format":"modelkeep/slots","model":"m","version":2}')
     with pytest.raises(UnsupportedVersionError):
         SlotFolder.read(folder.path)
+    # What is no installation is looked at, and let go.
+    folder.file("a").write_bytes(bytes(1024))
+    before = settled_descriptors()
+    assert [folder.installation(slot) for slot in SLOTS] == [None, None]
+    assert open_descriptors() == before
 
 
 def test_the_slot_that_counts_is_the_active_one_or_one_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,8 +100,10 @@ def test_folders_below_folders_are_refused_without_looking_into_them(folder: Pat
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    before = settled_descriptors()
     with pytest.raises(MalformedError, match="empty"):
         Bundle(tmp_path)
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize("size", [0, 100])

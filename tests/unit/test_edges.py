@@ -114,8 +114,9 @@ def test_an_extension_that_is_no_object_is_refused() -> None:
 def test_a_deleted_key_file_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "pi.pem"
     FileStore().create(str(path))
+    before = settled_descriptors()
     FileStore().delete(str(path))
-    assert not path.exists()
+    assert (path.exists(), open_descriptors()) == (False, before)
 
 
 def test_nothing_lies_beside_a_root_folder() -> None:

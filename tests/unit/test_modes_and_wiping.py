@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 
 import modelkeep as mk
-from modelkeep import storage
+from modelkeep import keywrap, storage
 from modelkeep.device import state_lock
+from modelkeep.grants.hpke import HpkeHandle
 from modelkeep.kept_file import KeptFile
+from modelkeep.keys import software_key
 from modelkeep.memory import Pages, wiping
 from modelkeep.memory.pages import Memory
 from modelkeep.partial import Partial
@@ -100,6 +102,15 @@ class Held:
         self.memory: list[Memory] = []
         self.buffers: list[bytearray] = []
 
+    def kept(self, returning: Callable[..., bytearray]) -> Callable[..., bytearray]:
+        """Returns what does the same, and keeps what it returns, which its callers are to wipe."""
+
+        def noted(*arguments: Any, **options: Any) -> bytearray:
+            self.buffers.append(returning(*arguments, **options))
+            return self.buffers[-1]
+
+        return noted
+
     def check(self) -> None:
         assert self.memory or self.buffers
         assert [each for each in self.memory if not each.closed] == []
@@ -132,6 +143,8 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     ):
         monkeypatch.setattr(f"modelkeep.{module}.wiped", noting)
     monkeypatch.setattr("modelkeep.private_file.wiped", noting)
+    for place, name in ((keywrap, "unwrap"), (HpkeHandle, "unwrap"), (software_key, "to_pem")):
+        monkeypatch.setattr(place, name, everything.kept(getattr(place, name)))
     return everything
 
 

@@ -76,7 +76,7 @@ class FileStore:
         keys = software_key.generate(kind)
         path, passphrase = of_file(address)
         with passphrase or nullcontext():
-            pem = bytearray(Purpose.OPEN.mark) + software_key.to_pem(keys, passphrase)
+            pem = software_key.to_pem(keys, passphrase, front=Purpose.OPEN.mark)
         try:
             write_file(path, pem, force=force, mode=0o600)
         finally:

@@ -45,9 +45,11 @@ def generate(kind: str | None) -> tuple[_GeneratedKey, ...]:
             raise UsageError(f"unknown kind of key {unknown[:64]!r}", hint=f"known kinds: {', '.join(KINDS)}")
 
 
-def to_pem(keys: tuple[_GeneratedKey, ...], passphrase: Pages | None = None) -> bytearray:
-    """Returns the key as PEM, encrypted if there is a passphrase; wiping it is the caller's."""
-    pem = bytearray()
+def to_pem(
+    keys: tuple[_GeneratedKey, ...], passphrase: Pages | None = None, *, front: bytes = b""
+) -> bytearray:
+    """Returns `front` and the key as PEM, encrypted if there is a passphrase; wiping it is the caller's."""
+    pem = bytearray(front)
     for key in keys:
         if passphrase is None:
             pem += key.private_bytes(serialization.Encoding.PEM, *_PKCS8)
