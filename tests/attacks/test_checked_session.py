@@ -36,8 +36,9 @@ def session(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Che
 def test_runs_have_the_plain_models_bits(session: CheckedSession, workshop: Workshop) -> None:
     x = np.random.default_rng(0).uniform(-1, 1, (3, 4)).astype(np.float32)
     plain = onnxruntime.InferenceSession(workshop.folder / "plain.onnx")
-    for names in (None, ["y"]):
-        np.testing.assert_array_equal(session.run(names, {"x": x}), plain.run(names, {"x": x}))
+    for names in (None, ["y"], []):
+        run: dict[str, Any] = {"output_names": names, "input_feed": {"x": x}, "run_options": None}
+        np.testing.assert_array_equal(session.run(**run), plain.run(**run))
     assert [each.name for each in session.get_inputs()] == ["x"]
 
 

@@ -46,16 +46,20 @@ class CheckedSession:
         return getattr(self._checked.native, name)
 
     def run(
-        self, names: Sequence[str] | None, inputs: Mapping[str, NDArray[Any]], _options: Any = None
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, NDArray[Any]],
+        run_options: Any = None,
     ) -> list[Any]:
         """Checks the inputs, runs the model, and returns the outputs of these names, or all.
+
+        The parameters are called as ONNX Runtime's are; options of a run do not count.
 
         Raises:
             InputError, UsageError, ExpiredError: see `Session.run`.
         """
-        outputs = self._checked.run(inputs)
-        if names is None:
-            return list(outputs.values())
+        outputs = self._checked.run(input_feed)
+        names = output_names or list(outputs)
         check_outputs(names, outputs)
         return [outputs[name] for name in names]
 
