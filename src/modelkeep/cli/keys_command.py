@@ -110,8 +110,9 @@ def _deliver(arguments: argparse.Namespace, key: str, public: str | None, **more
 def _warn_of_zeros(key: str) -> None:
     pcrs = management.describe_key(key).get("pcrs", {}) if split(key)[0] == _TPM else {}
     if pcrs and all(set(value) == {"0"} for value in pcrs.values()):
+        hold, them = ("holds", "it") if len(pcrs) == 1 else ("hold", "them")
         say(
-            f"note: PCR {', '.join(pcrs)} holds zeros alone: nothing is measured into it here, "
+            f"note: PCR {', '.join(pcrs)} {hold} zeros alone: nothing is measured into {them} here, "
             "so that the key works whatever is booted"
         )
 
