@@ -87,6 +87,8 @@ def _waiting(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print_json({"devices": [_waiting_facts(each) for each in found]})
         return
+    if not found:
+        say("nobody waits")
     for each in found:
         show(_waiting_in_words(each))
 
