@@ -51,7 +51,7 @@ class Workers:
         self._changed = threading.Condition()
         self._desks = ExitStack()
         self._free: list[SegmentWork] = []
-        self._missing = 0
+        self._desks_to_make = 0
         self._waiting: dict[int, _Waiting] = {}
         self._next_turn = 0
         self._turn_taken = False
@@ -70,7 +70,7 @@ class Workers:
         Raises:
             BaseException: whatever the work of some thread raised first.
         """
-        self._missing = threads + SPARE_DESKS
+        self._desks_to_make = threads + SPARE_DESKS
         with self._desks:
             self._run(threads, prepare)
         if self._failure is not None:
@@ -126,14 +126,14 @@ class Workers:
     def _claim(self, prepare: Preparation) -> tuple[int, SegmentWork] | None:
         with self._changed:
             # The desk first: the segment that everybody waits for must not wait for a desk itself.
-            self._changed.wait_for(lambda: self._free or self._missing or self._failure is not None)
+            self._changed.wait_for(lambda: self._free or self._desks_to_make or self._failure is not None)
             index = None if self._failure is not None else next(self._claims, None)
             if index is None:
                 return None
             return index, self._free.pop() if self._free else self._new_desk(prepare)
 
     def _new_desk(self, prepare: Preparation) -> SegmentWork:
-        self._missing -= 1
+        self._desks_to_make -= 1
         return self._desks.enter_context(prepare())
 
     def _put_down(self, index: int, desk: SegmentWork, in_turn: InTurn | None) -> None:
