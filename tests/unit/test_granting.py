@@ -220,6 +220,13 @@ def test_a_passphrase_is_not_granted_to(workshop: Workshop, admin: Path) -> None
     assert not sidecar_path(bundle).exists()
 
 
+def test_one_key_is_not_granted_to_as_device_and_as_administrator(workshop: Workshop, admin: Path) -> None:
+    bundle, twice = workshop.seal(admins=[public(admin)]), public(workshop.new_device("pi-18"))
+    with pytest.raises(UsageError, match="stands there twice"):
+        grant(bundle, identity=workshop.identity(admin), verifier=UnsafeUnsigned(), to=twice, admins=twice)
+    assert not sidecar_path(bundle).exists()
+
+
 def test_an_admin_grant_that_came_later_counts(workshop: Workshop) -> None:
     admin = workshop.new_device("admin")
     publics = [workshop.device.with_suffix(".pub")]

@@ -131,8 +131,9 @@ def test_nothing_is_written_when_the_lock_was_taken_away() -> None:
 def test_what_counts_is_looked_at_when_something_is_staged_and_when_it_is_to_count() -> None:
     one, _ = two_views()
     # Two at one place, as two publishers can seal them: none is older, and only one can count.
-    for number in (1, 2):
+    for number in (1, 2, 4):
         stage(one, number, epoch=5)
+    one.try_out(MODEL, name(4))
     with one.committing(MODEL, name(1), EVERYBODY):
         pass
     with (
@@ -140,6 +141,8 @@ def test_what_counts_is_looked_at_when_something_is_staged_and_when_it_is_to_cou
         one.committing(MODEL, name(2), EVERYBODY),
     ):
         raise AssertionError
+    with pytest.raises(RollbackError, match="another release stands at the place"):
+        one.commit(MODEL, name(4), EVERYBODY)
     with pytest.raises(RollbackError, match="is older than"):
         stage(one, 3, epoch=4)
 
