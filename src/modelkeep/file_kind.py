@@ -24,7 +24,9 @@ _NOT_LINES = ((_PRIVATE, "a private key"), (rb"\{", "a JSON document"))
 
 Kinds = tuple[tuple[bytes, str | None], ...]
 
-# What is one comes first: each expression takes a tenth of a millisecond to compile, in every opening.
+# How the keys begin that are made here. No expression is compiled for them: each takes two tenths of a
+# millisecond, in every opening.
+_OWN_HEADS = (b"modelkeep purpose: ", b"-----BEGIN PRIVATE KEY-----")
 _NOT_PRIVATE: Kinds = ((_PRIVATE, None), *_PUBLIC_KINDS, *_OTHER_KINDS)
 _NOT_RECIPIENT: Kinds = (*_PUBLIC_KINDS, *_OTHER_KINDS, *_NOT_LINES)
 # Which curve a key is on stands in the key, too: `openssl ecparam -genkey` writes it in front, for nobody.
@@ -33,6 +35,8 @@ _PARAMETERS = re.compile(rb"-----BEGIN EC PARAMETERS-----[^-]+-----END EC PARAME
 
 def not_private(content: memoryview) -> str | None:
     """Returns what `content` is instead of a private key in PEM, or None where that cannot be told."""
+    if any(content[: len(head)] == head for head in _OWN_HEADS):
+        return None
     return _found(_NOT_PRIVATE, content)
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from modelkeep import file_kind
 from modelkeep.errors import KeyStoreError, UsageError
+from modelkeep.key_purpose import Purpose
 from modelkeep.keys.identity import Identity
+from modelkeep.keys.software_key import generate, to_pem
 from modelkeep.public_key import from_pem
 from modelkeep.trust.signer import Signer
 
@@ -58,3 +62,15 @@ def test_who_trusts_an_ssh_key_is_told_how_to_print_it() -> None:
     with pytest.raises(UsageError) as caught:
         from_pem(SSH_PUBLIC)
     assert "ssh-keygen -e -m PKCS8" in str(caught.value.hint)
+
+
+def test_our_own_keys_are_told_without_an_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(_kind: bytes) -> NoReturn:
+        raise AssertionError("an expression was compiled")
+
+    pem = bytes(to_pem(generate("p256")))
+    monkeypatch.setattr(file_kind, "_pattern", compiled)
+    for own in (pem, bytes(Purpose.OPEN.mark) + pem):
+        assert file_kind.not_private(memoryview(own)) is None
+    with pytest.raises(AssertionError, match="was compiled"):
+        file_kind.not_private(memoryview(SEC1))
