@@ -9,7 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.storage import opened, write_file
@@ -26,17 +26,24 @@ _NO_ARCHIVE = (
 )
 
 
-def read_arrays(path: str | os.PathLike[str], name: str | None) -> dict[str, Any]:
+def read_arrays(
+    path: str | os.PathLike[str], name: str | None, sizes: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Returns the array of a .npy file under `name`, or all values of a .npz file.
+
+    Args:
+        path: of the file.
+        name: what a .npy file is called.
+        sizes: what `array_sizes` returned and somebody found small enough: nothing larger is read.
 
     Raises:
         StorageError: cannot be read.
         MalformedError: not an array file, or one that holds Python objects.
-        UsageError: a .npy file without a name, or a .npz file with one.
+        UsageError: a .npy file without a name, or a .npz file with one; or it has grown since `sizes`.
     """
     # Tells what file is missing, before NumPy says it in its own way.
     with opened(path) as file:
-        loaded = _load(file, path)
+        loaded = _load(file, path) if sizes is None else _load_within(file, path, name, sizes)
     if not isinstance(loaded, dict):
         return {_required(name, path): loaded}
     if name is not None:
@@ -55,23 +62,23 @@ def array_sizes(path: str | os.PathLike[str], name: str | None) -> dict[str, int
     """
     sizes: dict[str, int] = {}
     with opened(path) as file:
-        for member, header in _headers(file, path):
+        for member, header, _rest in _headers(file, path):
             whole = _required(name, path) if member is None else whole_name(member)
             sizes[whole] = sizes.get(whole, 0) + _size(header, path)
     return sizes
 
 
-def _headers(file: BinaryIO, path: str | os.PathLike[str]) -> Iterator[tuple[str | None, bytes]]:
-    """Yields what each array is called, nothing where a file is one array, and the beginning of its file."""
+def _headers(file: BinaryIO, path: str | os.PathLike[str]) -> Iterator[tuple[str | None, bytes, IO[bytes]]]:
+    """Yields what each array is called (nothing where a file is one), how its file begins, and the rest."""
     if not zipfile.is_zipfile(file):
         file.seek(0)
-        yield None, file.read(_LONGEST_HEADER)
+        yield None, file.read(_LONGEST_HEADER), file
         return
     try:
         with zipfile.ZipFile(file) as archive:
             for member in archive.namelist():
                 with archive.open(member) as array:
-                    yield member.removesuffix(".npy"), array.read(_LONGEST_HEADER)
+                    yield member.removesuffix(".npy"), array.read(_LONGEST_HEADER), array
     except _NO_ARCHIVE:
         raise _not_arrays(path) from None
 
@@ -103,6 +110,42 @@ def _load(file: BinaryIO, path: str | os.PathLike[str]) -> NDArray[Any] | dict[s
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise _not_arrays(path)
     return arrays
+
+
+def _load_within(
+    file: BinaryIO, path: str | os.PathLike[str], name: str | None, sizes: Mapping[str, int]
+) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    """Does what `_load` does, and reads no array whose header, as it is now, says more than `sizes`."""
+    left, found = dict(sizes), {}
+    for member, start, rest in _headers(file, path):
+        whole = _required(name, path) if member is None else whole_name(member)
+        left[whole] = left.get(whole, 0) - _size(start, path)
+        if left[whole] < 0:
+            raise UsageError(f"{os.fspath(path)}: was changed while it was read", hint="try again")
+        found[member] = _array(_Rejoined(start, rest), path)
+    return found[None] if None in found else {str(member): each for member, each in found.items()}
+
+
+def _array(stream: _Rejoined, path: str | os.PathLike[str]) -> NDArray[Any]:
+    from numpy.lib import format as npy
+
+    try:
+        array: NDArray[Any] = npy.read_array(cast("IO[bytes]", stream), allow_pickle=False)
+        return array
+    except OSError:
+        raise
+    except Exception:  # see `_load`
+        raise _not_arrays(path) from None
+
+
+class _Rejoined:
+    """A stream whose beginning was read already, and is read again: as it was looked at."""
+
+    def __init__(self, start: bytes, rest: IO[bytes]) -> None:
+        self._start, self._rest = io.BytesIO(start), rest
+
+    def read(self, size: int, /) -> bytes:
+        return self._start.read(size) or self._rest.read(size)
 
 
 def _not_arrays(path: str | os.PathLike[str]) -> MalformedError:
@@ -157,7 +200,7 @@ def parse_arrays(data: bytes, what: str) -> dict[str, Any]:
     except _NO_ARCHIVE:
         stored = False
     # What is compressed may be of any size, and what a header says, too.
-    fits = stored and sum(_size(start, what) for _, start in _headers(io.BytesIO(data), what)) <= len(data)
+    fits = stored and sum(_size(start, what) for _, start, _ in _headers(io.BytesIO(data), what)) <= len(data)
     loaded = _load(io.BytesIO(data), what) if fits else None
     if not isinstance(loaded, dict):
         raise _not_arrays(what)

@@ -21,7 +21,7 @@ import pytest
 
 from modelkeep.cli import run_command
 from modelkeep.cli.parser import build_parser
-from modelkeep.errors import InputError, MalformedError
+from modelkeep.errors import InputError, MalformedError, UsageError
 from support.workshop import Workshop
 
 FINE = np.ones((1, 4), np.float32)
@@ -161,6 +161,26 @@ def test_a_small_file_of_inputs_costs_no_more_than_the_model_takes(
         with pytest.raises((InputError, MalformedError)):
             run_command.run(arguments)
         assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_of_inputs_that_grew_after_it_was_looked_at_is_not_read(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workshop.folder)
+    np.savez("x.npz", x=np.ones((1, 4), np.float32))
+    np.savez_compressed("grown.npz", x=np.zeros((2**20, 4), np.float32))
+    Path("publisher.pub").write_bytes(workshop.publisher_public)
+    words = f"run {workshop.seal()} -k file:{workshop.device} -t publisher.pub -i x.npz"
+    arguments = build_parser().parse_args(words.split())
+    run_command.run(arguments)
+    monkeypatch.setattr(run_command, "refuse_unread", lambda *_looked: Path("grown.npz").replace("x.npz"))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UsageError, match="was changed while it was read"):
+            run_command.run(arguments)
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:
         tracemalloc.stop()
 

@@ -41,12 +41,25 @@ def test_reading_undoes_writing(tmp_path: Path) -> None:
         "": np.zeros(0, np.float16),
     }
     write_arrays(tmp_path / "out.npz", arrays, force=False)
-    found = read_arrays(tmp_path / "out.npz", None)
-    assert list(found) == list(arrays)
-    assert array_sizes(tmp_path / "out.npz", None) == {name: each.nbytes for name, each in arrays.items()}
-    for name, array in arrays.items():
-        assert found[name].dtype == array.dtype
-        assert np.array_equal(found[name], array)
+    sizes = array_sizes(tmp_path / "out.npz", None)
+    assert sizes == {name: each.nbytes for name, each in arrays.items()}
+    for found in (read_arrays(tmp_path / "out.npz", None, each) for each in (None, sizes)):
+        assert list(found) == list(arrays)
+        for name, array in arrays.items():
+            assert found[name].dtype == array.dtype
+            assert np.array_equal(found[name], array)
+
+
+def test_no_more_is_read_than_was_found_small_enough(tmp_path: Path) -> None:
+    path, array = tmp_path / "x.npy", np.asfortranarray(np.arange(6000.0).reshape(2, 3000))
+    np.save(path, array)
+    assert array_sizes(path, "x") == {"x": array.nbytes}
+    assert np.array_equal(read_arrays(path, "x", {"x": array.nbytes})["x"], array)
+    for sizes in ({"x": array.nbytes - 1}, {"y": array.nbytes}, {}):
+        with pytest.raises(UsageError, match="was changed while it was read"):
+            read_arrays(path, "x", sizes)
+    with pytest.raises(UsageError, match="whose input"):
+        read_arrays(path, None, {})
 
 
 def test_text_outputs_are_written_without_pickle(tmp_path: Path) -> None:

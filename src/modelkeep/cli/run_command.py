@@ -41,7 +41,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
     with session:
         refuse_unread(sizes, session.contract)
-        inputs = _joined(read_arrays(*file) for file in files)
+        # Opening takes a while, in which somebody can put other files there.
+        inputs = _joined(read_arrays(*file, sizes) for file in files)
         _tell_inputs(session, inputs)
         outputs = session.run(inputs)
         options.say_which_model(arguments, session.report.model)
