@@ -89,6 +89,15 @@ def _decoder(
     )
 
 
+def is_text(value: str) -> bool:
+    """Returns whether UTF-8 has a string: it has no halves of characters (lone surrogates)."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _written(ordered: object) -> bytes:
     try:
         # Python escapes strings exactly as RFC 8785 section 3.2.2.2 asks.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from modelkeep import public_key
 from modelkeep.bundle.lease import check_leasable
 from modelkeep.bundle.writer import Grantee, Recipe, write_bundle
-from modelkeep.canonical import LARGEST_INTEGER
+from modelkeep.canonical import LARGEST_INTEGER, is_text
 from modelkeep.contract import Contract
 from modelkeep.dsse import EcdsaSigner
 from modelkeep.errors import UsageError
@@ -255,7 +254,7 @@ def _epoch(epoch: int) -> int:
 
 
 def _label(text: str, longest: int) -> str:
-    if len(text) > longest or re.search(r"[\ud800-\udfff]", text):
+    if len(text) > longest or not is_text(text):
         raise UsageError(f"family and release take at most {longest} characters of Unicode")
     return text
 
