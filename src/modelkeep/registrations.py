@@ -23,7 +23,9 @@ def may_exist(group: str) -> bool:
     Where packages can lie elsewhere than in folders (archives, eggs, finders of their own), it is True.
     """
     finders = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions")]
-    return finders != [PathFinder] or any(_may_lie_in(folder, group.encode()) for folder in sys.path)
+    # Some put paths there that are no text: Python passes them over, and what reads registrations does not.
+    folders = map(str, sys.path)
+    return finders != [PathFinder] or any(_may_lie_in(folder, group.encode()) for folder in folders)
 
 
 def _may_lie_in(folder: str, group: bytes) -> bool:

@@ -18,7 +18,7 @@ LINES = f"[console_scripts]\nacme = acme:main\n\n[{GROUP}]\nacme = acme:Format\n
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only place where packages are."""
-    monkeypatch.setattr(sys, "path", ["", str(tmp_path / "nowhere"), str(tmp_path)])
+    monkeypatch.setattr(sys, "path", ["", tmp_path / "nowhere", str(tmp_path / "all.zip"), tmp_path])
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
