@@ -154,6 +154,7 @@ dist: package wheels
 	PYTHON=.venv-package/bin/python tools/environment build/dist-venv \
 	  dist/modelkeep_statistics-*_$$(uname -m).whl "$$(echo dist/modelkeep-*.whl)[onnx,guard]"
 	cd build && dist-venv/bin/modelkeep doctor >/dev/null && dist-venv/bin/python -c 'import modelkeep_statistics'
+	! grep -rlF -e "$$PWD/rust" -e "$(or $(CARGO_HOME),$(HOME)/.cargo)" build/dist-venv/lib/python*/site-packages/modelkeep*
 	cd dist && sha256sum *.whl *.tar.gz | tee SHA256SUMS
 
 # Not --quiet: what it does not print, strict mode does not count.
@@ -198,18 +199,27 @@ leftovers: .venv/ready
 .venv-fuzz/ready: pyproject.toml tools/environment
 	@tools/environment .venv-fuzz --editable . --group fuzz
 
-# A C compiler for every target comes as a package, so none has to be there.
+# A C compiler for every target comes as a package, so none has to be there. Neither code nor bill of materials
+# says where and when it was built.
+wheels: export RUSTFLAGS := --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo
+wheels: export SOURCE_DATE_EPOCH := 315532800
 wheels: .venv-wheels/ready
-	rm -f dist/modelkeep_statistics-*
+	rm -rf dist/modelkeep_statistics-* build/wheels
+	mkdir -p dist build/wheels
 	@rustup --quiet target add x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu
 	@for target in x86_64-unknown-linux-gnu aarch64-unknown-linux-gnu; do \
 	  PATH="$$PWD/.venv-wheels/bin:$$PATH" maturin build --quiet --release --zig --target $$target \
-	    --compatibility manylinux_2_28 --manifest-path rust/statistics/Cargo.toml --out dist || exit 1; \
+	    --compatibility manylinux_2_28 --manifest-path rust/statistics/Cargo.toml --out build/wheels || exit 1; \
+	done
+	@for wheel in build/wheels/*.whl; do \
+	  rm -rf build/wheels/opened && .venv-wheels/bin/wheel unpack --dest build/wheels/opened $$wheel >/dev/null && \
+	  sed -i "s|file://$$PWD/|file:|g" build/wheels/opened/*/*.dist-info/sboms/*.json && \
+	  .venv-wheels/bin/wheel pack --dest-dir dist build/wheels/opened/* >/dev/null || exit 1; \
 	done
 	@ls dist/*.whl
 
 .venv-wheels/ready: tools/environment
-	@tools/environment .venv-wheels 'maturin>=1.9,<2' ziglang
+	@tools/environment .venv-wheels 'maturin>=1.9,<2' ziglang 'wheel>=0.45'
 
 test-arm: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER = rust-lld
 test-arm: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_RUNNER = qemu-aarch64-static
@@ -219,7 +229,7 @@ test-arm:
 	cd rust && cargo test --quiet --package modelkeep-statistics --no-default-features \
 	  --target aarch64-unknown-linux-musl
 
-# The same wheel that is shipped, held against NumPy; a quarter of an hour on a busy machine.
+# The same wheel that is shipped, held against NumPy; five minutes, Debian and all.
 test-arm-wheel: wheels
 	$(call installed,qemu-aarch64-static,qemu-user-static)
 	$(call installed,debootstrap)
