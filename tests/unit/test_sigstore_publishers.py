@@ -56,6 +56,8 @@ def test_identities_on_the_command_line(
     assert command.shell(f"{create} -o trust.json").code == 2
     command.ok(f"{create} --sigstore-root trusted_root.json -o trust.json")
     command.ok("modelkeep keys create --kind root root.pem > root.pub")
+    lone = f"modelkeep trust create --expires +30d --publisher root.pub=* --issuer {GITHUB} -o lone.json"
+    assert "--issuer goes with --identity" in command.shell(lone).err
     command.ok("modelkeep trust sign trust.json -s root.pem --yes")
     shown = command.ok("modelkeep trust show trust.json --trust-root root.pub").out
     assert WORKFLOW in shown

@@ -142,6 +142,8 @@ def _named(texts: Sequence[str], read: Callable[[str], Who]) -> Iterator[tuple[W
 
 def _identities(arguments: argparse.Namespace) -> Iterator[tuple[Who, Names]]:
     if not arguments.identity:
+        if arguments.issuer is not None:
+            raise UsageError("--issuer goes with --identity", hint="say whom this issuer vouches for")
         return iter(())
     if arguments.issuer is None:
         raise UsageError("--identity goes with --issuer: the same name by another issuer is somebody else")
