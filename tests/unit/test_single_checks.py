@@ -309,21 +309,17 @@ def test_hardware_that_fails_in_the_agreement_is_no_damaged_grant(answer: object
 def test_a_data_key_that_was_not_committed_to_is_wiped(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    closed: list[DataKey] = []
-    close = DataKey.close
+    bundle, denied = workshop.seal(), list[DataKey]()
 
-    def note(key: DataKey) -> None:
-        closed.append(key)
-        close(key)
-
-    def deny(*_arguments: object) -> None:
+    def deny(key: DataKey, *_arguments: object) -> None:
+        denied.append(key)
         raise TamperedError("another key")
 
-    monkeypatch.setattr(DataKey, "close", note)
     monkeypatch.setattr(DataKey, "check_commitment", deny)
     with pytest.raises(TamperedError, match="another key"):
-        workshop.open(workshop.seal())
-    assert closed
+        workshop.open(bundle)
+    with pytest.raises(UsageError, match="closed"):
+        _ = denied[0].view
 
 
 def test_signers_that_fail_keep_what_they_said_to_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
