@@ -239,6 +239,8 @@ def test_a_ticket_is_for_one_device_and_one_generation_of_its_state() -> None:
     for signers in (frozenset({b"a" * 32}), frozenset({b"z" * 32})):
         with pytest.raises(RefusedError, match="nobody who signed the ticket sets the time"):
             obeyed(contents, SetTime(6), signers=signers)
+        with pytest.raises(RefusedError, match="nobody who signed the ticket adopts a state"):
+            obeyed(contents, Adopt(5, ()), signers=signers)
 
 
 def test_a_ticket_takes_away_what_its_signers_answer_for() -> None:

@@ -21,6 +21,8 @@ from modelkeep.device import state_lock
 from modelkeep.device.contents import Contents
 from modelkeep.device.seen_trust import SeenTrust
 from modelkeep.device.state import DeviceState
+from modelkeep.device.state_lock import StateLock
+from modelkeep.device.state_store import StateStore
 from modelkeep.errors import (
     KeyStoreError,
     MalformedError,
@@ -117,14 +119,17 @@ def test_a_lock_that_was_taken_away_while_somebody_waited_for_it_is_taken_anew(
         assert lock.is_in_place
 
 
-def test_nothing_is_written_when_the_lock_was_taken_away() -> None:
+@pytest.mark.parametrize("write", [StateStore.write, StateStore.write_counted])
+def test_nothing_is_written_when_the_lock_was_taken_away(
+    write: Callable[[StateStore, Contents, StateLock], None],
+) -> None:
     one, _ = two_views()
     install(one, 1)
     before = one.path.read_bytes()
     with pytest.raises(RollbackError, match="changed by somebody else"), one._store.locked() as lock:
         contents = one._store.settled()
         one.path.with_suffix(".state.lock").unlink()
-        one._store.write(contents, lock)
+        write(one._store, contents, lock)
     assert one.path.read_bytes() == before
 
 

@@ -38,6 +38,7 @@ from modelkeep.trust.sigstore_signer import SigstoreSigner
 from modelkeep.trust.statement import Statement
 from modelkeep.trust.ticket import ForgetQuarantine, Ticket
 from modelkeep.trust.trust_file import TrustFile
+from modelkeep.trust.trust_policy import WithinTrustFile
 from modelkeep.trust.verifier import Verifier
 from support.manifests import PLAIN
 from support.time_authority import certificate
@@ -190,6 +191,13 @@ def test_a_verifier_of_a_trust_file_says_what_the_file_says() -> None:
         Verifier.from_trust_file(gone, model="m", clock=lambda: 1.0).verify_statement(
             oms.sign(STATEMENT, Signer(OTHER))
         )
+
+
+def test_a_trust_file_is_over_when_something_was_sealed_later() -> None:
+    within = WithinTrustFile(TRUST)
+    within(Release(MANIFEST, ID, TRUST.expires))
+    with pytest.raises(ExpiredError, match="the trust file has expired"):
+        within(Release(MANIFEST, ID, TRUST.expires + 1))
 
 
 def test_tickets_are_signed_by_roots_or_by_keys_that_are_named() -> None:
