@@ -153,7 +153,8 @@ def test_repr_shows_the_type_alone(identity: Identity) -> None:
 def test_closed_identity_of_a_fleet_device_cannot_unwrap(data_key: DataKey) -> None:
     identity = Identity(FleetDevice.derive(bytearray(32), "pi-17"))
     grant = issue(identity.recipient(), BUNDLE, data_key)
-    identity.close()
+    with identity:
+        identity.unwrap(grant, BUNDLE).data_key.close()
     with pytest.raises(UsageError, match="closed"):
         identity.unwrap(grant, BUNDLE)
 
