@@ -22,6 +22,7 @@ from modelkeep.container import names
 from modelkeep.device.state_file import read_state
 from modelkeep.errors import KeyStoreError
 from modelkeep.grants.data_key import DataKey
+from modelkeep.grants.first_reading import FirstReading
 from modelkeep.grants.passphrase import PassphraseRecipient
 from modelkeep.guard.clients import ClientGuard
 from modelkeep.keys import fleet_file
@@ -110,6 +111,10 @@ def test_a_spool_does_not_decrypt_under_zeros(tmp_path: Path) -> None:
         assert sealed[0] != sealed[1]
 
 
+def test_every_list_has_marks_of_its_own() -> None:
+    differ(*(FirstReading()._key for _ in range(2)))
+
+
 # Who asks for randomness, and the test that would notice if it were left out.
 HERE = "tests/unit/test_randomness.py"
 USERS = {
@@ -117,6 +122,7 @@ USERS = {
     "device/state.py:stage": f"{HERE}::test_install_keys_installation_ids_and_secrets",
     "device/authenticated.py:authenticated": f"{HERE}::test_each_state_is_authenticated_with_its_own_key",
     "device/state_store.py:write_counted": f"{HERE}::test_install_keys_installation_ids_and_secrets",
+    "grants/first_reading.py:__init__": f"{HERE}::test_every_list_has_marks_of_its_own",
     "grants/data_key.py:generate": f"{HERE}::test_data_keys_bundle_ids_headers_and_salts",
     "grants/passphrase.py:__init__": f"{HERE}::test_data_keys_bundle_ids_headers_and_salts",
     "guard/clients.py:__init__": f"{HERE}::test_what_only_a_process_or_a_question_uses",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import zipfile
 from importlib import metadata
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,14 @@ LINES = f"[console_scripts]\nacme = acme:main\n\n[{GROUP}]\nacme = acme:Format\n
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only place where packages are."""
+    """The only place where packages are, in a process in which no backport took importlib's place."""
+
+    class Finder(PathFinder):
+        find_distributions = staticmethod(metadata.MetadataPathFinder.find_distributions)
+
+    others = [finder for finder in sys.meta_path if not hasattr(finder, "find_distributions")]
+    monkeypatch.setattr(registrations, "PathFinder", Finder)
+    monkeypatch.setattr(sys, "meta_path", [*(each for each in others if each is not PathFinder), Finder])
     monkeypatch.setattr(sys, "path", ["", tmp_path / "nowhere", str(tmp_path / "all.zip"), tmp_path])
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import secrets
 from array import array
 from collections.abc import Iterator
 
 from modelkeep.errors import UsageError
 from modelkeep.grants.grant_lines import Line
+from modelkeep.memory.randomness import random_bytes
 
 # Enough where nobody knows the key.
 _MARK_BYTES = 8
+_KEY_BYTES = 16
 
 
 class FirstReading:
     """What the lines of a list were when somebody looked at all of them: eight bytes for each."""
 
     def __init__(self) -> None:
-        self._key = secrets.token_bytes(16)
+        self._key = random_bytes(_KEY_BYTES)
         self._marks = array("Q")
 
     def note(self, line: Line) -> None:
