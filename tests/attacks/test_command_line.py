@@ -35,6 +35,7 @@ OPENERS = {
     "granter/state.py": "a folder of its own, which it locks",
     "updates/client/service.py": "locks",
     "integrations/frigate/endpoint.py": "locks",
+    "registrations.py": "packages in the folders that code is imported from",
 }
 
 
