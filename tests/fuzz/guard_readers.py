@@ -11,11 +11,9 @@ import numpy as np
 
 from modelkeep.cli.guard_status import status_lines
 from modelkeep.guard import Guard, Telemetry
-from modelkeep.guard.calibration import Calibration
-from modelkeep.guard.fit import Fit
 from modelkeep.guard.profile import GuardProfile
 from modelkeep.guard.profile_json import parse_profile
-from support.guarded import MODEL, measured
+from support.guarded import MODEL, calibrated, measured
 from support.pictures import pictures
 
 
@@ -53,11 +51,4 @@ def good_documents() -> Mapping[str, Sequence[bytes]]:
 
 
 def _profile() -> GuardProfile:
-    plan, samples = measured(pictures(80, seed=1))
-    fit = Fit(plan)
-    for each in samples[::2]:
-        fit.add(each)
-    calibration = Calibration(fit.freeze())
-    for each in samples[1::2]:
-        calibration.add(each)
-    return calibration.finish(MODEL, alpha=0.2, delta=0.2)
+    return calibrated(*measured(pictures(80, seed=1))).finish(MODEL, alpha=0.2, delta=0.2)

@@ -24,7 +24,7 @@ from modelkeep.guard.plan import Plan
 from modelkeep.guard.sample import measure
 from modelkeep.guard.tails import MOST
 from modelkeep.guard.trial import try_profile
-from support.guarded import MODEL, measured, picture_profile
+from support.guarded import MODEL, calibrated, measured, picture_profile
 from support.pictures import pictures
 
 _COLUMNS = ["speed", "load", "ambient", "valve"]
@@ -40,13 +40,8 @@ def machine(count: int, seed: int) -> NDArray[np.float32]:
 def learned(count: int, **options: Any) -> GuardProfile:
     samples = [{"x": row[None]} for row in machine(count, 1)]
     plan = Plan.make(samples[0], {}, early=samples[:256], **options)
-    fit = Fit(plan)
-    for sample in samples[::2]:
-        fit.add(measure(plan, sample, {}))
-    calibration = Calibration(fit.freeze())
-    for sample in samples[1::2]:
-        calibration.add(measure(plan, sample, {}))
-    return calibration.finish(MODEL, alpha=0.05, delta=0.05)
+    found = [measure(plan, sample, {}) for sample in samples]
+    return calibrated(plan, found).finish(MODEL, alpha=0.05, delta=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -183,13 +178,7 @@ def test_learning_names_clean_samples_that_blunt_the_profile() -> None:
     odd = [8, 20, 106, 200, 202, 204, 330, 332]
     for call in odd:
         samples[call - 1] = flat
-    plan, found = measured(samples)
-    fit = Fit(plan)
-    for each in found[::2]:
-        fit.add(each)
-    calibration = Calibration(fit.freeze())
-    for each in found[1::2]:
-        calibration.add(each)
+    calibration = calibrated(*measured(samples))
     profile = calibration.finish(bytes(32), alpha=0.03, delta=0.1)
     trial = try_profile(profile, [], calibration.signal_scores())
     assert trial.odd == tuple(odd)

@@ -9,13 +9,12 @@ import pytest
 
 from modelkeep.errors import UsageError
 from modelkeep.guard import Guard, GuardProfile
-from modelkeep.guard.calibration import Calibration, samples_needed
-from modelkeep.guard.fit import Fit
+from modelkeep.guard.calibration import samples_needed
 from modelkeep.guard.measurement import measure_outputs
 from modelkeep.guard.plan import Plan
 from modelkeep.guard.rules import shares
 from modelkeep.guard.sample import measure
-from support.guarded import MODEL
+from support.guarded import MODEL, calibrated
 
 _INPUTS = {"x": np.linspace(0, 1, 5, dtype=np.float32)[None]}
 _OUTPUTS = {"y": np.array([[2, 0, -1]], np.float32), "h": np.ones((1, 4), np.float32)}
@@ -26,17 +25,12 @@ def learned(count: int, **options: Any) -> GuardProfile:
     """Returns a profile of outputs whose two best logits are 1 to 3 apart."""
     generator = np.random.default_rng(7)
     plan = Plan.make(_INPUTS, _OUTPUTS, **options)
-    fit, samples = Fit(plan), []
+    samples = []
     for _ in range(count):
         leads = np.array([[generator.uniform(1, 3), 0, -9]])
         made = {"y": leads.astype(np.float32), "h": generator.normal(size=(1, 4)).astype(np.float32)}
         samples.append(measure(plan, _INPUTS, made))
-    for sample in samples[::2]:
-        fit.add(sample)
-    calibration = Calibration(fit.freeze())
-    for sample in samples[1::2]:
-        calibration.add(sample)
-    return calibration.finish(MODEL, alpha=0.1, delta=0.1)
+    return calibrated(plan, samples).finish(MODEL, alpha=0.1, delta=0.1)
 
 
 def test_the_usual_rules_are_the_margin_and_the_distance() -> None:

@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 import modelkeep
 from modelkeep.errors import MalformedError, UsageError
 from modelkeep.guard import GuardProfile, StreamGuard
-from modelkeep.guard.calibration import Calibration
-from modelkeep.guard.fit import Fit
 from modelkeep.guard.plan import Plan
 from modelkeep.guard.sample import measure
 from support.classifier import classifier
-from support.guarded import MODEL
+from support.guarded import MODEL, calibrated
 from support.learned import learned
 from support.pictures import pictures
 from support.workshop import Workshop
@@ -39,13 +37,8 @@ def camera(count: int, seed: int) -> list[Frame]:
 def profile() -> GuardProfile:
     samples: list[dict[str, Any]] = [{"x": frame} for frame in camera(1600, 71)]
     plan = Plan.make(samples[0], {})
-    fit, calibration_samples = Fit(plan), samples[1::2]
-    for sample in samples[::2]:
-        fit.add(measure(plan, sample, {}))
-    calibration = Calibration(fit.freeze())
-    for sample in calibration_samples:
-        calibration.add(measure(plan, sample, {}))
-    return calibration.finish(MODEL, alpha=0.01, delta=0.05)
+    found = [measure(plan, sample, {}) for sample in samples]
+    return calibrated(plan, found).finish(MODEL, alpha=0.01, delta=0.05)
 
 
 def alarms(stream: StreamGuard, frames: list[Any]) -> list[tuple[int, str]]:
