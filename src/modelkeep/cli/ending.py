@@ -42,9 +42,9 @@ def _ours() -> list[int]:
     """Returns the signals whose effect is still the one that Python starts with."""
     if threading.current_thread() is not threading.main_thread():
         return []
-    numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
-    found = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
-    return found + [signal.SIGINT] * (signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+    usual: dict[int, object] = {signal.SIGINT: signal.default_int_handler}
+    usual |= {getattr(signal, name): signal.SIG_DFL for name in _NAMES if hasattr(signal, name)}
+    return [number for number, handler in usual.items() if signal.getsignal(number) is handler]
 
 
 def _end(number: int) -> None:

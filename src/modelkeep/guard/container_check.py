@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from modelkeep.canonical import is_text
 from modelkeep.contract import INTEGER_DTYPES, TensorContract
 from modelkeep.finding import Finding
 from modelkeep.guard.array_check import array_fault, number_fault, size_fault
@@ -88,9 +89,7 @@ def _kind_of(dtype: str) -> str:
 
 
 def _is_text(value: object) -> bool:
-    if type(value) is not str or "\0" in value:
-        return False
-    return not any("\ud800" <= char <= "\udfff" for char in value)
+    return type(value) is str and "\0" not in value and is_text(value)
 
 
 def _is_key(value: object) -> bool:
