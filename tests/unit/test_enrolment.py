@@ -78,8 +78,9 @@ def test_documents_hold_what_they_have_to_and_no_more(workshop: Workshop) -> Non
         Request(recipient, ("a",), Evidence(other.public))
     # Nor does such a request pass when somebody else has put it together.
     evidence = data.index(b'"device_key":"') + 20
+    changed = b"B" if data[evidence : evidence + 1] == b"A" else b"A"
     with pytest.raises(MalformedError):
-        Request.from_bytes(data[:evidence] + b"A" + data[evidence + 1 :])
+        Request.from_bytes(data[:evidence] + changed + data[evidence + 1 :])
     question = Question(Challenge.new("acme", NOW))
     assert Question.from_bytes(question.to_bytes()) == question
     with pytest.raises(MalformedError):
